@@ -1,0 +1,1 @@
+"""Voice manifests of text with Spark-TTS as a batch job on Ray."""

@@ -1,0 +1,1 @@
+"""BiCodec: waveforms to speech tokens and back."""

@@ -1,0 +1,319 @@
+"""Every setting of a run, in one frozen tree; knows nothing of what the settings do.
+
+A field declares what a change of it would alter: `audio` (the bytes of a take), `plan` (the units), or nothing.
+The first two are pinned by a run's first start and refused on resume; the rest may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+
+Effect = Literal["audio", "plan"]
+
+
+def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
+    extra = {"changes": changes} if changes else None
+    return Field(default, json_schema_extra=extra, **limits)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class SpeakersConfig(_Settings):
+    """Who speaks. Written as a plain path, or as a mapping with `path`."""
+
+    path: str = _setting()
+    """Parquet or YAML file of speaker definitions, local or in object storage."""
+    on_error: Literal["stop", "reject"] = _setting("stop")
+    """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
+
+
+class TextConfig(_Settings):
+    """How a row's text becomes what is spoken."""
+
+    language: str = _setting("auto", changes="audio", pattern=r"^(auto|[a-z]{2,3})$")
+    """Language of rows that have none: `auto` detects it row by row."""
+    normalize: bool = _setting(True, changes="audio")
+    """Spell out numbers, dates, money, units and abbreviations."""
+    max_text_chars: int = _setting(20_000, changes="audio", ge=1)
+    """Longer rows are rejected as `text_too_long`."""
+    max_segment_chars: int = _setting(200, changes="audio", ge=20, le=1_000)
+    """Upper bound for the characters of one LLM request; longer text is cut at sentence ends."""
+    max_segment_s: float = _setting(18.0, changes="audio", ge=2.0, le=30.0)
+    """Upper bound for the estimated speaking time of one LLM request, in seconds."""
+    lexicon: str | None = _setting(None, changes="audio")
+    """YAML file `word: how to say it`, applied to whole words before anything else."""
+
+
+class SamplingConfig(_Settings):
+    """How a token is drawn from the logits, in the official order: temperature, top-k, top-p."""
+
+    temperature: float = _setting(0.8, changes="audio", ge=0.0, le=5.0)
+    """0 takes the most likely token (greedy)."""
+    top_k: int = _setting(50, changes="audio", ge=1)
+    top_p: float = _setting(0.95, changes="audio", gt=0.0, le=1.0)
+
+
+class QualityConfig(_Settings):
+    """When a take is good enough, and what happens when it is not."""
+
+    max_takes: int = _setting(3, changes="audio", ge=1, le=20)
+    """Takes of a segment before its utterance is rejected; each take has its own seed."""
+    min_pace: float = _setting(0.4, changes="audio", ge=0.0)
+    """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
+    max_pace: float = _setting(2.5, changes="audio", gt=0.0)
+    """Fastest plausible pace, as a multiple of the expected one; above it a take is `too_fast`."""
+    length_cap_factor: float = _setting(3.0, changes="audio", ge=1.0)
+    """The cap on new tokens, as a multiple of the estimated speaking time."""
+    length_cap_extra_s: float = _setting(2.0, changes="audio", ge=0.0)
+    """Added to the cap, so that short texts have room."""
+    max_silence_ratio: float = _setting(0.8, changes="audio", gt=0.0, le=1.0)
+    """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
+    max_clipped_ratio: float = _setting(0.02, changes="audio", gt=0.0, le=1.0)
+    """Largest share of samples at full scale; above it a take is `clipped`."""
+    stop_above_rejected: float = _setting(0.2, gt=0.0, le=1.0)
+    """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops."""
+    stop_after_rows: int = _setting(500, ge=1)
+    """Rows to see before `stop_above_rejected` may act."""
+
+
+class AudioConfig(_Settings):
+    """The WAV files."""
+
+    sample_rate: int = _setting(16_000, changes="audio", ge=8_000, le=96_000)
+    """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
+    pause_clause_s: float = _setting(0.10, changes="audio", ge=0.0, le=5.0)
+    """Silence between segments cut inside a sentence, in seconds."""
+    pause_sentence_s: float = _setting(0.25, changes="audio", ge=0.0, le=5.0)
+    """Silence between segments that end a sentence, in seconds."""
+    pause_paragraph_s: float = _setting(0.60, changes="audio", ge=0.0, le=10.0)
+    """Silence between paragraphs of one row, in seconds."""
+    target_rms_dbfs: float | None = _setting(None, changes="audio", ge=-60.0, le=0.0)
+    """Bring each utterance to this level (limited so that its peak stays under -1 dBFS); none leaves it."""
+
+
+class LLMConfig(_Settings):
+    """The language model's engine."""
+
+    device: str = _setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` is the GPU that Ray gives the replica, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _setting("auto")
+    """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
+    slots: int = _setting(32, changes="audio", ge=1, le=4_096)
+    """Sequences decoded together, always this many, so that a neighbour never changes a take."""
+    max_context: int = _setting(2_048, changes="audio", ge=256)
+    """Tokens of prompt and answer that one sequence may have."""
+    use_reference_text: bool = _setting(False, changes="audio")
+    """Continue from the reference's transcript and semantic tokens where a speaker has them."""
+
+
+class CodecConfig(_Settings):
+    """BiCodec's decoder."""
+
+    device: str = _setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _setting("auto")
+    """`auto` is float32."""
+    batch_size: int = _setting(8, changes="audio", ge=1, le=1_024)
+    """Segments decoded together, always this many."""
+
+
+class ReplicaConfig(_Settings):
+    """One kind of Ray actor."""
+
+    count: int | Literal["auto"] = _setting("auto", ge=1)
+    """How many; `auto` fills the cluster."""
+    num_cpus: float = _setting(1.0, ge=0.0)
+    """CPUs that Ray reserves for each; also its torch threads, at least one."""
+    num_gpus: float = _setting(0.0, ge=0.0)
+    """GPUs that Ray reserves for each; fractions share one card."""
+
+
+class ReplicasConfig(_Settings):
+    """The Ray actors of the three stages."""
+
+    llm: ReplicaConfig = ReplicaConfig()
+    codec: ReplicaConfig = ReplicaConfig()
+    writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
+    units_per_llm: int = _setting(3, ge=1)
+    """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
+    max_crashes: int = _setting(2, ge=1)
+    """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
+
+
+class StorageConfig(_Settings):
+    """How objects are written."""
+
+    require_conditional_put: bool = _setting(False)
+    """Refuse a store that ignores `If-None-Match`; otherwise the run says which promise is weaker."""
+    max_attempts: int = _setting(6, ge=1)
+    """Tries of one request before the run stops with exit 3."""
+    upload_threads: int = _setting(8, ge=1, le=128)
+    """Concurrent uploads of a writer."""
+    endpoint_url: str | None = _setting(None)
+    """S3 endpoint for other stores than AWS; None takes AWS_ENDPOINT_URL or the default."""
+    region: str | None = _setting(None)
+    lease_timeout_s: float = _setting(30.0, ge=1.0)
+    """A lease whose heartbeat stands still for so long is taken over."""
+
+
+class ProgressConfig(_Settings):
+    """What a run tells while it works."""
+
+    interval_s: float = _setting(10.0, gt=0.0)
+    """Seconds between progress lines."""
+
+
+class Config(_Settings):
+    """A whole run: the YAML file's top level."""
+
+    weights: str = _setting(changes="audio")
+    """A model directory, an object-store URI, `hf://owner/name`, or `demo`."""
+    manifest: str = _setting()
+    """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
+    speakers: SpeakersConfig = _setting()
+    output: str = _setting()
+    """Where audio and metadata go: a local folder or an object-store prefix."""
+    seed: int = _setting(0, changes="audio", ge=0, lt=2**63)
+    """Seed of rows that have none of their own."""
+    unit_size: int = _setting(128, changes="plan", ge=1, le=100_000)
+    """Consecutive rows scheduled and committed together."""
+    limit: int | None = _setting(None, ge=1)
+    """Voice only the first units that hold this many rows, as an audition; the rest waits."""
+    text: TextConfig = TextConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    quality: QualityConfig = QualityConfig()
+    audio: AudioConfig = AudioConfig()
+    llm: LLMConfig = LLMConfig()
+    codec: CodecConfig = CodecConfig()
+    replicas: ReplicasConfig = ReplicasConfig()
+    storage: StorageConfig = StorageConfig()
+    progress: ProgressConfig = ProgressConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_plain_speakers_path(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("speakers"), str):
+            return {**data, "speakers": {"path": data["speakers"]}}
+        return data
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Config:
+        for name, dtype in (("llm", self.llm.dtype), ("codec", self.codec.dtype)):
+            if dtype == "float16":
+                raise ValueError(f"{name}.dtype: float16 gives garbage with this model; use bfloat16 or float32")
+        if self.quality.min_pace >= self.quality.max_pace:
+            raise ValueError(
+                f"quality.min_pace ({self.quality.min_pace:g}) must be below quality.max_pace "
+                f"({self.quality.max_pace:g})"
+            )
+        return self
+
+    def pinned(self) -> dict[str, Any]:
+        """Return the settings that change audio or plan, by dotted name; a resume must repeat them."""
+        return dict(_pinned(self, ""))
+
+
+def _pinned(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from _pinned(value, f"{prefix}{name}.")
+        elif isinstance(field.json_schema_extra, dict) and "changes" in field.json_schema_extra:
+            yield prefix + name, value
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """Read a YAML file and check every setting.
+
+    Args:
+        path: the YAML file.
+        overrides: `a.b=value` strings (value in YAML), or a mapping of dotted names to values.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown, missing or out of range; the message lists
+            every problem with its place.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the config file: {error.strerror}; pass --config FILE") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
+    if isinstance(raw.get("speakers"), str):
+        raw["speakers"] = {"path": raw["speakers"]}
+    for name, value in _parse_overrides(overrides):
+        _set_nested(raw, name, value)
+    return parse_config(raw, source=str(path))
+
+
+def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+    """Check a mapping of settings.
+
+    Args:
+        raw: nested mapping as in the YAML file.
+        source: named in error messages.
+
+    Raises:
+        ConfigError: lists every problem with its place.
+    """
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
+
+
+def _describe(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown setting; did you misspell it? See pipeline/config.py for all of them"
+    if problem["type"] == "missing":
+        return f"{place}: required, but not given"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    value = repr(problem["input"])
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
+
+
+def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        yield from overrides.items()
+        return
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {text}: expected name=value, for example --set sampling.temperature=0.7")
+        try:
+            yield name.strip(), yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text}: the value is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _set_nested(raw: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".")
+    target = raw
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {name}: {parent} is a single value, not a group of settings")
+        target = child
+    if leaf == "speakers" and not parents and isinstance(value, str):
+        value = {**target.get("speakers", {}), "path": value}
+    target[leaf] = value
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,82 @@
+"""Every error this project raises on purpose, and what becomes of it.
+
+    VoicingError
+    ├── ConfigError, ManifestError, WeightsError, SpeakerError   stop before work starts, exit 2
+    ├── UtteranceError                                          becomes that row's rejection
+    ├── StorageError                                            retried, then stop, resumable, exit 3
+    └── RunStopped                                              stop, resumable, exit 3
+
+A message gives the place, the value, what was expected and the way out.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RejectionCode(StrEnum):
+    """Why a row has no audio; the metadata's `error_code`."""
+
+    EMPTY_TEXT = "empty_text"
+    INVALID_TEXT = "invalid_text"
+    TEXT_TOO_LONG = "text_too_long"
+    UNKNOWN_SPEAKER = "unknown_speaker"
+    INVALID_SPEAKER = "invalid_speaker"
+    INVALID_ID = "invalid_id"
+    DUPLICATE_ID = "duplicate_id"
+    INVALID_SEED = "invalid_seed"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+    NO_SPEECH = "no_speech"
+    HIT_LENGTH_CAP = "hit_length_cap"
+    TOO_FAST = "too_fast"
+    TOO_SLOW = "too_slow"
+    MOSTLY_SILENCE = "mostly_silence"
+    CLIPPED = "clipped"
+    REPLICA_CRASH = "replica_crash"
+    INTERNAL_ERROR = "internal_error"
+
+
+class VoicingError(Exception):
+    """Base of all errors raised on purpose; its text is written for the user."""
+
+
+class ConfigError(VoicingError):
+    """A setting is unknown, malformed, out of range, or differs from the run being resumed."""
+
+
+class ManifestError(VoicingError):
+    """The manifest cannot be read or has the wrong schema."""
+
+
+class WeightsError(VoicingError):
+    """A model directory is missing, incomplete, or does not fit its config."""
+
+
+class SpeakerError(VoicingError):
+    """A speaker's definition or reference audio cannot be used."""
+
+
+class UtteranceError(VoicingError):
+    """One manifest row cannot be voiced; the run records it and goes on.
+
+    Args:
+        code: what went wrong, for machines.
+        message: what was found and expected, for people.
+    """
+
+    def __init__(self, code: RejectionCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[UtteranceError], tuple[RejectionCode, str]]:
+        # Exceptions cross process borders by pickle, which would otherwise call us with one argument.
+        return (type(self), (self.code, self.message))
+
+
+class StorageError(VoicingError):
+    """The store failed for longer than the retries last; what is committed is safe."""
+
+
+class RunStopped(VoicingError):
+    """The run stopped early on purpose (lost its lease, too many rejections); it can be resumed."""

@@ -1,0 +1,1 @@
+"""Qwen2 with a fixed number of slots: prompts in, semantic tokens out."""
