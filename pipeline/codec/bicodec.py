@@ -1,0 +1,407 @@
+"""BiCodec's door: load a model directory, turn speech tokens into waveforms and waveforms into speech tokens.
+
+Shape suffixes: B batch, F frames, G global tokens of a voice, Q residual quantizers, N global tokens of one quantizer,
+S samples, C channels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.audio import prepare_reference, reference_clip
+from pipeline.codec.checkpoint import (
+    BiCodecConfig,
+    Checkpoint,
+    ReferenceConfig,
+    Shape,
+    derived_shapes,
+    expected_shapes,
+    read_config,
+    read_reference_config,
+    unused_shapes,
+)
+from pipeline.codec.decoder import FeatureDecoder, WaveGenerator
+from pipeline.codec.encoder import FeatureEncoder
+from pipeline.codec.features import SpeechFeatures
+from pipeline.codec.quantizer import SemanticLookup, SemanticSearch
+from pipeline.codec.speaker_encoder import MelSpectrogram, SpeakerEncoder, SpeakerLookup
+from pipeline.errors import ConfigError, WeightsError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_FEATURES_FOLDER = "wav2vec2-large-xlsr-53"
+# Our names for the networks' parts, and the checkpoint's.
+_UPSTREAM_NAMES = {
+    "semantic_lookup.": "quantizer.",
+    "semantic_search.": "quantizer.",
+    "feature_encoder.": "encoder.",
+    "speaker_lookup.project_out.": "speaker_encoder.quantizer.project_out.",
+    "speaker_lookup.project.": "speaker_encoder.project.",
+    "speaker_encoder.trunk.": "speaker_encoder.speaker_encoder.",
+    "speaker_encoder.perceiver.": "speaker_encoder.perceiver_sampler.",
+    "speaker_encoder.project_in.": "speaker_encoder.quantizer.project_in.",
+    "prenet.": "prenet.",
+    "wave_generator.": "decoder.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechTokens:
+    """What BiCodec hears in a recording.
+
+    Attributes:
+        semantic_tokens: (num_frames,) int64: what is said, and how.
+        global_tokens: (num_global,) int64: whose voice it is.
+    """
+
+    semantic_tokens: Tensor
+    global_tokens: Tensor
+
+
+class DecodeNetwork(nn.Module):
+    """Everything between tokens and samples. The lookups stay in float32; the rest may be cast."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        quantizer, speaker = config.quantizer, config.speaker_encoder
+        self.semantic_lookup = SemanticLookup(quantizer.input_dim, quantizer.codebook_size, quantizer.codebook_dim)
+        self.speaker_lookup = SpeakerLookup(
+            speaker.out_dim, speaker.latent_dim, speaker.token_num, speaker.fsq_levels, speaker.fsq_num_quantizers
+        )
+        self.prenet = FeatureDecoder(**config.prenet.model_dump())
+        decoder = config.decoder
+        self.wave_generator = WaveGenerator(
+            decoder.input_channel, decoder.channels, decoder.rates, decoder.kernel_sizes
+        )
+
+    def forward(self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor) -> Tensor:
+        """Return (batch, samples) of the networks' dtype; samples past an item's own length mean nothing."""
+        dtype = self.prenet.linear.weight.dtype
+        latent_BCF = self.semantic_lookup(semantic_tokens_BF).to(dtype)
+        speaker_BC = self.speaker_lookup(global_tokens_BQN).to(dtype)
+        features_BCF, lengths_B = self.prenet(latent_BCF, speaker_BC, lengths_B)
+        waveform_BS: Tensor = self.wave_generator(features_BCF + speaker_BC[..., None], lengths_B)
+        return waveform_BS
+
+
+class SemanticNetwork(nn.Module):
+    """Wav2vec2 features to semantic tokens."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        quantizer = config.quantizer
+        self.feature_encoder = FeatureEncoder(**config.encoder.model_dump())
+        self.semantic_search = SemanticSearch(quantizer.input_dim, quantizer.codebook_size, quantizer.codebook_dim)
+
+    def forward(self, features_BCF: Tensor) -> Tensor:
+        """Return (batch, frames) int64."""
+        tokens_BF: Tensor = self.semantic_search(self.feature_encoder(features_BCF))
+        return tokens_BF
+
+
+class SpeakerNetwork(nn.Module):
+    """A reference clip to global tokens."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        speaker = config.speaker_encoder
+        self.mel = MelSpectrogram(**config.mel_params.model_dump())
+        self.speaker_encoder = SpeakerEncoder(
+            speaker.input_dim, speaker.latent_dim, speaker.token_num, speaker.fsq_levels, speaker.fsq_num_quantizers
+        )
+
+    def forward(self, waveform_BS: Tensor) -> Tensor:
+        """Return (batch, Q, N) int64."""
+        tokens_BQN: Tensor = self.speaker_encoder(self.mel(waveform_BS))
+        return tokens_BQN
+
+
+def checkpoint_shapes(config: BiCodecConfig) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Return names and shapes that a configuration's checkpoint must hold, and those that it may."""
+    required: dict[str, Shape] = {}
+    with torch.device("meta"):
+        for network in (DecodeNetwork(config), SemanticNetwork(config), SpeakerNetwork(config)):
+            required |= expected_shapes(network, _UPSTREAM_NAMES)
+    counters = {name: shape for name, shape in required.items() if name.endswith("num_batches_tracked")}
+    optional = {**counters, **unused_shapes(config), **derived_shapes(config)}
+    return {name: shape for name, shape in required.items() if name not in counters}, optional
+
+
+class BiCodec:
+    """Speech tokens to waveforms and back.
+
+    Decoding holds 96 million parameters (official size); what encoding needs is read at its first use.
+
+    Attributes:
+        config: sizes and rates of the networks.
+        device: where the networks are.
+        dtype: of prenet and wave generator; encoding is always float32.
+    """
+
+    def __init__(
+        self,
+        config: BiCodecConfig,
+        checkpoint: Checkpoint,
+        reference: ReferenceConfig,
+        features_dir: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.dtype = dtype
+        self._checkpoint = checkpoint
+        self._reference = reference
+        self._features_dir = features_dir
+        self._decode_network = self._load_network(DecodeNetwork)
+        self._decode_network.prenet.to(dtype)
+        self._decode_network.wave_generator.to(dtype)
+
+    @classmethod
+    def load(
+        cls,
+        weights_dir: str | os.PathLike[str],
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> BiCodec:
+        """Read a model directory, or the BiCodec folder in it.
+
+        Args:
+            weights_dir: decoding needs its BiCodec/ alone; encoding semantic tokens also its wav2vec2 folder.
+            device: for all networks.
+            dtype: float32 or bfloat16.
+
+        Raises:
+            WeightsError: a file is missing or broken, or weights and configuration do not fit.
+            ConfigError: another dtype.
+        """
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise ConfigError(f"codec.dtype: {dtype} gives garbage or nothing; use float32 or bfloat16")
+        directory = Path(weights_dir)
+        folder = directory / "BiCodec"
+        if not folder.is_dir() and (directory / "model.safetensors").is_file():
+            folder, directory = directory, directory.parent
+        if not folder.is_dir():
+            raise WeightsError(
+                f"{weights_dir}: no BiCodec folder; expected a Spark-TTS model directory with BiCodec/config.yaml and "
+                "BiCodec/model.safetensors"
+            )
+        config = read_config(folder / "config.yaml")
+        checkpoint = Checkpoint(folder / "model.safetensors", *checkpoint_shapes(config))
+        reference = read_reference_config(directory / "config.yaml")
+        return cls(config, checkpoint, reference, directory / _FEATURES_FOLDER, torch.device(device), dtype)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of decoded audio."""
+        return self.config.mel_params.sample_rate
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Samples of decoded audio for one semantic token."""
+        return self.config.samples_per_frame
+
+    @property
+    def num_global_tokens(self) -> int:
+        """Global tokens of a voice."""
+        return self.config.num_global_tokens
+
+    @property
+    def semantic_codebook_size(self) -> int:
+        """Semantic tokens are below it."""
+        return self.config.quantizer.codebook_size
+
+    @property
+    def global_codebook_size(self) -> int:
+        """Global tokens are below it."""
+        return int(np.prod(self.config.speaker_encoder.fsq_levels))
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        semantic_tokens: Sequence[Tensor],
+        global_tokens: Tensor,
+        *,
+        pad_to_frames: int | None = None,
+        pad_to_batch: int | None = None,
+    ) -> list[Tensor]:
+        """Turn speech tokens into waveforms; each as if decoded alone, whatever the others' lengths.
+
+        At equal padded sizes an item's samples are bit-equal, whatever its row and its neighbors.
+
+        Args:
+            semantic_tokens: (num_frames,) int64 each, in [0, semantic_codebook_size), one frame or more.
+            global_tokens: (batch, num_global_tokens) int64 in [0, global_codebook_size), a voice for each item; with
+                residual quantizers, all of the first one's tokens come first.
+            pad_to_frames: compute with so many frames; None takes the longest item's.
+            pad_to_batch: compute with so many rows; None takes the number of items.
+
+        Returns:
+            (num_frames * samples_per_frame,) float32 in [-1, 1] on the CPU, for each item.
+
+        Raises:
+            ValueError: a token lies outside its codebook, an item is empty, or numbers do not agree.
+
+        Source: Spark-TTS, arXiv 2503.01710; held to the official code by tests/codec/test_decode_parity.py.
+        """
+        self._check_tokens(semantic_tokens, global_tokens)
+        if not semantic_tokens:
+            return []
+        num_items, num_frames = len(semantic_tokens), max(tokens.numel() for tokens in semantic_tokens)
+        num_rows = _check_padding("pad_to_batch", pad_to_batch, num_items)
+        width = _check_padding("pad_to_frames", pad_to_frames, num_frames)
+        speaker = self.config.speaker_encoder
+        semantic_BF = torch.zeros(num_rows, width, dtype=torch.int64)
+        lengths_B = torch.zeros(num_rows, dtype=torch.int64)
+        global_BG = torch.zeros(num_rows, self.num_global_tokens, dtype=torch.int64)
+        for row, tokens in enumerate(semantic_tokens):
+            semantic_BF[row, : tokens.numel()] = tokens
+            lengths_B[row] = tokens.numel()
+        global_BG[:num_items] = global_tokens.flatten(1)
+        waveforms_BS = self._decode_network(
+            semantic_BF.to(self.device),
+            lengths_B.to(self.device),
+            global_BG.unflatten(1, (speaker.fsq_num_quantizers, speaker.token_num)).to(self.device),
+        )
+        waveforms_BS = waveforms_BS.to(torch.float32).cpu()
+        return [
+            waveforms_BS[row, : tokens.numel() * self.samples_per_frame].clone()
+            for row, tokens in enumerate(semantic_tokens)
+        ]
+
+    def encode(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> SpeechTokens:
+        """Turn a recording into speech tokens.
+
+        Args:
+            audio: (num_samples,) floats in [-1, 1], or integers at their full range; of several channels, (samples,
+                channels) or (channels, samples), the first is taken.
+            sample_rate: Hz.
+
+        Raises:
+            SpeakerError: it is empty, silent, shorter than 25 ms, longer than ten minutes, or not finite.
+            WeightsError: the encoder's weights are missing or broken.
+        """
+        return self.encode_batch([(audio, sample_rate)])[0]
+
+    @torch.inference_mode()
+    def encode_batch(self, recordings: Sequence[tuple[NDArray[Any] | Tensor, int]]) -> list[SpeechTokens]:
+        """Turn recordings into speech tokens; each as if encoded alone.
+
+        Args:
+            recordings: audio and rate of each, as for `encode`.
+
+        Raises:
+            SpeakerError, WeightsError: as for `encode`.
+        """
+        if not recordings:
+            return []
+        prepared = [
+            self._prepare(audio, sample_rate, f"audio {index}" if len(recordings) > 1 else "audio")
+            for index, (audio, sample_rate) in enumerate(recordings)
+        ]
+        # From here on one by one: the encoder would see a neighbor's padding, and pooling hears all of a clip.
+        return [
+            SpeechTokens(self._semantic_network(features_1CF)[0].cpu(), self._encode_clip(samples))
+            for features_1CF, samples in zip(self._speech_features.extract(prepared), prepared, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def encode_speaker(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> Tensor:
+        """Return the global tokens alone, (num_global_tokens,) int64; needs no wav2vec2.
+
+        Args:
+            audio: as for `encode`.
+            sample_rate: Hz.
+
+        Raises:
+            SpeakerError, WeightsError: as for `encode`.
+        """
+        return self._encode_clip(self._prepare(audio, sample_rate, "audio"))
+
+    def _prepare(self, audio: NDArray[Any] | Tensor, sample_rate: int, name: str) -> NDArray[np.float64]:
+        samples = np.asarray(audio.detach().cpu() if isinstance(audio, Tensor) else audio)
+        if np.issubdtype(samples.dtype, np.integer):
+            samples = samples / -float(np.iinfo(samples.dtype).min or -np.iinfo(samples.dtype).max)
+        if samples.ndim == 2:
+            samples = samples[:, 0] if samples.shape[0] >= samples.shape[1] else samples[0]
+        return prepare_reference(
+            samples, sample_rate, name, self.sample_rate, normalize=self._reference.volume_normalize
+        )
+
+    def _encode_clip(self, samples: NDArray[np.float64]) -> Tensor:
+        clip = reference_clip(samples, self._reference.clip_samples).astype(np.float32)
+        tokens_1QN: Tensor = self._speaker_network(torch.from_numpy(clip)[None].to(self.device))
+        return tokens_1QN.flatten().cpu()
+
+    @cached_property
+    def _semantic_network(self) -> SemanticNetwork:
+        return self._load_network(SemanticNetwork)
+
+    @cached_property
+    def _speaker_network(self) -> SpeakerNetwork:
+        return self._load_network(SpeakerNetwork)
+
+    @cached_property
+    def _speech_features(self) -> SpeechFeatures:
+        features = SpeechFeatures.load(self._features_dir, self.device)
+        found, expected = features.network.config.hidden_size, self.config.encoder.input_channels
+        if found != expected:
+            raise WeightsError(
+                f"{self._features_dir}/config.json: hidden_size is {found}, but BiCodec's encoder.input_channels is "
+                f"{expected}; use the wav2vec2 folder that belongs to this model"
+            )
+        return features
+
+    def _load_network(self, network_class: Callable[[BiCodecConfig], Network]) -> Network:
+        with torch.device("meta"):
+            network = network_class(self.config)
+        self._checkpoint.load(network, _UPSTREAM_NAMES)
+        return network.to(self.device)
+
+    def _check_tokens(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> None:
+        speaker = self.config.speaker_encoder
+        rows = len(semantic_tokens)
+        shapes = ((rows, self.num_global_tokens), (rows, speaker.fsq_num_quantizers, speaker.token_num))
+        if tuple(global_tokens.shape) not in shapes:
+            raise ValueError(
+                f"global_tokens: expected shape {list(shapes[0])} for {rows} item(s), got {list(global_tokens.shape)}; "
+                "give one row of global tokens for each item"
+            )
+        _check_range("global_tokens", global_tokens, self.global_codebook_size)
+        for index, tokens in enumerate(semantic_tokens):
+            name = f"semantic_tokens[{index}]"
+            if tokens.ndim != 1 or tokens.numel() == 0:
+                raise ValueError(f"{name}: expected (num_frames,) with a frame or more, got shape {list(tokens.shape)}")
+            _check_range(name, tokens, self.semantic_codebook_size)
+
+
+def _check_range(name: str, tokens: Tensor, codebook_size: int) -> None:
+    if tokens.is_floating_point() or tokens.dtype == torch.bool or tokens.is_complex():
+        raise ValueError(f"{name}: expected int64 tokens, got {tokens.dtype}")
+    if tokens.numel() == 0:
+        return
+    lowest, highest = (int(bound) for bound in torch.aminmax(tokens))
+    if lowest < 0 or highest >= codebook_size:
+        raise ValueError(
+            f"{name}: token {lowest if lowest < 0 else highest} lies outside its codebook; "
+            f"expected 0 to {codebook_size - 1}"
+        )
+
+
+def _check_padding(name: str, padded: int | None, needed: int) -> int:
+    if padded is None:
+        return needed
+    if padded < needed:
+        raise ValueError(f"{name}: {padded} is too small; these items need {needed}")
+    return padded

@@ -1,0 +1,170 @@
+"""The Vocos backbone: the ConvNeXt stack that BiCodec's encoder and prenet are made of.
+
+Shape suffixes: B batch, C channels, F frames, D condition width.
+
+Every convolution wider than one frame is given zeros past each item's own length, since that is what it sees at the
+end of an item decoded alone. Masking once at the entrance would not do: biases and norms refill the padding.
+
+Source: Spark-TTS, arXiv 2503.01710, after Vocos, arXiv 2306.00814; held to it by tests/codec/test_decode_parity.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_NORM_EPS = 1e-6
+
+
+def zero_past_length(x_BCF: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Return `x_BCF` with zeros from each item's length on; None says that every item fills its row.
+
+    Args:
+        x_BCF: (batch, channels, frames), or samples in place of frames.
+        lengths_B: (batch,) int64, in units of the last axis.
+    """
+    if lengths_B is None:
+        return x_BCF
+    positions_F = torch.arange(x_BCF.shape[-1], device=x_BCF.device)
+    mask_B1F = positions_F[None, None, :] < lengths_B[:, None, None]
+    return x_BCF * mask_B1F.to(x_BCF.dtype)
+
+
+class ConditionedLayerNorm(nn.Module):
+    """Layer norm whose scale and shift follow from a condition: `normalized * scale(c) + shift(c)`, without a `1 +`."""
+
+    def __init__(self, condition_dim: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.scale = nn.Linear(condition_dim, dim)
+        self.shift = nn.Linear(condition_dim, dim)
+
+    def forward(self, x_BFC: Tensor, condition_BD: Tensor) -> Tensor:
+        """Normalize each frame over its channels."""
+        normalized_BFC = functional.layer_norm(x_BFC, (self.dim,), eps=_NORM_EPS)
+        return normalized_BFC * self.scale(condition_BD)[:, None, :] + self.shift(condition_BD)[:, None, :]
+
+
+class PlainLayerNorm(nn.LayerNorm):
+    """Layer norm with the same call as the conditioned one; the condition is not looked at."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=_NORM_EPS)
+
+    def forward(self, x_BFC: Tensor, condition_BD: Tensor | None = None) -> Tensor:
+        """Normalize each frame over its channels."""
+        return super().forward(x_BFC)
+
+
+def _make_norm(dim: int, condition_dim: int | None) -> nn.Module:
+    return PlainLayerNorm(dim) if condition_dim is None else ConditionedLayerNorm(condition_dim, dim)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over frames, then a two-layer perceptron on each frame, scaled and added to the input."""
+
+    def __init__(self, dim: int, intermediate_dim: int, condition_dim: int | None) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv1d(dim, dim, kernel_size=7, padding=3, groups=dim)
+        self.norm = _make_norm(dim, condition_dim)
+        self.pwconv1 = nn.Linear(dim, intermediate_dim)
+        self.pwconv2 = nn.Linear(intermediate_dim, dim)
+        self.gamma = nn.Parameter(torch.empty(dim))
+
+    def forward(self, x_BCF: Tensor, condition_BD: Tensor | None, lengths_B: Tensor | None) -> Tensor:
+        """Refine every frame with three frames of context on each side."""
+        mixed_BFC = self.dwconv(zero_past_length(x_BCF, lengths_B)).transpose(1, 2)
+        hidden_BFC = functional.gelu(self.pwconv1(self.norm(mixed_BFC, condition_BD)))
+        return x_BCF + (self.gamma * self.pwconv2(hidden_BFC)).transpose(1, 2)
+
+
+class VocosBackbone(nn.Module):
+    """A convolution, a norm, ConvNeXt blocks and a final norm.
+
+    Args:
+        input_channels: channels of the input.
+        dim: channels of the blocks and of the output.
+        intermediate_dim: width inside the blocks' perceptrons.
+        num_layers: number of blocks.
+        condition_dim: width of the condition that steers all norms but the final one; None for plain norms.
+    """
+
+    def __init__(
+        self, input_channels: int, dim: int, intermediate_dim: int, num_layers: int, condition_dim: int | None = None
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(input_channels, dim, kernel_size=7, padding=3)
+        self.norm = _make_norm(dim, condition_dim)
+        self.convnext = nn.ModuleList(ConvNeXtBlock(dim, intermediate_dim, condition_dim) for _ in range(num_layers))
+        self.final_layer_norm = PlainLayerNorm(dim)
+
+    def forward(self, x_BCF: Tensor, condition_BD: Tensor | None = None, lengths_B: Tensor | None = None) -> Tensor:
+        """Return (batch, frames, dim); note that the channels move to the end."""
+        x_BCF = self.embed(zero_past_length(x_BCF, lengths_B))
+        x_BCF = self.norm(x_BCF.transpose(1, 2), condition_BD).transpose(1, 2)
+        for block in self.convnext:
+            x_BCF = block(x_BCF, condition_BD, lengths_B)
+        normalized_BFC: Tensor = self.final_layer_norm(x_BCF.transpose(1, 2))
+        return normalized_BFC
+
+
+class SamplingBlock(nn.Module):
+    """Changes the frame rate up or down; at ratio 1 it has no parameters, but returns three times its input.
+
+    It is a sum of three paths: (learned + repeated) resampling, its average, and the average of the repetition alone.
+    With nothing to resample all three are the input itself.
+
+    Args:
+        dim: channels, each resampled on its own.
+        upsample_ratio: output frames for each input frame.
+        downsample_ratio: input frames for each output frame.
+    """
+
+    def __init__(self, dim: int, upsample_ratio: int = 1, downsample_ratio: int = 1) -> None:
+        super().__init__()
+        self.upsample_ratio = upsample_ratio
+        self.downsample_ratio = downsample_ratio
+        if upsample_ratio > 1:
+            odd = upsample_ratio % 2
+            self.de_conv_upsampler = nn.Sequential(
+                nn.LeakyReLU(0.2),
+                nn.ConvTranspose1d(
+                    dim,
+                    dim,
+                    kernel_size=upsample_ratio * 2,
+                    stride=upsample_ratio,
+                    padding=upsample_ratio // 2 + odd,
+                    output_padding=odd,
+                    groups=dim,
+                ),
+            )
+        if downsample_ratio > 1:
+            self.conv_downsampler = nn.Sequential(
+                nn.LeakyReLU(0.2),
+                nn.Conv1d(
+                    dim,
+                    dim,
+                    kernel_size=downsample_ratio * 2,
+                    stride=downsample_ratio,
+                    padding=downsample_ratio // 2 + downsample_ratio % 2,
+                    groups=dim,
+                ),
+            )
+
+    def forward(self, x_BCF: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Return (batch, dim, frames * upsample_ratio // downsample_ratio).
+
+        `lengths_B` counts input frames and may be given only to a block that does not reduce the rate.
+        """
+        repeated = merged = x_BCF
+        if self.upsample_ratio > 1:
+            repeated = x_BCF.repeat_interleave(self.upsample_ratio, dim=2)
+            merged = repeated + self.de_conv_upsampler(zero_past_length(x_BCF, lengths_B))
+        if self.downsample_ratio == 1:
+            return merged + merged + repeated
+        average_merged = functional.avg_pool1d(merged, self.downsample_ratio)
+        average_repeated = functional.avg_pool1d(repeated, self.downsample_ratio)
+        # An odd ratio's convolution can see one frame more than the averages have; the official code fails there.
+        learned = self.conv_downsampler(merged)[..., : average_merged.shape[-1]]
+        return learned + average_merged + average_repeated
