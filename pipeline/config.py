@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,8 +21,7 @@ Effect = Literal["audio", "plan"]
 
 
 def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
-    extra = {"changes": changes} if changes else None
-    return Field(default, json_schema_extra=extra, **limits)
+    return Field(default, json_schema_extra={"changes": changes} if changes else None, **limits)
 
 
 class _Settings(BaseModel):
@@ -61,7 +60,9 @@ class SamplingConfig(_Settings):
     temperature: float = _setting(0.8, changes="audio", ge=0.0, le=5.0)
     """0 takes the most likely token (greedy)."""
     top_k: int = _setting(50, changes="audio", ge=1)
+    """Only so many of the most likely tokens may be drawn."""
     top_p: float = _setting(0.95, changes="audio", gt=0.0, le=1.0)
+    """Of those, only as many as together have this probability."""
 
 
 class QualityConfig(_Settings):
@@ -121,16 +122,17 @@ class CodecConfig(_Settings):
     """BiCodec's decoder."""
 
     device: str = _setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` is the GPU that Ray gives the replica, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = _setting("auto")
     """`auto` is float32."""
-    batch_size: int = _setting(8, changes="audio", ge=1, le=1_024)
-    """Segments decoded together, always this many."""
+    batch_size: int = _setting(1, changes="audio", ge=1, le=1_024)
+    """Segments decoded together, always this many (missing ones are padded), so that a neighbor changes nothing."""
 
 
 class ReplicaConfig(_Settings):
     """One kind of Ray actor."""
 
-    count: int | Literal["auto"] = _setting("auto", ge=1)
+    count: Annotated[int, Field(ge=1)] | Literal["auto"] = _setting("auto")
     """How many; `auto` fills the cluster."""
     num_cpus: float = _setting(1.0, ge=0.0)
     """CPUs that Ray reserves for each; also its torch threads, at least one."""
@@ -162,6 +164,7 @@ class StorageConfig(_Settings):
     endpoint_url: str | None = _setting(None)
     """S3 endpoint for other stores than AWS; None takes AWS_ENDPOINT_URL or the default."""
     region: str | None = _setting(None)
+    """S3 region; None takes AWS_REGION or the default."""
     lease_timeout_s: float = _setting(30.0, ge=1.0)
     """A lease whose heartbeat stands still for so long is taken over."""
 
@@ -276,7 +279,8 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
 
 
 def _describe(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+    # Pydantic adds the branch of a union to the place, in words that are not settings.
+    place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
     if problem["type"] == "extra_forbidden":
         return f"{place}: unknown setting; did you misspell it? See pipeline/config.py for all of them"
     if problem["type"] == "missing":

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check soak clean
+
+help:
+	@echo "make demo   voice configs/demo.yaml into demo/ (a second call resumes)"
+	@echo "make test   format, lint, types and tests"
+	@echo "make check  format, lint and types only"
+	@echo "make clean  remove the virtual environment and caches"
+
+demo: .venv/demo
+	@$(BIN)/python -m jobs.synthesize --config configs/demo.yaml
+
+test: check
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+
+# torch first and alone: the constraint names the one build that every install must use.
+.venv/base: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(INSTALL) torch
+	@touch $@
+
+.venv/demo: .venv/base pyproject.toml
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/dev: .venv/base pyproject.toml
+	$(INSTALL) --editable '.[s3,dev]'
+	@touch $@ .venv/demo

@@ -1,0 +1,36 @@
+"""Enroll speakers ahead of a run: `python -m jobs.enroll --config FILE [--set a.b=value ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jobs.console import run_command
+from pipeline import enroll_speakers, load_config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.enroll",
+        description="Turn the speakers file into voices, stored as speakers.parquet in the run's output.",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the run's YAML file")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    options = parser.parse_args(arguments)
+
+    def enroll() -> int:
+        config = load_config(options.config, options.set)
+        registry = enroll_speakers(config)
+        for speaker in registry.values():
+            tokens = speaker.voice.global_tokens or ()
+            print(f"{speaker.speaker_id}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
+        print(f"{len(registry)} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
+        return 0
+
+    return run_command(enroll)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Make a manifest from a CSV or JSON Lines file: `python -m jobs.make_manifest LINES.csv --output FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
+
+from jobs.console import run_command
+from pipeline.errors import ManifestError
+
+REQUIRED = ("utterance_id", "text", "speaker_id")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.make_manifest",
+        description="Turn a CSV (.csv, .tsv) or JSON Lines (.jsonl) file into Parquet shards.",
+    )
+    parser.add_argument("lines", type=Path, help="file with columns utterance_id, text, speaker_id and any others")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the shards; must be new or empty")
+    parser.add_argument("--rows-per-shard", type=int, default=100_000, help="rows of each shard (default 100,000)")
+    options = parser.parse_args(arguments)
+
+    def make() -> int:
+        table = read_lines(options.lines)
+        if options.rows_per_shard < 1:
+            raise ManifestError(f"--rows-per-shard {options.rows_per_shard}: expected at least 1")
+        if options.output.exists() and any(options.output.iterdir()):
+            raise ManifestError(f"{options.output}: the folder is not empty; name a new one")
+        options.output.mkdir(parents=True, exist_ok=True)
+        starts = range(0, max(table.num_rows, 1), options.rows_per_shard)
+        for number, start in enumerate(starts):
+            shard = table.slice(start, options.rows_per_shard)
+            pq.write_table(shard, options.output / f"part-{number:05d}.parquet", row_group_size=8_192)
+        print(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
+        return 0
+
+    return run_command(make)
+
+
+def read_lines(path: Path) -> pa.Table:
+    """Read a text table; ids, texts and speakers stay text even where they look like numbers.
+
+    Raises:
+        ManifestError: the file cannot be read or lacks a column.
+    """
+    as_text = dict.fromkeys((*REQUIRED, "language"), pa.string())
+    try:
+        if path.suffix == ".jsonl":
+            table = pa.json.read_json(path, parse_options=pa.json.ParseOptions(newlines_in_values=False))
+        else:
+            table = pa.csv.read_csv(
+                path,
+                parse_options=pa.csv.ParseOptions(
+                    delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True
+                ),
+                convert_options=pa.csv.ConvertOptions(column_types=as_text),
+            )
+    except (OSError, pa.ArrowException) as error:
+        raise ManifestError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    missing = [name for name in REQUIRED if name not in table.column_names]
+    if missing:
+        raise ManifestError(f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

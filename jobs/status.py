@@ -1,0 +1,41 @@
+"""Tell how far an output is, without Ray or weights: `python -m jobs.status OUTPUT [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from jobs.console import run_command
+from pipeline import read_status
+from pipeline.progress import format_duration
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.status", description="Tell how far an output is.")
+    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
+    options = parser.parse_args(arguments)
+
+    def tell() -> int:
+        status = read_status(options.output, options.endpoint_url)
+        if options.json:
+            print(json.dumps(status))
+            return 0
+        print(f"{options.output}: {status['state']}")
+        print(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
+        print(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
+        print(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} files")
+        print(f"  rejected  {status['num_rejected']:,}")
+        for code, count in sorted(status["rejected"].items()):
+            print(f"    {code:20} {count:,}")
+        return 0
+
+    return run_command(tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,428 @@
+"""One loop that moves units through the replicas: bounded flow, dead replicas, retakes, guilty rows.
+
+Knows nothing of text, tokens or audio: those pass from replica to replica as references to Ray's object store.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from pipeline.commit_log import Lease
+from pipeline.errors import RejectionCode, RunStopped, VoicingError
+from pipeline.manifest import WorkUnit
+from pipeline.replicas import UnitReceipt
+from pipeline.takes import Rejection, Wanted
+
+logger = logging.getLogger(__name__)
+
+Stage = Literal["llm", "codec", "writer"]
+MAX_FAILED_STARTS = 8
+"""Replicas of one kind that may die one after the other, with no call done between, before the run stops."""
+
+
+@dataclass
+class UnitState:
+    """A unit in flight."""
+
+    unit: WorkUnit
+    rejections: dict[int, Rejection]
+    """Rows that are not to be voiced."""
+    parts: list[Any] = field(default_factory=list)
+    """References: takes and audio in turn."""
+    model_rate: int = 16_000
+    num_crashes: int = 0
+    suspects: deque[int] | None = None
+    """Rows still to be run alone, once the unit has crashed too often; the first one is running."""
+
+    def restart(self) -> None:
+        """Forget what was made: it is lost, or may be."""
+        self.parts.clear()
+        if self.suspects is not None:
+            self._isolate()
+
+    def _isolate(self) -> None:
+        rows = range(self.unit.first_row, self.unit.last_row + 1)
+        self.suspects = deque(row for row in rows if row not in self.rejections)
+
+
+@dataclass
+class Call:
+    """Something asked of a replica, or waiting to be."""
+
+    stage: Stage
+    state: UnitState
+    wanted: Wanted | None = None
+    takes: Any = None
+    replica: Replica | None = None
+    payload: Any = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it may share its replica with nothing."""
+        return self.state.suspects is not None and self.stage != "writer"
+
+
+@dataclass(eq=False)
+class Replica:
+    """An actor as the coordinator sees it."""
+
+    handle: Any
+    is_ready: bool = False
+    calls: list[Call] = field(default_factory=list)
+
+
+class Pool:
+    """The replicas of one stage.
+
+    Args:
+        stage: what they do.
+        create: makes an actor.
+        count: how many to keep alive.
+        max_calls: calls in flight for each.
+    """
+
+    def __init__(self, stage: Stage, create: Callable[[], Any], count: int, max_calls: int) -> None:
+        self.stage = stage
+        self._create = create
+        self._max_calls = max_calls
+        self._failures = 0
+        self.starting: dict[Any, Replica] = {}
+        self.replicas: list[Replica] = []
+        self.queue: deque[Call] = deque()
+        for _ in range(count):
+            self._add()
+
+    @property
+    def num_calls(self) -> int:
+        """Calls in flight."""
+        return sum(len(replica.calls) for replica in self.replicas)
+
+    def _add(self) -> None:
+        replica = Replica(self._create())
+        self.replicas.append(replica)
+        self.starting[replica.handle.start.remote()] = replica
+
+    def pick(self, *, alone: bool) -> Replica | None:
+        """Return the ready replica with the least to do that may take a call, if any."""
+        room = [
+            replica
+            for replica in self.replicas
+            if replica.is_ready
+            and len(replica.calls) < (1 if alone else self._max_calls)
+            and not any(call.is_alone for call in replica.calls)
+        ]
+        return min(room, key=lambda replica: len(replica.calls), default=None)
+
+    def note_success(self) -> None:
+        """A call was done: the replicas of this kind can work."""
+        self._failures = 0
+
+    def replace(self, replica: Replica, error: BaseException) -> None:
+        """Take a dead replica's place.
+
+        Raises:
+            RunStopped: too many died with nothing done between.
+        """
+        if replica not in self.replicas:
+            return
+        self.replicas.remove(replica)
+        self._failures += 1
+        if self._failures > MAX_FAILED_STARTS:
+            raise RunStopped(
+                f"{self._failures} {self.stage} replicas died one after the other without finishing a call; the last "
+                f"error: {' '.join(str(error).split())[:500]}"
+            )
+        logger.warning("a %s replica died (%s); starting another", self.stage, type(error).__name__)
+        ray.kill(replica.handle, no_restart=True)
+        self._add()
+
+    def close(self) -> None:
+        """End every replica."""
+        for replica in self.replicas:
+            ray.kill(replica.handle, no_restart=True)
+        self.replicas.clear()
+        self.starting.clear()
+
+
+class Coordinator:
+    """Runs units to their commits.
+
+    Args:
+        pools: by stage.
+        max_units: units in flight; bounds memory however large the manifest.
+        max_crashes: crashes after which a unit's rows are run one at a time.
+        lease: handed to the writers.
+        on_commit: told of each commit.
+        on_tick: called between events; may raise to stop the run.
+    """
+
+    def __init__(
+        self,
+        pools: dict[Stage, Pool],
+        *,
+        max_units: int,
+        max_crashes: int,
+        lease: Lease,
+        on_commit: Callable[[UnitReceipt], None],
+        on_tick: Callable[[], None],
+    ) -> None:
+        self._pools = pools
+        self._max_units = max_units
+        self._max_crashes = max_crashes
+        self._lease = lease
+        self._on_commit = on_commit
+        self._on_tick = on_tick
+        self._calls: dict[Any, Call] = {}
+        self._num_units = 0
+
+    def start(self) -> None:
+        """Wait until each stage has a replica.
+
+        Raises:
+            VoicingError: a replica could not load.
+        """
+        while not all(any(replica.is_ready for replica in pool.replicas) for pool in self._pools.values()):
+            self._turn()
+
+    def run(self, units: Iterator[UnitState]) -> None:
+        """Bring every unit to its commit.
+
+        Args:
+            units: read no faster than units end.
+
+        Raises:
+            VoicingError: the run cannot go on; what is committed is safe.
+        """
+        exhausted = False
+        while True:
+            while not exhausted and self._num_units < self._max_units:
+                state = next(units, None)
+                if state is None:
+                    exhausted = True
+                    break
+                self._num_units += 1
+                self._pools["llm"].queue.append(Call("llm", state))
+            if exhausted and self._num_units == 0:
+                return
+            self._dispatch()
+            self._turn()
+
+    def _dispatch(self) -> None:
+        for pool in self._pools.values():
+            while pool.queue:
+                call = pool.queue[0]
+                replica = pool.pick(alone=call.is_alone)
+                if replica is None:
+                    break
+                pool.queue.popleft()
+                self._send(call, replica)
+
+    def _send(self, call: Call, replica: Replica) -> None:
+        state, handle = call.state, replica.handle
+        if call.stage == "llm":
+            skipped = frozenset(state.rejections)
+            call.payload, report = handle.generate.options(num_returns=2).remote(state.unit, skipped, call.wanted)
+        elif call.stage == "codec":
+            call.payload, report = handle.decode.options(num_returns=2).remote(call.takes)
+        else:
+            report = handle.write.remote(state.unit, state.model_rate, state.rejections, self._lease, *state.parts)
+        call.replica = replica
+        replica.calls.append(call)
+        self._calls[report] = call
+
+    def _turn(self) -> None:
+        waiting = [*self._calls, *(ref for pool in self._pools.values() for ref in pool.starting)]
+        done, _ = ray.wait(waiting, num_returns=1, timeout=0.5) if waiting else ([], [])
+        for ref in done:
+            if ref in self._calls:
+                self._finish_call(ref)
+            else:
+                self._finish_start(ref)
+        self._on_tick()
+
+    def _finish_start(self, ref: Any) -> None:
+        pool = next(pool for pool in self._pools.values() if ref in pool.starting)
+        replica = pool.starting.pop(ref)
+        try:
+            info = ray.get(ref)
+        except VoicingError as error:
+            raise getattr(error, "cause", error) from None
+        except RayTaskError as error:
+            cause = f"{type(error.cause).__name__}: {error.cause}"
+            raise RunStopped(f"a {pool.stage} replica could not start: {cause}") from None
+        except RayActorError as error:
+            pool.replace(replica, error)
+            return
+        replica.is_ready = True
+        logger.info("%s replica on %s (process %d, %s)", pool.stage, info.host, info.pid, info.device)
+
+    def _finish_call(self, ref: Any) -> None:
+        call = self._calls.pop(ref)
+        assert call.replica is not None
+        call.replica.calls.remove(call)
+        pool = self._pools[call.stage]
+        try:
+            report = ray.get(ref)
+        except VoicingError as error:
+            # Raised on purpose in a replica: the run cannot go on. Ray's own text would carry a traceback.
+            raise getattr(error, "cause", error) from None
+        except RayError as error:
+            self._recover(call, pool, error)
+            return
+        pool.note_success()
+        self._advance(call, report)
+
+    def _advance(self, call: Call, report: Any) -> None:
+        state = call.state
+        if call.stage == "llm":
+            self._pools["codec"].queue.append(Call("codec", state, takes=call.payload))
+        elif call.stage == "codec":
+            state.parts += [call.takes, call.payload]
+            state.model_rate = report.sample_rate
+            if report.wanted:
+                self._pools["llm"].queue.append(Call("llm", state, wanted=report.wanted))
+                return
+            if state.suspects:
+                state.suspects.popleft()
+            self._go_on(state)
+        else:
+            self._num_units -= 1
+            self._on_commit(report)
+
+    def _go_on(self, state: UnitState) -> None:
+        """Run the next suspect, if there is one; else write."""
+        if state.suspects:
+            self._pools["llm"].queue.append(Call("llm", state, wanted={state.suspects[0]: {}}))
+        else:
+            self._pools["writer"].queue.append(Call("writer", state))
+
+    def _recover(self, call: Call, pool: Pool, error: RayError) -> None:
+        state = call.state
+        is_death = isinstance(error, RayActorError)
+        is_failure = isinstance(error, RayTaskError)
+        assert call.replica is not None
+        if is_death:
+            pool.replace(call.replica, error)
+        if not is_death and not is_failure:
+            # Objects went with their node. Nobody's fault: make them again.
+            logger.warning("unit %s lost its objects (%s); doing it again", state.unit.unit_id, type(error).__name__)
+            state.restart()
+            self._restart(state)
+        elif call.stage == "writer":
+            state.num_crashes += 1
+            if state.num_crashes > MAX_FAILED_STARTS:
+                raise RunStopped(f"unit {state.unit.unit_id} cannot be written: {error}")
+            pool.queue.append(Call("writer", state))
+        elif call.is_alone:
+            self._suspect_failed(state, error, is_death=is_death)
+        else:
+            state.num_crashes += 1
+            if state.num_crashes >= self._max_crashes:
+                logger.warning(
+                    "unit %s took its replica down %d times; running its rows alone",
+                    state.unit.unit_id,
+                    state.num_crashes,
+                )
+                state.num_crashes = 0
+                state.suspects = deque()
+            state.restart()
+            self._restart(state)
+
+    def _restart(self, state: UnitState) -> None:
+        if state.suspects is not None:
+            self._go_on(state)
+        else:
+            self._pools["llm"].queue.appendleft(Call("llm", state))
+
+    def _suspect_failed(self, state: UnitState, error: RayError, *, is_death: bool) -> None:
+        assert state.suspects
+        state.num_crashes += 1
+        if state.num_crashes >= self._max_crashes:
+            row = state.suspects.popleft()
+            state.num_crashes = 0
+            detail = " ".join(str(error).split())[:300]
+            if is_death:
+                message = f"its replica died {self._max_crashes} times while voicing this row alone: {detail}"
+                state.rejections[row] = Rejection(RejectionCode.REPLICA_CRASH, message)
+            else:
+                state.rejections[row] = Rejection(RejectionCode.INTERNAL_ERROR, detail)
+            logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
+        self._go_on(state)
+
+
+def plan_counts(
+    wanted: dict[Stage, tuple[int | Literal["auto"], float, float]], cpus: float, gpus: float
+) -> dict[Stage, int]:
+    """Return how many replicas of each stage to start.
+
+    Args:
+        wanted: for each stage its count (or `auto`), and the CPUs and GPUs of one replica.
+        cpus: of the cluster.
+        gpus: of the cluster.
+
+    Returns:
+        counts; each `auto` stage gets as many as fit when all of them grow together, at least one.
+    """
+    fixed = [(count, c, g) for count, c, g in wanted.values() if count != "auto"]
+    growing = [(c, g) for count, c, g in wanted.values() if count == "auto"]
+    free_cpus = cpus - sum(count * c for count, c, _ in fixed)
+    free_gpus = gpus - sum(count * g for count, _, g in fixed)
+    sets = []
+    for free, need in (
+        (free_cpus, sum(c for c, _ in growing)),
+        (free_gpus, sum(g for _, g in growing)),
+    ):
+        if need > 0:
+            # The small addend keeps 1 / (0.1 + 0.2 + 0.7) from rounding down to 0.
+            sets.append(int(free / need + 1e-9))
+    share = max(1, min(sets, default=1))
+    return {stage: share if count == "auto" else count for stage, (count, _, _) in wanted.items()}
+
+
+def describe_shortage(wanted: dict[Stage, tuple[int, float, float]], cpus: float, gpus: float) -> str | None:
+    """Return what the cluster lacks for these replicas, or None if they fit."""
+    need_cpus = sum(count * c for count, c, _ in wanted.values())
+    need_gpus = sum(count * g for count, _, g in wanted.values())
+    lacks = []
+    if need_cpus > cpus + 1e-9:
+        lacks.append(f"{need_cpus:g} CPUs where the cluster has {cpus:g}")
+    if need_gpus > gpus + 1e-9:
+        lacks.append(f"{need_gpus:g} GPUs where the cluster has {gpus:g}")
+    if not lacks:
+        return None
+    return f"the replicas need {' and '.join(lacks)}; lower replicas.*.count, num_cpus or num_gpus"
+
+
+def pool_options(num_cpus: float, num_gpus: float, max_calls: int) -> dict[str, Any]:
+    """Return Ray's options for a replica."""
+    return {
+        "num_cpus": num_cpus,
+        "num_gpus": num_gpus,
+        # One more thread than calls, so that a question about health never queues behind work.
+        "max_concurrency": max_calls + 1,
+    }
+
+
+def list_states(
+    units: Iterator[WorkUnit], duplicates: dict[str, list[int]], committed: set[str]
+) -> Iterator[UnitState]:
+    """Yield what is left to do, with the rows that are rejected before they start."""
+    reason = Rejection(
+        RejectionCode.DUPLICATE_ID,
+        "another row before this one has the same utterance_id; ids must be unique in the run",
+    )
+    by_shard = {shard: sorted(rows) for shard, rows in duplicates.items()}
+    for unit in units:
+        if unit.unit_id in committed:
+            continue
+        rows = by_shard.get(unit.shard, [])
+        double = rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
+        yield UnitState(unit, dict.fromkeys(double, reason))

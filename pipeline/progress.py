@@ -1,0 +1,140 @@
+"""What a run tells while it works and when it ends: counters, one line at a time, the report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+logger = logging.getLogger(__name__)
+
+
+class _Receipt(Protocol):
+    @property
+    def num_ok(self) -> int: ...
+    @property
+    def rejected(self) -> Any: ...
+    @property
+    def audio_s(self) -> float: ...
+    @property
+    def num_retakes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended.
+
+    Counts are of the whole output; the speed is of this start alone.
+    """
+
+    output: str
+    num_rows: int
+    num_ok: int
+    rejected: dict[str, int]
+    audio_s: float
+    num_units_done: int
+    """Units committed by this start."""
+    num_units_skipped: int
+    """Units that an earlier start had committed."""
+    num_units_left: int
+    """Units that wait for another start (`limit`, or the run was stopped)."""
+    elapsed_s: float
+    """Wall time of this start's voicing, without loading."""
+    x_real_time: float
+    """Seconds of audio that this start made in a second."""
+    examples: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
+    """(utterance_id, code, message) of a few rejections of this start."""
+
+    @property
+    def num_rejected(self) -> int:
+        """Rows without audio."""
+        return sum(self.rejected.values())
+
+
+class Progress:
+    """Counts commits and says every now and then how far the run is.
+
+    Args:
+        num_rows: rows that this start will do.
+        num_rows_done: rows that earlier starts committed.
+        interval_s: seconds between lines.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, num_rows: int, num_rows_done: int, interval_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._num_rows = num_rows
+        self._num_rows_before = num_rows_done
+        self._interval_s = interval_s
+        self._clock = clock
+        self._started = self._last_line = clock()
+        self.num_ok = 0
+        self.num_units = 0
+        self.num_retakes = 0
+        self.rejected: Counter[str] = Counter()
+        self.audio_s = 0.0
+        self.examples: list[tuple[str, str, str]] = []
+
+    @property
+    def num_done(self) -> int:
+        """Rows committed by this start."""
+        return self.num_ok + self.rejected.total()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since `begin`."""
+        return self._clock() - self._started
+
+    @property
+    def x_real_time(self) -> float:
+        """Seconds of audio made in a second."""
+        return self.audio_s / max(self.elapsed_s, 1e-9)
+
+    def begin(self) -> None:
+        """Start the clock: loading is over."""
+        self._started = self._last_line = self._clock()
+
+    def add(self, receipt: _Receipt) -> None:
+        """Count a commit."""
+        self.num_units += 1
+        self.num_ok += receipt.num_ok
+        self.rejected.update(receipt.rejected)
+        self.audio_s += receipt.audio_s
+        self.num_retakes += receipt.num_retakes
+        self.examples += list(getattr(receipt, "examples", ()))[: max(0, 5 - len(self.examples))]
+
+    def line(self) -> str:
+        """Return how far the run is, in one line."""
+        total = self._num_rows + self._num_rows_before
+        done = self.num_done + self._num_rows_before
+        parts = [
+            f"{done:,}/{total:,} utterances ({done / max(total, 1):.0%})",
+            f"{format_duration(self.audio_s)} of audio",
+            f"{self.x_real_time:.2f} x real time",
+            f"{self.rejected.total():,} rejected",
+        ]
+        if self.num_done and self.num_done < self._num_rows:
+            left_s = (self._num_rows - self.num_done) * self.elapsed_s / self.num_done
+            parts.append(f"about {format_duration(left_s)} left")
+        return " · ".join(parts)
+
+    def report_if_due(self) -> None:
+        """Log a line if the last one is old enough."""
+        now = self._clock()
+        if now - self._last_line >= self._interval_s:
+            self._last_line = now
+            logger.info("%s", self.line())
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as a person would say them: `42 s`, `3 min 20 s`, `7 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"

@@ -1,0 +1,361 @@
+"""The Ray actors: LLM, codec and writer replicas, each a thin shell around one stage.
+
+A replica loads its network in `start`, so that a failure there arrives as an error with a message, not as a dead actor.
+Large results stay in Ray's object store; the coordinator sees only the small report returned beside them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+
+from pipeline.commit_log import CommitLog, Lease, build_commit_table
+from pipeline.config import Config
+from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.manifest import Manifest, WorkUnit, read_utterance
+from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
+from pipeline.storage import open_storage
+from pipeline.takes import (
+    Rejection,
+    SegmentAudio,
+    UtteranceTakes,
+    Wanted,
+    finish_audio,
+    next_takes,
+    utterance_seed,
+)
+
+logger = logging.getLogger(__name__)
+
+UnitTakes = list[UtteranceTakes]
+UnitAudio = list[tuple[int, SegmentAudio]]
+
+
+@dataclass(frozen=True)
+class ReplicaSetup:
+    """What every replica is told when it is created."""
+
+    config: Config
+    manifest: Manifest
+    weights_sha256: str
+    num_threads: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class ReplicaInfo:
+    """Where a replica runs."""
+
+    host: str
+    pid: int
+    device: str
+    num_threads: int
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What the coordinator must know of a decoded part."""
+
+    wanted: Wanted
+    """Takes to make again."""
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class UnitReceipt:
+    """What one commit added to the run."""
+
+    unit_id: str
+    num_ok: int
+    rejected: Mapping[str, int]
+    audio_s: float
+    num_retakes: int
+    committed: bool
+    """False if another driver had committed the unit already."""
+    examples: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
+    """(utterance_id, code, message) of the first few rejections."""
+
+
+def _describe_replica(num_threads: int, device: str) -> ReplicaInfo:
+    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads)
+
+
+def _set_torch_threads(num_threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(num_threads)
+
+
+def internal_error(error: BaseException) -> Rejection:
+    """Turn a failure that nobody foresaw into a row's rejection."""
+    return Rejection(RejectionCode.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:1_000])
+
+
+@ray.remote(max_restarts=0)
+class LLMReplica:
+    """Text to semantic tokens; several units at a time share its slots."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._broken: BaseException | None = None
+
+    def start(self) -> ReplicaInfo:
+        """Load the network and begin to serve."""
+        from pipeline.synthesizer import TokenStage, load_engine, read_lexicon
+        from pipeline.weights import resolve_weights
+
+        _set_torch_threads(self._setup.num_threads)
+        config = self._setup.config
+        engine = load_engine(config, resolve_weights(config.weights))
+        speakers = open_storage(config.output, config.storage).get("speakers.parquet")
+        self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), read_lexicon(config))
+        threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
+        return _describe_replica(self._setup.num_threads, str(engine.device))
+
+    def generate(self, unit: WorkUnit, skipped: frozenset[int], wanted: Wanted | None) -> tuple[UnitTakes, int]:
+        """Make takes for a unit.
+
+        Args:
+            unit: the rows.
+            skipped: rows that are not to be voiced.
+            wanted: takes to make, by row and segment; none means every row from take 0 on.
+
+        Returns:
+            the takes, and how many there are.
+        """
+        rows = self._setup.manifest.read_rows(unit).to_pylist()
+        results: UnitTakes = []
+        pending: list[Future[UtteranceTakes]] = []
+        for row, fields in enumerate(rows, start=unit.first_row):
+            if row in skipped or (wanted is not None and row not in wanted):
+                continue
+            seed: int | None = None
+            try:
+                utterance = read_utterance(fields)
+                seed = utterance_seed(utterance, self._setup.config.seed)
+                job = self._stage.prepare(row, utterance, wanted[row] if wanted else None)
+            except UtteranceError as error:
+                results.append(UtteranceTakes(row, seed, 0, rejection=Rejection.from_error(error)))
+                continue
+            except Exception as error:  # The one place where a failure of a single row becomes its record.
+                logger.exception("row %d of %s", row, unit.shard)
+                results.append(UtteranceTakes(row, seed, 0, rejection=internal_error(error)))
+                continue
+            job.owner = Future()
+            pending.append(job.owner)
+            self._inbox.put(job)
+        if self._broken is not None:
+            raise RuntimeError("the engine of this replica has failed") from self._broken
+        results += [future.result() for future in pending]
+        return results, sum(len(result.takes) for result in results)
+
+    def _serve(self) -> None:
+        """Own the engine: take in jobs, step, hand out results; ends only with the process or with a failure."""
+        jobs: set[Any] = set()
+        try:
+            while True:
+                while not self._inbox.empty() or not self._stage.has_work:
+                    job = self._inbox.get()
+                    jobs.add(job.owner)
+                    self._stage.start(job)
+                for job in self._stage.step():
+                    jobs.discard(job.owner)
+                    job.owner.set_result(job.result)
+        except BaseException as error:
+            logger.exception("the engine failed")
+            self._broken = error
+            while not self._inbox.empty():
+                jobs.add(self._inbox.get().owner)
+            for owner in jobs:
+                owner.set_exception(error)
+
+
+@ray.remote(max_restarts=0)
+class CodecReplica:
+    """Semantic tokens to judged audio."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+
+    def start(self) -> ReplicaInfo:
+        """Load the network."""
+        from pipeline.synthesizer import AudioStage, load_codec
+        from pipeline.weights import resolve_weights
+
+        _set_torch_threads(self._setup.num_threads)
+        config = self._setup.config
+        codec = load_codec(config, resolve_weights(config.weights))
+        self._stage = AudioStage(config, codec)
+        return _describe_replica(self._setup.num_threads, str(codec.device))
+
+    def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
+        """Decode every take of the rows that are not rejected."""
+        takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
+        audios = self._stage.decode([take for _, take in takes])
+        heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
+        wanted = next_takes(heard, self._setup.config.quality.max_takes)
+        return heard, DecodeReport(wanted, self._stage.sample_rate)
+
+
+@ray.remote(max_restarts=0)
+class WriterReplica:
+    """Audio to WAV files and the unit's commit; imports no torch."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+
+    def start(self) -> ReplicaInfo:
+        """Open the store."""
+        config = self._setup.config
+        self._storage = open_storage(config.output, config.storage)
+        self._log = CommitLog(self._storage)
+        self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
+        return _describe_replica(1, "cpu")
+
+    def write(
+        self,
+        unit: WorkUnit,
+        model_rate: int,
+        rejections: Mapping[int, Rejection],
+        lease: Lease,
+        *parts: Any,
+    ) -> UnitReceipt:
+        """Write a unit's WAVs, then its commit.
+
+        Args:
+            unit: the rows.
+            model_rate: Hz of the samples.
+            rejections: rows refused before they reached a stage.
+            lease: this driver's right to write; checked right before the commit.
+            parts: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
+        """
+        merged = _merge_parts(parts)
+        table = self._setup.manifest.read_rows(unit)
+        rows = table.to_pylist()
+        lease.check()
+        futures = [
+            self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), merged.get(row), model_rate)
+            for row, fields in enumerate(rows, start=unit.first_row)
+        ]
+        records = [future.result() for future in futures]
+        lease.check()
+        committed = self._log.commit(unit, build_commit_table(records, table))
+        return _receipt(unit, records, committed)
+
+    def _write_row(
+        self,
+        unit: WorkUnit,
+        row: int,
+        fields: Mapping[str, Any],
+        rejection: Rejection | None,
+        made: _RowParts | None,
+        model_rate: int,
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "utterance_id": fields["utterance_id"],
+            "speaker_id": fields["speaker_id"],
+            "text": fields["text"],
+            "shard": unit.shard,
+            "row": row,
+            "weights_sha256": self._setup.weights_sha256,
+            "created_at": datetime.now(UTC),
+        }
+        if made is not None:
+            record |= {"seed": made.seed, "num_segments": made.num_segments, "take": made.last_take}
+            rejection = rejection or made.rejection
+        if rejection is None and (made is None or len(made.segments) != made.num_segments):
+            rejection = Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
+        if rejection is not None:
+            code, message = str(rejection.code), rejection.message
+            return record | {"status": "rejected", "error_code": code, "error_message": message}
+        assert made is not None
+        segments = [made.segments[index] for index in sorted(made.segments)]
+        audio = finish_audio(segments, model_rate, self._setup.config.audio)
+        stats = audio.measure()
+        wav = audio.wav_bytes()
+        path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
+        return record | {
+            "status": "ok",
+            "audio_uri": self._storage.uri_of(path),
+            "audio_sha256": sha256,
+            "sample_rate": audio.sample_rate,
+            "num_samples": len(audio.samples),
+            "duration_s": audio.duration_s,
+            "num_semantic_tokens": sum(segment.num_semantic_tokens for segment in segments),
+            "peak_dbfs": stats.peak_dbfs,
+            "rms_dbfs": stats.rms_dbfs,
+            "silence_ratio": stats.silence_ratio,
+            "chars_per_s": len(fields["text"]) / audio.duration_s,
+        }
+
+
+@dataclass
+class _RowParts:
+    """All that was made of one row, over all retakes."""
+
+    seed: int | None = None
+    num_segments: int = 0
+    segments: dict[int, SegmentAudio] = field(default_factory=dict)
+    failed: Rejection | None = None
+
+    @property
+    def last_take(self) -> int:
+        return max((segment.take for segment in self.segments.values()), default=0)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        return self.failed or next((s.rejection for s in self.segments.values() if s.rejection is not None), None)
+
+
+def _merge_parts(parts: Sequence[Any]) -> dict[int, _RowParts]:
+    merged: dict[int, _RowParts] = {}
+    for takes, audios in zip(parts[::2], parts[1::2], strict=True):
+        for result in takes:
+            made = merged.setdefault(result.row, _RowParts())
+            made.seed, made.num_segments = result.seed, result.num_segments
+            made.failed = made.failed or result.rejection
+        for row, audio in audios:
+            merged[row].segments[audio.segment] = audio
+    return merged
+
+
+def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bool) -> UnitReceipt:
+    rejected: dict[str, int] = {}
+    examples = []
+    for record in records:
+        if record["status"] == "rejected":
+            rejected[record["error_code"]] = rejected.get(record["error_code"], 0) + 1
+            if len(examples) < 5:
+                examples.append((str(record["utterance_id"]), record["error_code"], record["error_message"]))
+    return UnitReceipt(
+        unit_id=unit.unit_id,
+        num_ok=sum(record["status"] == "ok" for record in records),
+        rejected=rejected,
+        audio_s=sum(record.get("duration_s", 0.0) for record in records),
+        num_retakes=sum(record.get("take") or 0 for record in records),
+        committed=committed,
+        examples=tuple(examples),
+    )
+
+
+@ray.remote(max_retries=2)
+def enroll_remotely(
+    config: Config, definitions: Sequence[SpeakerDefinition], num_threads: int
+) -> tuple[list[Speaker], dict[str, str]]:
+    """Enroll speakers on a machine of the cluster that has what the LLM replicas have."""
+    from pipeline.synthesizer import Enroller
+    from pipeline.weights import resolve_weights
+
+    _set_torch_threads(num_threads)
+    return enroll(definitions, lambda: Enroller(config, resolve_weights(config.weights)), config.seed, config.storage)

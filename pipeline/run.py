@@ -1,0 +1,323 @@
+"""A whole run: check everything, enroll, voice, report. What `jobs.synthesize` calls.
+
+Each error class has one fate, and this is where it is met:
+
+| error | fate |
+|---|---|
+| ConfigError, ManifestError, WeightsError, SpeakerError | stop before work starts, exit 2 |
+| UtteranceError, and anything a single row causes | the row's rejection; the run goes on |
+| StorageError, RunStopped | stop; what is committed is safe; exit 3 |
+| a dead replica, lost objects | the units in flight are done again |
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipeline.commit_log import CommitLog, Lease
+from pipeline.config import Config, ReplicaConfig
+from pipeline.coordinator import (
+    Coordinator,
+    Pool,
+    Stage,
+    UnitState,
+    describe_shortage,
+    list_states,
+    plan_counts,
+    pool_options,
+)
+from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.manifest import Manifest
+from pipeline.progress import Progress, RunSummary
+from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, UnitReceipt, WriterReplica, enroll_remotely
+from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.storage import Storage, open_storage, probe_store
+from pipeline.weights import fingerprint_weights, resolve_weights
+
+logger = logging.getLogger(__name__)
+
+_ACTORS: dict[Stage, Any] = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a config comes to, before any work."""
+
+    config: Config
+    manifest: Manifest
+    definitions: list[SpeakerDefinition]
+    weights_dir: Path
+    weights_sha256: str
+
+    @property
+    def num_units(self) -> int:
+        """Units of the whole manifest."""
+        size = self.config.unit_size
+        return sum(-(-shard.num_rows // size) for shard in self.manifest.shards)
+
+
+def plan_run(config: Config) -> RunPlan:
+    """Check everything that can be checked without work: manifest, speakers, weights.
+
+    Raises:
+        ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
+    """
+    manifest = Manifest.open(config.manifest, config.storage)
+    definitions = read_definitions(config.speakers.path, config.storage)
+    weights_dir = resolve_weights(config.weights)
+    return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir))
+
+
+def run_voicing(config: Config) -> RunSummary:
+    """Voice a manifest, or what is left of it.
+
+    Connects to the Ray cluster that `RAY_ADDRESS` names, or starts a local one, unless Ray is already initialized.
+
+    Returns:
+        what the output holds now, and how this start went.
+
+    Raises:
+        ConfigError, ManifestError, WeightsError, SpeakerError: before work starts.
+        StorageError, RunStopped: the run stopped; what is committed is safe, and the same call resumes.
+    """
+    plan = plan_run(config)
+    storage = open_storage(config.output, config.storage)
+    log = CommitLog(storage)
+    _probe(storage, config)
+    with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
+        pinned = {**config.pinned(), "weights_sha256": plan.weights_sha256}
+        log.begin(pinned, _describe_start(config), plan.manifest.shards)
+        committed = log.committed()
+        units = list_states(plan.manifest.plan(config.unit_size), plan.manifest.find_duplicates(), committed)
+        left = _count_left(plan, committed)
+        if left.num_units == 0:
+            logger.info("every unit is committed already; nothing to do")
+            progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
+        else:
+            log.clear_success()
+            with _ray_cluster():
+                progress = _voice(plan, storage, lease, units, left)
+        return _finish(plan, log, progress, num_skipped=len(committed))
+
+
+@dataclass(frozen=True)
+class _Left:
+    num_units: int
+    num_rows: int
+
+
+def _count_left(plan: RunPlan, committed: set[str]) -> _Left:
+    """Count what this start will do, with `limit` applied to the whole plan's first units."""
+    num_units = num_rows = seen = 0
+    for unit in plan.manifest.plan(plan.config.unit_size):
+        if plan.config.limit is not None and seen >= plan.config.limit:
+            break
+        seen += unit.last_row - unit.first_row + 1
+        if unit.unit_id not in committed:
+            num_units += 1
+            num_rows += unit.last_row - unit.first_row + 1
+    return _Left(num_units, num_rows)
+
+
+def _probe(storage: Storage, config: Config) -> None:
+    promises = probe_store(storage)
+    if not promises.read_after_write or not promises.list_after_write:
+        raise ConfigError(
+            f"{config.output}: the store does not show an object right after it was put, so progress could be lost; "
+            "use a store with read-after-write and list-after-write consistency"
+        )
+    if not promises.conditional_put:
+        message = (
+            f"{config.output}: the store ignores `If-None-Match`, so two drivers at once could replace each other's "
+            "commits (with equal bytes)"
+        )
+        if config.storage.require_conditional_put:
+            raise ConfigError(f"{message}; use another store or set storage.require_conditional_put: false")
+        logger.warning("%s; make sure that only one driver runs", message)
+
+
+def _describe_start(config: Config) -> dict[str, Any]:
+    """Return what is recorded of a start, beside what is pinned."""
+    import torch
+    import transformers
+
+    return {
+        "config": config.model_dump(mode="json"),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "ray": ray.__version__,
+        },
+        "machine": {"processor": platform.machine(), "cpus": os.cpu_count(), "host": platform.node()},
+    }
+
+
+@contextmanager
+def _ray_cluster() -> Iterator[None]:
+    """Use the Ray that is there; else connect or start one, and leave it at the end."""
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.WARNING)
+    else:
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.WARNING)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _voice(plan: RunPlan, storage: Storage, lease: Lease, units: Iterator[UnitState], left: _Left) -> Progress:
+    config = plan.config
+    _enroll_speakers(plan, storage)
+    counts = _plan_counts(config)
+    setup = ReplicaSetup(config, plan.manifest, plan.weights_sha256, 1, "")
+    max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
+    pools = {
+        stage: Pool(stage, _actor_maker(stage, config, setup, max_calls[stage]), counts[stage], max_calls[stage])
+        for stage in _ACTORS
+    }
+    progress = Progress(left.num_rows, plan.manifest.num_rows - left.num_rows, config.progress.interval_s)
+
+    def on_tick() -> None:
+        lease.renew_if_due()
+        progress.report_if_due()
+        _check_rejections(config, progress)
+
+    def on_commit(receipt: UnitReceipt) -> None:
+        progress.add(receipt)
+
+    coordinator = Coordinator(
+        pools,
+        max_units=sum(counts[stage] * max_calls[stage] for stage in _ACTORS),
+        max_crashes=config.replicas.max_crashes,
+        lease=lease,
+        on_commit=on_commit,
+        on_tick=on_tick,
+    )
+    try:
+        coordinator.start()
+        progress.begin()
+        coordinator.run(_take(units, left.num_units))
+    finally:
+        for pool in pools.values():
+            pool.close()
+    logger.info("%s", progress.line())
+    return progress
+
+
+def _take(units: Iterator[UnitState], count: int) -> Iterator[UnitState]:
+    for _, state in zip(range(count), units, strict=False):
+        yield state
+
+
+def _check_rejections(config: Config, progress: Progress) -> None:
+    quality = config.quality
+    num_rejected, num_done = progress.rejected.total(), progress.num_done
+    if num_done >= quality.stop_after_rows and num_rejected > quality.stop_above_rejected * num_done:
+        reasons = ", ".join(f"{code} {count:,}" for code, count in progress.rejected.most_common(3))
+        raise RunStopped(
+            f"{num_rejected:,} of {num_done:,} rows were rejected ({reasons}), more than "
+            f"quality.stop_above_rejected ({quality.stop_above_rejected:.0%}); mend the cause or raise the limit, then "
+            "run the same command again"
+        )
+
+
+def _actor_maker(stage: Stage, config: Config, setup: ReplicaSetup, max_calls: int) -> Any:
+    from dataclasses import replace
+
+    replica: ReplicaConfig = getattr(config.replicas, stage)
+    threads = max(1, round(replica.num_cpus))
+    shared = ray.put(replace(setup, num_threads=threads))
+    options = pool_options(replica.num_cpus, replica.num_gpus, max_calls)
+    return lambda: _ACTORS[stage].options(**options).remote(shared)
+
+
+def _plan_counts(config: Config) -> dict[Stage, int]:
+    resources = ray.cluster_resources()
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    kinds: dict[Stage, ReplicaConfig] = {
+        "llm": config.replicas.llm,
+        "codec": config.replicas.codec,
+        "writer": config.replicas.writer,
+    }
+    counts = plan_counts(
+        {stage: (kind.count, kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
+    )
+    shortage = describe_shortage(
+        {stage: (counts[stage], kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
+    )
+    if shortage is not None:
+        raise ConfigError(shortage)
+    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
+    return counts
+
+
+def _enroll_speakers(plan: RunPlan, storage: Storage) -> None:
+    """Bring `speakers.parquet` of the output up to date with the definitions."""
+    config = plan.config
+    try:
+        data, etag = storage.get_with_etag("speakers.parquet")
+        registry = SpeakerRegistry.from_parquet(data)
+    except FileNotFoundError:
+        registry, etag = SpeakerRegistry(), None
+    missing = registry.missing(plan.definitions)
+    if not missing:
+        return
+    logger.info("enrolling %d speaker(s)", len(missing))
+    llm = config.replicas.llm
+    enrolling = enroll_remotely.options(num_cpus=llm.num_cpus, num_gpus=llm.num_gpus)
+    threads = max(1, round(llm.num_cpus))
+    speakers, failures = ray.get(enrolling.remote(config, missing, threads))
+    if failures and config.speakers.on_error == "stop":
+        listed = "\n".join(f"  {message}" for message in list(failures.values())[:20])
+        raise SpeakerError(
+            f"{config.speakers.path}: {len(failures)} speaker(s) cannot be enrolled:\n{listed}\n"
+            "mend them, or set speakers.on_error: reject to reject their rows"
+        )
+    for message in failures.values():
+        logger.warning("not enrolled, its rows will be rejected: %s", message)
+    data = registry.add(speakers).to_parquet()
+    if etag is None:
+        storage.put("speakers.parquet", data, if_absent=True)
+    else:
+        storage.put("speakers.parquet", data, if_match=etag)
+
+
+def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
+    summary = log.summarize()
+    num_left = plan.num_units - num_skipped - progress.num_units
+    result = RunSummary(
+        output=plan.config.output,
+        num_rows=plan.manifest.num_rows,
+        num_ok=summary.num_ok,
+        rejected=dict(summary.rejected_by_code),
+        audio_s=summary.audio_seconds,
+        num_units_done=progress.num_units,
+        num_units_skipped=num_skipped,
+        num_units_left=num_left,
+        elapsed_s=progress.elapsed_s if progress.num_units else 0.0,
+        x_real_time=progress.x_real_time if progress.num_units else 0.0,
+        examples=tuple(progress.examples),
+    )
+    if num_left == 0 and progress.num_units:
+        log.finish(
+            {
+                "num_rows": result.num_rows,
+                "num_ok": result.num_ok,
+                "rejected": result.rejected,
+                "audio_s": result.audio_s,
+            }
+        )
+    return result
