@@ -1,0 +1,256 @@
+"""Cut spoken text into segments, each short enough for one LLM request, and estimate how long they take to say.
+
+Cuts fall at paragraphs, else at sentence ends, else at clause marks, else at spaces, and only where a text has none of
+these, between two grapheme clusters. Nothing but white space is lost between two segments.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import regex
+
+from pipeline.english_abbreviations import is_abbreviation
+
+Boundary = Literal["clause", "sentence", "paragraph"]
+
+_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CLOSERS = "\"'”’」』）》】)\\]"
+_SENTENCE_END = re.compile(
+    rf"[。！？!?…‥．｡]+[.!?…。！？]*[{_CLOSERS}]*|(?<!\.)\.[{_CLOSERS}]*(?=\s|$|[{_HAN}])|\.{{2,}}[!?]*[{_CLOSERS}]*"
+    r"|[؟۔।॥]+"
+)
+_CLAUSE_END = re.compile(rf"[，；：、､]+[{_CLOSERS}]*|[,;:][{_CLOSERS}]*(?=\s|[{_HAN}])|\s[-–]+(?=\s)|—+|[،؛]")
+_SPACE = re.compile(r"(?=\s)")
+_PARAGRAPH = re.compile(r"\s*\n\s*\n\s*")
+_UNIT = regex.compile(r"[A-Za-z0-9]+(?:[.,:'-][A-Za-z0-9]+)*\p{M}*|\X")
+_LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
+_TOKEN = re.compile(
+    rf"(?P<latin>[A-Za-zÀ-ɏḀ-ỿ]+)|(?P<han>[{_HAN}々〇]+)|(?P<kana>[\u3040-\u30ff\uff66-\uff9f]+)"
+    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)|(?P<other>\w+)"
+)
+_VOWELS = re.compile(r"[aeiouyà-æè-ïò-öø-ýÿāēīōūăĕĭŏŭœ]+", re.IGNORECASE)
+_SILENT_E = re.compile(r"[^aeiouyl](?:e|es|ed)$")
+_OTHER_VOWELS = frozenset("аеёиоуыэюяіїєαεηιουωάέήίόύώ")
+# Seconds: about 4.7 syllables or characters a second, as the model's voices speak at moderate speed.
+_SYLLABLE_S = 0.21
+_HAN_S = 0.22
+_KANA_S = 0.14
+_PAUSE_S = 0.18
+_END_S = 0.35
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The text of one LLM request.
+
+    Attributes:
+        text: what is said; starts and ends without white space.
+        boundary: what it ends: a clause, a sentence or a paragraph (the text's end counts as one).
+        estimated_s: expected speaking time in seconds.
+    """
+
+    text: str
+    boundary: Boundary
+    estimated_s: float
+
+
+@lru_cache(maxsize=65_536)
+def count_syllables(word: str) -> int:
+    """Count the syllables of a word in Latin letters; an acronym has one for each letter, three for a W."""
+    if word.isupper() and (len(word) <= 3 or not _VOWELS.search(word)):
+        return min(len(word) + 2 * word.count("W"), 2 * len(word) + 2)
+    lower = word.lower()
+    count = len(_VOWELS.findall(lower))
+    if count > 1 and _SILENT_E.search(lower) and not lower.endswith(("ted", "ded", "ses", "ces", "ges", "zes", "xes")):
+        count -= 1
+    # Without vowels it is spelled out or mumbled; a very long "word" is no word, and each vowel group counts.
+    return max(count, 1, len(word) // 6)
+
+
+def estimate_seconds(text: str, language: str) -> float:
+    """Estimate how long a text takes to say, at moderate speed.
+
+    Args:
+        text: any text; scripts may be mixed.
+        language: digits not spelled out are counted as this language says them.
+
+    Returns:
+        Seconds, from syllables in Latin script and from characters in Chinese, with the pauses of the punctuation;
+        0.0 for an empty text.
+    """
+    seconds = 0.0
+    digit_s = _HAN_S if language in ("zh", "ja", "ko") else 1.5 * _SYLLABLE_S
+    for match in _TOKEN.finditer(text):
+        kind, token = match.lastgroup, match[0]
+        if kind == "latin":
+            seconds += _SYLLABLE_S * count_syllables(token)
+        elif kind == "han":
+            seconds += _HAN_S * len(token)
+        elif kind == "pause":
+            seconds += _PAUSE_S
+        elif kind == "end":
+            seconds += _END_S
+        elif kind == "kana":
+            seconds += _KANA_S * len(token)
+        elif kind == "hangul":
+            seconds += 0.19 * len(token)
+        elif kind == "digits":
+            seconds += digit_s * len(token)
+        else:
+            vowels = sum(character in _OTHER_VOWELS for character in token.lower())
+            seconds += _SYLLABLE_S * vowels if vowels else 0.12 * len(token)
+    return round(seconds, 3)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    language: str
+    max_chars: int
+    max_s: float
+
+    def holds(self, text: str) -> bool:
+        return len(text) <= self.max_chars and estimate_seconds(text, self.language) <= self.max_s
+
+
+def split_into_segments(text: str, language: str, *, max_chars: int = 200, max_s: float = 18.0) -> list[Segment]:
+    """Cut a text into segments within both limits; short sentences of a paragraph share one.
+
+    The segments' texts follow each other in `text` with nothing but white space before, between and after them:
+    without white space, their concatenation equals the text.
+
+    Args:
+        text: normalized; paragraphs are parted by an empty line.
+        language: for the estimate of speaking time.
+        max_chars: most characters of a segment; one grapheme cluster may be longer, as it is never cut.
+        max_s: most estimated seconds of a segment; one grapheme cluster may be longer.
+
+    Returns:
+        In order; none for a text of white space only.
+    """
+    if max_chars < 1 or max_s <= 0:
+        raise ValueError(f"max_chars and max_s must be positive, got {max_chars} and {max_s}")
+    limits = _Limits(language, max_chars, max_s)
+    segments: list[Segment] = []
+    for paragraph in _PARAGRAPH.split(text.strip()):
+        pieces = list(_pack(_sentences(paragraph), limits))
+        for index, (piece, boundary) in enumerate(pieces):
+            last: Boundary = "paragraph" if index == len(pieces) - 1 else boundary
+            segments.append(Segment(piece, last, estimate_seconds(piece, language)))
+    return segments
+
+
+_Piece = tuple[str, Boundary]
+
+
+def _pack(sentences: Iterator[str], limits: _Limits) -> Iterator[_Piece]:
+    """Join neighboring sentences while they fit; cut those that do not fit alone."""
+    for piece, fits in _join(sentences, limits, limits):
+        if fits:
+            yield piece.strip(), "sentence"
+            continue
+        parts = [part for part in _cut(piece.strip(), limits, (_clauses, _words)) if part]
+        for index, part in enumerate(parts):
+            yield part, "sentence" if index == len(parts) - 1 else "clause"
+
+
+def _join(pieces: Iterator[str], target: _Limits, limits: _Limits) -> Iterator[tuple[str, bool]]:
+    """Join pieces (which keep their white space) up to the target; tell of each result whether the limits hold it."""
+    held = ""
+    for piece in pieces:
+        if held and target.holds((held + piece).strip()):
+            held += piece
+            continue
+        if held.strip():
+            yield held, limits.holds(held.strip())
+        held = piece
+    if held.strip():
+        yield held, limits.holds(held.strip())
+
+
+def _cut(text: str, limits: _Limits, levels: tuple[Callable[[str], Iterator[str]], ...]) -> Iterator[str]:
+    if not levels:
+        yield from _unspaced(text, limits)
+        return
+    for piece, fits in _join(levels[0](text), _evened(text, limits), limits):
+        if fits:
+            yield piece.strip()
+        else:
+            yield from _cut(piece.strip(), limits, levels[1:])
+
+
+def _evened(text: str, limits: _Limits) -> _Limits:
+    """Return limits that give parts of about equal length: a last part of one word would be spoken oddly."""
+    seconds = estimate_seconds(text, limits.language)
+    parts = math.ceil(max(len(text) / limits.max_chars, seconds / limits.max_s))
+    return _Limits(
+        limits.language,
+        min(limits.max_chars, math.ceil(1.25 * len(text) / parts)),
+        min(limits.max_s, 1.25 * seconds / parts),
+    )
+
+
+def _sentences(paragraph: str) -> Iterator[str]:
+    start = 0
+    for match in _SENTENCE_END.finditer(paragraph):
+        if _ends_sentence(paragraph, match.start(), match.end()):
+            yield paragraph[start : match.end()]
+            start = match.end()
+    yield paragraph[start:]
+
+
+def _ends_sentence(text: str, mark: int, end: int) -> bool:
+    following = text[end : end + 3].lstrip(" \n\t\"'“‘(")[:1]
+    if text[mark] in "。！？｡؟۔।॥":
+        return True
+    if following.islower():
+        return False
+    if text[mark] in "!?…‥":
+        return end == len(text) or text[end].isspace() or not following.isascii()
+    if end - mark > 1 and text[mark + 1] == "." and end < len(text) and not text[end].isspace():
+        return False
+    word_match = _LAST_WORD.search(text, max(0, mark - 24), mark)
+    word = word_match[0] if word_match else ""
+    is_last = end >= len(text.rstrip())
+    if not is_last and (is_abbreviation(word) or word.isdecimal() and mark - len(word) == 0):
+        return False
+    return not (word[-1:].isdecimal() and following and not text[end : end + 1].isspace())
+
+
+def _clauses(sentence: str) -> Iterator[str]:
+    start = 0
+    for match in _CLAUSE_END.finditer(sentence):
+        yield sentence[start : match.end()]
+        start = match.end()
+    yield sentence[start:]
+
+
+def _words(clause: str) -> Iterator[str]:
+    start = 0
+    for match in _SPACE.finditer(clause, 1):
+        yield clause[start : match.start()]
+        start = match.start()
+    yield clause[start:]
+
+
+def _unspaced(text: str, limits: _Limits) -> Iterator[str]:
+    """Cut a text without spaces, as long as the limits allow; numbers and Latin words in it stay whole if they fit."""
+    units: list[str] = []
+    for match in _UNIT.finditer(text):
+        units.extend([match[0]] if limits.holds(match[0]) else regex.findall(r"\X", match[0]))
+    start = 0
+    while start < len(units):
+        end, length = start + 1, len(units[start])
+        while end < len(units) and length + len(units[end]) <= limits.max_chars:
+            length += len(units[end])
+            end += 1
+        while end - start > 1 and not limits.holds("".join(units[start:end])):
+            share = limits.max_s / estimate_seconds("".join(units[start:end]), limits.language)
+            end = start + max(1, min(end - start - 1, int((end - start) * share)))
+        yield "".join(units[start:end])
+        start = end
