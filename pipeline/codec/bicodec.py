@@ -272,7 +272,7 @@ class BiCodec:
         waveforms_BS = self._decode_network(
             semantic_BF.to(self.device),
             lengths_B.to(self.device),
-            global_BG.unflatten(1, (speaker.fsq_num_quantizers, speaker.token_num)).to(self.device),
+            global_BG.view(num_rows, speaker.fsq_num_quantizers, speaker.token_num).to(self.device),
         )
         waveforms_BS = waveforms_BS.to(torch.float32).cpu()
         return [

@@ -189,7 +189,7 @@ class ReferenceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     sample_rate: Size = 16_000
-    ref_segment_duration: float = Field(6.0, gt=0)
+    ref_segment_duration: Annotated[float, Field(gt=0, le=600)] = 6.0
     latent_hop_length: Size = 320
     volume_normalize: bool = True
 

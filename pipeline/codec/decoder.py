@@ -69,7 +69,8 @@ class FeatureDecoder(nn.Module):
     def forward(self, x_BCF: Tensor, condition_BD: Tensor | None, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return (batch, out_channels, frames * product of ratios) and the items' lengths at that rate."""
         x_BFC = self.linear_pre(x_BCF.transpose(1, 2))
-        for ratio, (resample, backbone) in zip(self.sample_ratios, self.downsample, strict=True):  # type: ignore[misc]
+        for ratio, stage in zip(self.sample_ratios, self.downsample, strict=True):
+            resample, backbone = stage.children()
             resampled_BCF = resample(x_BFC.transpose(1, 2), lengths_B)
             lengths_B = lengths_B * ratio
             x_BFC = backbone(resampled_BCF, None, lengths_B)

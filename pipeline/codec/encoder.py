@@ -55,7 +55,8 @@ class FeatureEncoder(nn.Module):
     def forward(self, features_BCF: Tensor) -> Tensor:
         """Return the latent, (batch, out_channels, frames // product of ratios)."""
         x_BFC = self.encoder(features_BCF)
-        for resample, backbone in self.downsample:  # type: ignore[misc]
+        for stage in self.downsample:
+            resample, backbone = stage.children()
             x_BFC = backbone(resample(x_BFC.transpose(1, 2)))
         latent_BFC: Tensor = self.project(x_BFC)
         return latent_BFC.transpose(1, 2)

@@ -60,9 +60,10 @@ class SpeechFeatures:
         _fill(network, weights, path)
         if config.do_stable_layer_norm:
             # It would be applied to the last hidden state, which the features want as it is.
-            network.encoder.layer_norm = nn.Identity()
-        network.eval().requires_grad_(False)
-        return cls(network.to(device))
+            network.encoder.add_module("layer_norm", nn.Identity())
+        network.requires_grad_(False).train(False)
+        nn.Module.to(network, device)  # transformers hides the signature
+        return cls(network)
 
     def count_frames(self, num_samples: int) -> int:
         """Return the number of frames that so many samples at 16 kHz give."""

@@ -79,15 +79,18 @@ class MelSpectrogram(nn.Module):
 
 
 def _mel_filters(sample_rate: int, n_fft: int, low_hz: float, high_hz: float, num_mels: int) -> Tensor:
-    """Return (n_fft // 2 + 1, num_mels) triangles; float64 inside, as neighboring edges nearly cancel."""
-    bins = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1, dtype=torch.float64, device="cpu")
-    mels = torch.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), num_mels + 2, dtype=torch.float64, device="cpu")
+    """Return (n_fft // 2 + 1, num_mels) triangles.
+
+    All in float32, as when the model was trained: exact filters move the spectrogram by more than rounding does.
+    """
+    bins = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1, device="cpu")
+    mels = torch.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), num_mels + 2, device="cpu")
     edges = torch.where(mels < 15, mels * (200 / 3), 1000 * torch.exp((mels - 15) * (math.log(6.4) / 27)))
-    lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
-    rising = (bins[:, None] - lower) / (center - lower)
-    falling = (upper - bins[:, None]) / (upper - center)
+    widths = edges.diff()
+    rising = (bins[:, None] - edges[:-2]) / widths[:-1]
+    falling = (edges[2:] - bins[:, None]) / widths[1:]
     triangles = torch.minimum(rising, falling).clamp(min=0)
-    return (triangles * 2 / (upper - lower)).to(torch.float32)
+    return triangles * (2 / (edges[2:] - edges[:-2]))
 
 
 def _hz_to_mel(frequency_hz: float) -> float:
@@ -253,7 +256,8 @@ class Perceiver(nn.Module):
         """Return (batch, num_latents, dim)."""
         context_BFD = self.proj_context(context_BCF.transpose(1, 2))
         latents_BND = self.latents.expand(context_BFD.shape[0], -1, -1)
-        for attend, feed_forward in self.layers:  # type: ignore[misc]
+        for layer in self.layers:
+            attend, feed_forward = layer.children()
             latents_BND = latents_BND + attend(latents_BND, context_BFD)
             latents_BND = latents_BND + feed_forward(latents_BND)
         normalized_BND: Tensor = self.norm(latents_BND)

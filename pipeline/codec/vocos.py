@@ -43,7 +43,9 @@ class ConditionedLayerNorm(nn.Module):
     def forward(self, x_BFC: Tensor, condition_BD: Tensor) -> Tensor:
         """Normalize each frame over its channels."""
         normalized_BFC = functional.layer_norm(x_BFC, (self.dim,), eps=_NORM_EPS)
-        return normalized_BFC * self.scale(condition_BD)[:, None, :] + self.shift(condition_BD)[:, None, :]
+        scale_B1C: Tensor = self.scale(condition_BD)[:, None, :]
+        shift_B1C: Tensor = self.shift(condition_BD)[:, None, :]
+        return normalized_BFC * scale_B1C + shift_B1C
 
 
 class PlainLayerNorm(nn.LayerNorm):
@@ -76,7 +78,8 @@ class ConvNeXtBlock(nn.Module):
         """Refine every frame with three frames of context on each side."""
         mixed_BFC = self.dwconv(zero_past_length(x_BCF, lengths_B)).transpose(1, 2)
         hidden_BFC = functional.gelu(self.pwconv1(self.norm(mixed_BFC, condition_BD)))
-        return x_BCF + (self.gamma * self.pwconv2(hidden_BFC)).transpose(1, 2)
+        update_BFC: Tensor = self.gamma * self.pwconv2(hidden_BFC)
+        return x_BCF + update_BFC.transpose(1, 2)
 
 
 class VocosBackbone(nn.Module):
@@ -166,5 +169,5 @@ class SamplingBlock(nn.Module):
         average_merged = functional.avg_pool1d(merged, self.downsample_ratio)
         average_repeated = functional.avg_pool1d(repeated, self.downsample_ratio)
         # An odd ratio's convolution can see one frame more than the averages have; the official code fails there.
-        learned = self.conv_downsampler(merged)[..., : average_merged.shape[-1]]
+        learned: Tensor = self.conv_downsampler(merged)[..., : average_merged.shape[-1]]
         return learned + average_merged + average_repeated

@@ -1,0 +1,171 @@
+"""Encoding gives the official code's tokens, and its numbers on the way."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.audio import prepare_reference, read_reference, reference_clip
+from pipeline.codec import BiCodec
+from pipeline.codec.features import _standardize
+
+CLIPS = ["speech_long_16k", "speech_short_16k", "stereo_44k", "quiet_16k", "peaky_16k"]
+FULL_CLIPS = [clip for clip in CLIPS if clip != "stereo_44k"]
+MEL_ATOL, FEATURES_ATOL, INNER_ATOL = 1e-6, 1e-4, 5e-5
+
+
+@pytest.fixture(scope="module")
+def prepare(reference):
+    def prepare_clip(name: str) -> np.ndarray:
+        loaded = read_reference(reference / f"golden/clips/{name}.wav", name)
+        return prepare_reference(loaded.samples, loaded.sample_rate, name)
+
+    return prepare_clip
+
+
+@pytest.fixture(scope="module")
+def recordings(reference):
+    loaded = {name: read_reference(reference / f"golden/clips/{name}.wav", name) for name in CLIPS}
+    return {name: (audio.samples, audio.sample_rate) for name, audio in loaded.items()}
+
+
+@pytest.fixture(scope="module")
+def tokens_alone(codec, recordings):
+    return {name: codec.encode(*recording) for name, recording in recordings.items()}
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_tokens_equal_the_official_ones(tokens_alone, clip_facts, clip):
+    tokens = tokens_alone[clip]
+    assert tokens.semantic_tokens.dtype == tokens.global_tokens.dtype == torch.int64
+    assert tokens.semantic_tokens.tolist() == clip_facts[clip]["semantic_tokens"]
+    assert tokens.global_tokens.tolist() == clip_facts[clip]["global_tokens"]
+
+
+def test_a_batch_gives_every_clip_the_tokens_it_has_alone(codec, recordings, tokens_alone):
+    for names in (CLIPS, CLIPS[::-1]):
+        together = codec.encode_batch([recordings[name] for name in names])
+        for name, tokens in zip(names, together, strict=True):
+            assert torch.equal(tokens.semantic_tokens, tokens_alone[name].semantic_tokens), name
+            assert torch.equal(tokens.global_tokens, tokens_alone[name].global_tokens), name
+
+
+def test_a_speaker_needs_no_wav2vec2(tiny_copy, recordings, clip_facts):
+    codec = BiCodec.load(tiny_copy)
+    tokens = codec.encode_speaker(*recordings["speech_short_16k"])
+    assert tokens.tolist() == clip_facts["speech_short_16k"]["global_tokens"]
+
+
+def test_forms_of_the_same_audio_give_the_same_tokens(codec, recordings, tokens_alone):
+    samples, rate = recordings["peaky_16k"]
+    expected = tokens_alone["peaky_16k"].global_tokens
+    pcm = np.round(samples * 32768).astype(np.int16)
+    forms = [
+        torch.from_numpy(samples),
+        torch.from_numpy(samples)[None],
+        np.stack([samples, samples * 0.1], axis=1),
+        np.stack([samples, samples * 0.1]),
+        pcm,
+    ]
+    for form in forms:
+        assert torch.equal(codec.encode_speaker(form, rate), expected)
+
+
+@pytest.mark.parametrize("clip", FULL_CLIPS)
+def test_features_equal_the_official_ones(codec, prepare, golden_encode, clip):
+    features = codec._speech_features.extract([prepare(clip)])[0].transpose(1, 2)
+    torch.testing.assert_close(features, golden_encode[f"{clip}.feats_mix"], atol=FEATURES_ATOL, rtol=0)
+
+
+def test_features_of_a_padded_clip_do_not_see_the_padding(codec, prepare):
+    short, long = prepare("speech_short_16k"), prepare("speech_long_16k")
+    alone = codec._speech_features.extract([short])[0]
+    padded = codec._speech_features.extract([long, short])[1]
+    torch.testing.assert_close(padded, alone, atol=FEATURES_ATOL, rtol=0)
+
+
+def test_hidden_states_equal_the_official_ones(codec, prepare, golden_encode):
+    input_values = torch.from_numpy(_standardize(prepare("speech_short_16k")))[None]
+    with torch.inference_mode():
+        states = codec._speech_features.network(input_values, output_hidden_states=True).hidden_states
+    for index in (0, 11, 14, 16):
+        expected = golden_encode[f"speech_short_16k.hidden_states.{index}"]
+        torch.testing.assert_close(states[index], expected, atol=FEATURES_ATOL, rtol=0)
+
+
+@pytest.mark.parametrize("clip", FULL_CLIPS)
+def test_standardized_input_equals_the_official_one(prepare, golden_encode, clip):
+    ours = torch.from_numpy(_standardize(prepare(clip)))[None, :256]
+    torch.testing.assert_close(ours, golden_encode[f"{clip}.input_values_head256"], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("clip", FULL_CLIPS)
+def test_semantic_latents_equal_the_official_ones(codec, golden_encode, clip):
+    network = codec._semantic_network
+    with torch.inference_mode():
+        latent = network.feature_encoder(golden_encode[f"{clip}.feats_mix"].transpose(1, 2))
+        code = network.semantic_search.in_project(latent)
+    torch.testing.assert_close(latent, golden_encode[f"{clip}.z"], atol=INNER_ATOL, rtol=0)
+    torch.testing.assert_close(code, golden_encode[f"{clip}.z_e"], atol=INNER_ATOL, rtol=0)
+    unit = torch.nn.functional.normalize(code.transpose(1, 2), dim=-1)
+    codebook = torch.nn.functional.normalize(network.semantic_search.codebook.weight, dim=-1)
+    best = (unit @ codebook.T).topk(2, dim=-1).values
+    margin = 2 * (best[..., 0] - best[..., 1])
+    torch.testing.assert_close(margin, golden_encode[f"{clip}.semantic_margin"], atol=INNER_ATOL, rtol=0)
+
+
+def test_encoder_stages_equal_the_official_ones(codec, golden_encode):
+    encoder = codec._semantic_network.feature_encoder
+    clip = "speech_short_16k"
+    with torch.inference_mode():
+        hidden = encoder.encoder(golden_encode[f"{clip}.feats_mix"].transpose(1, 2))
+        outputs = [hidden]
+        for stage in encoder.downsample:
+            resample, backbone = stage.children()
+            outputs.append(backbone(resample(outputs[-1].transpose(1, 2))))
+    for ours, name in zip(outputs, ("encoder", "downsample.0", "downsample"), strict=True):
+        expected = golden_encode[f"{clip}.stage.encoder.{name}"]
+        torch.testing.assert_close(ours, expected, atol=INNER_ATOL, rtol=0)
+
+
+@pytest.mark.parametrize("clip", FULL_CLIPS)
+def test_voice_stages_equal_the_official_ones(codec, prepare, golden_encode, clip_facts, clip):
+    golden = {name.removeprefix(f"{clip}."): value for name, value in golden_encode.items() if name.startswith(clip)}
+    network = codec._speaker_network
+    encoder = network.speaker_encoder
+    waveform = torch.from_numpy(reference_clip(prepare(clip)).astype(np.float32))[None]
+    with torch.inference_mode():
+        mel = network.mel(waveform)
+        context = encoder.trunk(mel)
+        latents = encoder.perceiver(context)
+        fsq_in = encoder.project_in(latents)
+        bounded = encoder.scalars.bound(fsq_in)
+        voice = codec._decode_network.speaker_lookup(encoder.scalars.quantize(fsq_in))
+    assert list(mel.shape) == clip_facts[clip]["mel_shape"]
+    frames = golden_encode["mel_frames_index"]
+    torch.testing.assert_close(mel[..., frames], golden["mel_frames"], atol=MEL_ATOL, rtol=0)
+    assert mel.max().item() == pytest.approx(clip_facts[clip]["mel_max"], abs=MEL_ATOL)
+    for ours, name in (
+        (context.mean(dim=2), "ecapa.latent_mean"),
+        (latents, "perceiver_out"),
+        (fsq_in, "fsq_in"),
+        (bounded, "fsq_bounded"),
+        (voice, "d_vector"),
+    ):
+        if name in golden:
+            torch.testing.assert_close(ours, golden[name], atol=INNER_ATOL, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_trunk_layers_equal_the_official_ones(codec, prepare, golden_encode):
+    clip = "speech_short_16k"
+    network = codec._speaker_network
+    trunk = network.speaker_encoder.trunk
+    waveform = torch.from_numpy(reference_clip(prepare(clip)).astype(np.float32))[None]
+    with torch.inference_mode():
+        mel = network.mel(waveform)
+        first = trunk.layer1(mel)
+        second = trunk.layer2(first)
+        fourth = trunk.layer4(trunk.layer3(second))
+        latent = trunk(mel)
+    for ours, name in ((first, "layer1"), (second, "layer2"), (fourth, "layer4"), (latent, "latent")):
+        expected = golden_encode[f"{clip}.ecapa.{name}.frames0_6"]
+        torch.testing.assert_close(ours[..., :6], expected, atol=INNER_ATOL, rtol=0)
