@@ -1,1 +1,73 @@
-"""Voice manifests of text with Spark-TTS as a batch job on Ray."""
+"""Voice manifests of text with Spark-TTS as a batch job on Ray.
+
+The public names; each is imported when it is first used, so that `jobs.status` needs neither torch nor Ray.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.audio import Audio
+    from pipeline.codec import BiCodec, SpeechTokens
+    from pipeline.commit_log import CommitLog, verify_output
+    from pipeline.config import Config, load_config
+    from pipeline.errors import VoicingError
+    from pipeline.llm import LLMEngine
+    from pipeline.manifest import Manifest, Utterance
+    from pipeline.progress import RunSummary
+    from pipeline.run import enroll_speakers, plan_run, run_voicing
+    from pipeline.speakers import SpeakerRegistry
+    from pipeline.status import read_status
+    from pipeline.synthesizer import Synthesizer
+
+_HOMES = {
+    "Audio": "audio",
+    "BiCodec": "codec",
+    "CommitLog": "commit_log",
+    "Config": "config",
+    "LLMEngine": "llm",
+    "Manifest": "manifest",
+    "RunSummary": "progress",
+    "SpeakerRegistry": "speakers",
+    "SpeechTokens": "codec",
+    "Synthesizer": "synthesizer",
+    "Utterance": "manifest",
+    "VoicingError": "errors",
+    "enroll_speakers": "run",
+    "load_config": "config",
+    "plan_run": "run",
+    "read_status": "status",
+    "run_voicing": "run",
+    "verify_output": "commit_log",
+}
+
+__all__ = [
+    "Audio",
+    "BiCodec",
+    "CommitLog",
+    "Config",
+    "LLMEngine",
+    "Manifest",
+    "RunSummary",
+    "SpeakerRegistry",
+    "SpeechTokens",
+    "Synthesizer",
+    "Utterance",
+    "VoicingError",
+    "enroll_speakers",
+    "load_config",
+    "plan_run",
+    "read_status",
+    "run_voicing",
+    "verify_output",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

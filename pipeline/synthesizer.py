@@ -89,7 +89,7 @@ def read_lexicon(config: Config) -> Mapping[str, str]:
     """Read the pronunciation lexicon, if the config names one."""
     if config.text.lexicon is None:
         return {}
-    return load_lexicon(read_bytes(config.text.lexicon, config.storage).decode("utf-8"), source=config.text.lexicon)
+    return load_lexicon(read_bytes(config.text.lexicon, config.storage).decode("utf-8"), config.text.lexicon)
 
 
 @dataclass

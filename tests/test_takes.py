@@ -24,8 +24,8 @@ def segment(index, *, take=0, boundary="sentence", num_samples=1_600, rejection=
 
 def test_seeds_are_the_same_on_every_machine():
     """The numbers are pinned: a change of them changes every take of every run."""
-    assert hash_seed(0, "alice-01") == 5213562604411951127
-    assert segment_seed(7, 0, 0) == 8390498498283475837
+    assert hash_seed(0, "alice-01") == 6486789904676094308
+    assert segment_seed(7, 0, 0) == 7927022125559101636
 
 
 def test_the_manifest_seed_comes_first():
