@@ -21,13 +21,14 @@ _WORDS = {
     "Corp.": "Corporation", "Co.": "Company", "Bros.": "Brothers", "Assn.": "Association", "Univ.": "University",
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
-    "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD",
+    "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM", "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD",
 }  # fmt: skip
 _BEFORE_NUMBER = {
     "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "Vol": "Volume",
     "vol": "volume", "Ch": "Chapter", "ch": "chapter", "Fig": "Figure", "fig": "figure", "Figs": "Figures",
     "Sec": "Section", "sec": "section", "Eq": "Equation", "Art": "Article", "art": "article", "Ed": "Edition",
     "c": "circa", "ver": "version", "Apt": "Apartment", "apt": "apartment", "Rm": "Room", "Ste": "Suite", "Pt": "Part",
+    "min": "minimum", "max": "maximum",
 }  # fmt: skip
 _AFTER_NAME = {"St": "Street", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Dr": "Drive", "Ln": "Lane",
                "Hwy": "Highway", "Pkwy": "Parkway", "Sq": "Square", "Ct": "Court", "Pl": "Place"}  # fmt: skip
@@ -48,14 +49,17 @@ def _alternatives(words: dict[str, str]) -> str:
 
 
 _TITLE_PATTERN = re.compile(
-    rf"(?<![\w.])({_alternatives(_TITLES)})\.\s+(?=[A-Z“\"]|and [A-Z]|& )|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr)(?=\s[A-Z])"
+    rf"(?<![\w.])({_alternatives(_TITLES)})\.\s+(?=[A-Z“\"]|and [A-Z]|& )|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
 )
 _STREET_PATTERN = re.compile(
     r"(\b(?:\d+ (?:[NSEW]\.? )?|(?:on|of|at|down|along|off|from|to|near|and|in) )(?:(?:(?:St\. )?[A-Z][\w'’]+|\d+(?:st|nd|rd|th)) "
     rf"){{1,3}}|\b\d+(?:st|nd|rd|th) )({_alternatives(_AFTER_NAME)})\b(?:\.{_ENDS}|\.(?=\s*,)|\.|(?=[\s,]))"
 )
+# "Baker St., London": before a comma, a small letter or the end it is no saint.
+_PLAIN_STREET_PATTERN = re.compile(r"(\b[A-Z][a-z]+ )(St|Ave|Blvd|Rd|Ln|Hwy)\.(?=,|\s[a-z]|(\s*$))")
+_DAY_RANGE_PATTERN = re.compile(rf"\b({_alternatives(_DAYS)})\.?\s?[-–—]\s?({_alternatives(_DAYS)})\b(?:\.(?!\s*$))?")
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({_alternatives(_WORDS)})(?!\w)({_ENDS})?")
-_NUMBERED_PATTERN = re.compile(rf"(?<![\w.])({_alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|[IVXLC]+\b)")
+_NUMBERED_PATTERN = re.compile(rf"(?<![\w.])(?<!\d )({_alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|[IVXLC]+\b)")
 _CALENDAR_PATTERN = re.compile(
     rf"(?<![\w.])(?:({_alternatives(_DAYS)})\.?(?=,? (?:\d|[A-Z][a-z]{{2}}))|({_alternatives(_MONTHS)})\.(?=\s))"
 )
@@ -79,9 +83,9 @@ _MONARCHS = (
     "|Juan|Joseph|Pedro|Maximilian|Ludwig|Rudolf|Felipe|Umberto|Edgar|Harold|David|Baldwin|Theodosius|Constantine|Anne"
 )
 _ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
-_HEADING_PATTERN = re.compile(rf"\b((?i:{_HEADINGS})) ([IVXLC]+)\b(?!['’]|\.[A-Z])")
+_HEADING_PATTERN = re.compile(rf"\b((?i:{_HEADINGS})) ([IVX]|[IVXLC]{2,})\b(?!['’]|\.[A-Z])")
 _MONARCH_PATTERN = re.compile(
-    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) ([IVX]+)\b(?!['’](?![s]))|\b({_MONARCHS}) ([IVX]{{2,}}|[VX](?!\.))\b"
+    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) ([IVX]+)\b(?!['’](?![s]))|\b({_MONARCHS}) ([IVX]{{2,}}|V(?!\.))\b"
 )
 _NAME_PATTERN = re.compile(r"\b([A-Z][a-z]{2,}) ([IVX]{2,})\b")
 _LIST_PATTERN = re.compile(r"(?m)^([IVXL]+)(?=\.\s)")
@@ -90,7 +94,7 @@ _HAS_ROMAN = re.compile(r"\b[IVXLC]+\b")
 
 def is_abbreviation(word: str) -> bool:
     """Tell whether a full stop after `word` belongs to the word: Mr, e.g, U.S, an initial."""
-    return word.lower() in _ABBREVIATIONS or "." in word or len(word) == 1 and word.isupper() and word != "I"
+    return word.lower() in _ABBREVIATIONS or "." in word or (len(word) == 1 and word.isupper() and word != "I")
 
 
 def _say_title(match: Match[str]) -> str:
@@ -124,6 +128,8 @@ def expand_abbreviations(text: str) -> str:
         return text
     text = _WORD_PATTERN.sub(_say_word, text)
     text = _STREET_PATTERN.sub(_say_street, text)
+    text = _PLAIN_STREET_PATTERN.sub(lambda m: m[1] + _AFTER_NAME[m[2]] + ("." if m[3] is not None else ""), text)
+    text = _DAY_RANGE_PATTERN.sub(lambda m: f"{_DAYS[m[1]]} to {_DAYS[m[2]]}", text)
     text = _TITLE_PATTERN.sub(_say_title, text)
     text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1]]} ", text)
     text = _CALENDAR_PATTERN.sub(_say_calendar, text)

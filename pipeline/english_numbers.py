@@ -37,7 +37,7 @@ def cardinal(number: str) -> str:
     """Read a number such as `1,234.50`, `.5` or `-7`; over 15 digits, or with a leading zero, digit by digit."""
     sign = "minus " if number[0] in "-−" else ""
     whole, point, fraction = number.lstrip("-−+").replace(",", "").partition(".")
-    if len(whole) > 1 and whole[0] == "0" or len(whole) > MAX_SPELLED_DIGITS and whole.strip("0") != "1":
+    if (len(whole) > 1 and whole[0] == "0") or (len(whole) > MAX_SPELLED_DIGITS and whole.strip("0") != "1"):
         words = digits(whole)
     elif len(whole) > MAX_SPELLED_DIGITS * 4:
         words = digits(whole)

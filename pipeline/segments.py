@@ -217,7 +217,7 @@ def _ends_sentence(text: str, mark: int, end: int) -> bool:
     word_match = _LAST_WORD.search(text, max(0, mark - 24), mark)
     word = word_match[0] if word_match else ""
     is_last = end >= len(text.rstrip())
-    if not is_last and (is_abbreviation(word) or word.isdecimal() and mark - len(word) == 0):
+    if not is_last and (is_abbreviation(word) or (word.isdecimal() and mark - len(word) == 0)):
         return False
     return not (word[-1:].isdecimal() and following and not text[end : end + 1].isspace())
 

@@ -78,7 +78,7 @@ def cardinal(number: str, following: str = "") -> str:
     """
     sign = "负" if number[0] in "-−" else ""
     whole, point, fraction = number.lstrip("-−+").replace(",", "").partition(".")
-    if len(whole) > 1 and whole[0] == "0" or len(whole) > _MAX_SPELLED_DIGITS:
+    if (len(whole) > 1 and whole[0] == "0") or len(whole) > _MAX_SPELLED_DIGITS:
         words = digits(whole)
     elif whole == "2" and not point and _MEASURE_PATTERN.match(following):
         words = "两"
@@ -94,8 +94,7 @@ def _is_day(month: str, day: str) -> bool:
 def _say_date(match: Match[str]) -> str:
     if not _is_day(match["month"], match["day"]):
         return match[0]
-    gap = " " if match["time"] else ""
-    return f"{digits(match['year'])}年{_spell(int(match['month']))}月{_spell(int(match['day']))}日{gap}"
+    return f"{digits(match['year'])}年{_spell(int(match['month']))}月{_spell(int(match['day']))}日"
 
 
 def _say_year(match: Match[str]) -> str:
@@ -164,8 +163,11 @@ def _say_unit(match: Match[str]) -> str:
     below_zero = match["sign"] and unit in ("摄氏度", "华氏度", "度")
     sign = "零下" if below_zero else "负" if match["sign"] else ""
     low = match["low"]
+    if low and (sign or match["high_sign"]):
+        below = "零下" if below_zero or "度" in unit else "负"
+        return f"{sign}{cardinal(low, unit)}{unit}到{below if match['high_sign'] else ''}{cardinal(number, unit)}{unit}"
     if low:
-        return f"{sign}{cardinal(low, unit)}到{cardinal(number, unit)}{unit}"
+        return f"{cardinal(low, unit)}到{cardinal(number, unit)}{unit}"
     scale = match["scale"] or ""
     return sign + cardinal(number, scale or unit) + scale + unit
 
@@ -190,6 +192,8 @@ def _say_number(match: Match[str]) -> str:
         return digits(number)
     if number.isdigit() and len(number) >= 11 and not number.endswith("000"):
         return sign.replace("-", "负") + digits(number)
+    if "." in number and following.startswith(("元", "块", "美元", "欧元", "英镑", "日元", "港元")):
+        number = number.rstrip("0").rstrip(".")
     return cardinal(sign + number, following)
 
 
@@ -231,14 +235,19 @@ _ADDRESS = re.compile(
 _NUMBER_RULES: tuple[Rule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
+        (r"(?:(?<=[:：]\d\d)|(?<=[\d][点日号月年时分]))(?: [-–—~～] |[-–—~～至])(?=\d)", lambda m: "到"),
+        (r"(?<![\d/.-])(?P<month>[01]?\d)/(?P<day>[0-3]?\d)/(?P<year>[12]\d{3})(?![\d/-])", _say_date),
+        (r"(?<![\d/.-])(?P<year>\d\d)/(?P<month>[01]?\d)/(?P<day>[0-3]?\d)(?![\d/-])", _say_date),
         (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"
          r"(?![\d/-]|\.\d)(?P<time>[T ](?=\d\d?:))?", _say_date),
         (rf"(?<![\d.,])(?:(?P<since>[12]\d{{3}})(?P<mark>年)?{_TO})?(?P<year>[1-9]\d{{3}})(?=\s?年(?!前|后的?今天|历史|以来|之久))",
          _say_year),
+        (rf"(?<![\d.,])(?:(?P<since>(?:19|20)\d\d)(?P<mark>)?{_TO})?(?P<year>(?:19|20)\d\d)"
+         r"(?=届|级|款|赛季|春节|财年|版(?!本)|奥运|世界杯|欧洲杯|新年|高考)", _say_year),
         (r"(?<![\d.,])(\d\d)(?=年(?:\d{1,2}月|代?出?生|毕业|级的))", lambda m: digits(m[1])),
         (r"(?<![\d.,])((?:1[89]|20)\d0)(?=年?代)|(?<![\d.,])([5-9]0|[01]0)(?=后(?!面|来|天))",
          lambda m: digits(m[0])),
-        (r"(?<![\d.,])(1?\d)[/-]([0-3]?\d)(日|号)", _say_short_date),
+        (r"(?<![\d.,])(1?\d)/([0-3]?\d)(日|号)", _say_short_date),
         (r"(?<![\d:.,])(?P<hour>\d{1,2})[:：](?P<minute>\d\d)(?:[:：](?P<second>\d\d))?(?![\d:：])(?:\s?(?P<half>[aApP])\.?[mM]\b\.?)?",
          _say_time),
         (r"(?<![\d.,])(\d{1,2})([点时])(\d{1,2})(?=分)", _say_written_time),
@@ -249,25 +258,32 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (rf"{_START}(?:(?P<low>{_SIGN}{_NUMBER})[%‰]?{_TO})?(?P<number>{_SIGN}{_NUMBER})\s?(?P<mark>[%‰])", _say_percent),
         (r"(?<![\d.,])(\+?86[- ]?)?(1[3-9]\d[- ]?\d{4}[- ]?\d{4})(?!\d)", _say_mobile),
         (r"(?<![\d.,-])(?:0\d{2,3}[- ]\d{7,8}|[48]00-?\d{3,4}-?\d{3,4}|\(0\d{2,3}\)\d{7,8})(?:-\d{1,5})?(?!\d)", _say_telephone),
+        (r"(?<![\d.])(1(?:10|19|20|22|14)|12\d{3}|10086|10010|95\d{3})(?=报警|急救|火警|热线|客服|电话|平台)",
+         lambda m: digits(m[1], one="幺")),
         (rf"((?:{_CALLED})号?\s?[是为：:]?\s?)(\d{{3,}})(?![\d.,]*[个元块次折%分人张])", lambda m: m[1] + digits(m[2], one="幺")),
         (rf"((?:{_NAMED})(?:号码?)?\s?[是为：:]?\s?)(\d{{3,}})(?!\d)", lambda m: m[1] + digits(m[2])),
         (r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])", _say_ip),
         (r"([vV]|版本)?((?<=[vV])\d+\.\d+(?:\.\d+)*|(?<![\d.])\d+(?:\.\d+){2,})(?!\d)", _say_version),
         (r"(?<![\d.,/])(?:(\d{1,3}) )?(\d{1,4})[/⁄](\d{1,4})(?![\d/]|\.\d)", _say_fraction),
-        (rf"{_START}(?P<sign>{_SIGN})(?:(?P<low>{_NUMBER})(?:°C|℃)?{_TO})?(?P<number>{_NUMBER})(?P<scale>[万亿千百]+)?\s?{_UNIT}",
+        (rf"{_START}(?P<sign>{_SIGN})(?:(?P<low>{_NUMBER})(?:°C|℃)?{_TO}(?P<high_sign>-)?)?"
+         rf"(?P<number>{_NUMBER})(?P<scale>[万亿千百]+)?\s?{_UNIT}",
          _say_unit),
         (r"(?<![\d:：])(\d{1,4})\s?[:：]\s?(\d{1,4})(?![\d:：])", lambda m: f"{cardinal(m[1])}比{cardinal(m[2])}"),
         (r"(?<![\d.,])(\d{3,4})(?=室|房(?!间)|寝室|路(?:公交|车)|次列车|航班)", lambda m: digits(m[1], one="幺")),
+        (r"(?<=[图表])(\d+)-(\d+)", lambda m: f"{cardinal(m[1])}杠{cardinal(m[2])}"),
         (r"(?<![A-Za-z])(?:No|NO|no)\.\s?(\d+)", lambda m: f"第{cardinal(m[1])}"),
         (r"(?:№|#)\s?(\d+)", lambda m: f"{cardinal(m[1])}号"),
         (rf"{_START}(?<![A-Za-z-])(?P<sign>{_SIGN})(?P<low>{_NUMBER}){_TO}(?P<number>{_NUMBER})(?![-]|\d)(?!\s*[=＝])", _say_range),
-        (r"(?<=第)(\d++)", lambda m: _spell(int(m[1])) if len(m[1]) < 13 else digits(m[1])),
+        (r"(?<=第)(\d++)(?!\.\d)", lambda m: _spell(int(m[1])) if len(m[1]) < 13 else digits(m[1])),
+        (r"(?<![\w)）])\+(?=\d)", lambda m: "正"),
         (r"(?<=\d)\s?[xX×*]\s?(?=\d)", lambda m: "乘"),
         (r"(?<=\d)\s?[-−]\s?(?=\d[\d.,]*\s*[=＝])", lambda m: "减"),
         (r"(?<=\d)\s?\+\s?(?=\d)", lambda m: "加"),
         (r"(?<=\d)\s?÷\s?(?=\d)", lambda m: "除以"),
         (rf"(?<=\d)\+(?=[{_HAN}])", lambda m: "多"),
-        (rf"(?<=[A-Za-z])-(?=\d)(?!\d+-)", lambda m: ""),
+        (r"(?<=\d)\+(?!\s?\d)", lambda m: "加"),
+        (r"(?<=[歼轰运直风浪征舟娥宫箭龙])-(?=\d)", lambda m: ""),
+        (r"(?<=[A-Za-z])-(?=\d)(?!\d+-)", lambda m: ""),
         (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{_SIGN})(?P<number>{_NUMBER})", _say_number),
     )
 )  # fmt: skip
@@ -288,6 +304,8 @@ _SYMBOL_RULES: tuple[Rule, ...] = tuple(
         (r"(?<=\w)\s?<\s?(?=\w)", lambda m: "小于"),
         (rf"(?<=[{_HAN}])\s?&\s?(?=[{_HAN}])", lambda m: "和"),
         (r"\s?&\s?", lambda m: " and "),
+        (r"和/或", lambda m: "和或"),
+        (r"(?<=\b[CF])#", lambda m: "井"),
         (rf"(?<=[{_HAN}])/(?=[{_HAN}])", lambda m: "或"),
         (r"@(?=\w)", lambda m: "艾特"),
         (r"(?<=\w)/(?=\w)", lambda m: " "),
@@ -296,9 +314,9 @@ _SYMBOL_RULES: tuple[Rule, ...] = tuple(
     )
 )  # fmt: skip
 _HAS_NUMBER = re.compile(r"[0-9]")
-_HAS_SYMBOL = re.compile(rf"[^\w\s.,;:!?'\"“”‘’()\[\]—–…，。！？；：、（）《》【】「」『』·～-]|_")
+_HAS_SYMBOL = re.compile(r"[^\w\s.,;:!?'\"“”‘’()\[\]—–…，。！？；：、（）《》【】「」『』·～-]|_")
 _VULGAR_PATTERN = re.compile(r"(\d)?\s?([" + "".join(_VULGAR) + "])")
-_SPACE_IN_CHINESE = re.compile(rf"(?<=[{_HAN}]) +(?=[{_HAN}，。！？；：、])")
+_SPACE_AT_MARK = re.compile(r"(?<=[，。！？；：、（《「『]) +| +(?=[，。！？；：、）》」』])")
 
 
 def say_in_chinese(text: str) -> str:
@@ -311,4 +329,4 @@ def say_in_chinese(text: str) -> str:
     if _HAS_SYMBOL.search(text):
         for pattern, reading in _SYMBOL_RULES:
             text = pattern.sub(reading, text)
-    return text
+    return _SPACE_AT_MARK.sub("", text)

@@ -32,12 +32,13 @@ _SIGN = r"(?:(?<![\w)\]])[-−](?=[.\d]))?"
 _DASH = r"(?: [-–—~] |[-–—~])"
 _MONTH_NAMES = {name.lower(): index for index, name in enumerate(MONTHS, 1)}
 _MONTH_NAMES.update({name[:3].lower(): index for index, name in enumerate(MONTHS, 1)} | {"sept": 9})
-_MONTH = r"(?P<month>" + "|".join(sorted((m.capitalize() for m in _MONTH_NAMES), key=len, reverse=True)) + r")\b\.?"
+_MONTH = r"(?P<month>" + "|".join(sorted((m.capitalize() for m in _MONTH_NAMES), key=len, reverse=True)) + r")\b(?:\.(?=\s?\d))?"
 _YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b)"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?(?![\w:%/]|[.,]\d)"
 _HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent"), "US$": ("US dollar", "US dollars", "cent"),
+    "AU$": ("Australian dollar", "Australian dollars", "cent"), "CA$": ("Canadian dollar", "Canadian dollars", "cent"),
     "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
     "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "S$": ("Singapore dollar", "Singapore dollars", "cent"),
     "NZ$": ("New Zealand dollar", "New Zealand dollars", "cent"), "€": ("euro", "euros", "cent"),
@@ -71,9 +72,13 @@ _UNITS = {
     "J": "joule", "kJ": "kilojoule", "Pa": "pascal", "kPa": "kilopascal", "psi": "P S I", "rpm": "R P M",
     "fps": "frame per second", "px": "pixel", "°C": "degree Celsius", "℃": "degree Celsius",
     "°F": "degree Fahrenheit", "℉": "degree Fahrenheit", "°": "degree", "%": "percent", "％": "percent",
-    "‰": "per mille", "¢": "cent", "in.": "inch", "yrs": "year", "yr": "year", "ha": "hectare",
+    "‰": "per mille", "¢": "cent", "in.": "inch", "mpg": "mile per gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "yrs": "year", "yr": "year", "ha": "hectare",
 }  # fmt: skip
-_UNIT = "(?P<unit>" + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))) + r")(?![A-Za-z0-9])"
+_UNIT = (
+    "(?P<unit>"
+    + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
+    + r")(?![A-Za-z0-9])(?:(?<=[a-z])\.(?=\s[a-z\d]))?"
+)
 _UNCOUNTED = {"hertz", "kilohertz", "megahertz", "gigahertz", "percent", "per mille", "P S I", "R P M"}
 _PER = {"h": "hour", "hr": "hour", "s": "second", "sec": "second", "min": "minute", "day": "day", "kg": "kilogram",
         "m": "meter", "m²": "square meter", "m³": "cubic meter", "L": "liter", "l": "liter", "km": "kilometer",
@@ -175,7 +180,8 @@ def _say_money(match: Match[str]) -> str:
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d{2}", amount):
         amount = amount.replace(".", "").replace(",", ".")
     scale = match["scale"]
-    start = f"{minus}{cardinal(low)} to " if low else minus
+    low_scale = f" {SCALES[match['low_scale'].lower()]}" if match["low_scale"] else ""
+    start = f"{minus}{cardinal(low)}{low_scale} to " if low else minus
     if scale:
         return f"{start}{cardinal(amount)} {SCALES.get(scale.lower(), scale)} {many}"
     if match["noun"]:
@@ -199,7 +205,7 @@ def _say_unit(match: Match[str]) -> str:
         words = f"{cardinal(match['sign'] + match['low'])} to {cardinal(number)}"
     elif match["high"]:
         words += " " + match["high"]
-    singular = number == "1" and not match["low"] or match["hyphen"] == "-"
+    singular = (number == "1" and not match["low"]) or match["hyphen"] == "-"
     per = f" per {_PER[match['per']]}" if match["per"] else ""
     return f"{words}{match['hyphen'] or ' '}{unit if singular else _plural(unit)}{per}"
 
@@ -250,6 +256,10 @@ def _say_number(match: Match[str]) -> str:
     return before + words + after
 
 
+def _say_power(match: Match[str]) -> str:
+    return {"2": " squared", "3": " cubed"}.get(match[1], f" to the power of {cardinal(match[1])}")
+
+
 def _say_version(match: Match[str]) -> str:
     numbers = match[2].split(".")
     if len(numbers) == 4 and not match[1] and all(int(number) < 256 for number in numbers):
@@ -269,6 +279,8 @@ _ADDRESS: Rule = (
 _NUMBER_RULES: tuple[Rule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
+        (r"(?<![\d.,])(\d++),(\d{1,2})(?![\d,])", lambda m: f"{m[1]}.{m[2]}"),
+        (r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.])", lambda m: m[0].replace(".", ",")),
         (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"
          r"(?![\d/-]|\.\d)(?P<time>T(?=\d\d:))?", _say_iso_date),
         (r"(?<![\d/.-])(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|(?<=/)\d{2})(?![\d/-]|\.\d)", _say_numeric_date),
@@ -282,16 +294,17 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (rf"(?<![\d:.,])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])(?:\s?{_HALF}|(?P<zone>Z\b))?",
          _say_time),
         (rf"(?<![\d:.,])(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
-        (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)(?:(?P<low>{_NUMBER}){_DASH}(?:(?P=symbol))?)?"
+        (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)(?:(?P<low>{_NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{_DASH}(?:(?P=symbol))?)?"
          rf"(?P<amount>\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{_NUMBER}){_SCALE}"
          r"(?P<noun>[ -](?:bill|note|coin|stamp)\b)?", _say_money),
-        (rf"{_START}(?P<sign>(?<!\w)[-−])?(?:(?P<low>{_NUMBER}){_DASH})?"
+        (rf"{_START}(?P<sign>(?<!\w)[-−])?(?:(?P<low>{_NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{_DASH})?"
          rf"(?P<amount>\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{_NUMBER}){_SCALE}\s?{_SYMBOL}(?![\w$])(?P<noun>\b\B)?",
          _say_money),
+        (r"(?<![\d.,-])(?:\d{4}[ -]){3}\d{4}(?![\d-])", _say_phone),
         (r"(?<![\d.-])(?:\+\d{1,3}[ -]?)?(?:1-)?(?:\(\d{2,4}\) ?|\d{3}[ -])\d{3}[ -]\d{4}(?![\d-])", _say_phone),
         (r"\+\d{1,3}(?:[ -]?\d{2,5}){2,5}(?!\d)|(?<![\d.,-])0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\d)", _say_phone),
         (r"(?<![\w.,-])\d{3}-\d{4}(?![\w-])|(?<![\w.,-])\d++(?:-\d++){2,}(?![\w-])", _say_phone),
-        (r"(?:(?<=[Cc]all )|(?<=[Dd]ial )|(?<=[Dd]ialed ))\d{3,}(?![\w,.]\d)", lambda m: digits(m[0])),
+        (r"(?:(?<=[Cc]all )|(?<=[Dd]ial )|(?<=[Dd]ialed )|(?<=ZIP )|(?<=[Cc]ode )|(?<=PIN ))\d{3,}(?![\w,.]\d)", lambda m: digits(m[0])),
         (r"(?<![\w.,])(v|V|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
         (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),
         (r"(?<![\d.,$-])(1[1-9]\d\d|20\d\d)\s?[-–—]\s?(1[1-9]\d\d|20\d\d|\d\d)(?![\d,%-]|\.\d)", _say_years),
@@ -304,14 +317,14 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (r"(?<![\d:])(\d{1,4}):(\d{1,4})(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
         (r"(?:#|№\s?)(?=\d)", lambda m: "number "),
         (rf"{_START}(?<![\w-])({_NUMBER}){_DASH}({_NUMBER})(?![\d%-])(?!\s*=)", _say_range),
-        (r"(?<=\d)\^(\d+)", lambda m: f" to the power of {cardinal(m[1])}"),
+        (r"(?<=\w)\^([-−]?\d+)", _say_power),
         (r"(?<=\d)\s?[x×]\s?(?=\d)", lambda m: " by " if m[0].strip() == "x" else " times "),
         (r"(?<=[\d)])\s?-\s?(?=\(?\d[\d.,]*\s*=)", lambda m: " minus "),
         (r"(?<=\d)\+(?!\d)", lambda m: " plus"),
         (r"~(?=\d)", lambda m: "about "),
         (r"(?<!\d)(\d{1,3})((?: \d{3}){2,})(?![\d,])", lambda m: cardinal(m[0].replace(" ", ""))),
         (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{_SIGN})(?P<number>{_NUMBER})"
-         r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]))|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
+         r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z]))|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
          _say_number),
     )
 )  # fmt: skip
@@ -332,7 +345,10 @@ _SYMBOL_RULES: tuple[Rule, ...] = tuple(
         (r"(?<=\w)\s>\s(?=\w)", lambda m: " greater than "),
         (r"(?<=\w)%", lambda m: " percent"),
         (r"\s?→\s?", lambda m: " to "),
+        (r"\bkm/h\b", lambda m: "kilometers per hour"),
         (rf"(?<=\w)/({'|'.join(sorted(_PER, key=len, reverse=True))})\b", lambda m: f" per {_PER[m[1]]}"),
+        (r"(?<=\b[A-Z])\+\+", lambda m: " plus plus"),
+        (r"(?<=\b[A-G])#", lambda m: " sharp"),
         (r"\b([Aa]nd)/(or)\b", lambda m: f"{m[1]} {m[2]}"),
         (r"\b([Hh]e)/(she)\b|\b([Hh]is)/(her)\b|\b([Hh]im)/(her)\b",
          lambda m: " or ".join(group for group in m.groups() if group)),

@@ -137,7 +137,7 @@ class Lexicon(Mapping[str, str]):
 
 
 def clean_text(text: object) -> str:
-    """Remove what cannot be spoken and must not reach the tokenizer; the words stay.
+    r"""Remove what cannot be spoken and must not reach the tokenizer; the words stay.
 
     The result is NFC; without control, zero-width and bidi characters, emoji or lone surrogates; with single spaces
     and `\\n\\n` between paragraphs; full-width letters and digits are ASCII; spelled-out control tokens have lost
