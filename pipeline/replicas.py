@@ -19,6 +19,7 @@ from typing import Any
 
 import ray
 
+from pipeline.audio import measure
 from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError
@@ -49,7 +50,6 @@ class ReplicaSetup:
     manifest: Manifest
     weights_sha256: str
     num_threads: int
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class WriterReplica:
         assert made is not None
         segments = [made.segments[index] for index in sorted(made.segments)]
         audio = finish_audio(segments, model_rate, self._setup.config.audio)
-        stats = audio.measure()
+        stats = measure(audio.samples, audio.sample_rate)
         wav = audio.wav_bytes()
         path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
         return record | {
@@ -332,7 +332,7 @@ def _merge_parts(parts: Sequence[Any]) -> dict[int, _RowParts]:
 
 def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bool) -> UnitReceipt:
     rejected: dict[str, int] = {}
-    examples = []
+    examples: list[tuple[str, str, str]] = []
     for record in records:
         if record["status"] == "rejected":
             rejected[record["error_code"]] = rejected.get(record["error_code"], 0) + 1

@@ -12,12 +12,14 @@ Each error class has one fate, and this is where it is met:
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,12 @@ from pipeline.coordinator import (
     plan_counts,
     pool_options,
 )
-from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
 from pipeline.manifest import Manifest
 from pipeline.progress import Progress, RunSummary
-from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, UnitReceipt, WriterReplica, enroll_remotely
+from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, WriterReplica, enroll_remotely
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
-from pipeline.storage import Storage, open_storage, probe_store
+from pipeline.storage import Storage, open_storage, probe_store, read_bytes
 from pipeline.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
@@ -90,23 +92,56 @@ def run_voicing(config: Config) -> RunSummary:
         StorageError, RunStopped: the run stopped; what is committed is safe, and the same call resumes.
     """
     plan = plan_run(config)
+    with _open_output(plan) as output:
+        committed = output.log.committed()
+        left = _count_left(plan, committed)
+        progress = Progress(left.num_rows, plan.manifest.num_rows - left.num_rows, config.progress.interval_s)
+        if left.num_units == 0:
+            logger.info("every unit is committed already; nothing to do")
+        else:
+            output.log.clear_success()
+            duplicates = plan.manifest.find_duplicates()
+            units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
+            with _ray_cluster():
+                _enroll_missing(plan, output.storage)
+                _voice(plan, output, progress, islice(units, left.num_units))
+        return _finish(plan, output.log, progress, num_skipped=len(committed))
+
+
+def enroll_speakers(config: Config) -> SpeakerRegistry:
+    """Enroll the speakers of a config ahead of its run.
+
+    Returns:
+        every voice of the output.
+
+    Raises:
+        ConfigError, ManifestError, WeightsError, SpeakerError: something is wrong; the message says what to do.
+    """
+    plan = plan_run(config)
+    with _open_output(plan) as output, _ray_cluster():
+        return _enroll_missing(plan, output.storage)
+
+
+@dataclass(frozen=True)
+class _Output:
+    storage: Storage
+    log: CommitLog
+    lease: Lease
+
+
+@contextmanager
+def _open_output(plan: RunPlan) -> Iterator[_Output]:
+    """Hold the lease of an output whose run.json agrees with the plan."""
+    config = plan.config
     storage = open_storage(config.output, config.storage)
     log = CommitLog(storage)
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
         pinned = {**config.pinned(), "weights_sha256": plan.weights_sha256}
+        if config.text.lexicon is not None:
+            pinned["text.lexicon_sha256"] = hashlib.sha256(read_bytes(config.text.lexicon, config.storage)).hexdigest()
         log.begin(pinned, _describe_start(config), plan.manifest.shards)
-        committed = log.committed()
-        units = list_states(plan.manifest.plan(config.unit_size), plan.manifest.find_duplicates(), committed)
-        left = _count_left(plan, committed)
-        if left.num_units == 0:
-            logger.info("every unit is committed already; nothing to do")
-            progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
-        else:
-            log.clear_success()
-            with _ray_cluster():
-                progress = _voice(plan, storage, lease, units, left)
-        return _finish(plan, log, progress, num_skipped=len(committed))
+        yield _Output(storage, log, lease)
 
 
 @dataclass(frozen=True)
@@ -178,48 +213,37 @@ def _ray_cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def _voice(plan: RunPlan, storage: Storage, lease: Lease, units: Iterator[UnitState], left: _Left) -> Progress:
+def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[UnitState]) -> None:
     config = plan.config
-    _enroll_speakers(plan, storage)
     counts = _plan_counts(config)
-    setup = ReplicaSetup(config, plan.manifest, plan.weights_sha256, 1, "")
+    setup = ReplicaSetup(config, plan.manifest, plan.weights_sha256, num_threads=1)
     max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
     pools = {
         stage: Pool(stage, _actor_maker(stage, config, setup, max_calls[stage]), counts[stage], max_calls[stage])
         for stage in _ACTORS
     }
-    progress = Progress(left.num_rows, plan.manifest.num_rows - left.num_rows, config.progress.interval_s)
 
     def on_tick() -> None:
-        lease.renew_if_due()
+        output.lease.renew_if_due()
         progress.report_if_due()
         _check_rejections(config, progress)
-
-    def on_commit(receipt: UnitReceipt) -> None:
-        progress.add(receipt)
 
     coordinator = Coordinator(
         pools,
         max_units=sum(counts[stage] * max_calls[stage] for stage in _ACTORS),
         max_crashes=config.replicas.max_crashes,
-        lease=lease,
-        on_commit=on_commit,
+        lease=output.lease,
+        on_commit=progress.add,
         on_tick=on_tick,
     )
     try:
         coordinator.start()
         progress.begin()
-        coordinator.run(_take(units, left.num_units))
+        coordinator.run(units)
     finally:
         for pool in pools.values():
             pool.close()
     logger.info("%s", progress.line())
-    return progress
-
-
-def _take(units: Iterator[UnitState], count: int) -> Iterator[UnitState]:
-    for _, state in zip(range(count), units, strict=False):
-        yield state
 
 
 def _check_rejections(config: Config, progress: Progress) -> None:
@@ -235,8 +259,6 @@ def _check_rejections(config: Config, progress: Progress) -> None:
 
 
 def _actor_maker(stage: Stage, config: Config, setup: ReplicaSetup, max_calls: int) -> Any:
-    from dataclasses import replace
-
     replica: ReplicaConfig = getattr(config.replicas, stage)
     threads = max(1, round(replica.num_cpus))
     shared = ray.put(replace(setup, num_threads=threads))
@@ -245,7 +267,7 @@ def _actor_maker(stage: Stage, config: Config, setup: ReplicaSetup, max_calls: i
 
 
 def _plan_counts(config: Config) -> dict[Stage, int]:
-    resources = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     kinds: dict[Stage, ReplicaConfig] = {
         "llm": config.replicas.llm,
@@ -264,8 +286,8 @@ def _plan_counts(config: Config) -> dict[Stage, int]:
     return counts
 
 
-def _enroll_speakers(plan: RunPlan, storage: Storage) -> None:
-    """Bring `speakers.parquet` of the output up to date with the definitions."""
+def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
+    """Bring `speakers.parquet` of the output up to date with the definitions, and return it."""
     config = plan.config
     try:
         data, etag = storage.get_with_etag("speakers.parquet")
@@ -274,12 +296,16 @@ def _enroll_speakers(plan: RunPlan, storage: Storage) -> None:
         registry, etag = SpeakerRegistry(), None
     missing = registry.missing(plan.definitions)
     if not missing:
-        return
+        return registry
     logger.info("enrolling %d speaker(s)", len(missing))
     llm = config.replicas.llm
     enrolling = enroll_remotely.options(num_cpus=llm.num_cpus, num_gpus=llm.num_gpus)
     threads = max(1, round(llm.num_cpus))
-    speakers, failures = ray.get(enrolling.remote(config, missing, threads))
+    try:
+        speakers, failures = ray.get(enrolling.remote(config, missing, threads))
+    except VoicingError as error:
+        # Ray's own text would carry a traceback.
+        raise getattr(error, "cause", error) from None
     if failures and config.speakers.on_error == "stop":
         listed = "\n".join(f"  {message}" for message in list(failures.values())[:20])
         raise SpeakerError(
@@ -288,11 +314,12 @@ def _enroll_speakers(plan: RunPlan, storage: Storage) -> None:
         )
     for message in failures.values():
         logger.warning("not enrolled, its rows will be rejected: %s", message)
-    data = registry.add(speakers).to_parquet()
+    registry = registry.add(speakers)
     if etag is None:
-        storage.put("speakers.parquet", data, if_absent=True)
+        storage.put("speakers.parquet", registry.to_parquet(), if_absent=True)
     else:
-        storage.put("speakers.parquet", data, if_match=etag)
+        storage.put("speakers.parquet", registry.to_parquet(), if_match=etag)
+    return registry
 
 
 def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:

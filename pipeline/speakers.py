@@ -121,6 +121,8 @@ _SCHEMA = pa.schema(
     ]
 )
 
+_VOICE_FIELDS = [name for name in _SCHEMA.names if name not in ("speaker_id", "kind", "definition")]
+
 
 class SpeakerRegistry(Mapping[str, Speaker]):
     """The enrolled speakers by id; never changed in place.
@@ -199,11 +201,10 @@ class SpeakerRegistry(Mapping[str, Speaker]):
 
 
 def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
-    tokens = {
-        name: None if row[name] is None else tuple(row[name]) for name in ("global_tokens", "reference_semantic_tokens")
-    }
-    labels = {name: row[name] for name in ("reference_text", "gender", "pitch", "speed", "pitch_value", "speed_value")}
-    return Speaker(row["speaker_id"], Voice(**tokens, **labels), row["kind"], row["definition"])
+    fields = {name: row[name] for name in _VOICE_FIELDS}
+    for name in ("global_tokens", "reference_semantic_tokens"):
+        fields[name] = None if row[name] is None else tuple(row[name])
+    return Speaker(row["speaker_id"], Voice(**fields), row["kind"], row["definition"])
 
 
 def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinition]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -146,7 +146,7 @@ class TokenStage:
                 use_reference_text=self._config.llm.use_reference_text,
                 language=script.language,
             )
-            room = self._config.llm.max_context - len(prompt.ids)
+            room = self._config.llm.max_context - len(prompt.ids) - len(prompt.grammar.steps)
             if room < length_cap(segment.estimated_s, self._config.quality):
                 raise UtteranceError(
                     RejectionCode.TEXT_TOO_LONG,
@@ -208,7 +208,7 @@ class TokenStage:
         """Advance every active sequence by one token; return the utterances that ended with it."""
         finished = []
         for generation in self._engine.step():
-            key, segment, take = generation.request_id
+            key, segment, take = cast("tuple[int, int, int]", generation.request_id)
             job = self._jobs[key]
             if self._retake_if_failed(key, job, segment, take, generation):
                 continue

@@ -1,0 +1,179 @@
+"""The loop with real Ray actors and instant fake stages."""
+
+import os
+import time
+
+import pytest
+import ray
+
+from pipeline.coordinator import Coordinator, Pool, describe_shortage, list_states, plan_counts, pool_options
+from pipeline.errors import RejectionCode, RunStopped, StorageError
+from pipeline.manifest import WorkUnit
+from pipeline.replicas import DecodeReport, ReplicaInfo, UnitReceipt
+
+
+class _Stage:
+    def __init__(self, behavior):
+        self.behavior = behavior
+
+    def start(self):
+        if "cannot_start" in self.behavior:
+            raise StorageError("the weights' store is away")
+        if "dies_at_start" in self.behavior:
+            os._exit(1)
+        return ReplicaInfo("here", os.getpid(), "cpu", 1)
+
+
+@ray.remote(max_restarts=0)
+class FakeLLM(_Stage):
+    def generate(self, unit, skipped, wanted):
+        rows = [r for r in range(unit.first_row, unit.last_row + 1) if r not in skipped]
+        if wanted is not None:
+            rows = [row for row in rows if row in wanted]
+        if set(rows) & self.behavior.get("deadly", set()):
+            time.sleep(0.05)
+            os._exit(1)
+        if set(rows) & self.behavior.get("raising", set()):
+            raise RuntimeError("no way")
+        takes = [(row, (wanted or {}).get(row, {}).get(0, 0)) for row in rows]
+        return takes, len(takes)
+
+
+@ray.remote(max_restarts=0)
+class FakeCodec(_Stage):
+    def decode(self, takes):
+        failing = self.behavior.get("needs_takes", {})
+        wanted = {row: {0: take + 1} for row, take in takes if take + 1 < failing.get(row, 0)}
+        return [(row, f"audio of take {take}") for row, take in takes], DecodeReport(wanted, 16_000)
+
+
+@ray.remote(max_restarts=0)
+class FakeWriter(_Stage):
+    def write(self, unit, model_rate, rejections, lease, *parts):
+        heard = {}
+        for audio in parts[1::2]:
+            heard.update(audio)
+        rejected = {str(row): 1 for row in rejections}
+        examples = tuple((str(row), str(r.code), r.message) for row, r in sorted(rejections.items()))
+        extra = tuple((str(row), "audio", text) for row, text in sorted(heard.items()))
+        return UnitReceipt(unit.unit_id, len(heard), rejected, 0.0, 0, True, examples + extra)
+
+
+def units(count, size=4):
+    return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
+
+
+def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None):
+    behavior = behavior or {}
+    receipts = [] if receipts is None else receipts
+    pools = {}
+    for stage, actor in (("llm", FakeLLM), ("codec", FakeCodec), ("writer", FakeWriter)):
+        options = pool_options(0.1, 0.0, 2)
+        own = {**behavior, **behavior.get(stage, {})}
+        count = llm_count if stage == "llm" else 1
+
+        def create(actor=actor, options=options, own=own):
+            return actor.options(**options).remote(own)
+
+        pools[stage] = Pool(stage, create, count, 2)
+    coordinator = Coordinator(
+        pools, max_units=max_units, max_crashes=2, lease=None, on_commit=receipts.append, on_tick=on_tick
+    )
+    try:
+        coordinator.start()
+        coordinator.run(list_states(iter(work), behavior.get("duplicates", {}), set()))
+    finally:
+        for pool in pools.values():
+            pool.close()
+    return receipts
+
+
+def told(receipts):
+    return {int(row): (code, message) for receipt in receipts for row, code, message in receipt.examples}
+
+
+def test_every_unit_is_committed_once(ray_cluster):
+    receipts = run(units(20), llm_count=2)
+    assert sorted(receipt.unit_id for receipt in receipts) == sorted(unit.unit_id for unit in units(20))
+    assert sum(receipt.num_ok for receipt in receipts) == 80
+
+
+def test_no_more_units_are_in_flight_than_allowed(ray_cluster):
+    in_flight, receipts = [], []
+
+    def watched():
+        for number, unit in enumerate(units(15), start=1):
+            in_flight.append(number - len(receipts))
+            yield unit
+
+    run(watched(), max_units=3, receipts=receipts)
+    assert len(receipts) == 15
+    assert max(in_flight) == 3
+
+
+def test_duplicates_are_rejected_in_their_own_row(ray_cluster):
+    rows = told(run(units(2), {"duplicates": {"s": [1, 6]}}))
+    assert {row for row, (code, _) in rows.items() if code == RejectionCode.DUPLICATE_ID} == {1, 6}
+    assert len(rows) == 8
+
+
+def test_a_row_that_kills_its_replica_is_rejected_alone(ray_cluster):
+    rows = told(run(units(3), {"deadly": {5}}))
+    assert rows[5][0] == RejectionCode.REPLICA_CRASH
+    assert {row for row, (code, _) in rows.items() if code == "audio"} == set(range(12)) - {5}
+
+
+def test_a_row_that_raises_is_rejected_alone(ray_cluster):
+    rows = told(run(units(3), {"raising": {0, 11}}))
+    assert rows[0][0] == rows[11][0] == RejectionCode.INTERNAL_ERROR
+    assert "no way" in rows[0][1]
+    assert sum(code == "audio" for code, _ in rows.values()) == 10
+
+
+def test_failed_takes_are_taken_again_and_the_last_one_counts(ray_cluster):
+    rows = told(run(units(2), {"needs_takes": {2: 3, 7: 2}}))
+    assert (rows[2][1], rows[7][1], rows[0][1]) == ("audio of take 2", "audio of take 1", "audio of take 0")
+
+
+def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster):
+    with pytest.raises(StorageError, match=r"^the weights' store is away$"):
+        run(units(1), {"codec": {"cannot_start": True}})
+
+
+def test_replicas_that_keep_dying_stop_the_run(ray_cluster):
+    with pytest.raises(RunStopped, match="llm replicas died one after the other"):
+        run(units(1), {"llm": {"dies_at_start": True}})
+
+
+def test_a_tick_may_stop_the_run(ray_cluster):
+    def stop():
+        raise RunStopped("enough")
+
+    with pytest.raises(RunStopped, match="enough"):
+        run(units(5), on_tick=stop)
+
+
+WANTED = {"llm": ("auto", 1.0, 0.7), "codec": ("auto", 0.5, 0.3), "writer": ("auto", 0.25, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpus", "gpus", "counts"),
+    [
+        (WANTED, 64, 8, (8, 8, 8)),
+        (WANTED, 7, 8, (4, 4, 4)),
+        (WANTED, 64, 0, (1, 1, 1)),
+        ({**WANTED, "writer": (2, 1.0, 0.0)}, 8, 8, (4, 4, 2)),
+        ({stage: (3, 0.1, 0.0) for stage in WANTED}, 1, 0, (3, 3, 3)),
+    ],
+)
+def test_auto_counts_fill_the_cluster(wanted, cpus, gpus, counts):
+    assert tuple(plan_counts(wanted, cpus, gpus).values()) == counts
+
+
+def test_a_shortage_is_told():
+    wanted = {"llm": (2, 1.0, 1.0), "codec": (2, 1.0, 0.0), "writer": (1, 0.5, 0.0)}
+    assert describe_shortage(wanted, 8, 2) is None
+    message = describe_shortage(wanted, 4, 1)
+    assert message is not None
+    assert "4.5 CPUs where the cluster has 4" in message
+    assert "2 GPUs where the cluster has 1" in message

@@ -1,0 +1,367 @@
+"""Whole runs on a local Ray with real (small, random) networks."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import yaml
+from pipeline.demo_weights import make_demo_weights
+
+from pipeline import enroll_speakers, load_config, read_status, run_voicing, verify_output
+from pipeline.commit_log import CommitLog
+from pipeline.config import StorageConfig, parse_config
+from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.storage import open_storage
+
+SPEAKERS = [
+    {"speaker_id": "anna", "gender": "female"},
+    {"speaker_id": "carl", "gender": "male", "pitch": "low"},
+]
+# The weights are random: they end when they like.
+LOOSE = {"min_pace": 0.0, "max_pace": 10_000.0, "length_cap_factor": 10.0, "length_cap_extra_s": 20.0}
+SMALL = {
+    "llm": {"count": 1, "num_cpus": 1},
+    "codec": {"count": 1, "num_cpus": 0.5},
+    "writer": {"count": 1, "num_cpus": 0.25},
+}
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "demo"
+    make_demo_weights(folder)
+    return str(folder)
+
+
+def text_of(number):
+    return f"This is line number {number}."
+
+
+def write_shard(path, rows):
+    columns = [
+        "utterance_id",
+        "text",
+        "speaker_id",
+        *sorted({k for row in rows for k in row} - {"utterance_id", "text", "speaker_id"}),
+    ]
+    table = pa.table({name: [row.get(name) for row in rows] for name in columns})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=4)
+
+
+def simple_rows(first, count):
+    names = ["anna", "carl"]
+    return [
+        {"utterance_id": f"u{n:03d}", "text": text_of(n), "speaker_id": names[n % 2], "chapter": n // 5}
+        for n in range(first, first + count)
+    ]
+
+
+def make_config(tmp_path, weights, **changes):
+    (tmp_path / "speakers.yaml").write_text(yaml.safe_dump(SPEAKERS))
+    raw = {
+        "weights": weights,
+        "manifest": str(tmp_path / "manifest"),
+        "speakers": str(tmp_path / "speakers.yaml"),
+        "output": str(tmp_path / "output"),
+        "unit_size": 4,
+        "llm": {"slots": 8},
+        "quality": LOOSE,
+        "replicas": SMALL,
+        **changes,
+    }
+    return parse_config(raw)
+
+
+def read_metadata(output):
+    return (
+        ds.dataset(f"{output}/metadata").to_table().sort_by([("shard", "ascending"), ("row", "ascending")]).to_pylist()
+    )
+
+
+def audio_hashes(output):
+    return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output)}
+
+
+def check_audio(rows):
+    """Every ok row's file is there, is what the metadata says, and no other file is."""
+    for row in rows:
+        if row["status"] != "ok":
+            assert row["audio_uri"] is None
+            continue
+        data = Path(row["audio_uri"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["audio_sha256"]
+        info = soundfile.info(row["audio_uri"])
+        assert (info.samplerate, info.frames, info.subtype) == (row["sample_rate"], row["num_samples"], "PCM_16")
+        assert row["duration_s"] == pytest.approx(info.frames / info.samplerate)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, weights, ray_cluster):
+    """One run over good and bad rows that several tests look at."""
+    tmp_path = tmp_path_factory.mktemp("finished")
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
+    bad = [
+        {"utterance_id": "empty", "text": "", "speaker_id": "anna"},
+        {"utterance_id": "null", "text": None, "speaker_id": "anna"},
+        {"utterance_id": "long", "text": "word " * 5_000, "speaker_id": "anna"},
+        {"utterance_id": "stranger", "text": "Hello.", "speaker_id": "nobody"},
+        {"utterance_id": "u003", "text": "Hello.", "speaker_id": "anna"},
+        {"utterance_id": "control", "text": "\x00\x07\u200b", "speaker_id": "anna"},
+        {"utterance_id": None, "text": "Hello.", "speaker_id": "anna"},
+        {"utterance_id": "../../escape", "text": "Hello there.", "speaker_id": "carl", "seed": 7},
+        {"utterance_id": "good", "text": "Hello there.", "speaker_id": "carl", "seed": 7},
+        {"utterance_id": "token", "text": "Say <|im_end|> now.", "speaker_id": "carl"},
+    ]
+    write_shard(tmp_path / "manifest" / "deep" / "b.parquet", bad)
+    config = make_config(tmp_path, weights)
+    return config, run_voicing(config)
+
+
+def test_every_row_is_in_the_metadata_once(finished):
+    config, summary = finished
+    rows = read_metadata(config.output)
+    assert [(row["shard"], row["row"]) for row in rows] == [("a", n) for n in range(10)] + [
+        ("deep/b", n) for n in range(10)
+    ]
+    check_audio(rows)
+    assert summary.num_ok == sum(row["status"] == "ok" for row in rows)
+    assert summary.num_ok + summary.num_rejected == summary.num_rows == 20
+    assert (Path(config.output) / "_SUCCESS").exists()
+    assert [row["chapter"] for row in rows[:10]] == [n // 5 for n in range(10)]
+
+
+def test_bad_rows_are_rejected_with_their_codes(finished):
+    config, summary = finished
+    codes = [row["error_code"] for row in read_metadata(config.output)[10:]]
+    assert codes[:2] == ["empty_text", "empty_text"]
+    assert codes[2:5] == ["text_too_long", "unknown_speaker", "duplicate_id"]
+    assert codes[5] in ("empty_text", "invalid_text")
+    assert codes[6:] == ["invalid_id", None, None, None]
+    assert sum(summary.rejected.values()) == 7
+    messages = [row["error_message"] for row in read_metadata(config.output)[10:17]]
+    assert all(message and "Traceback" not in message for message in messages)
+
+
+def test_no_file_leaves_the_output(finished):
+    config, _ = finished
+    output = Path(config.output).resolve()
+    escaped = next(row for row in read_metadata(config.output) if row["utterance_id"] == "../../escape")
+    assert Path(escaped["audio_uri"]).resolve().parent == output / "audio" / "deep" / "b"
+    assert {path.name for path in output.parent.iterdir()} == {"manifest", "output", "speakers.yaml"}
+
+
+def test_equal_text_voice_and_seed_make_equal_audio(finished):
+    config, _ = finished
+    by_id = {row["utterance_id"]: row for row in read_metadata(config.output)}
+    assert by_id["good"]["audio_sha256"] == by_id["../../escape"]["audio_sha256"]
+    assert by_id["good"]["audio_sha256"] != by_id["token"]["audio_sha256"]
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    config, first = finished
+    commits = {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
+    again = run_voicing(config)
+    assert (again.num_units_done, again.num_units_left, again.num_ok) == (0, 0, first.num_ok)
+    assert commits == {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
+
+
+def test_output_is_clean_and_status_needs_neither_ray_nor_weights(finished):
+    config, summary = finished
+    report = verify_output(open_storage(config.output))
+    assert report.is_clean
+    status = read_status(config.output)
+    assert (status["num_ok"], status["num_rejected"], status["state"]) == (
+        summary.num_ok,
+        summary.num_rejected,
+        "finished",
+    )
+
+
+def test_a_resume_with_other_settings_is_refused_with_the_difference(finished):
+    config, _ = finished
+    other = config.model_copy(update={"seed": 5, "unit_size": 8})
+    with pytest.raises(ConfigError) as caught:
+        run_voicing(other)
+    assert "seed" in str(caught.value)
+    assert "unit_size" in str(caught.value)
+
+
+def test_a_voice_never_changes_within_an_output(finished, tmp_path):
+    config, _ = finished
+    speakers = tmp_path / "speakers.yaml"
+    speakers.write_text(yaml.safe_dump([{**SPEAKERS[0], "pitch": "high"}, SPEAKERS[1]]))
+    changed = config.model_copy(update={"speakers": config.speakers.model_copy(update={"path": str(speakers)})})
+    with pytest.raises(SpeakerError, match="never changes within an output"):
+        enroll_speakers(changed)
+
+
+def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
+    hashes = []
+    for number, changes in enumerate(
+        (
+            {},
+            {"unit_size": 3, "storage": {"upload_threads": 1}},
+            {"replicas": {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}},
+        )
+    ):
+        config = make_config(tmp_path, weights, **{"output": str(tmp_path / f"output{number}"), **changes})
+        run_voicing(config)
+        hashes.append(audio_hashes(config.output))
+    assert hashes[0] == hashes[1] == hashes[2]
+    # A row alone in a manifest of its own is the same take again.
+    write_shard(tmp_path / "alone" / "x.parquet", simple_rows(6, 1))
+    config = make_config(tmp_path, weights, manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
+    run_voicing(config)
+    assert audio_hashes(config.output) == {"u006": hashes[0]["u006"]}
+
+
+def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
+    sample = run_voicing(make_config(tmp_path, weights, limit=3))
+    assert (sample.num_ok, sample.num_units_left) == (4, 2)
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+    rest = run_voicing(make_config(tmp_path, weights))
+    assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
+
+
+def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, weights, ray_cluster):
+    """With a cap of one token every take fails, and each has its own seed."""
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 4))
+    strict = {
+        "length_cap_factor": 1.0,
+        "length_cap_extra_s": 0.0,
+        "min_pace": 0.0,
+        "max_pace": 10_000.0,
+        "max_takes": 2,
+    }
+    strict |= {"stop_above_rejected": 1.0}
+    long_text = "Something rather long to say. " * 3
+    write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": long_text, "speaker_id": "anna"}])
+    summary = run_voicing(make_config(tmp_path, weights, quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
+    (row,) = read_metadata(tmp_path / "output")
+    assert summary.num_rejected == 1
+    assert row["error_code"] in ("hit_length_cap", "too_fast", "too_slow", "no_speech")
+    assert "take 2" in row["error_message"]
+
+
+def test_too_many_rejections_stop_the_run(tmp_path, weights, ray_cluster):
+    rows = [{"utterance_id": f"u{n}", "text": "", "speaker_id": "anna"} for n in range(40)]
+    write_shard(tmp_path / "manifest" / "a.parquet", rows)
+    quality = {**LOOSE, "stop_after_rows": 8, "stop_above_rejected": 0.5}
+    with pytest.raises(RunStopped, match="empty_text"):
+        run_voicing(make_config(tmp_path, weights, quality=quality, replicas={**SMALL, "units_per_llm": 1}))
+
+
+def test_a_whole_run_on_s3(tmp_path, weights, seaweedfs, ray_cluster):
+    uri = seaweedfs.new_uri()
+    write_shard(tmp_path / "a.parquet", simple_rows(0, 6))
+    storage = open_storage(uri)
+    storage.put("manifest/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    storage.put("speakers.yaml", yaml.safe_dump(SPEAKERS).encode())
+    config = make_config(
+        tmp_path,
+        weights,
+        manifest=f"{uri}/manifest",
+        speakers=f"{uri}/speakers.yaml",
+        output=f"{uri}/output",
+        storage={"require_conditional_put": True},
+    )
+    summary = run_voicing(config)
+    assert (summary.num_ok, summary.num_rejected) == (6, 0)
+    output = open_storage(f"{uri}/output")
+    assert verify_output(output).is_clean
+    assert run_voicing(config).num_units_done == 0
+    # The store changes nothing of the audio.
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 6))
+    local = make_config(tmp_path, weights)
+    run_voicing(local)
+    on_s3 = {
+        row["utterance_id"]: row["audio_sha256"]
+        for table in CommitLog(output).iter_metadata()
+        for row in table.to_pylist()
+    }
+    assert on_s3 == audio_hashes(local.output)
+
+
+def processes_named(title):
+    """Ids of the live processes with this title; Ray sets it for each actor."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if command.startswith(title.encode()):
+                found.add(int(folder.name))
+    return found
+
+
+def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
+    config = make_config(tmp_path, weights)
+    before = processes_named("ray::LLMReplica")
+    killed = []
+
+    def kill_once():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list((tmp_path / "output").glob("metadata/**/*.parquet")):
+            time.sleep(0.01)
+        for process in processes_named("ray::LLMReplica") - before:
+            os.kill(process, signal.SIGKILL)
+            killed.append(process)
+
+    killer = threading.Thread(target=kill_once)
+    killer.start()
+    summary = run_voicing(config)
+    killer.join()
+    assert killed
+    assert (summary.num_ok, summary.num_rejected) == (40, 0)
+    check_audio(read_metadata(config.output))
+    undisturbed = make_config(tmp_path, weights, output=str(tmp_path / "undisturbed"))
+    run_voicing(undisturbed)
+    assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
+
+
+def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 24))
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(24, 16))
+    config = make_config(tmp_path, weights)
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load_config(path) == config
+    command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]
+    environment = {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
+    driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    metadata = tmp_path / "output" / "metadata"
+    while len(list(metadata.rglob("*.parquet"))) < 2:
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.01)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    # Writers that outlive the driver for a moment may still finish a commit; then the count stands.
+    time.sleep(2)
+    before = {path: path.stat().st_mtime_ns for path in metadata.rglob("*.parquet")}
+    assert 2 <= len(before) < 10
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    after = {path: path.stat().st_mtime_ns for path in metadata.rglob("*.parquet")}
+    assert {path: after[path] for path in before} == before
+    assert f"{10 - len(before)} unit" in again.stderr or len(after) == 10
+    rows = read_metadata(config.output)
+    assert [row["utterance_id"] for row in rows] == [f"u{n:03d}" for n in range(40)]
+    check_audio(rows)
+    report = verify_output(open_storage(config.output, StorageConfig()))
+    assert (report.missing, report.changed) == ([], [])
