@@ -151,7 +151,7 @@ def test_wav_bytes_are_these():
     """Halves go to the even step, and what is too loud clips."""
     samples = np.array([0.0, 1.0, -1.0, 1.5, -7.0, 0.5 / 32_767, 1.5 / 32_767, -0.5 / 32_767], dtype=np.float64)
     content = Audio(samples.astype(np.float32), 16_000).wav_bytes()
-    header = "52494646340000005741564566" "6d7420100000000100" "0100803e0000007d000002001000" "6461746110000000"
+    header = "524946463400000057415645666d74201000000001000100803e0000007d0000020010006461746110000000"
     assert content[:44].hex() == header
     steps = np.frombuffer(content[44:], dtype="<i2")
     assert steps[:5].tolist() == [0, 32_767, -32_767, 32_767, -32_767]

@@ -77,9 +77,7 @@ def test_sampling_stage_equals_the_official_one(stages, golden_decode, index):
     torch.testing.assert_close(ours, golden_decode[f"len7.stage.prenet.downsample.{index}"], atol=INNER_ATOL, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("ours", "official"), [("semantic", "z_q"), ("speaker", "d_vector"), ("prenet", "prenet_out")]
-)
+@pytest.mark.parametrize(("ours", "official"), [("semantic", "z_q"), ("speaker", "d_vector"), ("prenet", "prenet_out")])
 def test_latents_equal_the_official_ones(stages, golden_decode, ours, official):
     torch.testing.assert_close(stages[ours], golden_decode[f"len7.{official}"], atol=INNER_ATOL, rtol=0)
 
