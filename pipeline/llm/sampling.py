@@ -127,7 +127,8 @@ def philox_uniforms(seed: int, num_steps: int) -> NDArray[np.float64]:
     counters[0] = np.arange(num_steps, dtype=np.uint64)
     words = philox4x32(counters, seed % (1 << 64))
     integers = ((words[0] >> np.uint64(5)) << np.uint64(26)) | (words[1] >> np.uint64(6))
-    return np.multiply(integers, 2.0**-53, dtype=np.float64)
+    uniforms: NDArray[np.float64] = np.multiply(integers, 2.0**-53, dtype=np.float64)
+    return uniforms
 
 
 def philox4x32(counters: NDArray[np.uint64], key: int) -> NDArray[np.uint64]:
