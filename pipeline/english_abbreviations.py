@@ -21,7 +21,8 @@ _WORDS = {
     "Corp.": "Corporation", "Co.": "Company", "Bros.": "Brothers", "Assn.": "Association", "Univ.": "University",
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
-    "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM", "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD",
+    "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM",
+    "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD",
 }  # fmt: skip
 _BEFORE_NUMBER = {
     "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "Vol": "Volume",
@@ -49,10 +50,12 @@ def _alternatives(words: dict[str, str]) -> str:
 
 
 _TITLE_PATTERN = re.compile(
-    rf"(?<![\w.])({_alternatives(_TITLES)})\.\s+(?=[A-Z“\"]|and [A-Z]|& )|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
+    rf"(?<![\w.])({_alternatives(_TITLES)})\.\s+(?=[A-Z“\"]|and [A-Z]|& )"
+    r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
 )
 _STREET_PATTERN = re.compile(
-    r"(\b(?:\d+ (?:[NSEW]\.? )?|(?:on|of|at|down|along|off|from|to|near|and|in) )(?:(?:(?:St\. )?[A-Z][\w'’]+|\d+(?:st|nd|rd|th)) "
+    r"(\b(?:\d+ (?:[NSEW]\.? )?|(?:on|of|at|down|along|off|from|to|near|and|in) )"
+    r"(?:(?:(?:St\. )?[A-Z][\w'’]+|\d+(?:st|nd|rd|th)) "
     rf"){{1,3}}|\b\d+(?:st|nd|rd|th) )({_alternatives(_AFTER_NAME)})\b(?:\.{_ENDS}|\.(?=\s*,)|\.|(?=[\s,]))"
 )
 # "Baker St., London": before a comma, a small letter or the end it is no saint.
@@ -72,8 +75,8 @@ _ABBREVIATIONS = frozenset(
 _HAS_DOT = re.compile(r"[A-Za-z]\.|\b(?:Mr|Mrs|Ms|Dr|St|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Ave|Blvd|Rd)\b")
 
 _HEADINGS = (
-    "Chapter|Part|Book|Volume|Act|Scene|Section|Article|Phase|Type|Class|Appendix|Figure|Table|Canto|Episode|Stage|Title"
-    "|Level|Grade|Lesson|Unit|War|Bowl|Step|Number|Numbers|Verse|Psalm|Exhibit|Category|Mark|Apollo|Series|Plate"
+    "Chapter|Part|Book|Volume|Act|Scene|Section|Article|Phase|Type|Class|Appendix|Figure|Table|Canto|Episode|Stage"
+    "|Title|Level|Grade|Lesson|Unit|War|Bowl|Step|Number|Numbers|Verse|Psalm|Exhibit|Category|Mark|Apollo|Series|Plate"
 )
 _MONARCHS = (
     "Louis|Henry|Charles|George|Edward|James|William|Richard|John|Paul|Pius|Benedict|Elizabeth|Mary|Catherine|Francis"
@@ -83,9 +86,10 @@ _MONARCHS = (
     "|Juan|Joseph|Pedro|Maximilian|Ludwig|Rudolf|Felipe|Umberto|Edgar|Harold|David|Baldwin|Theodosius|Constantine|Anne"
 )
 _ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
-_HEADING_PATTERN = re.compile(rf"\b((?i:{_HEADINGS})) ([IVX]|[IVXLC]{2,})\b(?!['’]|\.[A-Z])")
+_HEADING_PATTERN = re.compile(rf"\b((?i:{_HEADINGS})) ([IVX]|[IVXLC]{(2,)})\b(?!['’]|\.[A-Z])")
 _MONARCH_PATTERN = re.compile(
-    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) ([IVX]+)\b(?!['’](?![s]))|\b({_MONARCHS}) ([IVX]{{2,}}|V(?!\.))\b"
+    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) ([IVX]+)\b(?!['’](?!s))"
+    rf"|\b({_MONARCHS}) ([IVX]{{2,}}|V(?!\.))\b"
 )
 _NAME_PATTERN = re.compile(r"\b([A-Z][a-z]{2,}) ([IVX]{2,})\b")
 _LIST_PATTERN = re.compile(r"(?m)^([IVXL]+)(?=\.\s)")

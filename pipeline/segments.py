@@ -27,7 +27,7 @@ _SENTENCE_END = re.compile(
 )
 _CLAUSE_END = re.compile(rf"[，；：、､]+[{_CLOSERS}]*|[,;:][{_CLOSERS}]*(?=\s|[{_HAN}])|\s[-–]+(?=\s)|—+|[،؛]")
 _SPACE = re.compile(r"(?=\s)")
-_PARAGRAPH = re.compile(r"\s*\n\s*\n\s*")
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _UNIT = regex.compile(r"[A-Za-z0-9]+(?:[.,:'-][A-Za-z0-9]+)*\p{M}*|\X")
 _LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
 _TOKEN = re.compile(
@@ -137,8 +137,8 @@ def split_into_segments(text: str, language: str, *, max_chars: int = 200, max_s
         raise ValueError(f"max_chars and max_s must be positive, got {max_chars} and {max_s}")
     limits = _Limits(language, max_chars, max_s)
     segments: list[Segment] = []
-    for paragraph in _PARAGRAPH.split(text.strip()):
-        pieces = list(_pack(_sentences(paragraph), limits))
+    for paragraph in _PARAGRAPH.split(text):
+        pieces = list(_pack(_sentences(paragraph.strip()), limits))
         for index, (piece, boundary) in enumerate(pieces):
             last: Boundary = "paragraph" if index == len(pieces) - 1 else boundary
             segments.append(Segment(piece, last, estimate_seconds(piece, language)))
@@ -159,11 +159,11 @@ def _pack(sentences: Iterator[str], limits: _Limits) -> Iterator[_Piece]:
             yield part, "sentence" if index == len(parts) - 1 else "clause"
 
 
-def _join(pieces: Iterator[str], target: _Limits, limits: _Limits) -> Iterator[tuple[str, bool]]:
-    """Join pieces (which keep their white space) up to the target; tell of each result whether the limits hold it."""
+def _join(pieces: Iterator[str], enough: _Limits, limits: _Limits) -> Iterator[tuple[str, bool]]:
+    """Join pieces (which keep their white space) until it is enough; tell of each whether the limits hold it."""
     held = ""
     for piece in pieces:
-        if held and target.holds((held + piece).strip()):
+        if held and enough.holds(held.strip()) and limits.holds((held + piece).strip()):
             held += piece
             continue
         if held.strip():
@@ -177,22 +177,18 @@ def _cut(text: str, limits: _Limits, levels: tuple[Callable[[str], Iterator[str]
     if not levels:
         yield from _unspaced(text, limits)
         return
-    for piece, fits in _join(levels[0](text), _evened(text, limits), limits):
+    for piece, fits in _join(levels[0](text), _mean(text, limits), limits):
         if fits:
             yield piece.strip()
         else:
             yield from _cut(piece.strip(), limits, levels[1:])
 
 
-def _evened(text: str, limits: _Limits) -> _Limits:
-    """Return limits that give parts of about equal length: a last part of one word would be spoken oddly."""
+def _mean(text: str, limits: _Limits) -> _Limits:
+    """Return the mean length of the fewest parts: joined up to it, they are even, and none is left with one word."""
     seconds = estimate_seconds(text, limits.language)
     parts = math.ceil(max(len(text) / limits.max_chars, seconds / limits.max_s))
-    return _Limits(
-        limits.language,
-        min(limits.max_chars, math.ceil(1.25 * len(text) / parts)),
-        min(limits.max_s, 1.25 * seconds / parts),
-    )
+    return _Limits(limits.language, math.ceil(len(text) / parts), seconds / parts)
 
 
 def _sentences(paragraph: str) -> Iterator[str]:

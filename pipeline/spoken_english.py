@@ -32,7 +32,11 @@ _SIGN = r"(?:(?<![\w)\]])[-−](?=[.\d]))?"
 _DASH = r"(?: [-–—~] |[-–—~])"
 _MONTH_NAMES = {name.lower(): index for index, name in enumerate(MONTHS, 1)}
 _MONTH_NAMES.update({name[:3].lower(): index for index, name in enumerate(MONTHS, 1)} | {"sept": 9})
-_MONTH = r"(?P<month>" + "|".join(sorted((m.capitalize() for m in _MONTH_NAMES), key=len, reverse=True)) + r")\b(?:\.(?=\s?\d))?"
+_MONTH = (
+    r"(?P<month>"
+    + "|".join(sorted((m.capitalize() for m in _MONTH_NAMES), key=len, reverse=True))
+    + r")\b(?:\.(?=\s?\d))?"
+)
 _YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b)"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?(?![\w:%/]|[.,]\d)"
 _HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
@@ -72,7 +76,8 @@ _UNITS = {
     "J": "joule", "kJ": "kilojoule", "Pa": "pascal", "kPa": "kilopascal", "psi": "P S I", "rpm": "R P M",
     "fps": "frame per second", "px": "pixel", "°C": "degree Celsius", "℃": "degree Celsius",
     "°F": "degree Fahrenheit", "℉": "degree Fahrenheit", "°": "degree", "%": "percent", "％": "percent",
-    "‰": "per mille", "¢": "cent", "in.": "inch", "mpg": "mile per gallon", "tsp": "teaspoon", "tbsp": "tablespoon", "yrs": "year", "yr": "year", "ha": "hectare",
+    "‰": "per mille", "¢": "cent", "in.": "inch", "mpg": "mile per gallon", "tsp": "teaspoon", "tbsp": "tablespoon",
+    "yrs": "year", "yr": "year", "ha": "hectare",
 }  # fmt: skip
 _UNIT = (
     "(?P<unit>"
@@ -289,12 +294,15 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (rf"(?<![\d.,:/-])(?P<the>[Tt]he )?(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
          rf"(?:{_DASH}(?P<until>[0-3]?\d)(?:st|nd|rd|th)?)?(?: of)?\s{_MONTH}(?:,?\s{_YEAR})?", _say_day_month),
         (rf"\b{_MONTH},?\s(?:of\s)?{_YEAR}", _say_month_year),
-        (r"(?:(?<=[apAP][mM])|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] |[-–—~])(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
+        (r"(?:(?<=[apAP][mM])|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] |[-–—~])"
+         r"(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
          lambda m: " to "),
-        (rf"(?<![\d:.,])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])(?:\s?{_HALF}|(?P<zone>Z\b))?",
+        (rf"(?<![\d:.,])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])"
+         rf"(?:\s?{_HALF}|(?P<zone>Z\b))?",
          _say_time),
         (rf"(?<![\d:.,])(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
-        (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)(?:(?P<low>{_NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{_DASH}(?:(?P=symbol))?)?"
+        (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)"
+         rf"(?:(?P<low>{_NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{_DASH}(?:(?P=symbol))?)?"
          rf"(?P<amount>\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{_NUMBER}){_SCALE}"
          r"(?P<noun>[ -](?:bill|note|coin|stamp)\b)?", _say_money),
         (rf"{_START}(?P<sign>(?<!\w)[-−])?(?:(?P<low>{_NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{_DASH})?"
@@ -304,7 +312,8 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (r"(?<![\d.-])(?:\+\d{1,3}[ -]?)?(?:1-)?(?:\(\d{2,4}\) ?|\d{3}[ -])\d{3}[ -]\d{4}(?![\d-])", _say_phone),
         (r"\+\d{1,3}(?:[ -]?\d{2,5}){2,5}(?!\d)|(?<![\d.,-])0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}(?!\d)", _say_phone),
         (r"(?<![\w.,-])\d{3}-\d{4}(?![\w-])|(?<![\w.,-])\d++(?:-\d++){2,}(?![\w-])", _say_phone),
-        (r"(?:(?<=[Cc]all )|(?<=[Dd]ial )|(?<=[Dd]ialed )|(?<=ZIP )|(?<=[Cc]ode )|(?<=PIN ))\d{3,}(?![\w,.]\d)", lambda m: digits(m[0])),
+        (r"(?:(?<=[Cc]all )|(?<=[Dd]ial )|(?<=[Dd]ialed )|(?<=ZIP )|(?<=[Cc]ode )|(?<=PIN ))\d{3,}(?![\w,.]\d)",
+         lambda m: digits(m[0])),
         (r"(?<![\w.,])(v|V|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
         (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),
         (r"(?<![\d.,$-])(1[1-9]\d\d|20\d\d)\s?[-–—]\s?(1[1-9]\d\d|20\d\d|\d\d)(?![\d,%-]|\.\d)", _say_years),
@@ -324,7 +333,8 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (r"~(?=\d)", lambda m: "about "),
         (r"(?<!\d)(\d{1,3})((?: \d{3}){2,})(?![\d,])", lambda m: cardinal(m[0].replace(" ", ""))),
         (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{_SIGN})(?P<number>{_NUMBER})"
-         r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z]))|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
+         r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z]))"
+         r"|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
          _say_number),
     )
 )  # fmt: skip

@@ -13,8 +13,9 @@ from pipeline.spoken_english import say_in_english
 _HAN = "㐀-鿿豈-﫿"
 _CHINESE_MARKS = "，。！？；：、（）《》「」『』…"
 ENGLISH_FUNCTION_WORDS = frozenset(
-    "the a an of and or to in is are was were be been it he she they we you i this that with for on at by from as not but"
-    " have has had do does did my your his her its their our will would can could what when where who how if there means"
+    "the a an of and or to in is are was were be been it he she they we you i this that with for on at by from as not"
+    " but have has had do does did my your his her its their our will would can could what when where who how if"
+    " there means"
     .split()
 )  # fmt: skip
 _LATIN_WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?")

@@ -47,14 +47,13 @@ _FOREIGN_DIGITS = regex.compile(r"[\p{Nd}--0-9]", regex.V1)
 # Control tokens are `<|name|>` or `<name>`: without the bracket next to the name nothing is left of them but words.
 _TOKEN_START = re.compile(r"<\|+|<(?=[/A-Za-z_!])|<(?=\s*\|)")
 _TOKEN_END = re.compile(r"\|+>|(?<=[A-Za-z_/\"'])>")
-_PARAGRAPH_BREAK = re.compile(r"\s*(?:\n\s*\n|\u2029)\s*")
-_SPACES = re.compile(r"\s+")
+_PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n|\u2029")
 _SPEAKABLE = regex.compile(r"[\p{L}\p{N}]|[%$€£¥₹&@+=°]")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$))")
 
-_LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh", "zho": "zh", "chi": "zh",
-                   "eng": "en", "japanese": "ja", "korean": "ko", "french": "fr", "german": "de", "spanish": "es",
+_LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh", "zho": "zh",
+                   "chi": "zh", "eng": "en", "japanese": "ja", "korean": "ko", "french": "fr", "german": "de", "spanish": "es",
                    "jpn": "ja", "kor": "ko", "fra": "fr", "deu": "de", "spa": "es"}  # fmt: skip
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 _SCRIPTS = (
@@ -72,17 +71,18 @@ _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
 # Words that are frequent in one language and (nearly) never stand in English text.
 _STOP_WORDS = {
-    "de": "der das und ist nicht ich ein eine einen mit auf für sich auch dem den wir wird sind haben über nach bei zum zur",
-    "fr": "le les et est une des dans pour que qui pas sur avec vous nous je il elle ce cette sont été aux du au très mais",
+    "de": "der das und ist nicht ich ein eine einen mit auf für sich auch dem den wir wird sind haben über nach bei zum",
+    "fr": "le les et est une des dans pour que qui pas sur avec vous nous je il elle ce cette sont été aux du au très",
     "es": "el los las una es en que por con para como está pero muy más del al lo su se y yo mi son también",
     "it": "il gli che di è una per con non sono della del nel questo anche ho mi più come alla dei",
     "pt": "os uma não que com para em é do da dos das você mais muito por como são ao também eu isso",
     "nl": "het een en van ik niet dat die zijn op te met voor er maar ook aan wij hij deze naar",
 }  # fmt: skip
-_STOP_WORD_LANGUAGES: dict[str, list[str]] = {}
-for _code, _words in _STOP_WORDS.items():
-    for _word in _words.split():
-        _STOP_WORD_LANGUAGES.setdefault(_word, []).append(_code)
+_STOP_WORD_LANGUAGES = {
+    word: [code for code, others in _STOP_WORDS.items() if word in others.split()]
+    for words in _STOP_WORDS.values()
+    for word in words.split()
+}
 _MAX_DETECTION_CHARS = 2_000
 
 
@@ -112,7 +112,8 @@ class Lexicon(Mapping[str, str]):
         edge = r"A-Za-z0-9À-ɏ"
         self._pattern = (
             regex.compile(
-                rf"(?:(?<![{edge}])(?=[{edge}])|(?![{edge}]))(?:\L<exact>|(?i:\L<folded>))(?:(?<=[{edge}])(?![{edge}])|(?<![{edge}]))",
+                rf"(?:(?<![{edge}])(?=[{edge}])|(?![{edge}]))(?:\L<exact>|(?i:\L<folded>))"
+                rf"(?:(?<=[{edge}])(?![{edge}])|(?<![{edge}]))",
                 exact=sorted(set(entries) - set(self._folded)) or ["\0"],
                 folded=sorted(self._folded) or ["\0"],
             )
@@ -183,7 +184,7 @@ def _disarm(text: str) -> str:
 
 
 def _fold_spaces(text: str) -> str:
-    paragraphs = (_SPACES.sub(" ", paragraph).strip() for paragraph in _PARAGRAPH_BREAK.split(text))
+    paragraphs = (" ".join(paragraph.split()) for paragraph in _PARAGRAPH_BREAK.split(text))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
