@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,10 +32,12 @@ from pipeline.codec.checkpoint import (
 )
 from pipeline.codec.decoder import FeatureDecoder, WaveGenerator
 from pipeline.codec.encoder import FeatureEncoder
-from pipeline.codec.features import SpeechFeatures
 from pipeline.codec.quantizer import SemanticLookup, SemanticSearch
 from pipeline.codec.speaker_encoder import MelSpectrogram, SpeakerEncoder, SpeakerLookup
-from pipeline.errors import ConfigError, WeightsError
+from pipeline.errors import ConfigError, SpeakerError, WeightsError
+
+if TYPE_CHECKING:
+    from pipeline.codec.features import SpeechFeatures
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -187,7 +189,7 @@ class BiCodec:
             ConfigError: another dtype.
         """
         if dtype not in (torch.float32, torch.bfloat16):
-            raise ConfigError(f"codec.dtype: {dtype} gives garbage or nothing; use float32 or bfloat16")
+            raise ConfigError(f"codec.dtype: {dtype}: float16 gives garbage with this model; use bfloat16 or float32")
         directory = Path(weights_dir)
         folder = directory / "BiCodec"
         if not folder.is_dir() and (directory / "model.safetensors").is_file():
@@ -227,7 +229,7 @@ class BiCodec:
         """Global tokens are below it."""
         return int(np.prod(self.config.speaker_encoder.fsq_levels))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(
         self,
         semantic_tokens: Sequence[Tensor],
@@ -294,7 +296,7 @@ class BiCodec:
         """
         return self.encode_batch([(audio, sample_rate)])[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_batch(self, recordings: Sequence[tuple[NDArray[Any] | Tensor, int]]) -> list[SpeechTokens]:
         """Turn recordings into speech tokens; each as if encoded alone.
 
@@ -316,7 +318,7 @@ class BiCodec:
             for features_1CF, samples in zip(self._speech_features.extract(prepared), prepared, strict=True)
         ]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_speaker(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> Tensor:
         """Return the global tokens alone, (num_global_tokens,) int64; needs no wav2vec2.
 
@@ -330,10 +332,12 @@ class BiCodec:
         return self._encode_clip(self._prepare(audio, sample_rate, "audio"))
 
     def _prepare(self, audio: NDArray[Any] | Tensor, sample_rate: int, name: str) -> NDArray[np.float64]:
-        samples = np.asarray(audio.detach().cpu() if isinstance(audio, Tensor) else audio)
-        if np.issubdtype(samples.dtype, np.integer):
-            samples = samples / -float(np.iinfo(samples.dtype).min or -np.iinfo(samples.dtype).max)
-        if samples.ndim == 2:
+        samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+        if np.issubdtype(samples.dtype, np.signedinteger):
+            samples = samples / -float(np.iinfo(samples.dtype).min)
+        elif not np.issubdtype(samples.dtype, np.floating):
+            raise SpeakerError(f"{name}: expected floats or signed integers, got {samples.dtype}; decode it to float32")
+        if samples.ndim == 2 and samples.size > 0:
             samples = samples[:, 0] if samples.shape[0] >= samples.shape[1] else samples[0]
         return prepare_reference(
             samples, sample_rate, name, self.sample_rate, normalize=self._reference.volume_normalize
@@ -354,6 +358,9 @@ class BiCodec:
 
     @cached_property
     def _speech_features(self) -> SpeechFeatures:
+        # Here, as it brings in transformers: seconds and megabytes that a replica that decodes can do without.
+        from pipeline.codec.features import SpeechFeatures
+
         features = SpeechFeatures.load(self._features_dir, self.device)
         found, expected = features.network.config.hidden_size, self.config.encoder.input_channels
         if found != expected:

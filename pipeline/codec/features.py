@@ -72,7 +72,7 @@ class SpeechFeatures:
             num_samples = (num_samples - kernel) // stride + 1
         return num_samples
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def extract(self, waveforms: Sequence[np.ndarray[Any, Any]]) -> list[Tensor]:
         """Return the features of each waveform, (1, channels, its own number of frames).
 

@@ -1,5 +1,9 @@
 """Encoding gives the official code's tokens, and its numbers on the way."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,8 @@ import torch
 from pipeline.audio import prepare_reference, read_reference, reference_clip
 from pipeline.codec import BiCodec
 from pipeline.codec.features import _standardize
+from pipeline.codec.vocos import SamplingBlock
+from pipeline.errors import SpeakerError
 
 CLIPS = ["speech_long_16k", "speech_short_16k", "stereo_44k", "quiet_16k", "peaky_16k"]
 FULL_CLIPS = [clip for clip in CLIPS if clip != "stereo_44k"]
@@ -85,7 +91,7 @@ def test_features_of_a_padded_clip_do_not_see_the_padding(codec, prepare):
 
 def test_hidden_states_equal_the_official_ones(codec, prepare, golden_encode):
     input_values = torch.from_numpy(_standardize(prepare("speech_short_16k")))[None]
-    with torch.inference_mode():
+    with torch.no_grad():
         states = codec._speech_features.network(input_values, output_hidden_states=True).hidden_states
     for index in (0, 11, 14, 16):
         expected = golden_encode[f"speech_short_16k.hidden_states.{index}"]
@@ -101,7 +107,7 @@ def test_standardized_input_equals_the_official_one(prepare, golden_encode, clip
 @pytest.mark.parametrize("clip", FULL_CLIPS)
 def test_semantic_latents_equal_the_official_ones(codec, golden_encode, clip):
     network = codec._semantic_network
-    with torch.inference_mode():
+    with torch.no_grad():
         latent = network.feature_encoder(golden_encode[f"{clip}.feats_mix"].transpose(1, 2))
         code = network.semantic_search.in_project(latent)
     torch.testing.assert_close(latent, golden_encode[f"{clip}.z"], atol=INNER_ATOL, rtol=0)
@@ -116,7 +122,7 @@ def test_semantic_latents_equal_the_official_ones(codec, golden_encode, clip):
 def test_encoder_stages_equal_the_official_ones(codec, golden_encode):
     encoder = codec._semantic_network.feature_encoder
     clip = "speech_short_16k"
-    with torch.inference_mode():
+    with torch.no_grad():
         hidden = encoder.encoder(golden_encode[f"{clip}.feats_mix"].transpose(1, 2))
         outputs = [hidden]
         for stage in encoder.downsample:
@@ -133,7 +139,7 @@ def test_voice_stages_equal_the_official_ones(codec, prepare, golden_encode, cli
     network = codec._speaker_network
     encoder = network.speaker_encoder
     waveform = torch.from_numpy(reference_clip(prepare(clip)).astype(np.float32))[None]
-    with torch.inference_mode():
+    with torch.no_grad():
         mel = network.mel(waveform)
         context = encoder.trunk(mel)
         latents = encoder.perceiver(context)
@@ -160,7 +166,7 @@ def test_trunk_layers_equal_the_official_ones(codec, prepare, golden_encode):
     network = codec._speaker_network
     trunk = network.speaker_encoder.trunk
     waveform = torch.from_numpy(reference_clip(prepare(clip)).astype(np.float32))[None]
-    with torch.inference_mode():
+    with torch.no_grad():
         mel = network.mel(waveform)
         first = trunk.layer1(mel)
         second = trunk.layer2(first)
@@ -169,3 +175,60 @@ def test_trunk_layers_equal_the_official_ones(codec, prepare, golden_encode):
     for ours, name in ((first, "layer1"), (second, "layer2"), (fourth, "layer4"), (latent, "latent")):
         expected = golden_encode[f"{clip}.ecapa.{name}.frames0_6"]
         torch.testing.assert_close(ours[..., :6], expected, atol=INNER_ATOL, rtol=0)
+
+
+@pytest.mark.parametrize("ratio", [2, 3, 4])
+@pytest.mark.parametrize("num_frames", [12, 13, 14])
+def test_downsampling_is_the_sum_of_a_convolution_and_two_averages(ratio, num_frames):
+    torch.manual_seed(ratio)
+    block = SamplingBlock(5, downsample_ratio=ratio)
+    x = torch.randn(2, 5, num_frames)
+    convolution = block.conv_downsampler[1]
+    padding = ratio // 2 + ratio % 2
+    padded = torch.nn.functional.pad(torch.where(x > 0, x, 0.2 * x), (padding, padding))
+    windows = padded.unfold(2, 2 * ratio, ratio)[:, :, : num_frames // ratio]
+    learned = (windows * convolution.weight[:, 0, None]).sum(-1) + convolution.bias[:, None]
+    averages = x[..., : num_frames // ratio * ratio].unflatten(2, (-1, ratio)).mean(-1)
+    torch.testing.assert_close(block(x), learned + 2 * averages, atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_of_other_rates_encodes(write_checkpoint, reference, recordings):
+    """Ratio 2 halves the semantic frames; residual quantizers multiply the global tokens."""
+    model = write_checkpoint(
+        {
+            "encoder": {"sample_ratios": [2, 1]},
+            "prenet": {"sample_ratios": [1, 2]},
+            "speaker_encoder": {"token_num": 5, "fsq_levels": [5, 4, 3], "fsq_num_quantizers": 2},
+        }
+    )
+    (model / "wav2vec2-large-xlsr-53").symlink_to(reference / "tiny/wav2vec2-large-xlsr-53")
+    codec = BiCodec.load(model)
+    tokens = codec.encode(*recordings["speech_short_16k"])
+    assert tokens.semantic_tokens.shape == (103 // 2,)
+    assert tokens.global_tokens.shape == (codec.num_global_tokens,) == (10,)
+    assert int(tokens.global_tokens.max()) < codec.global_codebook_size == 60
+    waveform = codec.decode([tokens.semantic_tokens], tokens.global_tokens[None])[0]
+    assert waveform.shape == (51 * 640,)
+    waveform.mul_(0.5)  # a plain tensor: callers may work on it in place
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros(16_000), "audio: silent"),
+        (np.zeros(0), "audio: expected|audio: holds no samples"),
+        (np.zeros((0, 2)), "audio: expected one channel"),
+        (np.full(16_000, np.nan), "audio: holds NaN"),
+        (np.ones(100), "expected at least 400"),
+        (np.ones(16_000, dtype=np.uint8), "expected floats or signed integers, got uint8"),
+        (np.ones((2, 3, 400)), "audio: expected one channel"),
+    ],
+)
+def test_audio_that_holds_no_voice_is_refused(codec, audio, message):
+    with pytest.raises(SpeakerError, match=message):
+        codec.encode(audio, 16_000)
+
+
+def test_decoding_imports_no_transformers():
+    code = "import sys, pipeline.codec.bicodec; sys.exit('transformers' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
