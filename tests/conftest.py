@@ -125,11 +125,21 @@ def storage(storage_uri: str) -> Storage:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[Any]:
-    """A local Ray with four CPUs, started by the first test that asks."""
+def ray_cluster(seaweedfs: S3Server) -> Iterator[Any]:
+    """A local Ray with four CPUs, started by the first test that asks; its processes know the S3 server."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def demo_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small random model in the official layout."""
+    from pipeline.demo_weights import make_demo_weights
+
+    folder = tmp_path_factory.mktemp("weights") / "demo"
+    make_demo_weights(folder)
+    return str(folder)

@@ -1,0 +1,389 @@
+"""What a run is, what of it is durable, and what is left; the metadata objects are the only truth.
+
+Knows nothing of audio or replicas. A unit's metadata object is its commit: built in memory, put once, never replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import canonical_json
+from pipeline.errors import ConfigError, StorageError
+from pipeline.lease import Lease, LeaseLost
+from pipeline.manifest import REQUIRED_COLUMNS, Shard, WorkUnit, safe_file_name
+from pipeline.storage import ObjectExists, PreconditionFailed, Storage
+
+__all__ = [
+    "COMMIT_SCHEMA",
+    "CommitLog",
+    "Lease",
+    "LeaseLost",
+    "RunSummary",
+    "VerifyReport",
+    "build_commit_table",
+    "verify_output",
+]
+
+FORMAT_VERSION = 1
+RUN_PATH, REPORT_PATH, SUCCESS_PATH = "run.json", "report.json", "_SUCCESS"
+_METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
+_MAX_STARTS = 20
+_READ_THREADS = 8
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+COMMIT_SCHEMA = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("speaker_id", pa.string()),
+        ("text", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        ("audio_uri", pa.string()),
+        ("audio_sha256", pa.string()),
+        ("sample_rate", pa.int32()),
+        ("num_samples", pa.int64()),
+        ("duration_s", pa.float64()),
+        ("seed", pa.int64()),
+        ("take", pa.int32()),
+        ("num_segments", pa.int32()),
+        ("num_semantic_tokens", pa.int32()),
+        ("peak_dbfs", pa.float32()),
+        ("rms_dbfs", pa.float32()),
+        ("silence_ratio", pa.float32()),
+        ("chars_per_s", pa.float32()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        ("weights_sha256", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""Columns of every commit, in this order; the manifest's other columns follow."""
+
+
+def build_commit_table(records: Sequence[Mapping[str, Any]], manifest_rows: pa.Table) -> pa.Table:
+    """Make a unit's metadata.
+
+    Args:
+        records: one mapping a row with columns of `COMMIT_SCHEMA`; what is left out is null.
+        manifest_rows: the same rows as in the manifest. Its own columns are passed through; a name that is taken gets
+            the prefix `manifest_`.
+    """
+    if len(records) != manifest_rows.num_rows:
+        raise ValueError(f"{len(records)} records for {manifest_rows.num_rows} manifest rows")
+    table = pa.Table.from_pylist([dict(record) for record in records], COMMIT_SCHEMA)
+    taken = {*COMMIT_SCHEMA.names, *manifest_rows.column_names}
+    for name in manifest_rows.column_names:
+        if name in REQUIRED_COLUMNS or name == "seed":
+            continue  # Ours say the same; `seed` says what was used.
+        new_name = name
+        if name in COMMIT_SCHEMA.names:
+            new_name = f"manifest_{name}"
+            while new_name in taken:
+                new_name = f"manifest_{new_name}"
+            taken.add(new_name)
+        table = table.append_column(manifest_rows.field(name).with_name(new_name), manifest_rows.column(name))
+    return table
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the commits hold so far."""
+
+    num_units: int = 0
+    num_ok: int = 0
+    num_rejected: int = 0
+    rejected_by_code: Mapping[str, int] = field(default_factory=dict)
+    audio_seconds: float = 0.0
+
+    @property
+    def num_rows(self) -> int:
+        """Committed rows."""
+        return self.num_ok + self.num_rejected
+
+
+class CommitLog:
+    """The record of one output. Thread-safe; pickles as its storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def begin(self, pinned: Mapping[str, Any], info: Mapping[str, Any], shards: Iterable[Shard]) -> None:
+        """Start a run, or go on with it.
+
+        Args:
+            pinned: all that changes audio or plan; a resume must repeat it.
+            info: the resolved config, versions, hardware; recorded with each start, of which the last 20 are kept.
+            shards: new ones are added to the run.
+
+        Raises:
+            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
+        """
+        pinned = json.loads(canonical_json(dict(pinned)))
+        wanted = {shard.name: {"num_rows": shard.num_rows, "fingerprint": shard.fingerprint} for shard in shards}
+        start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
+        while True:
+            found = self._read_run()
+            try:
+                if found is None:
+                    self._refuse_foreign_commits()
+                    self._put_run(pinned, wanted, [start], {"if_absent": True})
+                    return
+                run, etag = found
+                differences = [*_compare(run["pinned"], pinned), *_compare_shards(run["shards"], wanted)]
+                if differences:
+                    listed = "\n".join(f"  {text}" for text in differences[:50])
+                    rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
+                    raise ConfigError(
+                        f"{self._storage.uri}: this output was begun with other settings (old → new):\n{listed}{rest}\n"
+                        "go back to the old ones to resume, or choose another output"
+                    )
+                starts = [*run.get("starts", ()), start][-_MAX_STARTS:]
+                self._put_run(pinned, wanted, starts, {"if_match": etag})
+                return
+            except (ObjectExists, PreconditionFailed):
+                continue  # Another start was quicker: look at what it wrote.
+
+    def read_run(self) -> dict[str, Any]:
+        """Return run.json.
+
+        Raises:
+            ConfigError: there is no run here, or one of a newer version.
+        """
+        found = self._read_run()
+        if found is None:
+            raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; check the output's address")
+        return found[0]
+
+    def _read_run(self) -> tuple[dict[str, Any], str] | None:
+        place = self._storage.uri_of(RUN_PATH)
+        try:
+            data, etag = self._storage.get_with_etag(RUN_PATH)
+        except FileNotFoundError:
+            return None
+        try:
+            run = json.loads(data)
+            version = run["format_version"]
+            complete = {"pinned", "shards"} <= run.keys()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            complete, version = False, 0
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ConfigError(
+                f"{place}: format_version {version}, but this version knows up to {FORMAT_VERSION}; upgrade "
+                "spark-tts-batch, or choose another output"
+            )
+        if not complete:
+            raise ConfigError(f"{place}: not a run of this program; choose another output")
+        return run, etag
+
+    def _put_run(self, pinned: Any, shards: Any, starts: Any, condition: dict[str, Any]) -> None:
+        run = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": hashlib.sha256(canonical_json(pinned).encode()).hexdigest(),
+            "pinned": pinned,
+            "num_rows": sum(shard["num_rows"] for shard in shards.values()),
+            "shards": shards,
+            "starts": starts,
+        }
+        data = json.dumps(run, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        self._storage.put(RUN_PATH, data, **condition)
+
+    def _refuse_foreign_commits(self) -> None:
+        stray = next(self._storage.list(_METADATA), None)
+        if stray is not None:
+            raise ConfigError(
+                f"{self._storage.uri}: holds {stray.path} but no {RUN_PATH}, so nobody knows how it was made; put "
+                f"{RUN_PATH} back, or choose another output"
+            )
+
+    @staticmethod
+    def metadata_path(unit: WorkUnit) -> str:
+        """Return where a unit's commit is."""
+        return f"{_METADATA}{unit.unit_id}{_SUFFIX}"
+
+    @staticmethod
+    def audio_path(shard: str, utterance_id: str, sha256: str) -> str:
+        """Return where a WAV is; its content is part of the name, so other bytes never replace it."""
+        return f"{_AUDIO}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}.wav"
+
+    def put_audio(self, shard: str, utterance_id: str, wav: bytes) -> tuple[str, str]:
+        """Write a WAV; it counts once a commit names it.
+
+        Returns:
+            its path below the output, and the sha256 of its bytes in hexadecimal.
+        """
+        sha256 = hashlib.sha256(wav).hexdigest()
+        path = self.audio_path(shard, utterance_id, sha256)
+        self._storage.put(path, wav)
+        return path, sha256
+
+    def commit(self, unit: WorkUnit, table: pa.Table) -> bool:
+        """Make a unit durable; its WAVs must be so already.
+
+        Returns:
+            False where the unit has a commit already, which stays as it is.
+        """
+        rows = table.column("row").to_pylist()
+        if rows != list(range(unit.first_row, unit.last_row + 1)):
+            raise ValueError(f"{unit.unit_id}: a commit holds every row of its unit, in order")
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        try:
+            self._storage.put(self.metadata_path(unit), sink.getvalue().to_pybytes(), if_absent=True)
+        except ObjectExists:
+            return False
+        return True
+
+    def committed(self) -> set[str]:
+        """List the ids of the units that are done."""
+        return set(self._list_commits())
+
+    def read_commit(self, unit: WorkUnit) -> pa.Table:
+        """Read a unit's metadata. Raises `FileNotFoundError` where it is not committed."""
+        return self._read(unit.unit_id, None)
+
+    def iter_metadata(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the commits one by one, a few read ahead; only these columns, where a commit has them."""
+        yield from _map_ahead(lambda unit_id: self._read(unit_id, columns), self._list_commits())
+
+    def summarize(self) -> RunSummary:
+        """Count rows, reasons and audio of all commits; streams."""
+        num_units = num_ok = 0
+        seconds = 0.0
+        codes: Counter[str] = Counter()
+        for table in self.iter_metadata(["status", "error_code", "duration_s"]):
+            num_units += 1
+            statuses = table.column("status").to_pylist()
+            num_ok += statuses.count("ok")
+            pairs = zip(statuses, table.column("error_code").to_pylist(), strict=True)
+            codes.update(str(code) for status, code in pairs if status != "ok")
+            seconds += sum(duration or 0.0 for duration in table.column("duration_s").to_pylist())
+        return RunSummary(num_units, num_ok, codes.total(), dict(codes.most_common()), seconds)
+
+    def finish(self, report: Mapping[str, Any]) -> None:
+        """Write the report, then the mark that says the output is complete."""
+        data = json.dumps({**report, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1)
+        self._storage.put(REPORT_PATH, data.encode())
+        self._storage.put(SUCCESS_PATH, b"")
+
+    def clear_success(self) -> None:
+        """Take the mark away before new work."""
+        self._storage.delete(SUCCESS_PATH)
+
+    def is_finished(self) -> bool:
+        """Tell whether the mark is there."""
+        return self._storage.exists(SUCCESS_PATH)
+
+    def _list_commits(self, shard: str = "") -> Iterator[str]:
+        prefix = f"{_METADATA}{shard}/" if shard else _METADATA
+        for info in self._storage.list(prefix):
+            if info.path.endswith(_SUFFIX):
+                yield info.path.removeprefix(_METADATA).removesuffix(_SUFFIX)
+
+    def _read(self, unit_id: str, columns: Sequence[str] | None) -> pa.Table:
+        path = f"{_METADATA}{unit_id}{_SUFFIX}"
+        data = self._storage.get(path)
+        try:
+            with pq.ParquetFile(pa.BufferReader(data)) as file:
+                names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+                return file.read(names, use_threads=False)
+        except pa.ArrowException as error:
+            raise StorageError(
+                f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
+                "the unit again"
+            ) from error
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*old, *new}):
+        before, after = (canonical_json(side[name]) if name in side else "(absent)" for side in (old, new))
+        if before != after:
+            yield f"{name}: {before} → {after}"
+
+
+def _compare_shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name, before in sorted(old.items()):
+        after = new.get(name)
+        if after is None:
+            yield f"shard {name}: {before['num_rows']:,} rows → missing from the manifest"
+        elif after["num_rows"] != before["num_rows"]:
+            yield f"shard {name}: {before['num_rows']:,} rows → {after['num_rows']:,} rows; add rows as new shards"
+        elif after["fingerprint"] != before["fingerprint"]:
+            yield f"shard {name}: content {before['fingerprint']:.24}... → {after['fingerprint']:.24}..."
+
+
+@dataclass
+class VerifyReport:
+    """What an audit of an output found. Paths are relative to the output."""
+
+    num_checked: int = 0
+    missing: list[str] = field(default_factory=list)
+    """WAVs that a commit names and that are gone."""
+    changed: list[str] = field(default_factory=list)
+    """WAVs whose bytes are not those of their commit."""
+    orphaned: list[str] = field(default_factory=list)
+    """WAVs that no commit names, left by work that was cut short."""
+
+    @property
+    def is_intact(self) -> bool:
+        """Orphans take room and harm nothing."""
+        return not (self.missing or self.changed)
+
+
+def verify_output(storage: Storage, *, check_hashes: bool = True) -> VerifyReport:
+    """Hold every WAV against its commit, one shard at a time.
+
+    Args:
+        storage: the output.
+        check_hashes: read every WAV; otherwise only whether it is there.
+
+    Raises:
+        ConfigError: there is no run here.
+    """
+    log = CommitLog(storage)
+    report = VerifyReport()
+    for shard in log.read_run()["shards"]:
+        expected: dict[str, str] = {}
+        for unit_id in log._list_commits(shard):
+            if unit_id.rpartition("/")[0] != shard:
+                continue  # Of a shard below this one's folder.
+            table = log._read(unit_id, ["utterance_id", "status", "audio_sha256"])
+            for row in table.to_pylist():
+                if row["status"] == "ok":
+                    expected[log.audio_path(shard, row["utterance_id"], row["audio_sha256"])] = row["audio_sha256"]
+        listed = {
+            info.path
+            for info in storage.list(f"{_AUDIO}{shard}/")
+            if info.path.rpartition("/")[0] == f"{_AUDIO}{shard}"
+        }
+        report.num_checked += len(expected)
+        report.missing += sorted(expected.keys() - listed)
+        report.orphaned += sorted(listed - expected.keys())
+        if check_hashes:
+            present = sorted(expected.keys() & listed)
+            hashes = _map_ahead(lambda path: hashlib.sha256(storage.get(path)).hexdigest(), present)
+            report.changed += [path for path, found in zip(present, hashes, strict=True) if found != expected[path]]
+    return report
+
+
+def _map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Map in threads and in order, with a bounded number of results waiting."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        for item in items:
+            waiting.append(pool.submit(call, item))
+            if len(waiting) >= 2 * _READ_THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,163 @@
+"""A local or mounted folder behind the same door as the object stores; reached through `open_storage` only."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.config import StorageConfig
+from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
+
+_TEMPORARY = ".tmp-"
+"""Prefix of files that are being written; a crash may leave some, and listings never show them."""
+_LOCK_FILE = ".tmp-lock"
+
+
+class LocalStorage(Storage):
+    """A folder. Writes are durable (file and folder are synced) and atomic."""
+
+    def __init__(self, uri: str, settings: StorageConfig) -> None:
+        super().__init__(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))), settings)
+        self._root = Path(self.uri)
+
+    def open_input(self, info: ObjectInfo) -> pa.NativeFile:
+        """Open a file for random access."""
+        with self._explained("open", info.path):
+            return pa.OSFile(str(self._root / info.path))
+
+    def content_hash(self, info: ObjectInfo) -> str:
+        """Return the sha256 of the bytes, all of which are read."""
+        # Not the time stamp: a manifest that was copied or touched is still the same manifest.
+        with self._explained("read", info.path), open(self._root / info.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def _explained(self, operation: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(errno.ENOENT, "no such object", f"{self.uri}/{path}") from error
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno in (errno.EINTR, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EIO):
+                raise TransientError from error
+            way_out = {
+                errno.ENOSPC: "free some space on the disk",
+                errno.EDQUOT: "raise the quota or free some space",
+                errno.EROFS: "the file system is read-only: choose another folder",
+                errno.EACCES: "mend the permissions or choose another folder",
+            }.get(error.errno or 0, "mend it or choose another folder")
+            raise self._refuse(operation, path, error, way_out) from error
+
+    def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
+        target = self._root / path
+        with self._explained("put", path):
+            self._make_folder(target.parent)
+            temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+            try:
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if if_absent:
+                    self._link(temporary, target)
+                elif if_match is not None:
+                    with self._locked():
+                        found = self._find(path)
+                        if found is None or found.etag != if_match:
+                            raise PreconditionFailed(path)
+                        os.replace(temporary, target)
+                else:
+                    os.replace(temporary, target)
+                _sync_folder(target.parent)
+                return _local_etag(os.stat(target))
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
+
+    @staticmethod
+    def _link(temporary: Path, target: Path) -> None:
+        """Give the file its name unless somebody has it; a rename would overwrite."""
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise ObjectExists(str(target)) from None
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            with suppress(FileExistsError):
+                new.mkdir()
+            _sync_folder(new.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import fcntl
+
+        with open(self._root / _LOCK_FILE, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _get(self, path: str) -> tuple[bytes, str]:
+        with self._explained("get", path), open(self._root / path, "rb") as file:
+            return file.read(), _local_etag(os.fstat(file.fileno()))
+
+    def _find(self, path: str) -> ObjectInfo | None:
+        try:
+            with self._explained("head", path):
+                found = os.stat(self._root / path)
+        except FileNotFoundError:
+            return None
+        is_folder = (found.st_mode & 0o170000) == 0o040000
+        return None if is_folder else ObjectInfo(path, found.st_size, _local_etag(found))
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError), self._explained("delete", path):
+            os.unlink(self._root / path)
+
+    def _list_page(self, prefix: str, token: str | None) -> tuple[Iterator[ObjectInfo], None]:
+        folder = prefix.rpartition("/")[0]
+        return (info for info in self._walk(folder) if info.path.startswith(prefix)), None
+
+    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
+        try:
+            with self._explained("list", folder):
+                entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path)
+            elif not entry.name.startswith(_TEMPORARY):
+                with suppress(FileNotFoundError):  # Deleted since it was listed.
+                    found = entry.stat()
+                    yield ObjectInfo(path, found.st_size, _local_etag(found))
+
+    def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
+        with self._explained("read", info.path), open(self._root / info.path, "rb") as file:
+            return os.pread(file.fileno(), stop - start, start)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _local_etag(found: os.stat_result) -> str:
+    # Every write makes a new file, so the inode tells apart two of the same size within one tick of the clock.
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
