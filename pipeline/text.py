@@ -52,8 +52,9 @@ _SPEAKABLE = regex.compile(r"[\p{L}\p{N}]|[%$€£¥₹&@+=°]")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$))")
 
-_LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh", "zho": "zh",
-                   "chi": "zh", "eng": "en", "japanese": "ja", "korean": "ko", "french": "fr", "german": "de", "spanish": "es",
+_LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh",
+                   "zho": "zh", "chi": "zh", "eng": "en", "japanese": "ja", "korean": "ko",
+                   "french": "fr", "german": "de", "spanish": "es",
                    "jpn": "ja", "kor": "ko", "fra": "fr", "deu": "de", "spa": "es"}  # fmt: skip
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 _SCRIPTS = (
@@ -71,7 +72,7 @@ _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
 # Words that are frequent in one language and (nearly) never stand in English text.
 _STOP_WORDS = {
-    "de": "der das und ist nicht ich ein eine einen mit auf für sich auch dem den wir wird sind haben über nach bei zum",
+    "de": "der das und ist nicht ich ein eine einen mit auf für sich auch dem den wir wird haben über nach bei zum",
     "fr": "le les et est une des dans pour que qui pas sur avec vous nous je il elle ce cette sont été aux du au très",
     "es": "el los las una es en que por con para como está pero muy más del al lo su se y yo mi son también",
     "it": "il gli che di è una per con non sono della del nel questo anche ho mi più come alla dei",

@@ -26,7 +26,8 @@ ANY_TEXT = st.text(max_size=400)
 PROSE = st.lists(
     st.sampled_from(
         ["Hello", "Mr.", "e.g.", "U.S.", "3.14", "1,000", "world.", "What?", '"Yes!"', "and,", "你好。", "世界，", "”",
-         "！", "\n\n", "…", "—", "👩‍👩‍👧", "e\u0301", "नमस्ते", "ありがとう。", "x" * 30, "汉" * 40, "...", ";", "(a)", "5"]
+         "！", "\n\n", "…", "—", "👩‍👩‍👧", "e\u0301", "नमस्ते", "ありがとう。", "x" * 30, "汉" * 40, "...", ";",
+         "(a)", "5"]
     ),
     max_size=80,
 ).flatmap(lambda words: st.sampled_from([" ".join(words), "".join(words)]))  # fmt: skip
@@ -278,7 +279,8 @@ def test_estimate_follows_syllables_and_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 100_000, "汉" * 100_000, "a, " * 30_000, "Mr. " * 25_000, "\n" * 100_000 + "x", "…" * 100_000, "<|" * 50_000,
+    "text", ["a" * 100_000, "汉" * 100_000, "a, " * 30_000, "Mr. " * 25_000, "\n" * 100_000 + "x", "…" * 100_000,
+             "<|" * 50_000,
              "e\u0301" * 50_000, "1 " * 50_000, '."' * 50_000, " \n \n" * 25_000 + "x", "z" + "\u0301" * 100_000]
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(text: str) -> None:
@@ -294,8 +296,8 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
 def test_usual_row_costs_little() -> None:
     """The budget is 2 ms; the best of many rounds, with a margin for a busy machine."""
     rows = [
-        "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once or"
-        " twice, in 1865, she had peeped into the book her sister was reading.",
+        "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once"
+        " or twice, in 1865, she had peeped into the book her sister was reading.",
         "2024年3月5日下午3:30，气温-5°C，上涨了5%。我有3个苹果，价格¥200.50，大家都说今年的收成比去年好得多，真是令人高兴。",
     ]
     for row in rows:
