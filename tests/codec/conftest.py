@@ -10,8 +10,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from pipeline.codec import BiCodec
-from pipeline.codec.bicodec import checkpoint_shapes
 from pipeline.codec.checkpoint import BiCodecConfig
+from pipeline.codec.networks import checkpoint_shapes
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 

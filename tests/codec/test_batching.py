@@ -40,14 +40,14 @@ def test_a_mixed_batch_equals_each_item_alone(codec, order, padding):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_at_fixed_shapes_row_and_neighbors_change_no_bit(reference, dtype):
     codec = BiCodec.load(reference / "tiny", dtype=dtype)
-    semantic, voices = make_tokens(codec, (5, 64, 1, 31, 40, 17, 64, 2))
-    fixed = {"pad_to_batch": 8, "pad_to_frames": 64}
+    semantic, voices = make_tokens(codec, (5, 32, 1, 31, 20, 17, 32, 2))
+    fixed = {"pad_to_batch": 8, "pad_to_frames": 32}
     expected = codec.decode(semantic, voices, **fixed)
-    for shift in (1, 3, 6):
+    for shift in (1, 6):
         order = [(row + shift) % 8 for row in range(8)]
         moved = codec.decode([semantic[row] for row in order], voices[order], **fixed)
         assert all(torch.equal(waveform, expected[row]) for row, waveform in zip(order, moved, strict=True))
-    for row in (0, 2, 5):
+    for row in (0, 5):
         alone = codec.decode([semantic[row]], voices[row : row + 1], **fixed)[0]
         assert torch.equal(alone, expected[row])
 

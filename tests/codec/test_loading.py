@@ -10,9 +10,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from pipeline.codec import BiCodec
-from pipeline.codec.bicodec import DecodeNetwork, checkpoint_shapes
 from pipeline.codec.checkpoint import BiCodecConfig, derived_shapes, read_config
 from pipeline.codec.features import SpeechFeatures
+from pipeline.codec.networks import DecodeNetwork, checkpoint_shapes
 from pipeline.errors import ConfigError, WeightsError
 
 

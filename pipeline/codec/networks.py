@@ -1,0 +1,98 @@
+"""BiCodec's three networks, one for each thing it is loaded for, and the names of their tensors in a checkpoint.
+
+Shape suffixes: B batch, F frames, Q residual quantizers, N global tokens of one quantizer, S samples, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.codec.checkpoint import BiCodecConfig, Shape, derived_shapes, expected_shapes, unused_shapes
+from pipeline.codec.decoder import FeatureDecoder, WaveGenerator
+from pipeline.codec.encoder import FeatureEncoder
+from pipeline.codec.quantizer import SemanticLookup, SemanticSearch
+from pipeline.codec.speaker_encoder import MelSpectrogram, SpeakerEncoder, SpeakerLookup
+
+# Our names for the networks' parts, and the checkpoint's.
+UPSTREAM_NAMES = {
+    "semantic_lookup.": "quantizer.",
+    "semantic_search.": "quantizer.",
+    "feature_encoder.": "encoder.",
+    "speaker_lookup.project_out.": "speaker_encoder.quantizer.project_out.",
+    "speaker_lookup.project.": "speaker_encoder.project.",
+    "speaker_encoder.trunk.": "speaker_encoder.speaker_encoder.",
+    "speaker_encoder.perceiver.": "speaker_encoder.perceiver_sampler.",
+    "speaker_encoder.project_in.": "speaker_encoder.quantizer.project_in.",
+    "prenet.": "prenet.",
+    "wave_generator.": "decoder.",
+}
+
+
+class DecodeNetwork(nn.Module):
+    """Everything between tokens and samples. The lookups stay in float32; the rest may be cast."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        quantizer, speaker = config.quantizer, config.speaker_encoder
+        self.semantic_lookup = SemanticLookup(quantizer.input_dim, quantizer.codebook_size, quantizer.codebook_dim)
+        self.speaker_lookup = SpeakerLookup(
+            speaker.out_dim, speaker.latent_dim, speaker.token_num, speaker.fsq_levels, speaker.fsq_num_quantizers
+        )
+        self.prenet = FeatureDecoder(**config.prenet.model_dump())
+        decoder = config.decoder
+        self.wave_generator = WaveGenerator(
+            decoder.input_channel, decoder.channels, decoder.rates, decoder.kernel_sizes
+        )
+
+    def forward(self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor) -> Tensor:
+        """Return (batch, samples) of the networks' dtype; samples past an item's own length mean nothing."""
+        dtype = self.prenet.linear.weight.dtype
+        latent_BCF = self.semantic_lookup(semantic_tokens_BF).to(dtype)
+        speaker_BC = self.speaker_lookup(global_tokens_BQN).to(dtype)
+        features_BCF, lengths_B = self.prenet(latent_BCF, speaker_BC, lengths_B)
+        waveform_BS: Tensor = self.wave_generator(features_BCF + speaker_BC[..., None], lengths_B)
+        return waveform_BS
+
+
+class SemanticNetwork(nn.Module):
+    """Wav2vec2 features to semantic tokens."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        quantizer = config.quantizer
+        self.feature_encoder = FeatureEncoder(**config.encoder.model_dump())
+        self.semantic_search = SemanticSearch(quantizer.input_dim, quantizer.codebook_size, quantizer.codebook_dim)
+
+    def forward(self, features_BCF: Tensor) -> Tensor:
+        """Return (batch, frames) int64."""
+        tokens_BF: Tensor = self.semantic_search(self.feature_encoder(features_BCF))
+        return tokens_BF
+
+
+class SpeakerNetwork(nn.Module):
+    """A reference clip to global tokens."""
+
+    def __init__(self, config: BiCodecConfig) -> None:
+        super().__init__()
+        speaker = config.speaker_encoder
+        self.mel = MelSpectrogram(**config.mel_params.model_dump())
+        self.speaker_encoder = SpeakerEncoder(
+            speaker.input_dim, speaker.latent_dim, speaker.token_num, speaker.fsq_levels, speaker.fsq_num_quantizers
+        )
+
+    def forward(self, waveform_BS: Tensor) -> Tensor:
+        """Return (batch, Q, N) int64."""
+        tokens_BQN: Tensor = self.speaker_encoder(self.mel(waveform_BS))
+        return tokens_BQN
+
+
+def checkpoint_shapes(config: BiCodecConfig) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Return names and shapes that a configuration's checkpoint must hold, and those that it may."""
+    required: dict[str, Shape] = {}
+    with torch.device("meta"):
+        for network in (DecodeNetwork(config), SemanticNetwork(config), SpeakerNetwork(config)):
+            required |= expected_shapes(network, UPSTREAM_NAMES)
+    counters = {name: shape for name, shape in required.items() if name.endswith("num_batches_tracked")}
+    optional = {**counters, **unused_shapes(config), **derived_shapes(config)}
+    return {name: shape for name, shape in required.items() if name not in counters}, optional
