@@ -71,7 +71,7 @@ _INITIALS_PATTERN = re.compile(
 )
 _ABBREVIATIONS = frozenset(
     word.rstrip(".").lower() for table in (_TITLES, _WORDS, _AFTER_NAME, _DAYS, _MONTHS) for word in table
-) - {"sun", "sat", "mar", "co", "art", "ca"} | {"no", "nos", "fig", "vol", "pp", "jan", "mar", "ca"}
+) - {"sun", "sat", "mar", "co", "art", "ca"}
 _HAS_DOT = re.compile(r"[A-Za-z]\.|\b(?:Mr|Mrs|Ms|Dr|St|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Ave|Blvd|Rd)\b")
 
 _HEADINGS = (
@@ -96,9 +96,12 @@ _LIST_PATTERN = re.compile(r"(?m)^([IVXL]+)(?=\.\s)")
 _HAS_ROMAN = re.compile(r"\b[IVXLC]+\b")
 
 
-def is_abbreviation(word: str) -> bool:
-    """Tell whether a full stop after `word` belongs to the word: Mr, e.g, U.S, an initial."""
-    return word.lower() in _ABBREVIATIONS or "." in word or (len(word) == 1 and word.isupper() and word != "I")
+def is_abbreviation(word: str, following: str) -> bool:
+    """Tell whether a full stop after `word` belongs to the word: Mr, e.g, U.S, an initial, No before a number."""
+    lower = word.lower()
+    if lower in ("no", "nos", "fig", "vol", "p", "pp"):
+        return following.isdecimal()
+    return lower in _ABBREVIATIONS or "." in word or (len(word) == 1 and word.isupper() and word != "I")
 
 
 def _say_title(match: Match[str]) -> str:

@@ -34,12 +34,11 @@ def digits(text: str) -> str:
 
 
 def cardinal(number: str) -> str:
-    """Read a number such as `1,234.50`, `.5` or `-7`; over 15 digits, or with a leading zero, digit by digit."""
+    """Read a number such as `1,234.50`, `.5` or `-7`; long ones and those that start with 0 digit by digit."""
     sign = "minus " if number[0] in "-−" else ""
     whole, point, fraction = number.lstrip("-−+").replace(",", "").partition(".")
-    if (len(whole) > 1 and whole[0] == "0") or (len(whole) > MAX_SPELLED_DIGITS and whole.strip("0") != "1"):
-        words = digits(whole)
-    elif len(whole) > MAX_SPELLED_DIGITS * 4:
+    is_round = len(whole) <= 36 and whole.endswith("0" * 12)
+    if (len(whole) > 1 and whole[0] == "0") or (len(whole) > MAX_SPELLED_DIGITS and not is_round):
         words = digits(whole)
     else:
         words = _spell(int(whole), "cardinal") if whole else ""

@@ -161,14 +161,22 @@ def _pack(sentences: Iterator[str], limits: _Limits) -> Iterator[_Piece]:
 
 def _join(pieces: Iterator[str], enough: _Limits, limits: _Limits) -> Iterator[tuple[str, bool]]:
     """Join pieces (which keep their white space) until it is enough; tell of each whether the limits hold it."""
-    held = ""
+    held, held_s = "", 0.0
     for piece in pieces:
-        if held and enough.holds(held.strip()) and limits.holds((held + piece).strip()):
-            held += piece
-            continue
+        joined = (held + piece).strip()
+        if (
+            held
+            and len(held.strip()) <= enough.max_chars
+            and held_s <= enough.max_s
+            and len(joined) <= limits.max_chars
+        ):
+            joined_s = estimate_seconds(joined, limits.language)
+            if joined_s <= limits.max_s:
+                held, held_s = held + piece, joined_s
+                continue
         if held.strip():
             yield held, limits.holds(held.strip())
-        held = piece
+        held, held_s = piece, estimate_seconds(piece.strip(), limits.language)
     if held.strip():
         yield held, limits.holds(held.strip())
 
@@ -212,8 +220,8 @@ def _ends_sentence(text: str, mark: int, end: int) -> bool:
         return False
     word_match = _LAST_WORD.search(text, max(0, mark - 24), mark)
     word = word_match[0] if word_match else ""
-    is_last = end >= len(text.rstrip())
-    if not is_last and (is_abbreviation(word) or (word.isdecimal() and mark - len(word) == 0)):
+    is_last = end == len(text)
+    if not is_last and (is_abbreviation(word, following) or (word.isdecimal() and mark - len(word) == 0)):
         return False
     return not (word[-1:].isdecimal() and following and not text[end : end + 1].isspace())
 

@@ -221,6 +221,7 @@ def test_grapheme_clusters_stay_whole(clusters: list[str], max_chars: int) -> No
         ('"Stop!" he said then. "Go."', ['"Stop!" he said then.', '"Go."']),
         ('He said "go." Then left.', ['He said "go."', "Then left."]),
         ("Wait... what now? Yes.", ["Wait... what now?", "Yes."]),
+        ("He said no. Then left. See No. 5 now.", ["He said no.", "Then left.", "See No. 5 now."]),
         ("So do I. You do too.", ["So do I.", "You do too."]),
         ("你好。“再见！”他说。走吧", ["你好。", "“再见！”", "他说。", "走吧"]),
         ("（一。）《二？》三……四", ["（一。）", "《二？》", "三……", "四"]),
@@ -279,9 +280,9 @@ def test_estimate_follows_syllables_and_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 100_000, "汉" * 100_000, "a, " * 30_000, "Mr. " * 25_000, "\n" * 100_000 + "x", "…" * 100_000,
-             "<|" * 50_000,
-             "e\u0301" * 50_000, "1 " * 50_000, '."' * 50_000, " \n \n" * 25_000 + "x", "z" + "\u0301" * 100_000]
+    "text", ["a" * 20_000, "汉" * 20_000, "a, " * 7_000, "Mr. " * 5_000, "\n" * 20_000 + "x", "…" * 20_000,
+             "<|" * 10_000,
+             "e\u0301" * 10_000, "1 " * 10_000, '."' * 10_000, " \n \n" * 5_000 + "x", "z" + "\u0301" * 20_000]
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(text: str) -> None:
     start = time.perf_counter()
