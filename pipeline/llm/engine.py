@@ -3,7 +3,7 @@
 The engine knows nothing of text. A sequence's tokens follow from its prompt, grammar and seed alone: each step runs
 all slots whoever sits in them, rows never mix, and its random numbers are a function of (seed, step).
 
-Legend of shape suffixes: S slots, C positions of a slot, H hidden, V head rows, N positions of one prompt.
+Legend of shape suffixes: S rows (the slots, rounded up by the network), C positions of a slot, H hidden, V head rows, N positions of one prompt.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class LLMEngine:
     """Generates speech tokens for many prompts at a time.
 
     Args:
-        model: the network and its cache; one slot a sequence.
+        model: the network and its cache, made for this number of slots.
+        num_slots: sequences decoded together at most.
         vocabulary: what the ids mean.
         sampling: how tokens are drawn.
 
@@ -100,7 +101,9 @@ class LLMEngine:
         WeightsError: the tokenizer has ids that the network has no row for.
     """
 
-    def __init__(self, model: Qwen2, vocabulary: SpeechVocabulary, sampling: SamplingParams) -> None:
+    def __init__(
+        self, model: Qwen2, num_slots: int, vocabulary: SpeechVocabulary, sampling: SamplingParams
+    ) -> None:
         if vocabulary.highest_id >= model.config.vocab_size:
             raise WeightsError(
                 f"the tokenizer has ids up to {vocabulary.highest_id}, the network rows up to "
@@ -109,23 +112,23 @@ class LLMEngine:
         self.vocabulary = vocabulary
         self.sampling = sampling
         self._model = model
-        self._scheduler: SlotScheduler[_Sequence] = SlotScheduler(model.num_slots)
+        self._scheduler: SlotScheduler[_Sequence] = SlotScheduler(num_slots)
         self._num_semantic = len(vocabulary.semantic_ids)
         self._speech_ids_V = self._as_ids((*vocabulary.semantic_ids, *vocabulary.stop_ids))
         self._speech_head_VH = model.head_rows(self._speech_ids_V)
         self._family_heads: dict[Family, tuple[Tensor, Tensor]] = {}
-        num_slots, max_context, device = model.num_slots, model.max_context, model.device
-        self._slots_S = torch.arange(num_slots, device=device)
-        self._hidden_SH = torch.zeros((num_slots, model.config.hidden_size), dtype=model.dtype, device=device)
-        self._position_S = torch.zeros(num_slots, dtype=torch.int64, device=device)
-        self._last_position_S = torch.zeros(num_slots, dtype=torch.int64, device=device)
-        self._is_speaking_S = torch.zeros(num_slots, dtype=torch.bool, device=device)
+        num_rows, max_context, device = model.num_rows, model.max_context, model.device
+        self._rows_S = torch.arange(num_rows, device=device)
+        self._hidden_SH = torch.zeros((num_rows, model.config.hidden_size), dtype=model.dtype, device=device)
+        self._position_S = torch.zeros(num_rows, dtype=torch.int64, device=device)
+        self._last_position_S = torch.zeros(num_rows, dtype=torch.int64, device=device)
+        self._is_speaking_S = torch.zeros(num_rows, dtype=torch.bool, device=device)
         # One place more than the cache: the last token of an answer is drawn, but never read back.
-        self._uniform_SC = torch.zeros((num_slots, max_context + 1), dtype=torch.float64, device=device)
-        self._answer_SC = torch.zeros((num_slots, max_context + 1), dtype=torch.int64, device=device)
+        self._uniform_SC = torch.zeros((num_rows, max_context + 1), dtype=torch.float64, device=device)
+        self._answer_SC = torch.zeros((num_rows, max_context + 1), dtype=torch.int64, device=device)
         # The host's own copy of the positions: which part of the cache is live must be known without asking the GPU.
-        self._positions = np.zeros(num_slots, dtype=np.int64)
-        self._is_active = np.zeros(num_slots, dtype=np.int64)
+        self._positions = np.zeros(num_rows, dtype=np.int64)
+        self._is_active = np.zeros(num_rows, dtype=np.int64)
         self._opening_slots: dict[int, Iterator[int | Family]] = {}
 
     @classmethod
@@ -163,7 +166,7 @@ class LLMEngine:
         model = Qwen2.load(
             llm_dir, device=torch.device(device), dtype=dtype, num_slots=num_slots, max_context=max_context
         )
-        return cls(model, vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams())
+        return cls(model, num_slots, vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams())
 
     @property
     def device(self) -> torch.device:
@@ -173,7 +176,7 @@ class LLMEngine:
     @property
     def num_slots(self) -> int:
         """Sequences decoded together."""
-        return self._model.num_slots
+        return self._scheduler.num_slots
 
     @property
     def max_context(self) -> int:
@@ -248,10 +251,10 @@ class LLMEngine:
         if not self.num_active:
             return []
         hidden_SH = self._hidden_SH.float()
-        uniform_S = self._uniform_SC[self._slots_S, self._position_S]
+        uniform_S = self._uniform_SC[self._rows_S, self._position_S]
         column_S = draw(find_candidates(F.linear(hidden_SH, self._speech_head_VH), self.sampling), uniform_S)
         token_S = self._speech_ids_V[column_S]
-        self._answer_SC[self._slots_S, self._position_S] = column_S
+        self._answer_SC[self._rows_S, self._position_S] = column_S
         is_stop_S = column_S >= self._num_semantic
         is_done_S = self._is_speaking_S & (is_stop_S | (self._position_S >= self._last_position_S))
         self._follow_openings(hidden_SH, uniform_S, token_S)

@@ -5,7 +5,7 @@ neighbors: every product has a shape that follows from the configuration (decode
 (prefill), and attention is written as matmul, masked softmax, matmul. The fused attention of torch is not used: in
 float32 it gives a row other bits at another place of the batch.
 
-Legend of shape suffixes: S slots, P prompt positions (padded), H hidden, K key-value heads, G query heads of one
+Legend of shape suffixes: S rows of the cache (the slots, rounded up), P prompt positions (padded), H hidden, K key-value heads, G query heads of one
 key-value head, D head size, C positions of a slot's cache, L live positions of it, V head rows.
 
 Source: Qwen2 technical report, arXiv 2407.10671; held to the official numbers by tests/llm/test_qwen2.py.
@@ -28,6 +28,8 @@ from pipeline.errors import ConfigError, WeightsError
 
 PROMPT_BUCKET = 32
 """Prompts are padded to a multiple of this, so that few shapes occur and each follows from the prompt alone."""
+ROW_TILE = 8
+"""Decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits (measured)."""
 CACHE_BUCKET = 128
 """Decoding reads the cache up to the longest live sequence, rounded up to a multiple of this."""
 
@@ -144,7 +146,7 @@ class Qwen2:
 
     def __init__(self, config: Qwen2Config, tensors: dict[str, Tensor], num_slots: int, max_context: int) -> None:
         self.config = config
-        self.num_slots = num_slots
+        self.num_rows = -(-num_slots // ROW_TILE) * ROW_TILE
         self.max_context = max_context
         self._embedding_VH = tensors["model.embed_tokens.weight"]
         self._head_VH = self._embedding_VH if config.tie_word_embeddings else tensors["lm_head.weight"]
@@ -152,10 +154,10 @@ class Qwen2:
         self._layers = [_fuse_layer(tensors, f"model.layers.{i}.") for i in range(config.num_hidden_layers)]
         device, dtype = self._embedding_VH.device, self._embedding_VH.dtype
         # Zeros, not empty: masked positions are multiplied by a weight of zero, which would not silence a NaN.
-        shape = (num_slots * config.num_key_value_heads, max_context, config.head_dim)
+        shape = (self.num_rows * config.num_key_value_heads, max_context, config.head_dim)
         self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
         self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
-        self._slots_S1 = torch.arange(num_slots, device=device)[:, None]
+        self._slots_S1 = torch.arange(self.num_rows, device=device)[:, None]
         self._kv_heads_K = torch.arange(config.num_key_value_heads, device=device)
         self._positions_C = torch.arange(max_context, device=device)
         self._cos_CD, self._sin_CD = _make_rope_table(config, max_context, device, dtype)
@@ -245,10 +247,10 @@ class Qwen2:
         return self._norm(hidden_PH, self._final_norm_H)[:num_ids]
 
     def decode_step(self, ids_S: Tensor, positions_S: Tensor, num_live: int) -> Tensor:
-        """Advance every slot by one token, also those that nobody uses.
+        """Advance every row by one token, also those that nobody uses.
 
         Args:
-            ids_S: (S,) int64, the newest token of each slot.
+            ids_S: (S,) int64, the newest token of each; slots come first.
             positions_S: (S,) int64, where it stands; the positions before it are in the cache.
             num_live: no position is as large as this.
 
@@ -265,12 +267,12 @@ class Qwen2:
             query, key, value = self._project(layer, hidden_SH, cos_SD, sin_SD)
             keys[rows_SK, positions_S[:, None]] = key
             values[rows_SK, positions_S[:, None]] = value
-            query_XGD = query.reshape(self.num_slots * num_kv, -1, head_dim)
+            query_XGD = query.reshape(self.num_rows * num_kv, -1, head_dim)
             scores = torch.bmm(query_XGD, keys[:, :live].transpose(1, 2)) * head_dim**-0.5
-            scores = scores.view(self.num_slots, num_kv, -1, live).masked_fill(is_hidden_S11L, float("-inf"))
+            scores = scores.view(self.num_rows, num_kv, -1, live).masked_fill(is_hidden_S11L, float("-inf"))
             weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-            attended = torch.bmm(weights.view(self.num_slots * num_kv, -1, live), values[:, :live])
-            hidden_SH = self._finish_layer(layer, hidden_SH, attended.reshape(self.num_slots, -1))
+            attended = torch.bmm(weights.view(self.num_rows * num_kv, -1, live), values[:, :live])
+            hidden_SH = self._finish_layer(layer, hidden_SH, attended.reshape(self.num_rows, -1))
         return self._norm(hidden_SH, self._final_norm_H)
 
     def _project(self, layer: _Layer, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
