@@ -3,7 +3,8 @@
 The engine knows nothing of text. A sequence's tokens follow from its prompt, grammar and seed alone: each step runs
 all slots whoever sits in them, rows never mix, and its random numbers are a function of (seed, step).
 
-Legend of shape suffixes: S rows (the slots, rounded up by the network), C positions of a slot, H hidden, V head rows, N positions of one prompt.
+Legend of shape suffixes: S rows (the slots, rounded up by the network), C positions of a slot, H hidden, V head rows,
+N positions of one prompt.
 """
 
 from __future__ import annotations
@@ -101,9 +102,7 @@ class LLMEngine:
         WeightsError: the tokenizer has ids that the network has no row for.
     """
 
-    def __init__(
-        self, model: Qwen2, num_slots: int, vocabulary: SpeechVocabulary, sampling: SamplingParams
-    ) -> None:
+    def __init__(self, model: Qwen2, num_slots: int, vocabulary: SpeechVocabulary, sampling: SamplingParams) -> None:
         if vocabulary.highest_id >= model.config.vocab_size:
             raise WeightsError(
                 f"the tokenizer has ids up to {vocabulary.highest_id}, the network rows up to "

@@ -5,8 +5,9 @@ neighbors: every product has a shape that follows from the configuration (decode
 (prefill), and attention is written as matmul, masked softmax, matmul. The fused attention of torch is not used: in
 float32 it gives a row other bits at another place of the batch.
 
-Legend of shape suffixes: S rows of the cache (the slots, rounded up), P prompt positions (padded), H hidden, K key-value heads, G query heads of one
-key-value head, D head size, C positions of a slot's cache, L live positions of it, V head rows.
+Legend of shape suffixes: S rows of the cache (the slots, rounded up), P prompt positions (padded), H hidden,
+K key-value heads, G query heads of one key-value head, X rows and key-value heads together, D head size, C positions of
+a slot's cache, L live positions of it, V head rows.
 
 Source: Qwen2 technical report, arXiv 2407.10671; held to the official numbers by tests/llm/test_qwen2.py.
 """

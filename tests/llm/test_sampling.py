@@ -111,7 +111,12 @@ def test_top_p_keeps_at_least_one() -> None:
 
 @pytest.mark.parametrize(
     ("values", "place"),
-    [((-0.1, 50, 0.95), "temperature"), ((0.8, 0, 0.95), "top_k"), ((0.8, 50, 0.0), "top_p"), ((0.8, 50, 1.1), "top_p")],
+    [
+        ((-0.1, 50, 0.95), "temperature"),
+        ((0.8, 0, 0.95), "top_k"),
+        ((0.8, 50, 0.0), "top_p"),
+        ((0.8, 50, 1.1), "top_p"),
+    ],
 )
 def test_values_out_of_range_are_refused(values: tuple[float, int, float], place: str) -> None:
     with pytest.raises(ConfigError, match=f"sampling.{place}"):
