@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from jobs.console import run_command
 from pipeline import Config, load_config, plan_run, run_voicing
 from pipeline.progress import RunSummary, format_duration
-from pipeline.weights import DEMO_NOTICE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def _print_plan(config: Config) -> None:
 def _print_summary(config: Config, summary: RunSummary) -> None:
     print()
     if config.weights == "demo":
-        print(DEMO_NOTICE)
+        print('The demo weights are random: what you hear is noise. See README, "Bring the official weights".')
     print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances voiced, {format_duration(summary.audio_s)} of audio")
     if summary.num_units_done:
         print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")

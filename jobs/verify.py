@@ -13,7 +13,7 @@ from pipeline.storage import open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 clean, 1 if anything is missing, changed or left over."""
+    """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed."""
     parser = argparse.ArgumentParser(prog="python -m jobs.verify", description="Check every commit and WAV file.")
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in paths:
                 print(f"{label}\t{path}")
         print(
-            f"{report.num_units:,} commit(s), {report.num_files:,} WAV file(s): {len(report.missing):,} missing, "
-            f"{len(report.changed):,} changed, {len(report.orphaned):,} orphaned"
+            f"{report.num_checked:,} WAV file(s): {len(report.missing):,} missing, {len(report.changed):,} changed, "
+            f"{len(report.orphaned):,} orphaned (harmless, left by work that was cut short)"
         )
-        return 0 if report.is_clean else 1
+        return 0 if report.is_intact else 1
 
     return run_command(verify)
 

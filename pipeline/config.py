@@ -50,8 +50,9 @@ class TextConfig(_Settings):
     """Upper bound for the characters of one LLM request; longer text is cut at sentence ends."""
     max_segment_s: float = _setting(18.0, changes="audio", ge=2.0, le=30.0)
     """Upper bound for the estimated speaking time of one LLM request, in seconds."""
-    lexicon: str | None = _setting(None, changes="audio")
-    """YAML file `word: how to say it`, applied to whole words before anything else."""
+    lexicon: str | None = _setting(None)
+    """YAML file `word: how to say it`, applied to whole words before anything else;
+    its content is pinned, not its path."""
 
 
 class SamplingConfig(_Settings):
@@ -179,8 +180,8 @@ class ProgressConfig(_Settings):
 class Config(_Settings):
     """A whole run: the YAML file's top level."""
 
-    weights: str = _setting(changes="audio")
-    """A model directory, an object-store URI, `hf://owner/name`, or `demo`."""
+    weights: str = _setting()
+    """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
     manifest: str = _setting()
     """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
     speakers: SpeakersConfig = _setting()

@@ -348,12 +348,14 @@ class Coordinator:
         if state.num_crashes >= self._max_crashes:
             row = state.suspects.popleft()
             state.num_crashes = 0
-            detail = " ".join(str(error).split())[:300]
             if is_death:
-                message = f"its replica died {self._max_crashes} times while voicing this row alone: {detail}"
+                message = f"its replica died {self._max_crashes} times while voicing this row alone"
                 state.rejections[row] = Rejection(RejectionCode.REPLICA_CRASH, message)
             else:
-                state.rejections[row] = Rejection(RejectionCode.INTERNAL_ERROR, detail)
+                cause = getattr(error, "cause", error)
+                state.rejections[row] = Rejection(
+                    RejectionCode.INTERNAL_ERROR, f"{type(cause).__name__}: {cause}"[:1_000]
+                )
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)
 

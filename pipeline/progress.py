@@ -72,6 +72,7 @@ class Progress:
         self._interval_s = interval_s
         self._clock = clock
         self._started = self._last_line = clock()
+        self._has_begun = False
         self.num_ok = 0
         self.num_units = 0
         self.num_retakes = 0
@@ -97,6 +98,7 @@ class Progress:
     def begin(self) -> None:
         """Start the clock: loading is over."""
         self._started = self._last_line = self._clock()
+        self._has_begun = True
 
     def add(self, receipt: _Receipt) -> None:
         """Count a commit."""
@@ -125,7 +127,7 @@ class Progress:
     def report_if_due(self) -> None:
         """Log a line if the last one is old enough."""
         now = self._clock()
-        if now - self._last_line >= self._interval_s:
+        if self._has_begun and now - self._last_line >= self._interval_s:
             self._last_line = now
             logger.info("%s", self.line())
 

@@ -48,6 +48,7 @@ class ReplicaSetup:
 
     config: Config
     manifest: Manifest
+    lexicon: Mapping[str, str]
     weights_sha256: str
     num_threads: int
 
@@ -112,14 +113,14 @@ class LLMReplica:
 
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
-        from pipeline.synthesizer import TokenStage, load_engine, read_lexicon
+        from pipeline.synthesizer import TokenStage, load_engine
         from pipeline.weights import resolve_weights
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        engine = load_engine(config, resolve_weights(config.weights))
+        engine = load_engine(config, resolve_weights(config.weights, storage=config.storage))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
-        self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), read_lexicon(config))
+        self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         return _describe_replica(self._setup.num_threads, str(engine.device))
 
@@ -195,7 +196,7 @@ class CodecReplica:
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        codec = load_codec(config, resolve_weights(config.weights))
+        codec = load_codec(config, resolve_weights(config.weights, storage=config.storage))
         self._stage = AudioStage(config, codec)
         return _describe_replica(self._setup.num_threads, str(codec.device))
 
@@ -358,4 +359,8 @@ def enroll_remotely(
     from pipeline.weights import resolve_weights
 
     _set_torch_threads(num_threads)
-    return enroll(definitions, lambda: Enroller(config, resolve_weights(config.weights)), config.seed, config.storage)
+
+    def load() -> Enroller:
+        return Enroller(config, resolve_weights(config.weights, storage=config.storage))
+
+    return enroll(definitions, load, config.seed, config.storage)

@@ -16,9 +16,10 @@ import hashlib
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from typing import Any
 import ray
 
 from pipeline.commit_log import CommitLog, Lease
-from pipeline.config import Config, ReplicaConfig
+from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import (
     Coordinator,
     Pool,
@@ -38,11 +39,12 @@ from pipeline.coordinator import (
     pool_options,
 )
 from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
+from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
 from pipeline.progress import Progress, RunSummary
 from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, WriterReplica, enroll_remotely
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
-from pipeline.storage import Storage, open_storage, probe_store, read_bytes
+from pipeline.storage import Storage, open_storage, probe_store
 from pipeline.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class RunPlan:
     definitions: list[SpeakerDefinition]
     weights_dir: Path
     weights_sha256: str
+    lexicon: Mapping[str, str]
 
     @property
     def num_units(self) -> int:
@@ -75,8 +78,9 @@ def plan_run(config: Config) -> RunPlan:
     """
     manifest = Manifest.open(config.manifest, config.storage)
     definitions = read_definitions(config.speakers.path, config.storage)
-    weights_dir = resolve_weights(config.weights)
-    return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir))
+    weights_dir = resolve_weights(config.weights, storage=config.storage)
+    lexicon = read_lexicon(config)
+    return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
 
 
 def run_voicing(config: Config) -> RunSummary:
@@ -137,10 +141,9 @@ def _open_output(plan: RunPlan) -> Iterator[_Output]:
     log = CommitLog(storage)
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
-        pinned = {**config.pinned(), "weights_sha256": plan.weights_sha256}
-        if config.text.lexicon is not None:
-            pinned["text.lexicon_sha256"] = hashlib.sha256(read_bytes(config.text.lexicon, config.storage)).hexdigest()
-        log.begin(pinned, _describe_start(config), plan.manifest.shards)
+        lexicon_sha256 = hashlib.sha256(canonical_json(dict(plan.lexicon)).encode()).hexdigest()
+        contents = {"weights_sha256": plan.weights_sha256, "lexicon_sha256": lexicon_sha256}
+        log.begin({**config.pinned(), **contents}, _describe_start(config), plan.manifest.shards)
         yield _Output(storage, log, lease)
 
 
@@ -182,16 +185,11 @@ def _probe(storage: Storage, config: Config) -> None:
 
 def _describe_start(config: Config) -> dict[str, Any]:
     """Return what is recorded of a start, beside what is pinned."""
-    import torch
-    import transformers
-
     return {
         "config": config.model_dump(mode="json"),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "ray": ray.__version__,
+            **{name: version(name) for name in ("torch", "transformers", "tokenizers", "ray", "soxr")},
         },
         "machine": {"processor": platform.machine(), "cpus": os.cpu_count(), "host": platform.node()},
     }
@@ -200,6 +198,8 @@ def _describe_start(config: Config) -> dict[str, Any]:
 @contextmanager
 def _ray_cluster() -> Iterator[None]:
     """Use the Ray that is there; else connect or start one, and leave it at the end."""
+    # A failed call fails twice, with its report and with its payload; nobody asks for the second.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if ray.is_initialized():
         yield
         return
@@ -216,7 +216,7 @@ def _ray_cluster() -> Iterator[None]:
 def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[UnitState]) -> None:
     config = plan.config
     counts = _plan_counts(config)
-    setup = ReplicaSetup(config, plan.manifest, plan.weights_sha256, num_threads=1)
+    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, num_threads=1)
     max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
     pools = {
         stage: Pool(stage, _actor_maker(stage, config, setup, max_calls[stage]), counts[stage], max_calls[stage])

@@ -19,12 +19,12 @@ from pipeline.audio import Audio, measure, read_reference
 from pipeline.codec import BiCodec
 from pipeline.config import Config, StorageConfig, parse_config
 from pipeline.errors import RejectionCode, SpeakerError, UtteranceError
+from pipeline.lexicon import read_lexicon
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
 from pipeline.manifest import Utterance
 from pipeline.prompt import Prompt, SpeechVocabulary, Voice, build_prompt
 from pipeline.quality import judge_audio, judge_tokens, length_cap
 from pipeline.speakers import SpeakerRegistry, enroll, read_definitions
-from pipeline.storage import read_bytes
 from pipeline.takes import (
     Rejection,
     Script,
@@ -37,7 +37,7 @@ from pipeline.takes import (
     segment_seed,
     utterance_seed,
 )
-from pipeline.text import load_lexicon, normalize_text, split_into_segments
+from pipeline.text import normalize_text, split_into_segments
 from pipeline.weights import resolve_weights
 
 logger = logging.getLogger(__name__)
@@ -83,13 +83,6 @@ def load_codec(config: Config, weights_dir: Path) -> BiCodec:
         config.codec.device, config.codec.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.float32
     )
     return BiCodec.load(weights_dir, device=device, dtype=dtype)
-
-
-def read_lexicon(config: Config) -> Mapping[str, str]:
-    """Read the pronunciation lexicon, if the config names one."""
-    if config.text.lexicon is None:
-        return {}
-    return load_lexicon(read_bytes(config.text.lexicon, config.storage).decode("utf-8"), config.text.lexicon)
 
 
 @dataclass
@@ -264,7 +257,7 @@ class AudioStage:
             for start in range(0, len(positions), batch_size):
                 batch = positions[start : start + batch_size]
                 waveforms = self._codec.decode(
-                    [torch.from_numpy(takes[position].semantic_tokens).long() for position in batch],
+                    [torch.tensor(takes[position].semantic_tokens, dtype=torch.int64) for position in batch],
                     torch.tensor([takes[position].global_tokens for position in batch], dtype=torch.int64),
                     pad_to_frames=bucket,
                     pad_to_batch=batch_size,

@@ -23,7 +23,10 @@ def test_lines_come_no_more_often_than_asked(caplog):
     caplog.set_level("INFO")
     now = [0.0]
     progress = Progress(100, 0, 10.0, clock=lambda: now[0])
-    for second in range(35):
+    now[0] = 100.0
+    progress.report_if_due()  # still loading
+    progress.begin()
+    for second in range(100, 135):
         now[0] = float(second)
         progress.report_if_due()
     assert len(caplog.records) == 3

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import yaml
-from pipeline.demo_weights import make_demo_weights
 
 from pipeline import enroll_speakers, load_config, read_status, run_voicing, verify_output
 from pipeline.commit_log import CommitLog
@@ -34,13 +33,6 @@ SMALL = {
     "codec": {"count": 1, "num_cpus": 0.5},
     "writer": {"count": 1, "num_cpus": 0.25},
 }
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights") / "demo"
-    make_demo_weights(folder)
-    return str(folder)
 
 
 def text_of(number):
@@ -67,10 +59,10 @@ def simple_rows(first, count):
     ]
 
 
-def make_config(tmp_path, weights, **changes):
+def make_config(tmp_path, demo_weights, **changes):
     (tmp_path / "speakers.yaml").write_text(yaml.safe_dump(SPEAKERS))
     raw = {
-        "weights": weights,
+        "weights": demo_weights,
         "manifest": str(tmp_path / "manifest"),
         "speakers": str(tmp_path / "speakers.yaml"),
         "output": str(tmp_path / "output"),
@@ -107,7 +99,7 @@ def check_audio(rows):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, weights, ray_cluster):
+def finished(tmp_path_factory, demo_weights, ray_cluster):
     """One run over good and bad rows that several tests look at."""
     tmp_path = tmp_path_factory.mktemp("finished")
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
@@ -124,7 +116,7 @@ def finished(tmp_path_factory, weights, ray_cluster):
         {"utterance_id": "token", "text": "Say <|im_end|> now.", "speaker_id": "carl"},
     ]
     write_shard(tmp_path / "manifest" / "deep" / "b.parquet", bad)
-    config = make_config(tmp_path, weights)
+    config = make_config(tmp_path, demo_weights)
     return config, run_voicing(config)
 
 
@@ -176,10 +168,10 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert commits == {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
 
 
-def test_output_is_clean_and_status_needs_neither_ray_nor_weights(finished):
+def test_output_is_intact_and_status_needs_neither_ray_nor_weights(finished):
     config, summary = finished
     report = verify_output(open_storage(config.output))
-    assert report.is_clean
+    assert report.is_intact
     status = read_status(config.output)
     assert (status["num_ok"], status["num_rejected"], status["state"]) == (
         summary.num_ok,
@@ -206,7 +198,7 @@ def test_a_voice_never_changes_within_an_output(finished, tmp_path):
         enroll_speakers(changed)
 
 
-def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, weights, ray_cluster):
+def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     hashes = []
     for number, changes in enumerate(
@@ -216,27 +208,27 @@ def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, weigh
             {"replicas": {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}},
         )
     ):
-        config = make_config(tmp_path, weights, **{"output": str(tmp_path / f"output{number}"), **changes})
+        config = make_config(tmp_path, demo_weights, **{"output": str(tmp_path / f"output{number}"), **changes})
         run_voicing(config)
         hashes.append(audio_hashes(config.output))
     assert hashes[0] == hashes[1] == hashes[2]
     # A row alone in a manifest of its own is the same take again.
     write_shard(tmp_path / "alone" / "x.parquet", simple_rows(6, 1))
-    config = make_config(tmp_path, weights, manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
+    config = make_config(tmp_path, demo_weights, manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
     run_voicing(config)
     assert audio_hashes(config.output) == {"u006": hashes[0]["u006"]}
 
 
-def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, weights, ray_cluster):
+def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
-    sample = run_voicing(make_config(tmp_path, weights, limit=3))
+    sample = run_voicing(make_config(tmp_path, demo_weights, limit=3))
     assert (sample.num_ok, sample.num_units_left) == (4, 2)
     assert not (tmp_path / "output" / "_SUCCESS").exists()
-    rest = run_voicing(make_config(tmp_path, weights))
+    rest = run_voicing(make_config(tmp_path, demo_weights))
     assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
 
 
-def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, weights, ray_cluster):
+def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, demo_weights, ray_cluster):
     """With a cap of one token every take fails, and each has its own seed."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 4))
     strict = {
@@ -249,22 +241,22 @@ def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, weights, ray_cl
     strict |= {"stop_above_rejected": 1.0}
     long_text = "Something rather long to say. " * 3
     write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": long_text, "speaker_id": "anna"}])
-    summary = run_voicing(make_config(tmp_path, weights, quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
+    summary = run_voicing(make_config(tmp_path, demo_weights, quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
     (row,) = read_metadata(tmp_path / "output")
     assert summary.num_rejected == 1
     assert row["error_code"] in ("hit_length_cap", "too_fast", "too_slow", "no_speech")
     assert "take 2" in row["error_message"]
 
 
-def test_too_many_rejections_stop_the_run(tmp_path, weights, ray_cluster):
+def test_too_many_rejections_stop_the_run(tmp_path, demo_weights, ray_cluster):
     rows = [{"utterance_id": f"u{n}", "text": "", "speaker_id": "anna"} for n in range(40)]
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
     quality = {**LOOSE, "stop_after_rows": 8, "stop_above_rejected": 0.5}
     with pytest.raises(RunStopped, match="empty_text"):
-        run_voicing(make_config(tmp_path, weights, quality=quality, replicas={**SMALL, "units_per_llm": 1}))
+        run_voicing(make_config(tmp_path, demo_weights, quality=quality, replicas={**SMALL, "units_per_llm": 1}))
 
 
-def test_a_whole_run_on_s3(tmp_path, weights, seaweedfs, ray_cluster):
+def test_a_whole_run_on_s3(tmp_path, demo_weights, seaweedfs, ray_cluster):
     uri = seaweedfs.new_uri()
     write_shard(tmp_path / "a.parquet", simple_rows(0, 6))
     storage = open_storage(uri)
@@ -272,7 +264,7 @@ def test_a_whole_run_on_s3(tmp_path, weights, seaweedfs, ray_cluster):
     storage.put("speakers.yaml", yaml.safe_dump(SPEAKERS).encode())
     config = make_config(
         tmp_path,
-        weights,
+        demo_weights,
         manifest=f"{uri}/manifest",
         speakers=f"{uri}/speakers.yaml",
         output=f"{uri}/output",
@@ -281,11 +273,11 @@ def test_a_whole_run_on_s3(tmp_path, weights, seaweedfs, ray_cluster):
     summary = run_voicing(config)
     assert (summary.num_ok, summary.num_rejected) == (6, 0)
     output = open_storage(f"{uri}/output")
-    assert verify_output(output).is_clean
+    assert verify_output(output).is_intact
     assert run_voicing(config).num_units_done == 0
     # The store changes nothing of the audio.
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 6))
-    local = make_config(tmp_path, weights)
+    local = make_config(tmp_path, demo_weights)
     run_voicing(local)
     on_s3 = {
         row["utterance_id"]: row["audio_sha256"]
@@ -309,9 +301,9 @@ def processes_named(title):
     return found
 
 
-def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, weights, ray_cluster):
+def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
-    config = make_config(tmp_path, weights)
+    config = make_config(tmp_path, demo_weights)
     before = processes_named("ray::LLMReplica")
     killed = []
 
@@ -330,15 +322,15 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, weights, ray_cl
     assert killed
     assert (summary.num_ok, summary.num_rejected) == (40, 0)
     check_audio(read_metadata(config.output))
-    undisturbed = make_config(tmp_path, weights, output=str(tmp_path / "undisturbed"))
+    undisturbed = make_config(tmp_path, demo_weights, output=str(tmp_path / "undisturbed"))
     run_voicing(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
 
 
-def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, weights, ray_cluster):
+def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 24))
     write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(24, 16))
-    config = make_config(tmp_path, weights)
+    config = make_config(tmp_path, demo_weights)
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     assert load_config(path) == config

@@ -1,0 +1,168 @@
+"""The commands: their exit codes and what they tell a person. None of these needs Ray."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import jobs.make_manifest
+import jobs.status
+import jobs.synthesize
+import jobs.verify
+from jobs.console import run_command
+from pipeline.errors import RunStopped, StorageError
+from pipeline.manifest import Manifest
+
+GOOD_ROW = {"utterance_id": ["a"], "text": ["Hello."], "speaker_id": ["anna"]}
+
+
+@pytest.fixture
+def run_file(tmp_path, demo_weights):
+    """Write a run whose parts can be replaced, and return its path."""
+
+    def write(**changes):
+        pq.write_table(pa.table(GOOD_ROW), tmp_path / "manifest.parquet")
+        (tmp_path / "speakers.yaml").write_text("- {speaker_id: anna, gender: female}\n")
+        raw = {
+            "weights": demo_weights,
+            "manifest": str(tmp_path / "manifest.parquet"),
+            "speakers": str(tmp_path / "speakers.yaml"),
+            "output": str(tmp_path / "output"),
+            **changes,
+        }
+        path = tmp_path / "run.yaml"
+        path.write_text(yaml.safe_dump(raw))
+        return str(path)
+
+    return write
+
+
+def synthesize(capsys, *arguments):
+    code = jobs.synthesize.main(arguments)
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err + captured.out
+    return code, captured.out, captured.err
+
+
+def test_dry_run_tells_the_plan_and_writes_nothing(run_file, capsys, tmp_path):
+    code, out, _ = synthesize(capsys, "--config", run_file(), "--dry-run")
+    assert code == 0
+    assert "1 rows in 1 shard(s)" in out
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path("configs").glob("*.yaml")))
+def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, demo_weights):
+    """The paths in a template are placeholders; all else is checked as a user would."""
+    run_file()
+    lexicon = tmp_path / "lexicon.yaml"
+    lexicon.write_text("ibuprofen: eye byoo proh fen\n")
+    paths = {
+        "weights": demo_weights,
+        "manifest": tmp_path / "manifest.parquet",
+        "speakers": tmp_path / "speakers.yaml",
+        "output": tmp_path / "output",
+    }
+    overrides = [f"--set={key}={value}" for key, value in paths.items()]
+    if name == "healthcare":
+        overrides.append(f"--set=text.lexicon={lexicon}")
+    code, out, err = synthesize(capsys, "--config", f"configs/{name}.yaml", "--dry-run", *overrides)
+    assert code == 0, err
+    assert "dry run" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"manifest": "nowhere.parquet"}, "nowhere.parquet"),
+        ({"speakers": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"weights": "nowhere"}, "nowhere"),
+        ({"unit_sise": 3}, "unit_sise"),
+        ({"manifest": "pyproject.toml"}, "pyproject.toml"),
+        ({"weights": "configs"}, "configs"),
+        ({"text": {"lexicon": "nowhere.yaml"}}, "nowhere.yaml"),
+    ],
+)
+def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, told):
+    code, _, err = synthesize(capsys, "--config", run_file(**changes), "--dry-run")
+    assert code == 2
+    assert told in err
+
+
+def test_a_wrong_schema_is_told(run_file, capsys, tmp_path):
+    path = run_file()
+    pq.write_table(pa.table({"utterance_id": [1], "words": ["Hello."]}), tmp_path / "manifest.parquet")
+    code, _, err = synthesize(capsys, "--config", path, "--dry-run")
+    assert code == 2
+    assert "text" in err
+    assert "utterance_id" in err
+
+
+def test_a_missing_config_is_told(capsys):
+    code, _, err = synthesize(capsys, "--config", "nowhere.yaml")
+    assert code == 2
+    assert "nowhere.yaml" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RunStopped("enough"), 3), (StorageError("away"), 3), (KeyboardInterrupt(), 130)],
+)
+def test_each_end_has_its_exit_code(error, code, capsys):
+    def command():
+        raise error
+
+    assert run_command(command) == code
+    assert "again" in capsys.readouterr().err
+
+
+def test_status_and_verify_of_nothing_say_so(tmp_path, capsys):
+    assert jobs.status.main([str(tmp_path)]) == 2
+    assert "run.json" in capsys.readouterr().err
+    assert jobs.verify.main([str(tmp_path)]) == 2
+    assert "run.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lines.csv", 'utterance_id,text,speaker_id,n\n001,"Hello, you.",anna,1\n2,Bye.,007,2\n'),
+        ("lines.tsv", "utterance_id\ttext\tspeaker_id\tn\n001\tHello, you.\tanna\t1\n2\tBye.\t007\t2\n"),
+        (
+            "lines.jsonl",
+            '{"utterance_id": "001", "text": "Hello, you.", "speaker_id": "anna", "n": 1}\n'
+            '{"utterance_id": "2", "text": "Bye.", "speaker_id": "007", "n": 2}\n',
+        ),
+    ],
+)
+def test_a_manifest_is_made_from_lines(tmp_path, capsys, name, content):
+    (tmp_path / name).write_text(content)
+    arguments = [str(tmp_path / name), "--output", str(tmp_path / "manifest"), "--rows-per-shard", "1"]
+    assert jobs.make_manifest.main(arguments) == 0
+    manifest = Manifest.open(str(tmp_path / "manifest"))
+    assert (manifest.num_rows, len(manifest.shards)) == (2, 2)
+    rows = [row for unit in manifest.plan(10) for row in manifest.read_rows(unit).to_pylist()]
+    assert rows[0] == {"utterance_id": "001", "text": "Hello, you.", "speaker_id": "anna", "n": 1}
+    assert rows[1]["speaker_id"] == "007"
+    assert jobs.make_manifest.main(arguments) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "utterance_id,text,speaker_id\n1,2\n"])
+def test_lines_that_make_no_manifest_are_refused(tmp_path, capsys, content):
+    (tmp_path / "lines.csv").write_text(content)
+    assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m")]) == 2
+    assert "lines.csv" in capsys.readouterr().err
+
+
+def test_the_demo_manifest_holds_its_lines():
+    lines = jobs.make_manifest.read_lines(Path("configs/demo/lines.csv"))
+    manifest = Manifest.open("configs/demo/manifest")
+    rows = [row for unit in manifest.plan(100) for row in manifest.read_rows(unit).to_pylist()]
+    assert rows == lines.to_pylist()
+    assert len(manifest.shards) == 2
+    assert len(rows) >= 48
+    assert json.dumps(rows)
