@@ -285,8 +285,8 @@ def _give_meaning(tensors: dict[str, Tensor], config: Any, num_bytes: int, ids: 
 
 
 def _write_bicodec(folder: Path) -> None:
-    from pipeline.codec.bicodec import checkpoint_shapes
     from pipeline.codec.checkpoint import read_config
+    from pipeline.codec.networks import checkpoint_shapes
 
     _write_yaml(folder / "config.yaml", {"audio_tokenizer": _BICODEC_CONFIG})
     required, _ = checkpoint_shapes(read_config(folder / "config.yaml"))
