@@ -28,7 +28,7 @@ __all__ = [
     "CommitLog",
     "Lease",
     "LeaseLost",
-    "RunSummary",
+    "OutputSummary",
     "VerifyReport",
     "build_commit_table",
     "verify_output",
@@ -98,7 +98,7 @@ def build_commit_table(records: Sequence[Mapping[str, Any]], manifest_rows: pa.T
 
 
 @dataclass(frozen=True)
-class RunSummary:
+class OutputSummary:
     """What the commits hold so far."""
 
     num_units: int = 0
@@ -257,7 +257,7 @@ class CommitLog:
         """Yield the commits one by one, a few read ahead; only these columns, where a commit has them."""
         yield from _map_ahead(lambda unit_id: self._read(unit_id, columns), self._list_commits())
 
-    def summarize(self) -> RunSummary:
+    def summarize(self) -> OutputSummary:
         """Count rows, reasons and audio of all commits; streams."""
         num_units = num_ok = 0
         seconds = 0.0
@@ -269,7 +269,7 @@ class CommitLog:
             pairs = zip(statuses, table.column("error_code").to_pylist(), strict=True)
             codes.update(str(code) for status, code in pairs if status != "ok")
             seconds += sum(duration or 0.0 for duration in table.column("duration_s").to_pylist())
-        return RunSummary(num_units, num_ok, codes.total(), dict(codes.most_common()), seconds)
+        return OutputSummary(num_units, num_ok, codes.total(), dict(codes.most_common()), seconds)
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Write the report, then the mark that says the output is complete."""

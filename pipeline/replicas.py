@@ -23,7 +23,7 @@ from pipeline.audio import measure
 from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError
-from pipeline.manifest import Manifest, WorkUnit, read_utterance
+from pipeline.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Manifest, WorkUnit, read_utterance
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
 from pipeline.storage import open_storage
 from pipeline.takes import (
@@ -135,7 +135,7 @@ class LLMReplica:
         Returns:
             the takes, and how many there are.
         """
-        rows = self._setup.manifest.read_rows(unit).to_pylist()
+        rows = self._setup.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         results: UnitTakes = []
         pending: list[Future[UtteranceTakes]] = []
         for row, fields in enumerate(rows, start=unit.first_row):
@@ -243,7 +243,8 @@ class WriterReplica:
         """
         merged = _merge_parts(parts)
         table = self._setup.manifest.read_rows(unit)
-        rows = table.to_pylist()
+        # Not all columns: some of the user's may hold values that Python cannot.
+        rows = table.select(REQUIRED_COLUMNS).to_pylist()
         lease.check()
         futures = [
             self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), merged.get(row), model_rate)

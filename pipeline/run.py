@@ -338,7 +338,8 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         x_real_time=progress.x_real_time if progress.num_units else 0.0,
         examples=tuple(progress.examples),
     )
-    if num_left == 0 and progress.num_units:
+    # A start that was killed between its last commit and the mark left only this to do.
+    if num_left == 0 and (progress.num_units or not log.is_finished()):
         log.finish(
             {
                 "num_rows": result.num_rows,

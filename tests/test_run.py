@@ -166,6 +166,10 @@ def test_a_second_run_has_nothing_to_do(finished):
     again = run_voicing(config)
     assert (again.num_units_done, again.num_units_left, again.num_ok) == (0, 0, first.num_ok)
     assert commits == {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
+    # A start that was killed before the mark leaves nothing but the mark to do.
+    (Path(config.output) / "_SUCCESS").unlink()
+    run_voicing(config)
+    assert (Path(config.output) / "_SUCCESS").exists()
 
 
 def test_output_is_intact_and_status_needs_neither_ray_nor_weights(finished):

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from re import Match
 
-from pipeline.english_abbreviations import expand_abbreviations, expand_roman_numerals
-from pipeline.english_numbers import (
+from pipeline.text.english_abbreviations import expand_abbreviations, expand_roman_numerals
+from pipeline.text.english_numbers import (
     MONTHS,
     SCALES,
     cardinal,

@@ -15,7 +15,7 @@ from typing import Literal
 
 import regex
 
-from pipeline.english_abbreviations import is_abbreviation
+from pipeline.text.english_abbreviations import is_abbreviation
 
 Boundary = Literal["clause", "sentence", "paragraph"]
 

@@ -15,21 +15,7 @@ import regex
 import yaml
 
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
-from pipeline.segments import Boundary, Segment, estimate_seconds, split_into_segments
-from pipeline.spoken_forms import count_english_words, spell_out
-
-__all__ = [
-    "Boundary",
-    "Lexicon",
-    "NormalizedText",
-    "Segment",
-    "clean_text",
-    "detect_language",
-    "estimate_seconds",
-    "load_lexicon",
-    "normalize_text",
-    "split_into_segments",
-]
+from pipeline.text.spoken_forms import count_english_words, spell_out
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028]")
 # Controls, formats (zero width, bidi, BOM), lone surrogates, private and unassigned code points.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.english_numbers import cardinal, ordinal, roman_value
+from pipeline.text.english_numbers import cardinal, ordinal, roman_value
 
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Dr": "Doctor", "Drs": "Doctors",

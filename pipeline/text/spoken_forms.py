@@ -7,8 +7,8 @@ from functools import lru_cache
 from re import Match
 from typing import Any
 
-from pipeline.spoken_chinese import say_in_chinese
-from pipeline.spoken_english import say_in_english
+from pipeline.text.spoken_chinese import say_in_chinese
+from pipeline.text.spoken_english import say_in_english
 
 _HAN = "㐀-鿿豈-﫿"
 _CHINESE_MARKS = "，。！？；：、（）《》「」『』…"
