@@ -113,7 +113,7 @@ class LLMReplica:
 
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
-        from pipeline.synthesizer import TokenStage, load_engine
+        from pipeline.stages import TokenStage, load_engine
         from pipeline.weights import resolve_weights
 
         _set_torch_threads(self._setup.num_threads)
@@ -191,7 +191,7 @@ class CodecReplica:
 
     def start(self) -> ReplicaInfo:
         """Load the network."""
-        from pipeline.synthesizer import AudioStage, load_codec
+        from pipeline.stages import AudioStage, load_codec
         from pipeline.weights import resolve_weights
 
         _set_torch_threads(self._setup.num_threads)

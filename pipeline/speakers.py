@@ -96,7 +96,7 @@ class Speaker:
 
 
 class _Enroller(Protocol):
-    """What enrolment needs of the networks; `synthesizer.py` has the real one."""
+    """What enrolment needs of the networks; `synthesizer.py` has it."""
 
     def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
 

@@ -1,0 +1,252 @@
+"""The two stages that replicas run: text to judged semantic tokens, semantic tokens to judged audio.
+
+Knows nothing of Ray or storage. Each take that fails its checks is made again with the next seed, up to
+`quality.max_takes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from pipeline.audio import measure
+from pipeline.codec import BiCodec
+from pipeline.config import Config
+from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
+from pipeline.manifest import Utterance
+from pipeline.prompt import Prompt, build_prompt
+from pipeline.quality import judge_audio, judge_tokens, length_cap
+from pipeline.speakers import Speaker
+from pipeline.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, utterance_seed
+from pipeline.text import normalize_text, split_into_segments
+
+FRAME_BUCKET = 16
+"""Decoded lengths are padded to a multiple of this many frames: a shape that follows from the take's own length."""
+
+
+def resolve_placement(
+    device: str, dtype: str, *, cpu_dtype: torch.dtype, gpu_dtype: torch.dtype
+) -> tuple[torch.device, torch.dtype]:
+    """Return the device and dtype that `auto` stands for on this machine."""
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+    if dtype == "auto":
+        return place, gpu_dtype if place.type == "cuda" else cpu_dtype
+    return place, getattr(torch, dtype)
+
+
+def load_engine(config: Config, weights_dir: Path) -> LLMEngine:
+    """Load the language model as the config asks."""
+    device, dtype = resolve_placement(
+        config.llm.device, config.llm.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.bfloat16
+    )
+    return LLMEngine.load(
+        weights_dir,
+        device=device,
+        dtype=dtype,
+        num_slots=config.llm.slots,
+        max_context=config.llm.max_context,
+        sampling=SamplingParams(config.sampling.temperature, config.sampling.top_k, config.sampling.top_p),
+    )
+
+
+def load_codec(config: Config, weights_dir: Path) -> BiCodec:
+    """Load BiCodec as the config asks."""
+    device, dtype = resolve_placement(
+        config.codec.device, config.codec.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.float32
+    )
+    return BiCodec.load(weights_dir, device=device, dtype=dtype)
+
+
+@dataclass
+class UtteranceJob:
+    """An utterance on its way through the LLM stage."""
+
+    script: Script
+    prompts: dict[int, Prompt]
+    wanted: dict[int, int]
+    """Take to make, by segment."""
+    result: UtteranceTakes
+    owner: Any = None
+    """Whoever wants the result; never looked at here."""
+    outstanding: int = 0
+
+
+class TokenStage:
+    """Text to semantic tokens: utterances of any number of callers share the engine's slots."""
+
+    def __init__(
+        self, config: Config, engine: LLMEngine, registry: Mapping[str, Speaker], lexicon: Mapping[str, str]
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._registry = registry
+        self._lexicon = lexicon
+        self._jobs: dict[int, UtteranceJob] = {}
+        self._next_job = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an utterance is unfinished."""
+        return bool(self._jobs)
+
+    def prepare(self, row: int, utterance: Utterance, wanted: Mapping[int, int] | None = None) -> UtteranceJob:
+        """Normalize, cut and build the prompts of an utterance; touches no shared state.
+
+        Args:
+            row: the utterance's row in its shard.
+            utterance: what to say, and who says it.
+            wanted: take to make, by segment; none means all segments from take 0 on.
+
+        Raises:
+            UtteranceError: the row cannot be voiced.
+        """
+        script = self._write_script(utterance)
+        prompts = {}
+        voice = self._registry[utterance.speaker_id].voice
+        for index, segment in enumerate(script.segments):
+            prompt = build_prompt(
+                self._engine.vocabulary,
+                segment.text,
+                voice,
+                use_reference_text=self._config.llm.use_reference_text,
+                language=script.language,
+            )
+            room = self._config.llm.max_context - len(prompt.ids) - len(prompt.grammar.steps)
+            if room < length_cap(segment.estimated_s, self._config.quality):
+                raise UtteranceError(
+                    RejectionCode.TEXT_TOO_LONG,
+                    f"segment {index} has a prompt of {len(prompt.ids)} tokens, which leaves {max(room, 0)} of "
+                    f"llm.max_context {self._config.llm.max_context} for the answer; raise llm.max_context or lower "
+                    "text.max_segment_chars",
+                )
+            prompts[index] = prompt
+        takes = dict(wanted) if wanted else dict.fromkeys(range(len(script.segments)), 0)
+        result = UtteranceTakes(row, script.seed, len(script.segments))
+        return UtteranceJob(script, {index: prompts[index] for index in takes}, takes, result)
+
+    def _write_script(self, utterance: Utterance) -> Script:
+        if utterance.speaker_id not in self._registry:
+            known = sorted(self._registry)
+            listed = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+            raise UtteranceError(
+                RejectionCode.UNKNOWN_SPEAKER,
+                f"speaker {utterance.speaker_id!r:.80} is not enrolled; add it to the speakers file, or use one of: "
+                f"{listed}",
+            )
+        settings = self._config.text
+        normalized = normalize_text(
+            utterance.text,
+            language=utterance.language or settings.language,
+            normalize=settings.normalize,
+            lexicon=self._lexicon,
+            max_chars=settings.max_text_chars,
+        )
+        segments = split_into_segments(
+            normalized.text, normalized.language, max_chars=settings.max_segment_chars, max_s=settings.max_segment_s
+        )
+        return Script(utterance, normalized.language, tuple(segments), utterance_seed(utterance, self._config.seed))
+
+    def start(self, job: UtteranceJob) -> None:
+        """Put an utterance's segments into the engine's queue."""
+        key = self._next_job
+        self._next_job += 1
+        self._jobs[key] = job
+        job.outstanding = len(job.wanted)
+        for segment, take in job.wanted.items():
+            self._request(key, segment, take)
+
+    def _request(self, key: int, segment: int, take: int) -> None:
+        job = self._jobs[key]
+        prompt = job.prompts[segment]
+        estimated_s = job.script.segments[segment].estimated_s
+        self._engine.add(
+            Request(
+                request_id=(key, segment, take),
+                prompt_ids=prompt.ids,
+                grammar=prompt.grammar,
+                seed=segment_seed(job.script.seed, segment, take),
+                max_semantic_tokens=length_cap(estimated_s, self._config.quality),
+            )
+        )
+
+    def step(self) -> list[UtteranceJob]:
+        """Advance every active sequence by one token; return the utterances that ended with it."""
+        finished = []
+        for generation in self._engine.step():
+            key, segment, take = cast("tuple[int, int, int]", generation.request_id)
+            job = self._jobs[key]
+            if self._retake_if_failed(key, job, segment, take, generation):
+                continue
+            job.outstanding -= 1
+            if job.outstanding == 0:
+                del self._jobs[key]
+                finished.append(job)
+        return finished
+
+    def _retake_if_failed(self, key: int, job: UtteranceJob, segment: int, take: int, generation: Generation) -> bool:
+        quality = self._config.quality
+        planned = job.script.segments[segment]
+        num_tokens = len(generation.semantic_tokens)
+        rejection = judge_tokens(num_tokens, generation.hit_length_cap, planned.estimated_s, quality)
+        if rejection is None:
+            voice = self._registry[job.script.utterance.speaker_id].voice
+            tokens = generation.semantic_tokens.astype(np.int32)
+            job.result.takes.append(Take(segment, take, tokens, voice.global_tokens or (), planned.boundary))
+            return False
+        if take + 1 < quality.max_takes and job.result.rejection is None:
+            self._request(key, segment, take + 1)
+            return True
+        place = f"segment {segment + 1} of {len(job.script.segments)}, " if len(job.script.segments) > 1 else ""
+        job.result.rejection = Rejection(rejection.code, f"{place}take {take + 1}: {rejection.message}")
+        return False
+
+
+class AudioStage:
+    """Semantic tokens to audio, judged by its sound."""
+
+    def __init__(self, config: Config, codec: BiCodec) -> None:
+        self._config = config
+        self._codec = codec
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of what `decode` returns."""
+        return self._codec.sample_rate
+
+    def decode(self, takes: Sequence[Take]) -> list[SegmentAudio]:
+        """Decode takes, in their order.
+
+        Every call of the codec has a shape that follows from a take's own length and the config, so that what is
+        decoded beside a take never changes its bytes.
+        """
+        batch_size = self._config.codec.batch_size
+        by_bucket: dict[int, list[int]] = {}
+        for position, take in enumerate(takes):
+            bucket = -(-len(take.semantic_tokens) // FRAME_BUCKET) * FRAME_BUCKET
+            by_bucket.setdefault(bucket, []).append(position)
+        audios: dict[int, SegmentAudio] = {}
+        for bucket, positions in sorted(by_bucket.items()):
+            for start in range(0, len(positions), batch_size):
+                batch = positions[start : start + batch_size]
+                waveforms = self._codec.decode(
+                    [torch.tensor(takes[position].semantic_tokens, dtype=torch.int64) for position in batch],
+                    torch.tensor([takes[position].global_tokens for position in batch], dtype=torch.int64),
+                    pad_to_frames=bucket,
+                    pad_to_batch=batch_size,
+                )
+                for position, waveform in zip(batch, waveforms, strict=True):
+                    audios[position] = self._judge(takes[position], waveform.numpy())
+        return [audios[position] for position in range(len(takes))]
+
+    def _judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
+        rejection = judge_audio(measure(samples, self.sample_rate), self._config.quality)
+        if rejection is not None:
+            message = f"segment {take.segment + 1}, take {take.take + 1}: {rejection.message}"
+            rejection = Rejection(rejection.code, message)
+        return SegmentAudio(take.segment, take.take, len(take.semantic_tokens), take.boundary, samples, rejection)
