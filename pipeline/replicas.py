@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,7 +23,7 @@ import ray
 from pipeline.audio import measure
 from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
-from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.errors import RejectionCode, UtteranceError, WeightsError
 from pipeline.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Manifest, WorkUnit, read_utterance
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
 from pipeline.storage import open_storage
@@ -91,6 +92,21 @@ def _describe_replica(num_threads: int, device: str) -> ReplicaInfo:
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads)
 
 
+def _find_weights(setup: ReplicaSetup) -> Path:
+    """Return this machine's copy of the weights, which must be the driver's bit for bit."""
+    from pipeline.weights import fingerprint_weights, resolve_weights
+
+    config = setup.config
+    weights_dir = resolve_weights(config.weights, storage=config.storage)
+    found = fingerprint_weights(weights_dir)
+    if found != setup.weights_sha256:
+        raise WeightsError(
+            f"{weights_dir} on {socket.gethostname()}: sha256 {found[:12]}, but the run has {setup.weights_sha256[:12]}; "
+            f"copy the same files to every machine, or name a revision (hf://owner/name@revision) in `weights`"
+        )
+    return weights_dir
+
+
 def _set_torch_threads(num_threads: int) -> None:
     import torch
 
@@ -114,11 +130,10 @@ class LLMReplica:
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
         from pipeline.stages import TokenStage, load_engine
-        from pipeline.weights import resolve_weights
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        engine = load_engine(config, resolve_weights(config.weights, storage=config.storage))
+        engine = load_engine(config, _find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
@@ -192,11 +207,10 @@ class CodecReplica:
     def start(self) -> ReplicaInfo:
         """Load the network."""
         from pipeline.stages import AudioStage, load_codec
-        from pipeline.weights import resolve_weights
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        codec = load_codec(config, resolve_weights(config.weights, storage=config.storage))
+        codec = load_codec(config, _find_weights(self._setup))
         self._stage = AudioStage(config, codec)
         return _describe_replica(self._setup.num_threads, str(codec.device))
 
