@@ -101,8 +101,9 @@ def _find_weights(setup: ReplicaSetup) -> Path:
     found = fingerprint_weights(weights_dir)
     if found != setup.weights_sha256:
         raise WeightsError(
-            f"{weights_dir} on {socket.gethostname()}: sha256 {found[:12]}, but the run has {setup.weights_sha256[:12]}; "
-            f"copy the same files to every machine, or name a revision (hf://owner/name@revision) in `weights`"
+            f"{weights_dir} on {socket.gethostname()}: sha256 {found[:12]}, but the run has "
+            f"{setup.weights_sha256[:12]}; copy the same files to every machine, or name a revision "
+            "(hf://owner/name@revision) in `weights`"
         )
     return weights_dir
 
