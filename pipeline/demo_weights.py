@@ -198,7 +198,7 @@ def _write_llm(folder: Path) -> None:
     _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>"})
     vocab_size = -(-(len(base) + len(ids)) // 64) * 64
     _write_json(folder / "config.json", {**_LLM_CONFIG, "vocab_size": vocab_size, "eos_token_id": ids["<|im_end|>"]})
-    from pipeline.llm.qwen2 import Qwen2Config, list_tensor_shapes
+    from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
 
     config = Qwen2Config.read(folder / "config.json")
     tensors = {name: _make_llm_tensor(name, shape) for name, shape in list_tensor_shapes(config).items()}

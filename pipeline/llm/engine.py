@@ -1,10 +1,11 @@
 """Continuous batching over a fixed number of slots: prompts of ids in, semantic tokens out.
 
-The engine knows nothing of text. A sequence's tokens follow from its prompt, grammar and seed alone: each step runs
-all slots whoever sits in them, rows never mix, and its random numbers are a function of (seed, step).
+The engine knows nothing of text. A sequence's tokens follow from its prompt, grammar and seed alone: rows never mix,
+each step runs all slots or as many as are known to change no row's bits, and the random numbers are a function of
+(seed, step).
 
-Legend of shape suffixes: S rows (the slots, rounded up by the network), C positions of a slot, H hidden, V head rows,
-N positions of one prompt.
+Legend of shape suffixes: S rows (the slots, rounded up by the network), R those of them that a step runs, C positions
+of a slot, H hidden, V head rows, N positions of one prompt.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import ConfigError, WeightsError
+from pipeline.llm.packed_linear import PackedLinear
 from pipeline.llm.qwen2 import Qwen2
 from pipeline.llm.sampling import SamplingParams, draw, find_candidates, philox_uniforms
 from pipeline.llm.scheduler import SlotScheduler
@@ -114,8 +116,9 @@ class LLMEngine:
         self._scheduler: SlotScheduler[_Sequence] = SlotScheduler(num_slots)
         self._num_semantic = len(vocabulary.semantic_ids)
         self._speech_ids_V = self._as_ids((*vocabulary.semantic_ids, *vocabulary.stop_ids))
-        self._speech_head_VH = model.head_rows(self._speech_ids_V)
+        self._speech_head = PackedLinear(model.head_rows(self._speech_ids_V))
         self._family_heads: dict[Family, tuple[Tensor, Tensor]] = {}
+        self._can_shrink = model.can_shrink and self._head_can_shrink()
         num_rows, max_context, device = model.num_rows, model.max_context, model.device
         self._rows_S = torch.arange(num_rows, device=device)
         self._hidden_SH = torch.zeros((num_rows, model.config.hidden_size), dtype=model.dtype, device=device)
@@ -249,21 +252,58 @@ class LLMEngine:
             self._prefill(slot, sequence)
         if not self.num_active:
             return []
-        hidden_SH = self._hidden_SH.float()
-        uniform_S = self._uniform_SC[self._rows_S, self._position_S]
-        column_S = draw(find_candidates(F.linear(hidden_SH, self._speech_head_VH), self.sampling), uniform_S)
-        token_S = self._speech_ids_V[column_S]
-        self._answer_SC[self._rows_S, self._position_S] = column_S
-        is_stop_S = column_S >= self._num_semantic
-        is_done_S = self._is_speaking_S & (is_stop_S | (self._position_S >= self._last_position_S))
-        self._follow_openings(hidden_SH, uniform_S, token_S)
-        finished = [self._finish(slot) for slot in is_done_S.nonzero().flatten().tolist()]
+        self._close_gaps()
+        num_rows = self._num_rows_to_run()
+        hidden_RH, position_R = self._hidden_SH[:num_rows].float(), self._position_S[:num_rows]
+        uniform_R = self._uniform_SC[self._rows_S[:num_rows], position_R]
+        column_R = draw(find_candidates(self._speech_head(hidden_RH), self.sampling), uniform_R)
+        token_R = self._speech_ids_V[column_R]
+        self._answer_SC[self._rows_S[:num_rows], position_R] = column_R
+        is_stop_R = column_R >= self._num_semantic
+        is_done_R = self._is_speaking_S[:num_rows] & (is_stop_R | (position_R >= self._last_position_S[:num_rows]))
+        if self._opening_slots:
+            self._follow_openings(token_R)
+        finished = [self._finish(slot) for slot in is_done_R.nonzero().flatten().tolist()]
         if self.num_active:
+            num_rows = self._num_rows_to_run()
             num_live = int(self._positions.max()) + 1
-            self._hidden_SH = self._model.decode_step(token_S, self._position_S, num_live)
+            self._hidden_SH[:num_rows] = self._model.decode_step(
+                token_R[:num_rows], self._position_S[:num_rows], num_live
+            )
             self._positions += self._is_active
             self._position_S += torch.from_numpy(self._is_active).to(self.device)
         return finished
+
+    def _num_rows_to_run(self) -> int:
+        return self._model.rows_to_run(self._scheduler.num_used) if self._can_shrink else self._model.num_rows
+
+    def _head_can_shrink(self) -> bool:
+        """Try out whether a row's logits have the same bits however many rows are multiplied."""
+        generator = torch.Generator().manual_seed(0)
+        rows_SH = torch.randn((self._model.num_rows, self._model.config.hidden_size), generator=generator)
+        whole = self._speech_head(rows_SH)
+        counts = {self._model.rows_to_run(rows) for rows in range(1, len(rows_SH) + 1)}
+        return all(torch.equal(self._speech_head(rows_SH[:count]), whole[:count]) for count in counts)
+
+    def _close_gaps(self) -> None:
+        """Move sequences to the front while that lets a step run fewer rows; nothing else about them changes."""
+        while self._can_shrink and self._model.rows_to_run(self.num_active) < self._num_rows_to_run():
+            source, target = self._scheduler.move_last()
+            self._model.copy_row(source, target, int(self._positions[source]))
+            for state in (
+                self._hidden_SH,
+                self._position_S,
+                self._last_position_S,
+                self._is_speaking_S,
+                self._uniform_SC,
+                self._answer_SC,
+                self._positions,
+                self._is_active,
+            ):
+                state[target] = state[source]
+            if source in self._opening_slots:
+                self._opening_slots[target] = self._opening_slots[source]
+            self._clear(source)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Generation]:
         """Answer requests, taken in only as slots become free; yields answers as they end.
@@ -328,30 +368,32 @@ class LLMEngine:
         if sequence.opening:
             self._opening_slots[slot] = iter(sequence.opening)
 
-    def _follow_openings(self, hidden_SH: Tensor, uniform_S: Tensor, token_S: Tensor) -> None:
+    def _follow_openings(self, token_R: Tensor) -> None:
         """Put the tokens of sequences that do not speak yet in place of what was drawn for them."""
         chosen: dict[Family, tuple[Tensor, list[int]]] = {}
         for slot, opening in list(self._opening_slots.items()):
             sequence, step = self._scheduler[slot], next(opening)
             if isinstance(step, Family):
                 if step not in chosen:
-                    chosen[step] = self._choose(step, hidden_SH, uniform_S)
+                    chosen[step] = self._choose(step)
                 ids_V, numbers = chosen[step]
                 sequence.numbers.setdefault(step, []).append(numbers[slot])
-                token_S[slot] = ids_V[numbers[slot]]
+                token_R[slot] = ids_V[numbers[slot]]
             else:
-                token_S[slot] = step
+                token_R[slot] = step
             if self._positions[slot] + 1 == sequence.first_semantic:
                 self._is_speaking_S[slot] = True
                 del self._opening_slots[slot]
 
-    def _choose(self, family: Family, hidden_SH: Tensor, uniform_S: Tensor) -> tuple[Tensor, list[int]]:
+    def _choose(self, family: Family) -> tuple[Tensor, list[int]]:
         """Draw a member of a family for every slot; all slots, so that the product has its fixed shape."""
         if family not in self._family_heads:
             ids_V = self._as_ids(self.vocabulary.family_ids(family))
             self._family_heads[family] = (ids_V, self._model.head_rows(ids_V))
         ids_V, head_VH = self._family_heads[family]
-        return ids_V, draw(find_candidates(F.linear(hidden_SH, head_VH), self.sampling), uniform_S).tolist()
+        uniform_S = self._uniform_SC[self._rows_S, self._position_S]
+        logits = F.linear(self._hidden_SH.float(), head_VH)
+        return ids_V, draw(find_candidates(logits, self.sampling), uniform_S).tolist()
 
     def _finish(self, slot: int) -> Generation:
         sequence = self._scheduler.deallocate(slot)

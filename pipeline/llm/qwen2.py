@@ -3,7 +3,8 @@
 Knows nothing of sampling, requests or text. The arithmetic is chosen so that a row's result does not depend on its
 neighbors: every product has a shape that follows from the configuration (decode) or from the prompt's own length
 (prefill), and attention is written as matmul, masked softmax, matmul. The fused attention of torch is not used: in
-float32 it gives a row other bits at another place of the batch.
+float32 it gives a row other bits at another place of the batch. Decoding runs fewer rows than the cache has where a
+test at load shows that a row's bits do not depend on their number.
 
 Legend of shape suffixes: S rows of the cache (the slots, rounded up), P prompt positions (padded), H hidden,
 K key-value heads, G query heads of one key-value head, X rows and key-value heads together, D head size, C positions of
@@ -14,125 +15,46 @@ Source: Qwen2 technical report, arXiv 2407.10671; held to the official numbers b
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pipeline.errors import ConfigError, WeightsError
-
-PROMPT_BUCKET = 32
-"""Prompts are padded to a multiple of this, so that few shapes occur and each follows from the prompt alone."""
-ROW_TILE = 8
-"""Decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits (measured)."""
-CACHE_BUCKET = 128
-"""Decoding reads the cache up to the longest live sequence, rounded up to a multiple of this."""
+from pipeline.errors import ConfigError
+from pipeline.llm.checkpoint import Qwen2Config, load_tensors
+from pipeline.llm.packed_linear import PackedLinear
 
 
 @dataclass(frozen=True)
-class Qwen2Config:
-    """The part of `config.json` that shapes the network; names as there."""
+class StepShapes:
+    """What the shapes of products are rounded up to, so that a row's bits do not depend on its neighbors.
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int
-    rms_norm_eps: float
-    rope_theta: float
-    tie_word_embeddings: bool
+    Args:
+        prompt_bucket: prompts are padded to a multiple of this; the shape follows from the prompt alone.
+        row_tile: decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits
+            (measured).
+        cache_bucket: decoding reads the cache up to the longest live sequence, rounded up to a multiple of this.
+        can_shrink: whether decoding may run fewer rows than there are, if that is shown to change no bit.
+    """
 
-    @classmethod
-    def read(cls, path: Path) -> Qwen2Config:
-        """Read `config.json`, in the older or the newer style.
-
-        Raises:
-            WeightsError: the file is missing or malformed, or asks for a network that is not Qwen2 as used here.
-        """
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise WeightsError(f"{path}: cannot be read ({error.strerror}); expected a Qwen2 config") from error
-        except ValueError as error:
-            raise WeightsError(f"{path}: not JSON ({error}); copy the file again") from error
-        if not isinstance(raw, dict):
-            raise WeightsError(f"{path}: expected a mapping, found {type(raw).__name__}; copy the file again")
-        rope = raw.get("rope_parameters") or {}
-        scaling = raw.get("rope_scaling") or {}
-        _refuse_unsupported(path, raw, {**scaling, **rope})
-        sizes = {
-            name: _read_number(path, raw, name, int)
-            for name in (
-                "vocab_size",
-                "hidden_size",
-                "intermediate_size",
-                "num_hidden_layers",
-                "num_attention_heads",
-                "num_key_value_heads",
-                "max_position_embeddings",
-            )
-        }
-        head_dim = raw.get("head_dim") or sizes["hidden_size"] // sizes["num_attention_heads"]
-        if sizes["num_attention_heads"] % sizes["num_key_value_heads"] or head_dim % 2:
-            raise WeightsError(
-                f"{path}: {sizes['num_attention_heads']} attention heads of size {head_dim} over "
-                f"{sizes['num_key_value_heads']} key-value heads do not divide evenly; copy the file again"
-            )
-        return cls(
-            **sizes,
-            head_dim=head_dim,
-            rms_norm_eps=_read_number(path, raw, "rms_norm_eps", float),
-            rope_theta=_read_number(path, {"rope_theta": 10_000.0, **raw, **rope}, "rope_theta", float),
-            tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        )
-
-
-def _read_number(path: Path, raw: dict[str, Any], name: str, kind: type[int] | type[float]) -> Any:
-    value = raw.get(name)
-    allowed = (int,) if kind is int else (int, float)
-    if not isinstance(value, allowed) or isinstance(value, bool) or value <= 0:
-        raise WeightsError(f"{path}: {name} is {value!r}; expected a positive number; copy the file again")
-    return kind(value)
-
-
-def _refuse_unsupported(path: Path, raw: dict[str, Any], rope: dict[str, Any]) -> None:
-    layer_types = raw.get("layer_types") or []
-    wishes = {
-        "model_type": (raw.get("model_type"), raw.get("model_type") == "qwen2", "qwen2"),
-        "hidden_act": (raw.get("hidden_act"), raw.get("hidden_act", "silu") == "silu", "silu"),
-        "use_sliding_window": (raw.get("use_sliding_window"), not raw.get("use_sliding_window"), "false"),
-        "layer_types": (layer_types, set(layer_types) <= {"full_attention"}, "only full_attention"),
-        "rope type": (
-            rope.get("rope_type", rope.get("type")),
-            rope.get("rope_type", rope.get("type", "default")) == "default",
-            "default",
-        ),
-    }
-    for name, (value, is_supported, expected) in wishes.items():
-        if not is_supported:
-            raise WeightsError(
-                f"{path}: {name} is {value!r}; expected {expected}; this project runs the Qwen2 of Spark-TTS only"
-            )
+    prompt_bucket: int = 32
+    row_tile: int = 8
+    cache_bucket: int = 128
+    can_shrink: bool = True
 
 
 @dataclass(frozen=True)
 class _Layer:
     attention_norm_H: Tensor
-    qkv_weight: Tensor
-    qkv_bias: Tensor
-    output_weight: Tensor
+    qkv: PackedLinear
+    output: PackedLinear
     mlp_norm_H: Tensor
-    gate_up_weight: Tensor
-    down_weight: Tensor
+    gate_up: PackedLinear
+    down: PackedLinear
 
 
 class Qwen2:
@@ -143,11 +65,20 @@ class Qwen2:
         tensors: by official name, in the dtype and on the device to compute with.
         num_slots: sequences in the cache.
         max_context: positions of each.
+        shapes: how shapes are rounded; other ones than the default give up the promise, for measurements.
     """
 
-    def __init__(self, config: Qwen2Config, tensors: dict[str, Tensor], num_slots: int, max_context: int) -> None:
+    def __init__(
+        self,
+        config: Qwen2Config,
+        tensors: dict[str, Tensor],
+        num_slots: int,
+        max_context: int,
+        shapes: StepShapes | None = None,
+    ) -> None:
         self.config = config
-        self.num_rows = -(-num_slots // ROW_TILE) * ROW_TILE
+        self.shapes = shapes or StepShapes()
+        self.num_rows = _round_up(num_slots, self.shapes.row_tile)
         self.max_context = max_context
         self._embedding_VH = tensors["model.embed_tokens.weight"]
         self._head_VH = self._embedding_VH if config.tie_word_embeddings else tensors["lm_head.weight"]
@@ -190,7 +121,7 @@ class Qwen2:
                 f"llm.max_context: {max_context}; expected at most {config.max_position_embeddings}, the positions "
                 "that the model was made for"
             )
-        tensors = _load_tensors(llm_dir, config, device, dtype)
+        tensors = load_tensors(llm_dir, config, device, dtype)
         return cls(config, tensors, num_slots, max_context)
 
     @property
@@ -226,7 +157,7 @@ class Qwen2:
             (n, H) normed hidden states.
         """
         num_ids = ids.shape[0]
-        padded = min(-(-num_ids // PROMPT_BUCKET) * PROMPT_BUCKET, self.max_context)
+        padded = min(_round_up(num_ids, self.shapes.prompt_bucket), self.max_context)
         hidden_PH = F.embedding(F.pad(ids, (0, padded - num_ids)), self._embedding_VH)
         positions_P = self._positions_C[:padded]
         is_hidden_PP = positions_P[None, :] > positions_P[:, None]
@@ -239,57 +170,96 @@ class Qwen2:
             values[rows, :padded] = value.transpose(0, 1)
             # (P, K, G, D) -> (K, G * P, D): one product for each key-value head.
             query_KXD = query.permute(1, 2, 0, 3).reshape(num_kv, -1, head_dim)
-            scores = torch.bmm(query_KXD, keys[rows, :padded].transpose(1, 2)) * head_dim**-0.5
-            scores = scores.view(num_kv, -1, padded, padded).masked_fill(is_hidden_PP, float("-inf"))
-            weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-            attended = torch.bmm(weights.view(num_kv, -1, padded), values[rows, :padded])
+            scores = torch.bmm(query_KXD, keys[rows, :padded].transpose(1, 2)).view(num_kv, -1, padded, padded)
+            weights = torch.softmax(scores.masked_fill_(is_hidden_PP, float("-inf")), dim=-1, dtype=torch.float32)
+            attended = torch.bmm(weights.to(value.dtype).view(num_kv, -1, padded), values[rows, :padded])
             attended_PH = attended.view(num_kv, -1, padded, head_dim).permute(2, 0, 1, 3).reshape(padded, -1)
             hidden_PH = self._finish_layer(layer, hidden_PH, attended_PH)
         return self._norm(hidden_PH, self._final_norm_H)[:num_ids]
 
     def decode_step(self, ids_S: Tensor, positions_S: Tensor, num_live: int) -> Tensor:
-        """Advance every row by one token, also those that nobody uses.
+        """Advance the first rows by one token, also those among them that nobody uses.
 
         Args:
-            ids_S: (S,) int64, the newest token of each; slots come first.
+            ids_S: (S,) int64, the newest token of each; as many rows as are to be run, see `rows_to_run`.
             positions_S: (S,) int64, where it stands; the positions before it are in the cache.
             num_live: no position is as large as this.
 
         Returns:
             (S, H) normed hidden states.
         """
-        live = min(-(-num_live // CACHE_BUCKET) * CACHE_BUCKET, self.max_context)
+        return self._norm(self._run_layers(range(len(self._layers)), ids_S, positions_S, num_live), self._final_norm_H)
+
+    def rows_to_run(self, num_used: int) -> int:
+        """Return how many rows a step must run if only the first `num_used` hold sequences."""
+        return _round_up(num_used, self.shapes.row_tile) if self.can_shrink else self.num_rows
+
+    @cached_property
+    def can_shrink(self) -> bool:
+        """Whether a row has the same bits however many rows run with it, tried out on the first layer.
+
+        True on the CPUs and in the versions of torch that were tried; whether it is depends on how the libraries cut
+        products up, so that it is asked of each machine. On a GPU the number is fixed, for its graphs.
+        """
+        if not self.shapes.can_shrink or self.device.type != "cpu":
+            return False
+        generator = torch.Generator().manual_seed(0)
+        num_live = min(self.shapes.cache_bucket, self.max_context)
+        ids_S = torch.randint(self.config.vocab_size, (self.num_rows,), generator=generator)
+        positions_S = torch.randint(num_live, (self.num_rows,), generator=generator)
+        whole = self._run_layers(range(1), ids_S, positions_S, num_live)
+        counts = range(self.shapes.row_tile, self.num_rows, self.shapes.row_tile)
+        is_equal = all(
+            torch.equal(self._run_layers(range(1), ids_S[:rows], positions_S[:rows], num_live), whole[:rows])
+            for rows in counts
+        )
+        self._keys[0].zero_()
+        self._values[0].zero_()
+        return is_equal
+
+    def copy_row(self, source: int, target: int, num_positions: int) -> None:
+        """Give a slot the first positions of another one's cache."""
+        num_kv = self.config.num_key_value_heads
+        old, new = (slice(slot * num_kv, (slot + 1) * num_kv) for slot in (source, target))
+        for keys, values in zip(self._keys, self._values, strict=True):
+            keys[new, :num_positions] = keys[old, :num_positions]
+            values[new, :num_positions] = values[old, :num_positions]
+
+    def _run_layers(self, layers: Sequence[int], ids_S: Tensor, positions_S: Tensor, num_live: int) -> Tensor:
+        num_rows, num_kv, head_dim = len(ids_S), self.config.num_key_value_heads, self.config.head_dim
+        live = min(_round_up(num_live, self.shapes.cache_bucket), self.max_context)
         hidden_SH = F.embedding(ids_S, self._embedding_VH)
         cos_SD, sin_SD = self._cos_CD[positions_S], self._sin_CD[positions_S]
-        is_hidden_S11L = (self._positions_C[:live] > positions_S[:, None])[:, None, None, :]
-        num_kv, head_dim = self.config.num_key_value_heads, self.config.head_dim
-        rows_SK = self._slots_S1 * num_kv + self._kv_heads_K
-        for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+        is_hidden_SL = self._positions_C[:live] > positions_S[:, None]
+        bias_S11L = torch.where(is_hidden_SL, float("-inf"), 0.0).to(hidden_SH.dtype)[:, None, None, :]
+        rows_SK = self._slots_S1[:num_rows] * num_kv + self._kv_heads_K
+        for index in layers:
+            layer, keys, values = self._layers[index], self._keys[index], self._values[index]
             query, key, value = self._project(layer, hidden_SH, cos_SD, sin_SD)
             keys[rows_SK, positions_S[:, None]] = key
             values[rows_SK, positions_S[:, None]] = value
-            query_XGD = query.reshape(self.num_rows * num_kv, -1, head_dim)
-            scores = torch.bmm(query_XGD, keys[:, :live].transpose(1, 2)) * head_dim**-0.5
-            scores = scores.view(self.num_rows, num_kv, -1, live).masked_fill(is_hidden_S11L, float("-inf"))
+            query_XGD = query.reshape(num_rows * num_kv, -1, head_dim)
+            scores = torch.bmm(query_XGD, keys[: num_rows * num_kv, :live].transpose(1, 2))
+            scores = scores.view(num_rows, num_kv, -1, live).add_(bias_S11L)
             weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-            attended = torch.bmm(weights.view(self.num_rows * num_kv, -1, live), values[:, :live])
-            hidden_SH = self._finish_layer(layer, hidden_SH, attended.reshape(self.num_rows, -1))
-        return self._norm(hidden_SH, self._final_norm_H)
+            attended = torch.bmm(weights.view(num_rows * num_kv, -1, live), values[: num_rows * num_kv, :live])
+            hidden_SH = self._finish_layer(layer, hidden_SH, attended.reshape(num_rows, -1))
+        return hidden_SH
 
     def _project(self, layer: _Layer, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return query (rows, K, G, D), key and value (rows, K, D)."""
+        """Return query (rows, K, G, D), scaled for the product with keys, and key and value (rows, K, D)."""
         num_kv, head_dim = self.config.num_key_value_heads, self.config.head_dim
         num_heads = self.config.num_attention_heads
         normed = self._norm(hidden, layer.attention_norm_H)
-        heads = F.linear(normed, layer.qkv_weight, layer.qkv_bias).view(len(hidden), num_heads + 2 * num_kv, head_dim)
+        heads = layer.qkv(normed).view(len(hidden), num_heads + 2 * num_kv, head_dim)
         turned = _rotate(heads[:, : num_heads + num_kv], cos[:, None], sin[:, None])
-        query = turned[:, :num_heads].reshape(len(hidden), num_kv, num_heads // num_kv, head_dim)
+        query = (turned[:, :num_heads] * head_dim**-0.5).view(len(hidden), num_kv, num_heads // num_kv, head_dim)
         return query, turned[:, num_heads:], heads[:, num_heads + num_kv :]
 
     def _finish_layer(self, layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:
-        hidden = hidden + F.linear(attended, layer.output_weight)
-        gate, up = F.linear(self._norm(hidden, layer.mlp_norm_H), layer.gate_up_weight).chunk(2, dim=-1)
-        return hidden + F.linear(F.silu(gate) * up, layer.down_weight)
+        hidden = hidden + layer.output(attended)
+        gate, up = layer.gate_up(self._norm(hidden, layer.mlp_norm_H)).chunk(2, dim=-1)
+        return hidden + layer.down(F.silu(gate) * up)
 
     def _norm(self, hidden: Tensor, weight_H: Tensor) -> Tensor:
         wide = hidden.float()
@@ -320,95 +290,15 @@ def _fuse_layer(tensors: dict[str, Tensor], prefix: str) -> _Layer:
 
     return _Layer(
         attention_norm_H=tensors[prefix + "input_layernorm.weight"],
-        qkv_weight=joined("self_attn.{}_proj.weight", "q", "k", "v"),
-        qkv_bias=joined("self_attn.{}_proj.bias", "q", "k", "v"),
-        output_weight=tensors[prefix + "self_attn.o_proj.weight"],
+        qkv=PackedLinear(
+            joined("self_attn.{}_proj.weight", "q", "k", "v"), joined("self_attn.{}_proj.bias", "q", "k", "v")
+        ),
+        output=PackedLinear(tensors.pop(prefix + "self_attn.o_proj.weight")),
         mlp_norm_H=tensors[prefix + "post_attention_layernorm.weight"],
-        gate_up_weight=joined("mlp.{}_proj.weight", "gate", "up"),
-        down_weight=tensors[prefix + "mlp.down_proj.weight"],
+        gate_up=PackedLinear(joined("mlp.{}_proj.weight", "gate", "up")),
+        down=PackedLinear(tensors.pop(prefix + "mlp.down_proj.weight")),
     )
 
 
-def list_tensor_shapes(config: Qwen2Config) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every tensor that the weights of such a network hold."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    query, kv = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (config.vocab_size, hidden),
-        "model.norm.weight": (hidden,),
-    }
-    if not config.tie_word_embeddings:
-        shapes["lm_head.weight"] = (config.vocab_size, hidden)
-    for index in range(config.num_hidden_layers):
-        prefix = f"model.layers.{index}."
-        for name, size in (("q", query), ("k", kv), ("v", kv)):
-            shapes[f"{prefix}self_attn.{name}_proj.weight"] = (size, hidden)
-            shapes[f"{prefix}self_attn.{name}_proj.bias"] = (size,)
-        shapes[f"{prefix}self_attn.o_proj.weight"] = (hidden, query)
-        shapes[f"{prefix}mlp.gate_proj.weight"] = (inner, hidden)
-        shapes[f"{prefix}mlp.up_proj.weight"] = (inner, hidden)
-        shapes[f"{prefix}mlp.down_proj.weight"] = (hidden, inner)
-        shapes[f"{prefix}input_layernorm.weight"] = (hidden,)
-        shapes[f"{prefix}post_attention_layernorm.weight"] = (hidden,)
-    return shapes
-
-
-def _load_tensors(llm_dir: Path, config: Qwen2Config, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    expected = list_tensor_shapes(config)
-    # Both are repetitions that some exporters write: the tied head, and a table that follows from the config.
-    known_extras = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    found: dict[str, Tensor] = {}
-    for path, name, tensor in _read_safetensors(llm_dir):
-        if name.endswith(".rotary_emb.inv_freq"):
-            continue
-        if name not in expected and name not in known_extras:
-            raise WeightsError(
-                f"{path}: tensor {name} is unexpected; expected the Qwen2 that {llm_dir / 'config.json'} describes; "
-                "the two files must belong together"
-            )
-        shape = expected.get(name, expected["model.embed_tokens.weight"])
-        if tuple(tensor.shape) != shape:
-            raise WeightsError(
-                f"{path}: tensor {name} has shape {list(tensor.shape)}; expected {list(shape)} from "
-                f"{llm_dir / 'config.json'}; the two files must belong together"
-            )
-        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(
-                f"{path}: tensor {name} ({tensor.dtype}) holds values that are no finite floats; copy the file again"
-            )
-        found[name] = tensor.to(device=device, dtype=dtype)
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise WeightsError(
-            f"{llm_dir}: tensor {missing[0]} is missing ({len(missing)} in all); expected every tensor of the Qwen2 "
-            "that config.json describes; copy the folder again"
-        )
-    if config.tie_word_embeddings and "lm_head.weight" in found:
-        if not torch.equal(found.pop("lm_head.weight"), found["model.embed_tokens.weight"]):
-            raise WeightsError(
-                f"{llm_dir}: lm_head.weight differs from the embeddings, although config.json says "
-                "tie_word_embeddings; set it to false if the head was trained apart"
-            )
-    return found
-
-
-def _read_safetensors(llm_dir: Path) -> Iterator[tuple[Path, str, Tensor]]:
-    index = llm_dir / "model.safetensors.index.json"
-    paths = [llm_dir / "model.safetensors"]
-    if not paths[0].is_file() and index.is_file():
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{index}: not an index of safetensors files ({error!r}); copy it again") from error
-        if any(Path(name).name != name for name in names):
-            raise WeightsError(f"{index}: names files outside its folder; expected plain file names; copy it again")
-        paths = [llm_dir / name for name in sorted(names)]
-    for path in paths:
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():
-                    yield path, name, file.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(
-                f"{path}: cannot be read ({error}); expected a whole safetensors file; copy it again"
-            ) from error
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple

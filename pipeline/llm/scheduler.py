@@ -75,6 +75,24 @@ class SlotScheduler(Generic[T]):
         heapq.heappush(self._free, slot)
         return sequence
 
+    @property
+    def num_used(self) -> int:
+        """All slots from this one on are free."""
+        return max(self._active, default=-1) + 1
+
+    def move_last(self) -> tuple[int, int]:
+        """Move what sits in the last used slot into the first free one.
+
+        Returns:
+            the slot that it left, and the one where it sits now; there must be a free slot before it.
+        """
+        source, target = max(self._active), heapq.heappop(self._free)
+        assert target < source
+        self._active[target] = self._active.pop(source)
+        self._slot_of[self._active[target][0]] = target
+        heapq.heappush(self._free, source)
+        return source, target
+
     def remove(self, key: Hashable) -> int | None:
         """Forget a sequence, waiting or active.
 

@@ -68,6 +68,29 @@ def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(demo_dir: Path, dtyp
     assert len({tuple(taken[0]) for taken in crowd.values()}) == len(crowd)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_running_only_the_rows_that_are_used_changes_no_token(demo_dir: Path, dtype: torch.dtype) -> None:
+    """As answers end, the rest move together and fewer rows run; held to an engine that always runs all."""
+    engine = LLMEngine.load(demo_dir, num_slots=32, max_context=512, dtype=dtype)
+    if not engine._can_shrink:
+        pytest.skip("on this machine a row's bits depend on the number of rows, so that all of them always run")
+    requests = make_requests(engine, 40, cap=50)
+    numbers_of_rows = []
+    decode_step = engine._model.decode_step
+
+    def count_rows(ids: torch.Tensor, positions: torch.Tensor, num_live: int) -> torch.Tensor:
+        numbers_of_rows.append(len(ids))
+        return decode_step(ids, positions, num_live)
+
+    engine._model.decode_step = count_rows  # type: ignore[method-assign]
+    shrinking = answer(engine, requests)
+    assert set(numbers_of_rows) == {8, 16, 24, 32}
+    numbers_of_rows.clear()
+    engine._can_shrink = False
+    assert answer(engine, requests) == shrinking
+    assert set(numbers_of_rows) == {32}
+
+
 def test_another_engine_gives_the_same_take(engine: LLMEngine, demo_dir: Path) -> None:
     requests = make_requests(engine, 4)
     assert answer(LLMEngine.load(demo_dir / "LLM", num_slots=8, max_context=512), requests) == answer(engine, requests)

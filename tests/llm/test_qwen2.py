@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.llm.qwen2 import Qwen2, Qwen2Config, list_tensor_shapes
+from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
+from pipeline.llm.qwen2 import Qwen2
 
 CPU = torch.device("cpu")
 

@@ -75,3 +75,20 @@ def test_an_id_in_use_is_refused_until_it_is_free() -> None:
 def test_no_slots_are_refused() -> None:
     with pytest.raises(ValueError, match="num_slots is 0"):
         SlotScheduler(0)
+
+
+def test_the_last_sequence_moves_into_the_first_gap() -> None:
+    scheduler: SlotScheduler[str] = SlotScheduler(6)
+    for name in "abcdef":
+        scheduler.add(name, name.upper())
+    list(scheduler.allocate())
+    for slot in (1, 4, 2):
+        scheduler.deallocate(slot)
+    assert scheduler.num_used == 6
+    assert scheduler.move_last() == (5, 1) and scheduler[1] == "F" and scheduler.num_used == 4
+    assert scheduler.remove("f") == 1
+    assert scheduler.move_last() == (3, 1) and scheduler.num_used == 2
+    scheduler.add("g", "G")
+    assert list(scheduler.allocate()) == [(2, "G")]
+    assert scheduler.remove("d") == 1 and scheduler.remove("a") == 0 and scheduler.remove("g") == 2
+    assert scheduler.num_used == 0

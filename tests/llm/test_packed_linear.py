@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.llm.packed_linear import PackedLinear
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize(("outputs", "inputs"), [(1152, 896), (97, 42), (1, 7)])
+def test_a_packed_product_is_the_product(outputs: int, inputs: int, has_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(outputs, inputs, generator=generator)
+    bias = torch.randn(outputs, generator=generator) if has_bias else None
+    linear = PackedLinear(weight.clone(), bias)
+    for num_rows in (1, 8, 33):
+        rows = torch.randn(num_rows, inputs, generator=generator)
+        torch.testing.assert_close(linear(rows), F.linear(rows, weight, bias), atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_a_row_has_the_same_bits_at_every_place_and_number_of_tiles(dtype: torch.dtype, num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    generator = torch.Generator().manual_seed(1)
+    for outputs, inputs in ((1152, 896), (896, 1216), (333, 60), (97, 42)):
+        linear = PackedLinear(torch.randn(outputs, inputs, generator=generator).to(dtype))
+        rows = torch.randn(64, inputs, generator=generator).to(dtype)
+        whole = linear(rows)
+        for count in (8, 24, 40):
+            for first in (0, 3, 24):
+                part = linear(rows[first : first + count].contiguous())
+                assert torch.equal(part, whole[first : first + count])
+
+
+def test_without_the_operators_the_plain_product_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    weight, rows = torch.randn(5, 4), torch.randn(3, 4)
+    linear = PackedLinear(weight)
+    assert not linear.is_packed and torch.equal(linear(rows), F.linear(rows, weight))
