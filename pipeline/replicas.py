@@ -126,7 +126,6 @@ class LLMReplica:
     def __init__(self, setup: ReplicaSetup) -> None:
         self._setup = setup
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._broken: BaseException | None = None
 
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
@@ -172,30 +171,22 @@ class LLMReplica:
             job.owner = Future()
             pending.append(job.owner)
             self._inbox.put(job)
-        if self._broken is not None:
-            raise RuntimeError("the engine of this replica has failed") from self._broken
         results += [future.result() for future in pending]
         return results, sum(len(result.takes) for result in results)
 
     def _serve(self) -> None:
-        """Own the engine: take in jobs, step, hand out results; ends only with the process or with a failure."""
-        jobs: set[Any] = set()
+        """Own the engine: take in jobs, step, hand out results; ends only with the process."""
         try:
             while True:
                 while not self._inbox.empty() or not self._stage.has_work:
-                    job = self._inbox.get()
-                    jobs.add(job.owner)
-                    self._stage.start(job)
+                    self._stage.start(self._inbox.get())
                 for job in self._stage.step():
-                    jobs.discard(job.owner)
                     job.owner.set_result(job.result)
-        except BaseException as error:
-            logger.exception("the engine failed")
-            self._broken = error
-            while not self._inbox.empty():
-                jobs.add(self._inbox.get().owner)
-            for owner in jobs:
-                owner.set_exception(error)
+        except BaseException:
+            # An engine in an unknown state must not answer again: the coordinator replaces the process, and finds
+            # the row that did it if one did.
+            logger.exception("the engine failed; this replica ends")
+            os._exit(1)
 
 
 @ray.remote(max_restarts=0)
