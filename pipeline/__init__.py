@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.audio import Audio
     from pipeline.codec import BiCodec, SpeechTokens
-    from pipeline.commit_log import CommitLog, verify_output
+    from pipeline.commit_log import CommitLog
     from pipeline.config import Config, load_config
     from pipeline.errors import VoicingError
     from pipeline.llm import LLMEngine
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.speakers import SpeakerRegistry
     from pipeline.status import read_status
     from pipeline.synthesizer import Synthesizer
+    from pipeline.verify import verify_output
 
 _HOMES = {
     "Audio": "audio",
@@ -38,7 +39,7 @@ _HOMES = {
     "plan_run": "run",
     "read_status": "status",
     "run_voicing": "run",
-    "verify_output": "commit_log",
+    "verify_output": "verify",
 }
 
 __all__ = [

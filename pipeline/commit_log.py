@@ -1,6 +1,7 @@
 """What a run is, what of it is durable, and what is left; the metadata objects are the only truth.
 
-Knows nothing of audio or replicas. A unit's metadata object is its commit: built in memory, put once, never replaced.
+Knows nothing of audio or replicas. A unit's metadata object is its commit: built in memory, put once. Only `amend`
+replaces one, by compare-and-swap.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "OutputSummary",
-    "VerifyReport",
     "build_commit_table",
-    "verify_output",
+    "map_ahead",
 ]
 
 FORMAT_VERSION = 1
@@ -237,25 +237,55 @@ class CommitLog:
         rows = table.column("row").to_pylist()
         if rows != list(range(unit.first_row, unit.last_row + 1)):
             raise ValueError(f"{unit.unit_id}: a commit holds every row of its unit, in order")
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
         try:
-            self._storage.put(self.metadata_path(unit), sink.getvalue().to_pybytes(), if_absent=True)
+            self._storage.put(self.metadata_path(unit), _to_parquet(table), if_absent=True)
         except ObjectExists:
             return False
         return True
 
+    def amend(self, unit: WorkUnit, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Replace some rows of a commit, by compare-and-swap; the others stay as they are, to the bit.
+
+        Args:
+            unit: the commit's.
+            records: as for `build_commit_table`, of the rows to replace.
+
+        Returns:
+            False where the commit says the same of these rows already, so that it stays.
+
+        Raises:
+            FileNotFoundError: the unit is not committed.
+            StorageError: the commit is not readable.
+        """
+        path = self.metadata_path(unit)
+        while True:
+            data, etag = self._storage.get_with_etag(path)
+            old = self._parse(path, data, None)
+            by_row = {record["row"]: record for record in records}
+            merged = old.select(COMMIT_SCHEMA.names).to_pylist()
+            merged = [by_row.get(row["row"], row) for row in merged]
+            table = pa.Table.from_pylist([dict(row) for row in merged], COMMIT_SCHEMA)
+            for name in old.column_names[len(COMMIT_SCHEMA.names) :]:
+                table = table.append_column(old.field(name), old.column(name))
+            if table.drop_columns("created_at").equals(old.drop_columns("created_at")):
+                return False
+            try:
+                self._storage.put(path, _to_parquet(table), if_match=etag)
+                return True
+            except PreconditionFailed:
+                continue  # Somebody else changed it: what they say of the other rows must stay.
+
     def committed(self) -> set[str]:
         """List the ids of the units that are done."""
-        return set(self._list_commits())
+        return set(self.list_units())
 
-    def read_commit(self, unit: WorkUnit) -> pa.Table:
+    def read_commit(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a unit's metadata. Raises `FileNotFoundError` where it is not committed."""
-        return self._read(unit.unit_id, None)
+        return self._read(unit.unit_id, columns)
 
     def iter_metadata(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the commits one by one, a few read ahead; only these columns, where a commit has them."""
-        yield from _map_ahead(lambda unit_id: self._read(unit_id, columns), self._list_commits())
+        yield from map_ahead(lambda unit_id: self._read(unit_id, columns), self.list_units())
 
     def summarize(self) -> OutputSummary:
         """Count rows, reasons and audio of all commits; streams."""
@@ -285,7 +315,8 @@ class CommitLog:
         """Tell whether the mark is there."""
         return self._storage.exists(SUCCESS_PATH)
 
-    def _list_commits(self, shard: str = "") -> Iterator[str]:
+    def list_units(self, shard: str = "") -> Iterator[str]:
+        """Yield the ids of the units that have a commit, of one shard and those below it, or of all."""
         prefix = f"{_METADATA}{shard}/" if shard else _METADATA
         for info in self._storage.list(prefix):
             if info.path.endswith(_SUFFIX):
@@ -293,7 +324,9 @@ class CommitLog:
 
     def _read(self, unit_id: str, columns: Sequence[str] | None) -> pa.Table:
         path = f"{_METADATA}{unit_id}{_SUFFIX}"
-        data = self._storage.get(path)
+        return self._parse(path, self._storage.get(path), columns)
+
+    def _parse(self, path: str, data: bytes, columns: Sequence[str] | None) -> pa.Table:
         try:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
                 names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
@@ -303,6 +336,12 @@ class CommitLog:
                 f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
                 "the unit again"
             ) from error
+
+
+def _to_parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -323,61 +362,7 @@ def _compare_shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[
             yield f"shard {name}: content {before['fingerprint']:.24}... → {after['fingerprint']:.24}..."
 
 
-@dataclass
-class VerifyReport:
-    """What an audit of an output found. Paths are relative to the output."""
-
-    num_checked: int = 0
-    missing: list[str] = field(default_factory=list)
-    """WAVs that a commit names and that are gone."""
-    changed: list[str] = field(default_factory=list)
-    """WAVs whose bytes are not those of their commit."""
-    orphaned: list[str] = field(default_factory=list)
-    """WAVs that no commit names, left by work that was cut short."""
-
-    @property
-    def is_intact(self) -> bool:
-        """Orphans take room and harm nothing."""
-        return not (self.missing or self.changed)
-
-
-def verify_output(storage: Storage, *, check_hashes: bool = True) -> VerifyReport:
-    """Hold every WAV against its commit, one shard at a time.
-
-    Args:
-        storage: the output.
-        check_hashes: read every WAV; otherwise only whether it is there.
-
-    Raises:
-        ConfigError: there is no run here.
-    """
-    log = CommitLog(storage)
-    report = VerifyReport()
-    for shard in log.read_run()["shards"]:
-        expected: dict[str, str] = {}
-        for unit_id in log._list_commits(shard):
-            if unit_id.rpartition("/")[0] != shard:
-                continue  # Of a shard below this one's folder.
-            table = log._read(unit_id, ["utterance_id", "status", "audio_sha256"])
-            for row in table.to_pylist():
-                if row["status"] == "ok":
-                    expected[log.audio_path(shard, row["utterance_id"], row["audio_sha256"])] = row["audio_sha256"]
-        listed = {
-            info.path
-            for info in storage.list(f"{_AUDIO}{shard}/")
-            if info.path.rpartition("/")[0] == f"{_AUDIO}{shard}"
-        }
-        report.num_checked += len(expected)
-        report.missing += sorted(expected.keys() - listed)
-        report.orphaned += sorted(listed - expected.keys())
-        if check_hashes:
-            present = sorted(expected.keys() & listed)
-            hashes = _map_ahead(lambda path: hashlib.sha256(storage.get(path)).hexdigest(), present)
-            report.changed += [path for path, found in zip(present, hashes, strict=True) if found != expected[path]]
-    return report
-
-
-def _map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map in threads and in order, with a bounded number of results waiting."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(_READ_THREADS) as pool:

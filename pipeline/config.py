@@ -149,6 +149,8 @@ class ReplicasConfig(_Settings):
     writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
     units_per_llm: int = _setting(3, ge=1)
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
+    hang_timeout_s: float = _setting(600.0, gt=0.0)
+    """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
     max_crashes: int = _setting(2, ge=1)
     """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
 

@@ -6,6 +6,7 @@ Knows nothing of text, tokens or audio: those pass from replica to replica as re
 from __future__ import annotations
 
 import logging
+import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError, RayTaskError
 
 from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
@@ -35,6 +36,8 @@ class UnitState:
     unit: WorkUnit
     rejections: dict[int, Rejection]
     """Rows that are not to be voiced."""
+    wanted: Wanted | None = None
+    """Rows to voice again where the unit is committed already; none voices all and makes the commit."""
     parts: list[Any] = field(default_factory=list)
     """References: takes and audio in turn."""
     model_rate: int = 16_000
@@ -49,7 +52,7 @@ class UnitState:
             self._isolate()
 
     def _isolate(self) -> None:
-        rows = range(self.unit.first_row, self.unit.last_row + 1)
+        rows = sorted(self.wanted) if self.wanted else range(self.unit.first_row, self.unit.last_row + 1)
         self.suspects = deque(row for row in rows if row not in self.rejections)
 
 
@@ -77,6 +80,26 @@ class Replica:
     handle: Any
     is_ready: bool = False
     calls: list[Call] = field(default_factory=list)
+    pulse: int = -1
+    """What it answered last; a busy replica whose answer stands still is hung."""
+    moved_at: float = 0.0
+    """When the pulse was last seen to move, or work began; by the monotonic clock."""
+    question: Any = None
+    """Reference to the answer that is awaited."""
+    is_hung: bool = False
+
+    def feel_pulse(self, now: float) -> None:
+        """Ask for the pulse and take in an answer that is there; never waits."""
+        if self.question is None:
+            self.question = self.handle.pulse.remote()
+        elif ray.wait([self.question], timeout=0)[0]:
+            answer, self.question = self.question, None
+            try:
+                pulse = ray.get(answer)
+            except RayError:
+                return  # Its calls tell.
+            if pulse != self.pulse:
+                self.pulse, self.moved_at = pulse, now
 
 
 class Pool:
@@ -162,6 +185,7 @@ class Coordinator:
         lease: handed to the writers.
         on_commit: told of each commit.
         on_tick: called between events; may raise to stop the run.
+        hang_timeout_s: a busy replica that makes no step for so long is replaced.
     """
 
     def __init__(
@@ -173,6 +197,7 @@ class Coordinator:
         lease: Lease,
         on_commit: Callable[[UnitReceipt], None],
         on_tick: Callable[[], None],
+        hang_timeout_s: float = 600.0,
     ) -> None:
         self._pools = pools
         self._max_units = max_units
@@ -180,6 +205,8 @@ class Coordinator:
         self._lease = lease
         self._on_commit = on_commit
         self._on_tick = on_tick
+        self._hang_timeout_s = hang_timeout_s
+        self._next_look = 0.0
         self._calls: dict[Any, Call] = {}
         self._num_units = 0
 
@@ -209,11 +236,30 @@ class Coordinator:
                     exhausted = True
                     break
                 self._num_units += 1
-                self._pools["llm"].queue.append(Call("llm", state))
+                self._pools["llm"].queue.append(Call("llm", state, wanted=state.wanted))
             if exhausted and self._num_units == 0:
                 return
             self._dispatch()
             self._turn()
+
+    def drain(self, timeout_s: float) -> None:
+        """Let the writers end what they have begun, and nothing else: what they hold is all but committed.
+
+        Args:
+            timeout_s: seconds after which they are left to their fate.
+        """
+        deadline = time.monotonic() + timeout_s
+        for stage in ("llm", "codec"):
+            self._pools[stage].close()
+        writing = {ref: call for ref, call in self._calls.items() if call.stage == "writer"}
+        while writing and (left_s := deadline - time.monotonic()) > 0:
+            done, _ = ray.wait(list(writing), num_returns=1, timeout=left_s)
+            for ref in done:
+                del writing[ref]
+                try:
+                    self._on_commit(ray.get(ref))
+                except (RayError, VoicingError) as error:
+                    logger.warning("a unit was not committed: %s", str(error).splitlines()[0])
 
     def _dispatch(self) -> None:
         for pool in self._pools.values():
@@ -233,8 +279,13 @@ class Coordinator:
         elif call.stage == "codec":
             call.payload, report = handle.decode.options(num_returns=2).remote(call.takes)
         else:
-            report = handle.write.remote(state.unit, state.model_rate, state.rejections, self._lease, *state.parts)
+            only = None if state.wanted is None else frozenset(state.wanted)
+            report = handle.write.remote(
+                state.unit, state.model_rate, state.rejections, self._lease, only, *state.parts
+            )
         call.replica = replica
+        if not replica.calls:
+            replica.moved_at = time.monotonic()
         replica.calls.append(call)
         self._calls[report] = call
 
@@ -246,7 +297,27 @@ class Coordinator:
                 self._finish_call(ref)
             else:
                 self._finish_start(ref)
+        self._end_hung_replicas()
         self._on_tick()
+
+    def _end_hung_replicas(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + min(5.0, self._hang_timeout_s / 10)
+        for pool in self._pools.values():
+            for replica in pool.replicas:
+                if not replica.calls or replica.is_hung:
+                    continue
+                replica.feel_pulse(now)
+                if now - replica.moved_at > self._hang_timeout_s:
+                    replica.is_hung = True
+                    units = ", ".join(call.state.unit.unit_id for call in replica.calls)
+                    logger.warning(
+                        "a %s replica made no step for %.0f s; ending it (%s)", pool.stage, self._hang_timeout_s, units
+                    )
+                    # Its calls now end with an error, and go the way of any dead replica's.
+                    ray.kill(replica.handle, no_restart=True)
 
     def _finish_start(self, ref: Any) -> None:
         pool = next(pool for pool in self._pools.values() if ref in pool.starting)
@@ -300,7 +371,8 @@ class Coordinator:
     def _go_on(self, state: UnitState) -> None:
         """Run the next suspect, if there is one; else write."""
         if state.suspects:
-            self._pools["llm"].queue.append(Call("llm", state, wanted={state.suspects[0]: {}}))
+            row = state.suspects[0]
+            self._pools["llm"].queue.append(Call("llm", state, wanted={row: (state.wanted or {}).get(row, {})}))
         else:
             self._pools["writer"].queue.append(Call("writer", state))
 
@@ -311,9 +383,9 @@ class Coordinator:
         assert call.replica is not None
         if is_death:
             pool.replace(call.replica, error)
-        if not is_death and not is_failure:
-            # Objects went with their node. Nobody's fault: make them again.
-            logger.warning("unit %s lost its objects (%s); doing it again", state.unit.unit_id, type(error).__name__)
+        if not is_failure and not (is_death and _is_own_death(error)):
+            # A node went, with replicas or objects. Nobody's fault: make them again.
+            logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
             state.restart()
             self._restart(state)
         elif call.stage == "writer":
@@ -322,7 +394,7 @@ class Coordinator:
                 raise RunStopped(f"unit {state.unit.unit_id} cannot be written: {error}")
             pool.queue.append(Call("writer", state))
         elif call.is_alone:
-            self._suspect_failed(state, error, is_death=is_death)
+            self._suspect_failed(state, error, is_death=is_death, is_hang=call.replica.is_hung)
         else:
             state.num_crashes += 1
             if state.num_crashes >= self._max_crashes:
@@ -340,15 +412,18 @@ class Coordinator:
         if state.suspects is not None:
             self._go_on(state)
         else:
-            self._pools["llm"].queue.appendleft(Call("llm", state))
+            self._pools["llm"].queue.appendleft(Call("llm", state, wanted=state.wanted))
 
-    def _suspect_failed(self, state: UnitState, error: RayError, *, is_death: bool) -> None:
+    def _suspect_failed(self, state: UnitState, error: RayError, *, is_death: bool, is_hang: bool) -> None:
         assert state.suspects
         state.num_crashes += 1
         if state.num_crashes >= self._max_crashes:
             row = state.suspects.popleft()
             state.num_crashes = 0
-            if is_death:
+            if is_hang:
+                message = f"no step in {self._hang_timeout_s:g} s, {self._max_crashes} times, with this row alone"
+                state.rejections[row] = Rejection(RejectionCode.TIMED_OUT, message)
+            elif is_death:
                 message = f"its replica died {self._max_crashes} times while voicing this row alone"
                 state.rejections[row] = Rejection(RejectionCode.REPLICA_CRASH, message)
             else:
@@ -358,6 +433,14 @@ class Coordinator:
                 )
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)
+
+
+def _is_own_death(error: RayError) -> bool:
+    """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return False
+    # Ray has no class of its own for an actor that went with its node, only this sentence.
+    return not getattr(error, "preempted", False) and "its node has died" not in str(error)
 
 
 def plan_counts(

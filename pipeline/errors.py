@@ -33,6 +33,7 @@ class RejectionCode(StrEnum):
     MOSTLY_SILENCE = "mostly_silence"
     CLIPPED = "clipped"
     REPLICA_CRASH = "replica_crash"
+    TIMED_OUT = "timed_out"
     INTERNAL_ERROR = "internal_error"
 
 

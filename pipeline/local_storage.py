@@ -38,6 +38,13 @@ class LocalStorage(Storage):
         with self._explained("read", info.path), open(self._root / info.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def delete_temporary(self) -> int:
+        """Remove the files of writes that were killed; only for one who knows that nobody writes now."""
+        stale = [path for path in self._root.rglob(f"{_TEMPORARY}*") if path.name != _LOCK_FILE]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
     @contextmanager
     def _explained(self, operation: str, path: str) -> Iterator[None]:
         try:

@@ -126,6 +126,7 @@ class LLMReplica:
     def __init__(self, setup: ReplicaSetup) -> None:
         self._setup = setup
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._num_steps = 0
 
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
@@ -138,6 +139,10 @@ class LLMReplica:
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         return _describe_replica(self._setup.num_threads, str(engine.device))
+
+    def pulse(self) -> int:
+        """Return a number that grows while work goes on: rows prepared and tokens made."""
+        return self._num_steps
 
     def generate(self, unit: WorkUnit, skipped: frozenset[int], wanted: Wanted | None) -> tuple[UnitTakes, int]:
         """Make takes for a unit.
@@ -156,6 +161,7 @@ class LLMReplica:
         for row, fields in enumerate(rows, start=unit.first_row):
             if row in skipped or (wanted is not None and row not in wanted):
                 continue
+            self._num_steps += 1
             seed: int | None = None
             try:
                 utterance = read_utterance(fields)
@@ -180,7 +186,9 @@ class LLMReplica:
             while True:
                 while not self._inbox.empty() or not self._stage.has_work:
                     self._stage.start(self._inbox.get())
-                for job in self._stage.step():
+                ended = self._stage.step()
+                self._num_steps += 1
+                for job in ended:
                     job.owner.set_result(job.result)
         except BaseException:
             # An engine in an unknown state must not answer again: the coordinator replaces the process, and finds
@@ -206,6 +214,10 @@ class CodecReplica:
         self._stage = AudioStage(config, codec)
         return _describe_replica(self._setup.num_threads, str(codec.device))
 
+    def pulse(self) -> int:
+        """Return a number that grows while work goes on: batches decoded."""
+        return self._stage.num_batches
+
     def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
         """Decode every take of the rows that are not rejected."""
         takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
@@ -227,8 +239,13 @@ class WriterReplica:
         config = self._setup.config
         self._storage = open_storage(config.output, config.storage)
         self._log = CommitLog(self._storage)
+        self._num_rows = 0
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
         return _describe_replica(1, "cpu")
+
+    def pulse(self) -> int:
+        """Return a number that grows while work goes on: rows written."""
+        return self._num_rows
 
     def write(
         self,
@@ -236,6 +253,7 @@ class WriterReplica:
         model_rate: int,
         rejections: Mapping[int, Rejection],
         lease: Lease,
+        only: frozenset[int] | None,
         *parts: Any,
     ) -> UnitReceipt:
         """Write a unit's WAVs, then its commit.
@@ -245,6 +263,8 @@ class WriterReplica:
             model_rate: Hz of the samples.
             rejections: rows refused before they reached a stage.
             lease: this driver's right to write; checked right before the commit.
+            only: rows that were voiced again, whose records in the unit's commit are to be replaced; none writes the
+                unit's first commit.
             parts: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
         """
         merged = _merge_parts(parts)
@@ -255,10 +275,14 @@ class WriterReplica:
         futures = [
             self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), merged.get(row), model_rate)
             for row, fields in enumerate(rows, start=unit.first_row)
+            if only is None or row in only
         ]
         records = [future.result() for future in futures]
         lease.check()
-        committed = self._log.commit(unit, build_commit_table(records, table))
+        if only is not None:
+            committed = self._log.amend(unit, records)
+        else:
+            committed = self._log.commit(unit, build_commit_table(records, table))
         return _receipt(unit, records, committed)
 
     def _write_row(
@@ -293,6 +317,7 @@ class WriterReplica:
         stats = measure(audio.samples, audio.sample_rate)
         wav = audio.wav_bytes()
         path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
+        self._num_rows += 1
         return record | {
             "status": "ok",
             "audio_uri": self._storage.uri_of(path),

@@ -16,6 +16,8 @@ import hashlib
 import logging
 import os
 import platform
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -49,6 +51,7 @@ from pipeline.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
 
+_DRAIN_S = 10.0
 _ACTORS: dict[Stage, Any] = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
 
 
@@ -203,10 +206,13 @@ def _ray_cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    handler = signal.getsignal(signal.SIGTERM)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.WARNING)
     else:
         ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.WARNING)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     try:
         yield
     finally:
@@ -235,11 +241,16 @@ def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[U
         lease=output.lease,
         on_commit=progress.add,
         on_tick=on_tick,
+        hang_timeout_s=config.replicas.hang_timeout_s,
     )
     try:
         coordinator.start()
         progress.begin()
         coordinator.run(units)
+    except BaseException:
+        # Also an interrupt: what the writers hold is all but committed, and a killed write leaves a temporary file.
+        coordinator.drain(_DRAIN_S)
+        raise
     finally:
         for pool in pools.values():
             pool.close()

@@ -213,6 +213,8 @@ class AudioStage:
     def __init__(self, config: Config, codec: BiCodec) -> None:
         self._config = config
         self._codec = codec
+        self.num_batches = 0
+        """Calls of the codec so far: what shows that a long decode moves."""
 
     @property
     def sample_rate(self) -> int:
@@ -240,6 +242,7 @@ class AudioStage:
                     pad_to_frames=bucket,
                     pad_to_batch=batch_size,
                 )
+                self.num_batches += 1
                 for position, waveform in zip(batch, waveforms, strict=True):
                     audios[position] = self._judge(takes[position], waveform.numpy())
         return [audios[position] for position in range(len(takes))]

@@ -139,6 +139,10 @@ class Storage(ABC):
             if token is None:
                 return
 
+    def delete_temporary(self) -> int:
+        """Remove what interrupted writes left, where a store leaves anything; returns how much there was."""
+        return 0
+
     def uri_of(self, path: str) -> str:
         """Return where others find the object: an absolute path, or a URI."""
         return f"{self.uri.rstrip('/')}/{check_path(path)}"

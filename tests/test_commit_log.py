@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commit_log import COMMIT_SCHEMA, CommitLog, VerifyReport, build_commit_table, verify_output
+from pipeline.commit_log import COMMIT_SCHEMA, CommitLog, build_commit_table
 from pipeline.errors import ConfigError, StorageError
 from pipeline.lease import LEASE_PATH, Lease, LeaseLost
 from pipeline.manifest import Shard, WorkUnit
 from pipeline.storage import ObjectInfo, Storage, open_storage
+from pipeline.verify import VerifyReport, verify_output
 from tests.fakes import FlakyStorage, MemoryStorage
 
 UNIT = WorkUnit("book/one", 0, 2)

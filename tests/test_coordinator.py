@@ -53,7 +53,7 @@ class FakeCodec(_Stage):
 
 @ray.remote(max_restarts=0)
 class FakeWriter(_Stage):
-    def write(self, unit, model_rate, rejections, lease, *parts):
+    def write(self, unit, model_rate, rejections, lease, only, *parts):
         heard = {}
         for audio in parts[1::2]:
             heard.update(audio)
