@@ -33,6 +33,7 @@ from pipeline.codec.networks import (
     SpeakerNetwork,
     checkpoint_shapes,
 )
+from pipeline.codec.packed_generator import PackedWaveGenerator
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class BiCodec:
         self._decode_network = self._load_network(DecodeNetwork)
         self._decode_network.prenet.to(dtype)
         self._decode_network.wave_generator.to(dtype)
+        self._packed_generator: PackedWaveGenerator | None = None
+        if device.type == "cpu":
+            self._packed_generator = PackedWaveGenerator(self._decode_network.wave_generator)
+            del self._decode_network.wave_generator  # The packed weights are a copy.
 
     @classmethod
     def load(
@@ -157,7 +162,8 @@ class BiCodec:
     ) -> list[Tensor]:
         """Turn speech tokens into waveforms; each as if decoded alone, whatever the others' lengths.
 
-        At equal padded sizes an item's samples are bit-equal, whatever its row and its neighbors.
+        At equal padded sizes an item's samples are bit-equal, whatever its row and its neighbors. On a CPU items are
+        decoded one at a time at their own length: padding costs nothing there, and changes no bit.
 
         Args:
             semantic_tokens: (num_frames,) int64 each, in [0, semantic_codebook_size), one frame or more.
@@ -181,6 +187,11 @@ class BiCodec:
         num_rows = _check_padding("pad_to_batch", pad_to_batch, num_items)
         width = _check_padding("pad_to_frames", pad_to_frames, num_frames)
         speaker = self.config.speaker_encoder
+        if self._packed_generator is not None:
+            return [
+                self._decode_one(self._packed_generator, tokens, global_tokens[row : row + 1])
+                for row, tokens in enumerate(semantic_tokens)
+            ]
         semantic_BF = torch.zeros(num_rows, width, dtype=torch.int64)
         lengths_B = torch.zeros(num_rows, dtype=torch.int64)
         global_BG = torch.zeros(num_rows, self.num_global_tokens, dtype=torch.int64)
@@ -198,6 +209,16 @@ class BiCodec:
             waveforms_BS[row, : tokens.numel() * self.samples_per_frame].clone()
             for row, tokens in enumerate(semantic_tokens)
         ]
+
+    def _decode_one(self, generate: PackedWaveGenerator, tokens_F: Tensor, global_tokens: Tensor) -> Tensor:
+        speaker = self.config.speaker_encoder
+        features_1CF, length_1 = self._decode_network.make_features(
+            tokens_F[None].to(torch.int64),
+            torch.tensor([tokens_F.numel()]),
+            global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num),
+        )
+        waveform_S = generate(features_1CF[0, :, : int(length_1)].t())
+        return waveform_S[: tokens_F.numel() * self.samples_per_frame].to(torch.float32)
 
     def encode(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> SpeechTokens:
         """Turn a recording into speech tokens.

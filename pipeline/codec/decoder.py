@@ -97,7 +97,11 @@ class Snake(nn.Module):
 
     def forward(self, x_BCS: Tensor) -> Tensor:
         """Activate every sample."""
-        return x_BCS + (self.alpha + _SNAKE_EPS).reciprocal() * torch.sin(self.alpha * x_BCS).square()
+        return x_BCS + self.inverse_alpha() * torch.sin(self.alpha * x_BCS).square()
+
+    def inverse_alpha(self) -> Tensor:
+        """Return what the squared sine is multiplied with, (1, channels, 1)."""
+        return (self.alpha + _SNAKE_EPS).reciprocal()
 
 
 class ResidualUnit(nn.Module):

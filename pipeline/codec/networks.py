@@ -47,12 +47,19 @@ class DecodeNetwork(nn.Module):
 
     def forward(self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor) -> Tensor:
         """Return (batch, samples) of the networks' dtype; samples past an item's own length mean nothing."""
+        features_BCF, lengths_B = self.make_features(semantic_tokens_BF, lengths_B, global_tokens_BQN)
+        waveform_BS: Tensor = self.wave_generator(features_BCF, lengths_B)
+        return waveform_BS
+
+    def make_features(
+        self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the wave generator's input (batch, channels, frames), and the items' lengths at its rate."""
         dtype = self.prenet.linear.weight.dtype
         latent_BCF = self.semantic_lookup(semantic_tokens_BF).to(dtype)
         speaker_BC = self.speaker_lookup(global_tokens_BQN).to(dtype)
         features_BCF, lengths_B = self.prenet(latent_BCF, speaker_BC, lengths_B)
-        waveform_BS: Tensor = self.wave_generator(features_BCF + speaker_BC[..., None], lengths_B)
-        return waveform_BS
+        return features_BCF + speaker_BC[..., None], lengths_B
 
 
 class SemanticNetwork(nn.Module):

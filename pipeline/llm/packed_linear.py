@@ -42,7 +42,7 @@ class PackedLinear:
 
 
 def _pack(weight: Tensor) -> Tensor | None:
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     try:
         # The operators that torch's own compiler emits for frozen weights; private, so they are tried, not trusted.

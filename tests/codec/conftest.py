@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import BiCodecConfig
-from pipeline.codec.networks import checkpoint_shapes
+from pipeline.codec.networks import DecodeNetwork, checkpoint_shapes
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 
@@ -24,6 +25,26 @@ def reference() -> Path:
 @pytest.fixture(scope="session")
 def codec() -> BiCodec:
     return BiCodec.load(REFERENCE / "tiny")
+
+
+def pad_instead(codec: BiCodec) -> BiCodec:
+    """Make a codec on a CPU decode as one on a GPU does: padded batches through the plain modules."""
+    network = codec._load_network(DecodeNetwork)
+    network.prenet.to(codec.dtype)
+    network.wave_generator.to(codec.dtype)
+    codec._decode_network, codec._packed_generator = network, None
+    return codec
+
+
+@pytest.fixture(scope="session")
+def padded_codec() -> BiCodec:
+    return pad_instead(BiCodec.load(REFERENCE / "tiny"))
+
+
+@pytest.fixture(params=["packed", "padded"])
+def either_way(request) -> Callable[[BiCodec], BiCodec]:
+    """What makes a codec decode in one of its two ways."""
+    return pad_instead if request.param == "padded" else lambda codec: codec
 
 
 @pytest.fixture(scope="session")

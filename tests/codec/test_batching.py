@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.codec import BiCodec
+from pipeline.codec import BiCodec, packed_generator
 from pipeline.codec import decoder as decoder_module
 from pipeline.codec import vocos as vocos_module
 
@@ -30,7 +30,8 @@ def largest_difference(ours, expected):
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
 @pytest.mark.parametrize("padding", [{}, {"pad_to_frames": 96, "pad_to_batch": 8}, {"pad_to_frames": 49}])
-def test_a_mixed_batch_equals_each_item_alone(codec, order, padding):
+def test_a_mixed_batch_equals_each_item_alone(padded_codec, order, padding):
+    codec = padded_codec
     semantic, voices = make_tokens(codec, LENGTHS)
     alone = decode_alone(codec, semantic, voices)
     together = codec.decode([semantic[row] for row in order], voices[list(order)], **padding)
@@ -38,8 +39,8 @@ def test_a_mixed_batch_equals_each_item_alone(codec, order, padding):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_at_fixed_shapes_row_and_neighbors_change_no_bit(reference, dtype):
-    codec = BiCodec.load(reference / "tiny", dtype=dtype)
+def test_at_fixed_shapes_row_and_neighbors_change_no_bit(reference, dtype, either_way):
+    codec = either_way(BiCodec.load(reference / "tiny", dtype=dtype))
     semantic, voices = make_tokens(codec, (5, 32, 1, 31, 20, 17, 32, 2))
     fixed = {"pad_to_batch": 8, "pad_to_frames": 32}
     expected = codec.decode(semantic, voices, **fixed)
@@ -52,15 +53,46 @@ def test_at_fixed_shapes_row_and_neighbors_change_no_bit(reference, dtype):
         assert torch.equal(alone, expected[row])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_a_cpu_padding_and_neighbors_change_no_bit(reference, dtype):
+    codec = BiCodec.load(reference / "tiny", dtype=dtype)
+    semantic, voices = make_tokens(codec, LENGTHS)
+    alone = decode_alone(codec, semantic, voices)
+    for padding in ({}, {"pad_to_frames": 96, "pad_to_batch": 8}):
+        assert largest_difference(codec.decode(semantic, voices, **padding), alone) == 0.0
+
+
+@pytest.mark.parametrize("stretch_floats", [1, 3_000, 1 << 16])
+def test_stretches_of_any_length_give_the_same_audio(reference, monkeypatch, stretch_floats):
+    expected_codec = BiCodec.load(reference / "tiny")
+    semantic, voices = make_tokens(expected_codec, LENGTHS)
+    expected = expected_codec.decode(semantic, voices)
+    monkeypatch.setattr(packed_generator, "_STRETCH_FLOATS", stretch_floats)
+    codec = BiCodec.load(reference / "tiny")
+    assert largest_difference(codec.decode(semantic, voices), expected) <= AUDIO_ATOL
+
+
+def test_without_onednn_the_plain_convolutions_give_the_same_audio(reference, monkeypatch):
+    expected_codec = BiCodec.load(reference / "tiny")
+    semantic, voices = make_tokens(expected_codec, LENGTHS)
+    expected = expected_codec.decode(semantic, voices)
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    codec = BiCodec.load(reference / "tiny")
+    assert codec._packed_generator._first._packed is None
+    assert largest_difference(codec.decode(semantic, voices), expected) <= AUDIO_ATOL
+
+
 @pytest.mark.parametrize("module", [decoder_module, vocos_module])
-def test_without_the_masks_padding_is_heard(codec, monkeypatch, module):
+def test_without_the_masks_padding_is_heard(padded_codec, monkeypatch, module):
+    codec = padded_codec
     semantic, voices = make_tokens(codec, (20, 48))
     alone = decode_alone(codec, semantic, voices)
     monkeypatch.setattr(module, "zero_past_length", lambda x, lengths: x)
     assert largest_difference(codec.decode(semantic, voices)[:1], alone[:1]) > 1e-3
 
 
-def test_poison_behind_every_mask_is_never_heard(codec, monkeypatch):
+def test_poison_behind_every_mask_is_never_heard(padded_codec, monkeypatch):
+    codec = padded_codec
     """What a convolution computes past an item's length is thrown away, be it ever so large."""
     semantic, voices = make_tokens(codec, (20, 48))
     expected = codec.decode(semantic, voices)
@@ -98,9 +130,9 @@ OTHER_SIZES = {
 
 
 @pytest.mark.parametrize("name", OTHER_SIZES)
-def test_other_sizes_equal_a_plain_reading_of_the_checkpoint(write_checkpoint, name):
+def test_other_sizes_equal_a_plain_reading_of_the_checkpoint(write_checkpoint, name, either_way):
     """Batched decoding against an unbatched decoder written a second time, straight from the tensors' names."""
-    codec = BiCodec.load(write_checkpoint(OTHER_SIZES[name]))
+    codec = either_way(BiCodec.load(write_checkpoint(OTHER_SIZES[name])))
     semantic, voices = make_tokens(codec, (9, 23, 1, 14))
     together = codec.decode(semantic, voices, pad_to_frames=25)
     expected = [PlainDecoder(codec).decode(tokens, voices[row]) for row, tokens in enumerate(semantic)]
@@ -109,8 +141,8 @@ def test_other_sizes_equal_a_plain_reading_of_the_checkpoint(write_checkpoint, n
     assert all(0.005 < waveform.std() and waveform.abs().max() < 0.999 for waveform in together[:2])
 
 
-def test_a_stage_whose_kernel_leaves_an_extra_sample_is_decoded_as_alone(write_checkpoint):
-    codec = BiCodec.load(write_checkpoint({"decoder": {"rates": [3, 2], "kernel_sizes": [6, 5]}}))
+def test_a_stage_whose_kernel_leaves_an_extra_sample_is_decoded_as_alone(write_checkpoint, either_way):
+    codec = either_way(BiCodec.load(write_checkpoint({"decoder": {"rates": [3, 2], "kernel_sizes": [6, 5]}})))
     semantic, voices = make_tokens(codec, (9, 23))
     assert codec.samples_per_frame == 6
     alone = decode_alone(codec, semantic, voices)

@@ -1,0 +1,208 @@
+"""The wave generator for CPUs: the same arithmetic as `decoder.WaveGenerator`, arranged for caches.
+
+One item at a time at its own length, so that there is no padding to pay for and no neighbor to be heard. Channels lie
+last, and each residual unit runs over stretches that stay in the cache, where a plain module writes every intermediate
+of the whole utterance to memory. Zeros around the signal take the place of the convolutions' padding, since the
+activation maps zero to zero.
+
+Shape suffixes: F frames, S samples, N rows of a stretch, I and O channels in and out, C channels, K taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.codec.decoder import (
+    FoldedConv1d,
+    FoldedConvTranspose1d,
+    ResidualUnit,
+    Snake,
+    UpsamplingStage,
+    WaveGenerator,
+)
+
+_CONVOLUTIONS = (FoldedConv1d, FoldedConvTranspose1d)
+_STRETCH_FLOATS = 1 << 18
+"""Numbers of a stretch; 1 MB of float32. Smaller ones wait for their threads, larger ones for memory (measured)."""
+_STRETCH_STEPS = 16
+"""The last stretch is rounded up to a multiple of this part of a whole one: oneDNN compiles code for each length."""
+
+
+class PackedWaveGenerator:
+    """Features to a waveform.
+
+    Args:
+        module: whose weights to use; not needed afterwards.
+    """
+
+    def __init__(self, module: WaveGenerator) -> None:
+        first, *stages, activate, last = module.model
+        convolutions = [part for stage in stages for part in stage.modules() if isinstance(part, _CONVOLUTIONS)]
+        # Enough for the widest: (kernel - 1) * dilation / 2 on each side, or all of a transposed one's kernel.
+        self._margin = max(part.kernel_size[0] * max(part.dilation[0] // 2 + 1, 1) for part in convolutions)
+        self._first = _PackedConvolution(cast(nn.Conv1d, first))
+        self._stages = [_PackedStage(cast(UpsamplingStage, stage), self._margin) for stage in stages]
+        self._activate = _PackedSnake(cast(Snake, activate))
+        last = cast(nn.Conv1d, last)
+        self._last_CK = last.weight.detach()[0].contiguous()
+        self._last_bias = last.bias.detach() if last.bias is not None else last.weight.new_zeros(1)
+
+    def __call__(self, features_FI: Tensor) -> Tensor:
+        """Return (samples,) in [-1, 1], in the features' dtype."""
+        num_rows, margin = len(features_FI), self._margin
+        x_SC = functional.pad(features_FI, (0, 0, 3, 3)).contiguous()
+        x_SC = functional.pad(self._first(x_SC), (0, 0, margin, margin + _stretch(self._first.output_channels)))
+        for stage in self._stages:
+            x_SC, num_rows = stage(x_SC, num_rows)
+        return torch.cat([self._finish(x_SC, start, rows) for start, rows in _stretches(num_rows, x_SC.shape[1])])[
+            :num_rows
+        ]
+
+    def _finish(self, x_SC: Tensor, start: int, num_rows: int) -> Tensor:
+        first = self._margin + start - 3
+        taps_NK = self._activate(x_SC[first : first + num_rows + 6]) @ self._last_CK
+        # One output channel: all taps of all samples in one product, then each sample's own seven are summed.
+        width = taps_NK.shape[1]
+        summed_N = taps_NK.as_strided((num_rows, width), (width, width + 1)).sum(dim=1)
+        return torch.tanh(summed_N + self._last_bias)
+
+
+class _PackedStage:
+    """A transposed convolution as products with few rows of neighbors, then residual units."""
+
+    def __init__(self, module: UpsamplingStage, margin: int) -> None:
+        activate, upsample, *units = module.block
+        upsample = cast(nn.ConvTranspose1d, upsample)
+        weight_IOK = upsample.weight.detach()
+        bias = upsample.bias.detach() if upsample.bias is not None else weight_IOK.new_zeros(weight_IOK.shape[1])
+        self._margin = margin
+        self._rate = module.rate
+        self._extra_samples = module.extra_samples
+        self._padding = int(upsample.padding[0])
+        self._channels = weight_IOK.shape[1]
+        self._activate = _PackedSnake(cast(Snake, activate))
+        # Tap m of output phase r is kernel position m * rate + r: one product a tap gives all phases side by side.
+        self._taps = [
+            part_IOR.permute(0, 2, 1).flatten(1).contiguous() for part_IOR in torch.split(weight_IOK, self._rate, dim=2)
+        ]
+        self._bias = bias.repeat(self._rate)
+        self._units = [_PackedUnit(cast(ResidualUnit, unit), margin) for unit in units]
+
+    def __call__(self, x_SC: Tensor, num_rows: int) -> tuple[Tensor, int]:
+        """Return the next signal with its margins, and its length."""
+        num_samples = num_rows * self._rate + self._extra_samples
+        slack = max(len(self._taps) * self._rate, _stretch(self._channels)) + self._margin
+        y_SC = x_SC.new_empty(self._margin + num_samples + slack, self._channels)
+        before, num_inputs = len(self._taps) - 1, num_rows + len(self._taps) - 1
+        step = _stretch(x_SC.shape[1])
+        for start in range(0, num_inputs, step):
+            count = min(step, num_inputs - start)
+            first = self._margin + start - before
+            active_NI = self._activate(x_SC[first : first + count + before])
+            target = self._margin - self._padding + start * self._rate
+            y_NO = y_SC[target : target + count * self._rate].view(count, -1)
+            torch.addmm(self._bias, active_NI[before:], self._taps[0], out=y_NO)
+            for tap, weight in enumerate(self._taps[1:], start=1):
+                y_NO[:, : weight.shape[1]].addmm_(active_NI[before - tap : before - tap + count], weight)
+        self._clear_margins(y_SC, num_samples)
+        other_SC = torch.empty_like(y_SC)
+        for unit in self._units:
+            unit(y_SC, other_SC, num_samples)
+            self._clear_margins(other_SC, num_samples)
+            y_SC, other_SC = other_SC, y_SC
+        return y_SC, num_samples
+
+    def _clear_margins(self, y_SC: Tensor, num_samples: int) -> None:
+        y_SC[: self._margin].zero_()
+        y_SC[self._margin + num_samples :].zero_()
+
+
+class _PackedUnit:
+    def __init__(self, module: ResidualUnit, margin: int) -> None:
+        activate, convolve, activate_again, mix = module.block
+        self._margin = margin
+        self._activate = _PackedSnake(cast(Snake, activate))
+        self._convolve = _PackedConvolution(cast(nn.Conv1d, convolve))
+        self._activate_again = _PackedSnake(cast(Snake, activate_again))
+        mix = cast(nn.Conv1d, mix)
+        self._mix_IO = mix.weight.detach()[:, :, 0].t().contiguous()
+        self._mix_bias = mix.bias.detach() if mix.bias is not None else mix.weight.new_zeros(mix.weight.shape[0])
+
+    def __call__(self, x_SC: Tensor, y_SC: Tensor, num_samples: int) -> None:
+        """Write the refined signal to `y_SC`; rows past its end are left undefined."""
+        reach = 3 * self._convolve.dilation
+        for start, count in _stretches(num_samples, x_SC.shape[1]):
+            first = self._margin + start
+            active_NC = self._activate(x_SC[first - reach : first + count + reach])
+            hidden_NC = self._activate_again(self._convolve(active_NC))
+            y_NC = y_SC[first : first + count]
+            torch.add(x_SC[first : first + count], self._mix_bias, out=y_NC).addmm_(hidden_NC, self._mix_IO)
+
+
+class _PackedSnake:
+    def __init__(self, module: Snake) -> None:
+        self._alpha_C = module.alpha.detach().flatten()
+        self._inverse_C = module.inverse_alpha().detach().flatten()
+
+    def __call__(self, x_NC: Tensor) -> Tensor:
+        """Activate in four passes over a stretch that stays in the cache."""
+        wave_NC = torch.mul(x_NC, self._alpha_C).sin_()
+        return torch.addcmul(x_NC, wave_NC.mul_(wave_NC), self._inverse_C)
+
+
+class _PackedConvolution:
+    """A convolution without padding over rows, as one of height 1 over an image whose channels lie last."""
+
+    def __init__(self, module: nn.Conv1d) -> None:
+        weight_OIK = module.weight.detach()
+        self.dilation = int(module.dilation[0])
+        self.output_channels = weight_OIK.shape[0]
+        self._bias = module.bias.detach() if module.bias is not None else None
+        self._weight = weight_OIK.unsqueeze(2).to(memory_format=torch.channels_last)
+        self._packed = _pack(self._weight, self.dilation)
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """Return (N - 6 * dilation, O) for (N, I), contiguous."""
+        x_1IHN = x_NI[None, None].permute(0, 3, 1, 2)
+        if self._packed is not None:
+            y_1OHN = torch.ops.mkldnn._convolution_pointwise(
+                x_1IHN, self._packed, self._bias, [0, 0], [1, 1], [1, self.dilation], 1, "none", [], ""
+            )
+        else:
+            y_1OHN = functional.conv2d(x_1IHN, self._weight, self._bias, dilation=(1, self.dilation))
+        y_NO: Tensor = y_1OHN.permute(0, 2, 3, 1).reshape(-1, self.output_channels)
+        return y_NO
+
+
+def _pack(weight: Tensor, dilation: int) -> Tensor | None:
+    """Lay a weight out as oneDNN wants it, once; None where this torch or machine cannot."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return None
+    shape = [1, weight.shape[1], 1, _stretch(weight.shape[1]) + 6 * dilation]
+    arguments = ([0, 0], [1, 1], [1, dilation], 1)
+    try:
+        # The operators that torch's own compiler emits for frozen weights; private, so they are tried, not trusted.
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *arguments, shape)
+        probe = weight.new_zeros(shape).to(memory_format=torch.channels_last)
+        torch.ops.mkldnn._convolution_pointwise(probe, packed, None, *arguments, "none", [], "")
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return None
+    return packed
+
+
+def _stretch(num_channels: int) -> int:
+    """Return the rows of a stretch: a multiple of `_STRETCH_STEPS`."""
+    return max(_STRETCH_FLOATS // num_channels // _STRETCH_STEPS, 1) * _STRETCH_STEPS
+
+
+def _stretches(num_rows: int, num_channels: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into stretches: (first row, number of rows); the last may reach past the end."""
+    whole = _stretch(num_channels)
+    step = whole // _STRETCH_STEPS
+    for start in range(0, num_rows, whole):
+        yield start, min(whole, -(-(num_rows - start) // step) * step)
