@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,6 +17,7 @@ EXIT_REJECTIONS = 1
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
+_LONGEST_STOP_S = 20.0
 
 
 def run_command(command: Callable[[], int]) -> int:
@@ -26,7 +29,11 @@ def run_command(command: Callable[[], int]) -> int:
     for noisy in ("httpx", "botocore", "boto3", "urllib3", "smart_open", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    if threading.current_thread() is threading.main_thread():
+        interrupts = _Interrupts()
+        before = {number: signal.signal(number, interrupts) for number in (signal.SIGTERM, signal.SIGINT)}
+    else:
+        before = {}
     try:
         return command()
     except (RunStopped, StorageError) as error:
@@ -42,7 +49,24 @@ def run_command(command: Callable[[], int]) -> int:
         # The reader (`| head`) has seen enough.
         sys.stderr.close()
         return EXIT_OK
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Interrupts:
+    """The first signal asks for an orderly end, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self._num_seen = 0
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        self._num_seen += 1
+        if self._num_seen > 1:
+            os._exit(EXIT_INTERRUPTED)
+        print("stopping: ending what is being written (again to stop at once)", file=sys.stderr, flush=True)
+        # If the orderly end itself hangs, a preempted machine must not.
+        timer = threading.Timer(_LONGEST_STOP_S, os._exit, (EXIT_INTERRUPTED,))
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt

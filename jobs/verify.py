@@ -1,37 +1,61 @@
-"""Check every commit and WAV of an output: `python -m jobs.verify OUTPUT`."""
+"""Check every commit and WAV of an output: `python -m jobs.verify OUTPUT [--repair] [--sweep]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from jobs.console import run_command
-from pipeline import verify_output
+from pipeline import load_config
 from pipeline.config import StorageConfig
-from pipeline.storage import open_storage
+from pipeline.storage import Storage, open_storage
+from pipeline.verify import Audit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed."""
     parser = argparse.ArgumentParser(prog="python -m jobs.verify", description="Check every commit and WAV file.")
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("--repair", action="store_true", help="voice what is damaged again, then check again")
+    parser.add_argument("--sweep", action="store_true", help="delete WAVs that no commit names")
+    parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
 
     def verify() -> int:
         storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
-        report = verify_output(storage)
-        for label, paths in (("missing", report.missing), ("changed", report.changed), ("orphaned", report.orphaned)):
-            for path in paths:
-                print(f"{label}\t{path}")
-        print(
-            f"{report.num_checked:,} WAV file(s): {len(report.missing):,} missing, {len(report.changed):,} changed, "
-            f"{len(report.orphaned):,} orphaned (harmless, left by work that was cut short)"
-        )
-        return 0 if report.is_intact else 1
+        is_intact = _audit(storage)
+        if options.repair and not is_intact:
+            from pipeline.repair import read_config_of, repair_output
+
+            if options.config:
+                config = load_config(options.config, {"output": options.output})
+            else:
+                config = read_config_of(options.output, {}, storage)
+            print(f"{repair_output(config):,} row(s) voiced again; checking again")
+            is_intact = _audit(storage)
+        if options.sweep:
+            from pipeline.repair import sweep_output
+
+            print(f"{sweep_output(storage):,} orphan(s) deleted")
+        return 0 if is_intact else 1
 
     return run_command(verify)
+
+
+def _audit(storage: Storage) -> bool:
+    """Print what is wrong as it is found, then a line that counts; tell whether the output is intact."""
+    audit = Audit(storage)
+    counts: Counter[str] = Counter()
+    for finding in audit.findings():
+        counts[finding.kind] += 1
+        print(f"{finding.kind}\t{finding.path}")
+    orphaned = counts.pop("orphaned", 0)
+    told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
+    print(f"{audit.num_checked:,} WAV file(s) checked: {told}; {orphaned:,} orphaned (harmless, of work cut short)")
+    return not counts
 
 
 if __name__ == "__main__":

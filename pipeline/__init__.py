@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.llm import LLMEngine
     from pipeline.manifest import Manifest, Utterance
     from pipeline.progress import RunSummary
+    from pipeline.repair import redo_rows, repair_output, sweep_output
     from pipeline.run import enroll_speakers, plan_run, run_voicing
     from pipeline.speakers import SpeakerRegistry
     from pipeline.status import read_status
@@ -38,7 +39,10 @@ _HOMES = {
     "load_config": "config",
     "plan_run": "run",
     "read_status": "status",
+    "redo_rows": "repair",
+    "repair_output": "repair",
     "run_voicing": "run",
+    "sweep_output": "repair",
     "verify_output": "verify",
 }
 
@@ -59,7 +63,10 @@ __all__ = [
     "load_config",
     "plan_run",
     "read_status",
+    "redo_rows",
+    "repair_output",
     "run_voicing",
+    "sweep_output",
     "verify_output",
 ]
 

@@ -267,7 +267,8 @@ class CommitLog:
             table = pa.Table.from_pylist([dict(row) for row in merged], COMMIT_SCHEMA)
             for name in old.column_names[len(COMMIT_SCHEMA.names) :]:
                 table = table.append_column(old.field(name), old.column(name))
-            if table.drop_columns("created_at").equals(old.drop_columns("created_at")):
+            # When a row was made, and where an output was before it was moved, is no reason to replace a commit.
+            if table.drop_columns(["created_at", "audio_uri"]).equals(old.drop_columns(["created_at", "audio_uri"])):
                 return False
             try:
                 self._storage.put(path, _to_parquet(table), if_match=etag)

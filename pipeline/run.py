@@ -18,11 +18,11 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,36 @@ def run_voicing(config: Config) -> RunSummary:
                 _enroll_missing(plan, output.storage)
                 _voice(plan, output, progress, islice(units, left.num_units))
         return _finish(plan, output.log, progress, num_skipped=len(committed))
+
+
+def voice_again(config: Config, choose: Callable[[], Iterator[UnitState]]) -> RunSummary:
+    """Voice chosen rows of committed units again and replace their records.
+
+    Args:
+        config: of the run that the output holds.
+        choose: called once the lease is held; says which rows.
+
+    Returns:
+        what the output holds now.
+
+    Raises:
+        VoicingError: as `run_voicing`; what was replaced until then stays.
+    """
+    plan = plan_run(config)
+    with _open_output(plan) as output:
+        was_finished = output.log.is_finished()
+        states = choose()
+        first = next(states, None)
+        progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
+        if first is not None:
+            output.log.clear_success()
+            with _ray_cluster():
+                _enroll_missing(plan, output.storage)
+                _voice(plan, output, progress, chain([first], states))
+        num_committed = len(output.log.committed())
+        if was_finished and num_committed == plan.num_units:
+            return _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
+        return _summarize(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:
@@ -333,10 +363,9 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     return registry
 
 
-def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
+def _summarize(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
     summary = log.summarize()
-    num_left = plan.num_units - num_skipped - progress.num_units
-    result = RunSummary(
+    return RunSummary(
         output=plan.config.output,
         num_rows=plan.manifest.num_rows,
         num_ok=summary.num_ok,
@@ -344,13 +373,17 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         audio_s=summary.audio_seconds,
         num_units_done=progress.num_units,
         num_units_skipped=num_skipped,
-        num_units_left=num_left,
+        num_units_left=plan.num_units - num_skipped - progress.num_units,
         elapsed_s=progress.elapsed_s if progress.num_units else 0.0,
         x_real_time=progress.x_real_time if progress.num_units else 0.0,
         examples=tuple(progress.examples),
     )
+
+
+def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
+    result = _summarize(plan, log, progress, num_skipped)
     # A start that was killed between its last commit and the mark left only this to do.
-    if num_left == 0 and (progress.num_units or not log.is_finished()):
+    if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
         log.finish(
             {
                 "num_rows": result.num_rows,

@@ -1,0 +1,47 @@
+"""Voice chosen rows again: `python -m jobs.redo OUTPUT --ids a,b | --code CODE | --rejected [--next-take]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jobs.console import run_command
+from pipeline import load_config, redo_rows
+from pipeline.config import StorageConfig
+from pipeline.repair import Selection, read_config_of
+from pipeline.storage import open_storage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 1 if no row was chosen."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.redo", description="Voice chosen rows again; all others keep their audio."
+    )
+    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="these utterance_ids")
+    parser.add_argument("--code", nargs="+", default=[], metavar="CODE", help="rows rejected with one of these codes")
+    parser.add_argument("--rejected", action="store_true", help="every rejected row")
+    parser.add_argument("--next-take", action="store_true", help="with the next seed, for other audio")
+    parser.add_argument("--config", metavar="FILE", help="the run's config, if not as in run.json")
+    parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
+    options = parser.parse_args(arguments)
+    if not (options.ids or options.code or options.rejected):
+        parser.error("say which rows: --ids, --code or --rejected")
+
+    def redo() -> int:
+        storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
+        if options.config:
+            config = load_config(options.config, {"output": options.output})
+        else:
+            config = read_config_of(options.output, {}, storage)
+        selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
+        num_rows = redo_rows(config, selection, next_take=options.next_take)
+        print(f"{num_rows:,} row(s) voiced again" if num_rows else "no row was chosen: nothing to do")
+        return 0 if num_rows else 1
+
+    return run_command(redo)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

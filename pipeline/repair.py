@@ -1,0 +1,178 @@
+"""Voice chosen rows of an output again: what an audit found damaged, or what a person asks for.
+
+The only way a commit is ever replaced, by compare-and-swap; rows that were not chosen keep their record and audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.commit_log import CommitLog
+from pipeline.config import Config, parse_config
+from pipeline.coordinator import UnitState
+from pipeline.errors import ConfigError, RejectionCode
+from pipeline.lease import Lease
+from pipeline.manifest import WorkUnit
+from pipeline.run import run_voicing, voice_again
+from pipeline.storage import Storage, open_storage
+from pipeline.verify import Audit, parse_unit_id, sweep_orphans
+
+_WAV_KINDS = ("missing", "changed")
+_COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which committed rows to voice again; a row that meets any of these is chosen."""
+
+    ids: Collection[str] = ()
+    codes: Collection[str] = ()
+    """Rejected with one of these codes."""
+    rejected: bool = False
+    """Rejected for whatever reason."""
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a row of a commit is chosen."""
+        if row["error_code"] == RejectionCode.DUPLICATE_ID:
+            return False  # Its twin has the audio; only another manifest can mend that.
+        is_rejected = row["status"] != "ok"
+        return row["utterance_id"] in self.ids or (is_rejected and (self.rejected or row["error_code"] in self.codes))
+
+
+def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) -> Config:
+    """Return the config of an output's last start.
+
+    Args:
+        output: where the output is now; it may have been moved.
+        overrides: top-level settings that replace recorded ones.
+        storage: the output.
+
+    Raises:
+        ConfigError: there is no run here, or its record does not hold a usable config.
+    """
+    starts = CommitLog(storage).read_run().get("starts") or [{}]
+    recorded = starts[-1].get("config")
+    if not isinstance(recorded, dict):
+        raise ConfigError(f"{storage.uri}/run.json: holds no config; pass the run's own with --config FILE")
+    return parse_config({**recorded, **overrides, "output": output, "limit": None}, source=f"{storage.uri}/run.json")
+
+
+def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) -> int:
+    """Voice chosen rows again and replace their records.
+
+    Args:
+        config: the run's.
+        selection: which rows.
+        next_take: with the take after the one that is there, hence another seed; otherwise from take 0 on, which
+            gives the same audio where nothing changed.
+
+    Returns:
+        how many rows were chosen.
+
+    Raises:
+        VoicingError: as `run_voicing`.
+    """
+    chosen = _Counted(_choose(open_storage(config.output, config.storage), selection, next_take))
+    voice_again(config, lambda: chosen)
+    return chosen.num_rows
+
+
+def repair_output(config: Config) -> int:
+    """Voice again exactly the rows whose WAV is gone or changed, and the units whose commit is.
+
+    A WAV that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
+    then the commit is replaced.
+
+    Returns:
+        how many rows were voiced again, without those of lost commits.
+
+    Raises:
+        VoicingError: as `run_voicing`.
+    """
+    storage = open_storage(config.output, config.storage)
+    damaged: list[str] = []
+    are_units_lost = False
+
+    def find() -> Iterator[UnitState]:
+        nonlocal are_units_lost
+        unit: WorkUnit | None = None
+        rows: set[int] = set()
+        for finding in Audit(storage).findings():
+            if finding.kind == "damaged_commit":
+                damaged.append(finding.path)
+            are_units_lost = are_units_lost or finding.kind in ("damaged_commit", "uncommitted")
+            if finding.kind not in _WAV_KINDS or finding.unit is None or finding.row is None:
+                continue
+            if unit is not None and finding.unit != unit:
+                yield _state_of(storage, unit, rows)
+                rows = set()
+            unit = finding.unit
+            rows.add(finding.row)
+        if unit is not None:
+            yield _state_of(storage, unit, rows)
+
+    chosen = _Counted(find())
+    voice_again(config, lambda: chosen)
+    if are_units_lost:
+        with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s):
+            for path in damaged:
+                storage.delete(path)
+        run_voicing(config)
+    return chosen.num_rows
+
+
+def sweep_output(storage: Storage) -> int:
+    """Delete orphans and leftovers while holding the lease, so that no driver is at work.
+
+    Returns:
+        how many objects were deleted.
+
+    Raises:
+        ConfigError: a driver is at work, or there is no run here.
+    """
+    CommitLog(storage).read_run()
+    with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s):
+        return sweep_orphans(storage)
+
+
+class _Counted(Iterator[UnitState]):
+    """Counts the rows of the states that pass."""
+
+    def __init__(self, states: Iterator[UnitState]) -> None:
+        self._states = states
+        self.num_rows = 0
+
+    def __next__(self) -> UnitState:
+        state = next(self._states)
+        self.num_rows += len(state.wanted or ())
+        return state
+
+
+def _state_of(storage: Storage, unit: WorkUnit, rows: Collection[int]) -> UnitState:
+    table = CommitLog(storage).read_commit(unit, _COLUMNS)
+    wanted: dict[int, Mapping[int, int]] = {}
+    for row in table.to_pylist():
+        if row["row"] in rows:
+            # One segment: the recorded take is the one. Of several only the highest is on record: take all from 0 on,
+            # as the run did.
+            wanted[row["row"]] = {0: row["take"] or 0} if row["num_segments"] == 1 else {}
+    return UnitState(unit, {}, wanted)
+
+
+def _choose(storage: Storage, selection: Selection, next_take: bool) -> Iterator[UnitState]:
+    log = CommitLog(storage)
+    for unit_id in log.list_units():
+        unit = parse_unit_id(unit_id)
+        if unit is None:
+            continue
+        rows = [row for row in log.read_commit(unit, _COLUMNS).to_pylist() if selection.holds(row)]
+        if rows:
+            first: Callable[[Mapping[str, Any]], Mapping[int, int]] = _after_last_take if next_take else lambda row: {}
+            yield UnitState(unit, {}, {row["row"]: first(row) for row in rows})
+
+
+def _after_last_take(row: Mapping[str, Any]) -> Mapping[int, int]:
+    segments: Sequence[int] = range(row["num_segments"] or 0)
+    return dict.fromkeys(segments, (row["take"] or 0) + 1)

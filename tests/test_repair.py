@@ -1,0 +1,192 @@
+"""verify.py and repair.py: damage is found by name, and mended row by row."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import jobs.redo
+import jobs.verify
+from pipeline import repair_output, run_voicing, sweep_output, verify_output
+from pipeline.audio import Audio
+from pipeline.commit_log import CommitLog
+from pipeline.errors import ConfigError
+from pipeline.lease import Lease
+from pipeline.manifest import WorkUnit
+from pipeline.repair import Selection, read_config_of, redo_rows
+from pipeline.storage import open_storage
+from pipeline.verify import Audit, parse_unit_id, read_wav_header
+from tests.fakes import MemoryStorage
+from tests.test_run import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory, demo_weights, ray_cluster):
+    """A finished run that is only copied."""
+    tmp_path = tmp_path_factory.mktemp("pristine")
+    bad = [{"utterance_id": "empty", "text": "", "speaker_id": "anna"}]
+    write_shard(tmp_path / "manifest" / "a.parquet", [*simple_rows(0, 9), *bad])
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(20, 2))
+    config = make_config(tmp_path, demo_weights)
+    run_voicing(config)
+    return config
+
+
+@pytest.fixture
+def output(pristine, tmp_path):
+    """A copy of the run, with the config that says so."""
+    shutil.copytree(pristine.output, tmp_path / "output")
+    return pristine.model_copy(update={"output": str(tmp_path / "output")})
+
+
+def wav_of(config, utterance_id):
+    (found,) = Path(config.output).glob(f"audio/*/{utterance_id}.*.wav")
+    return found
+
+
+def commit_files(config):
+    root = Path(config.output) / "metadata"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.parquet")}
+
+
+def test_repair_puts_back_exactly_what_was_damaged(output):
+    before, commits = audio_hashes(output.output), commit_files(output)
+    wav_of(output, "u001").unlink()
+    changed = wav_of(output, "u021")
+    changed.write_bytes(changed.read_bytes()[:-7])
+    untouched = {path: path.stat().st_mtime_ns for path in Path(output.output).glob("audio/*/u00[02-9].*.wav")}
+    report = verify_output(open_storage(output.output))
+    assert [Path(path).name.partition(".")[0] for path in report.missing + report.changed] == ["u001", "u021"]
+    assert repair_output(output) == 2
+    assert verify_output(open_storage(output.output)) == type(report)(num_checked=11)
+    assert audio_hashes(output.output) == before
+    # The bytes are those of the commits, so that nothing else had to change.
+    assert commit_files(output) == commits
+    assert untouched == {path: path.stat().st_mtime_ns for path in untouched}
+    assert (Path(output.output) / "_SUCCESS").exists()
+
+
+def test_repair_makes_lost_and_broken_commits_again(output):
+    before = audio_hashes(output.output)
+    first, second, *_ = sorted((Path(output.output) / "metadata").rglob("*.parquet"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:100])
+    report = verify_output(open_storage(output.output))
+    assert (len(report.uncommitted), len(report.damaged_commits), report.is_intact) == (1, 1, False)
+    repair_output(output)
+    assert verify_output(open_storage(output.output)).is_intact
+    assert audio_hashes(output.output) == before
+
+
+def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
+    """Another kind of hardware gives other bytes: here the commit tells of bytes that nobody can make."""
+    unit = WorkUnit("a", 0, 3)
+    log = CommitLog(open_storage(output.output))
+    (row,) = [row for row in log.read_commit(unit).to_pylist() if row["row"] == 2]
+    other = Audio.wav_bytes(Audio(samples=__import__("numpy").zeros(160, "float32"), sample_rate=16_000))
+    path, sha256 = log.put_audio("a", "u002", other)
+    assert log.amend(unit, [{**row, "audio_sha256": sha256, "num_samples": 160, "audio_uri": path}])
+    open_storage(output.output).delete(path)
+    others = {name: data for name, data in commit_files(output).items() if "000000000" not in name}
+    assert repair_output(output) == 1
+    assert verify_output(open_storage(output.output)).is_intact
+    check_audio(read_metadata(output.output))
+    assert {name: data for name, data in commit_files(output).items() if "000000000" not in name} == others
+
+
+def test_redo_with_the_next_take_changes_the_chosen_row_alone(output):
+    before = audio_hashes(output.output)
+    selection = Selection(ids={"u003"})
+    assert redo_rows(output, selection) == 1
+    assert audio_hashes(output.output) == before
+    assert redo_rows(output, selection, next_take=True) == 1
+    after = audio_hashes(output.output)
+    assert {name for name in before if before[name] != after[name]} == {"u003"}
+    assert {row["utterance_id"]: row["take"] for row in read_metadata(output.output)}["u003"] == 1
+    check_audio(read_metadata(output.output))
+    # The old take is nobody's now; a row that is lost after a redo comes back as redone.
+    wav_of_new = next(r["audio_uri"] for r in read_metadata(output.output) if r["utterance_id"] == "u003")
+    assert sweep_output(open_storage(output.output)) == 1
+    Path(wav_of_new).unlink()
+    repair_output(output)
+    assert audio_hashes(output.output) == after
+
+
+def test_the_commands_repair_sweep_and_redo(output, capsys):
+    wav_of(output, "u004").unlink()
+    stray = Path(output.output) / "audio" / "a" / "stray.wav"
+    stray.write_bytes(b"")
+    left = Path(output.output) / "audio" / "a" / ".tmp-left"
+    left.write_bytes(b"half")
+    assert jobs.verify.main([output.output]) == 1
+    assert "missing\taudio/a/u004." in capsys.readouterr().out
+    assert jobs.verify.main([output.output, "--repair", "--sweep"]) == 0
+    assert not stray.exists() and not left.exists()
+    assert "1 row(s) voiced again" in capsys.readouterr().out
+    assert jobs.redo.main([output.output, "--code", "empty_text"]) == 0
+    assert jobs.redo.main([output.output, "--ids", "nobody"]) == 1
+
+
+def test_nothing_is_swept_under_a_driver_at_work(output):
+    storage = open_storage(output.output)
+    with Lease.acquire(storage), pytest.raises(ConfigError, match="another driver is at work"):
+        sweep_output(storage)
+
+
+def test_the_config_of_an_output_is_its_own(output):
+    config = read_config_of(output.output, {}, open_storage(output.output))
+    assert config.model_copy(update={"progress": output.progress}) == output
+
+
+def test_foreign_commits_are_named(output):
+    metadata = Path(output.output) / "metadata"
+    shutil.copy(metadata / "a" / "000000000-000000003.parquet", metadata / "a" / "000000001-000000004.parquet")
+    (metadata / "ghost").mkdir()
+    shutil.copy(metadata / "a" / "000000000-000000003.parquet", metadata / "ghost" / "000000000-000000003.parquet")
+    report = verify_output(open_storage(output.output))
+    assert report.stray_commits == [
+        "metadata/a/000000001-000000004.parquet",
+        "metadata/ghost/000000000-000000003.parquet",
+    ]
+    assert not report.is_intact
+
+
+@pytest.mark.parametrize("unit_id", ["s", "/0-1", "s/1-2", "s/a-b", "s/000000000", "s/000000000-00000000²"])
+def test_only_unit_ids_are_taken_for_such(unit_id):
+    assert parse_unit_id(unit_id) is None
+    assert parse_unit_id("deep/s/000000004-000000007") == WorkUnit("deep/s", 4, 7)
+
+
+def test_a_wav_header_is_believed_only_if_all_its_bytes_are_there():
+    import numpy as np
+
+    data = Audio(np.zeros(100, np.float32), 16_000).wav_bytes()
+    assert read_wav_header(data) == (16_000, 100)
+    assert read_wav_header(data[:-1]) is None
+    assert read_wav_header(data + b"x") is None
+    assert read_wav_header(b"RIFF") is None
+
+
+def test_a_long_listing_streams():
+    """Many strays: what the audit holds at a time does not grow with the listing."""
+    storage = MemoryStorage()
+    CommitLog(storage).begin({}, {}, [])
+    largest = 0
+
+    class Listing(MemoryStorage):
+        def list(self, prefix=""):
+            from pipeline.storage import ObjectInfo
+
+            if prefix == "audio/":
+                yield from (ObjectInfo(f"audio/s/{number}.wav", 1, "e") for number in range(200_000))
+
+    listing = Listing()
+    listing.objects = storage.objects
+    import tracemalloc
+
+    tracemalloc.start()
+    count = sum(1 for _ in Audit(listing).findings())
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 200_000
+    assert largest < 32 * 2**20
