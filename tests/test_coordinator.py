@@ -3,11 +3,22 @@
 import os
 import sys
 import time
+from collections import deque
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 
-from pipeline.coordinator import Coordinator, Pool, describe_shortage, list_states, plan_counts, pool_options
+from pipeline.coordinator import (
+    Call,
+    Coordinator,
+    Pool,
+    Replica,
+    describe_shortage,
+    list_states,
+    plan_counts,
+    pool_options,
+)
 from pipeline.errors import RejectionCode, RunStopped, StorageError
 from pipeline.manifest import WorkUnit
 from pipeline.replicas import DecodeReport, ReplicaInfo, UnitReceipt
@@ -19,6 +30,9 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 class _Stage:
     def __init__(self, behavior):
         self.behavior = behavior
+
+    def pulse(self):
+        return 0
 
     def start(self):
         if "cannot_start" in self.behavior:
@@ -37,6 +51,8 @@ class FakeLLM(_Stage):
         if set(rows) & self.behavior.get("deadly", set()):
             time.sleep(0.05)
             os._exit(1)
+        if set(rows) & self.behavior.get("hanging", set()):
+            time.sleep(3_600)
         if set(rows) & self.behavior.get("raising", set()):
             raise RuntimeError("no way")
         takes = [(row, (wanted or {}).get(row, {}).get(0, 0)) for row in rows]
@@ -54,6 +70,7 @@ class FakeCodec(_Stage):
 @ray.remote(max_restarts=0)
 class FakeWriter(_Stage):
     def write(self, unit, model_rate, rejections, lease, only, *parts):
+        time.sleep(self.behavior.get("slow_s", 0.0))
         heard = {}
         for audio in parts[1::2]:
             heard.update(audio)
@@ -67,7 +84,7 @@ def units(count, size=4):
     return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
 
 
-def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None):
+def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None, hang_timeout_s=600.0):
     behavior = behavior or {}
     receipts = [] if receipts is None else receipts
     pools = {}
@@ -81,11 +98,20 @@ def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, rec
 
         pools[stage] = Pool(stage, create, count, 2)
     coordinator = Coordinator(
-        pools, max_units=max_units, max_crashes=2, lease=None, on_commit=receipts.append, on_tick=on_tick
+        pools,
+        max_units=max_units,
+        max_crashes=2,
+        lease=None,
+        on_commit=receipts.append,
+        on_tick=on_tick,
+        hang_timeout_s=hang_timeout_s,
     )
     try:
         coordinator.start()
         coordinator.run(list_states(iter(work), behavior.get("duplicates", {}), set()))
+    except BaseException:
+        coordinator.drain(20.0)
+        raise
     finally:
         for pool in pools.values():
             pool.close()
@@ -158,6 +184,60 @@ def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster
 def test_replicas_that_keep_dying_stop_the_run(ray_cluster):
     with pytest.raises(RunStopped, match="llm replicas died one after the other"):
         run(units(1), {"llm": {"dies_at_start": True}})
+
+
+def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
+    rows = told(run(units(2, size=2), {"hanging": {1}}, llm_count=2, hang_timeout_s=1.0))
+    assert rows[1][0] == RejectionCode.TIMED_OUT
+    assert "no step in 1 s" in rows[1][1]
+    assert {row for row, (code, _) in rows.items() if code == "audio"} == {0, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_own"),
+    [
+        (ActorDiedError(), True),
+        (ActorUnavailableError("the actor restarts", None), False),
+        (NodeDiedError("gone"), False),
+        (RayActorError(error_msg="The actor died because its node has died. Node Id: 1"), False),
+        (RayActorError(error_msg="The actor died", preempted=True), False),
+    ],
+)
+def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
+    state = next(list_states(iter(units(1)), {}, set()))
+    replica = Replica(handle=None)
+    coordinator = Coordinator(
+        {"llm": (pool := IdlePool())}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None
+    )
+    for _ in range(5):
+        call = Call("llm", state, replica=replica)
+        coordinator._recover(call, pool, error)
+    assert (state.suspects is not None) == is_own
+    assert len(pool.queue) == 5
+
+
+class IdlePool:
+    def __init__(self):
+        self.queue = deque()
+
+    def replace(self, replica, error):
+        pass
+
+
+def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):
+    """The drain waits for the writers alone, and no longer than it may."""
+    receipts = []
+    behavior = {"writer": {"slow_s": 1.0}, "hanging": {100}}
+    stopped = []
+
+    def stop():
+        if receipts and not stopped:
+            stopped.append(len(receipts))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(units(30), behavior, on_tick=stop, receipts=receipts)
+    assert len(receipts) > stopped[0]
 
 
 def test_a_tick_may_stop_the_run(ray_cluster):
