@@ -202,7 +202,20 @@ def test_a_voice_never_changes_within_an_output(finished, tmp_path):
         enroll_speakers(changed)
 
 
-def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, demo_weights, ray_cluster):
+@pytest.fixture
+def configure(tmp_path, demo_weights, finished):
+    """Make configs of runs whose voices are enrolled already, as `jobs.enroll` would have done."""
+    voices = open_storage(finished[0].output).get("speakers.parquet")
+
+    def make(**changes):
+        config = make_config(tmp_path, demo_weights, **changes)
+        open_storage(config.output).put("speakers.parquet", voices)
+        return config
+
+    return make
+
+
+def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     hashes = []
     for number, changes in enumerate(
@@ -212,27 +225,27 @@ def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, demo_
             {"replicas": {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}},
         )
     ):
-        config = make_config(tmp_path, demo_weights, **{"output": str(tmp_path / f"output{number}"), **changes})
+        config = configure(**{"output": str(tmp_path / f"output{number}"), **changes})
         run_voicing(config)
         hashes.append(audio_hashes(config.output))
     assert hashes[0] == hashes[1] == hashes[2]
     # A row alone in a manifest of its own is the same take again.
     write_shard(tmp_path / "alone" / "x.parquet", simple_rows(6, 1))
-    config = make_config(tmp_path, demo_weights, manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
+    config = configure(manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
     run_voicing(config)
     assert audio_hashes(config.output) == {"u006": hashes[0]["u006"]}
 
 
-def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, demo_weights, ray_cluster):
+def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
-    sample = run_voicing(make_config(tmp_path, demo_weights, limit=3))
+    sample = run_voicing(configure(limit=3))
     assert (sample.num_ok, sample.num_units_left) == (4, 2)
     assert not (tmp_path / "output" / "_SUCCESS").exists()
-    rest = run_voicing(make_config(tmp_path, demo_weights))
+    rest = run_voicing(configure())
     assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
 
 
-def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, demo_weights, ray_cluster):
+def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, configure):
     """With a cap of one token every take fails, and each has its own seed."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 4))
     strict = {
@@ -245,30 +258,28 @@ def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, demo_weights, r
     strict |= {"stop_above_rejected": 1.0}
     long_text = "Something rather long to say. " * 3
     write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": long_text, "speaker_id": "anna"}])
-    summary = run_voicing(make_config(tmp_path, demo_weights, quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
+    summary = run_voicing(configure(quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
     (row,) = read_metadata(tmp_path / "output")
     assert summary.num_rejected == 1
     assert row["error_code"] in ("hit_length_cap", "too_fast", "too_slow", "no_speech")
     assert "take 2" in row["error_message"]
 
 
-def test_too_many_rejections_stop_the_run(tmp_path, demo_weights, ray_cluster):
+def test_too_many_rejections_stop_the_run(tmp_path, configure):
     rows = [{"utterance_id": f"u{n}", "text": "", "speaker_id": "anna"} for n in range(40)]
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
     quality = {**LOOSE, "stop_after_rows": 8, "stop_above_rejected": 0.5}
     with pytest.raises(RunStopped, match="empty_text"):
-        run_voicing(make_config(tmp_path, demo_weights, quality=quality, replicas={**SMALL, "units_per_llm": 1}))
+        run_voicing(configure(quality=quality, replicas={**SMALL, "units_per_llm": 1}))
 
 
-def test_a_whole_run_on_s3(tmp_path, demo_weights, seaweedfs, ray_cluster):
+def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs):
     uri = seaweedfs.new_uri()
     write_shard(tmp_path / "a.parquet", simple_rows(0, 6))
     storage = open_storage(uri)
     storage.put("manifest/a.parquet", (tmp_path / "a.parquet").read_bytes())
     storage.put("speakers.yaml", yaml.safe_dump(SPEAKERS).encode())
-    config = make_config(
-        tmp_path,
-        demo_weights,
+    config = configure(
         manifest=f"{uri}/manifest",
         speakers=f"{uri}/speakers.yaml",
         output=f"{uri}/output",
@@ -281,7 +292,7 @@ def test_a_whole_run_on_s3(tmp_path, demo_weights, seaweedfs, ray_cluster):
     assert run_voicing(config).num_units_done == 0
     # The store changes nothing of the audio.
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 6))
-    local = make_config(tmp_path, demo_weights)
+    local = configure()
     run_voicing(local)
     on_s3 = {
         row["utterance_id"]: row["audio_sha256"]
@@ -305,9 +316,9 @@ def processes_named(title):
     return found
 
 
-def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, demo_weights, ray_cluster):
+def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
-    config = make_config(tmp_path, demo_weights)
+    config = configure()
     before = processes_named("ray::LLMReplica")
     killed = []
 
@@ -326,15 +337,15 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, demo_weights, r
     assert killed
     assert (summary.num_ok, summary.num_rejected) == (40, 0)
     check_audio(read_metadata(config.output))
-    undisturbed = make_config(tmp_path, demo_weights, output=str(tmp_path / "undisturbed"))
+    undisturbed = configure(output=str(tmp_path / "undisturbed"))
     run_voicing(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
 
 
-def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, demo_weights, ray_cluster):
+def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, configure, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 24))
     write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(24, 16))
-    config = make_config(tmp_path, demo_weights)
+    config = configure()
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     assert load_config(path) == config
