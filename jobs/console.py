@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from pipeline.errors import RunStopped, StorageError, VoicingError
+from pipeline.secrets import RedactingFormatter, redact
 
 EXIT_OK = 0
 EXIT_REJECTIONS = 1
@@ -25,7 +26,9 @@ def run_command(command: Callable[[], int]) -> int:
 
     0 all ok, 1 finished with rejections, 2 bad config or input, 3 stopped and resumable, 130 interrupted.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("httpx", "botocore", "boto3", "urllib3", "smart_open", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
@@ -37,10 +40,13 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         return command()
     except (RunStopped, StorageError) as error:
-        print(f"stopped: {error}\nCommitted work is safe; run the same command again to go on.", file=sys.stderr)
+        print(
+            f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.",
+            file=sys.stderr,
+        )
         return EXIT_STOPPED
     except VoicingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted: committed work is safe; run the same command again to go on.", file=sys.stderr)

@@ -20,6 +20,7 @@ from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
 from pipeline.manifest import WorkUnit
 from pipeline.replicas import UnitReceipt
+from pipeline.secrets import redact
 from pipeline.takes import Rejection, Wanted
 
 logger = logging.getLogger(__name__)
@@ -429,7 +430,7 @@ class Coordinator:
             else:
                 cause = getattr(error, "cause", error)
                 state.rejections[row] = Rejection(
-                    RejectionCode.INTERNAL_ERROR, f"{type(cause).__name__}: {cause}"[:1_000]
+                    RejectionCode.INTERNAL_ERROR, redact(f"{type(cause).__name__}: {cause}")[:1_000]
                 )
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)

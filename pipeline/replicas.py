@@ -25,6 +25,7 @@ from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError, WeightsError
 from pipeline.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Manifest, WorkUnit, read_utterance
+from pipeline.secrets import redact
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
 from pipeline.storage import open_storage
 from pipeline.takes import (
@@ -116,7 +117,7 @@ def _set_torch_threads(num_threads: int) -> None:
 
 def internal_error(error: BaseException) -> Rejection:
     """Turn a failure that nobody foresaw into a row's rejection."""
-    return Rejection(RejectionCode.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:1_000])
+    return Rejection(RejectionCode.INTERNAL_ERROR, redact(f"{type(error).__name__}: {error}")[:1_000])
 
 
 @ray.remote(max_restarts=0)

@@ -45,6 +45,7 @@ from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
 from pipeline.progress import Progress, RunSummary
 from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, WriterReplica, enroll_remotely
+from pipeline.secrets import redact_all
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.storage import Storage, open_storage, probe_store
 from pipeline.weights import fingerprint_weights, resolve_weights
@@ -219,7 +220,7 @@ def _probe(storage: Storage, config: Config) -> None:
 def _describe_start(config: Config) -> dict[str, Any]:
     """Return what is recorded of a start, beside what is pinned."""
     return {
-        "config": config.model_dump(mode="json"),
+        "config": redact_all(config.model_dump(mode="json")),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers", "tokenizers", "ray", "soxr")},

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.secrets import has_credentials, redact
 
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
@@ -267,6 +268,13 @@ def open_storage(uri: str, settings: StorageConfig | None = None) -> Storage:
         ConfigError: an unknown kind of store, or one whose client is not installed.
     """
     settings = settings or StorageConfig()
+    for address in (uri, settings.endpoint_url or ""):
+        if has_credentials(address):
+            # It would be part of every audio_uri.
+            raise ConfigError(
+                f"{redact(address)}: credentials in an address; take them out and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY (or the store's own variables)"
+            )
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme == "file":
         from pipeline.local_storage import LocalStorage
@@ -333,6 +341,6 @@ def probe_store(storage: Storage) -> StorePromises:
 def describe_cause(error: BaseException) -> str:
     """Return class and message on one line, without anything that looks like a signed query or a secret."""
     text = " ".join(str(error).split())
-    text = re.sub(r"\?\S+", "?...", text)
-    text = re.sub(r"(?i)(secret|token|signature|key|password)([\w-]*\s*[=:]\s*)\S+", r"\1\2...", text)
+    text = redact(re.sub(r"\?\S+", "?...", text))
+    text = re.sub(r"(?i)(key)([\w-]*\s*[=:]\s*)\S+", r"\1\2...", text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
