@@ -1,0 +1,75 @@
+"""Make a manifest from books: `python -m jobs.import_books CATALOGUE --output MANIFEST [--casting casting.yaml]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.console import run_command
+from pipeline.books import Cast, import_books, load_casting
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.storage import open_storage, read_bytes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.import_books", description="Turn EPUB, text, Markdown and HTML books into Parquet shards."
+    )
+    parser.add_argument("catalogue", help="folder or object-store prefix of books")
+    parser.add_argument("--output", help="where the manifest goes: a folder or prefix; must be new or empty")
+    parser.add_argument("--casting", help="YAML file with the voices of each book")
+    parser.add_argument("--narrator", default="narrator", help="voice of books without a cast (default narrator)")
+    parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON Lines, a book a line")
+    parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
+    options = parser.parse_args(arguments)
+
+    def make() -> int:
+        settings = StorageConfig(endpoint_url=options.endpoint_url)
+        if options.output is None and not options.dry_run:
+            raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
+        casts = {}
+        if options.casting:
+            try:
+                casts = dict(load_casting(read_bytes(options.casting, settings).decode(), options.casting))
+            except FileNotFoundError:
+                raise ConfigError(f"--casting {options.casting}: no such file") from None
+        output = None if options.dry_run else open_storage(options.output, settings)
+        if output is not None and next(output.list(), None) is not None:
+            raise ConfigError(f"{options.output}: not empty; name a new folder or prefix")
+        catalogue = open_storage(options.catalogue, settings)
+        for report in import_books(catalogue, output, casts, Cast(narrator=options.narrator)):
+            print(json.dumps(report, ensure_ascii=False) if options.json else describe(report, options.dry_run))
+        return 0
+
+    return run_command(make)
+
+
+def describe(report: dict[str, Any], with_doubtful: bool) -> str:
+    """Return what a person wants to know of an imported book."""
+    lines = [
+        f"{report['book_id']}: {report['title']} by {report['author'] or 'unknown'} ({report['language'] or '?'}): "
+        f"{len(report['chapters'])} chapters, {report['num_rows']:,} rows, {report['num_chars']:,} characters"
+    ]
+    for reason, count in report["left_out"].items():
+        examples = "; ".join(report["left_out_examples"].get(reason, ())[:1])
+        lines.append(f"  left out   {count:,} x {reason}" + (f": {examples}" if examples else ""))
+    for voice, count in report["rows_per_voice"].items():
+        lines.append(f"  voice      {voice}: {count:,} rows")
+    decided = sum(report["quotes_per_name"].values())
+    lines.append(f"  quotes     {decided:,} of {report['num_quotes']:,} attributed, the narrator reads the rest")
+    if with_doubtful:
+        lines += [f"  speaks     {name}: {count:,} quotes" for name, count in report["quotes_per_name"].items()]
+        for quote in report["doubtful"]:
+            guess = f"{quote['guess'] or '?'} {quote['confidence']:.2f}"
+            lines.append(f"  doubtful   chapter {quote['chapter']}: {quote['text'][:70]} ({guess})")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Import a catalogue: every book of a folder or prefix becomes a shard of a manifest, and a report says what is in it."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.books.casting import Cast
+from pipeline.books.chapters import split_into_chapters
+from pipeline.books.document import Document
+from pipeline.books.epub import read_epub
+from pipeline.books.markup import read_html, read_markdown
+from pipeline.books.plain_text import read_plain_text
+from pipeline.books.rows import MANIFEST_SCHEMA, make_rows
+from pipeline.errors import ManifestError
+from pipeline.storage import Storage
+
+SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml")
+MAX_BOOK_BYTES = 256 << 20
+ROWS_PER_SHARD = 20_000
+REPORT_PATH = "_import.json"
+_LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
+
+
+def read_book(data: bytes, name: str, place: str) -> Document:
+    """Read a book in the format that its name tells.
+
+    Raises:
+        ManifestError: it cannot be read; names the place.
+    """
+    suffix = posixpath.splitext(name)[1].lower()
+    if suffix == ".epub":
+        return read_epub(data, place)
+    text = _decode(data, place)
+    if suffix in (".md", ".markdown"):
+        return read_markdown(text, place)
+    return read_html(text, place) if "htm" in suffix else read_plain_text(text, place)
+
+
+def _decode(data: bytes, place: str) -> str:
+    if b"\0" in data[:4_096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ManifestError(f"{place}: not text; expected {', '.join(SUFFIXES)}")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")  # What old Gutenberg files are written in.
+
+
+def list_books(catalogue: Storage) -> dict[str, str]:
+    """Return the paths of the books by book_id, which is the path in small letters without its ending, sorted.
+
+    Raises:
+        ManifestError: there are none, or two share an id.
+    """
+    books: dict[str, str] = {}
+    for path in sorted(info.path for info in catalogue.list()):
+        hidden = any(part.startswith(("_", ".")) for part in path.split("/"))
+        stem, suffix = posixpath.splitext(path)
+        if hidden or suffix.lower() not in SUFFIXES:
+            continue
+        folded = unicodedata.normalize("NFC", stem).lower()
+        book_id = re.sub(r"[^\w]+", "-", folded).strip("-")[:80] or "book"
+        if book_id in books:
+            raise ManifestError(f"{catalogue.uri}: {books[book_id]} and {path} share the id {book_id!r}; rename one")
+        books[book_id] = path
+    if not books:
+        raise ManifestError(f"{catalogue.uri}: no book found; expected files ending in {', '.join(SUFFIXES)}")
+    return books
+
+
+def import_books(
+    catalogue: Storage, output: Storage | None, casts: Mapping[str, Cast], default: Cast
+) -> Iterator[dict[str, Any]]:
+    """Read book after book, write its shards, and yield what is in it; one book is held at a time.
+
+    Args:
+        catalogue: where the books are.
+        output: where `<book_id>/part-00000.parquet`, `_covers/` and `_import.json` go; None writes nothing.
+        casts: by book_id.
+        default: of the other books.
+
+    Raises:
+        ManifestError: a book cannot be read, has no text, or a cast belongs to no book.
+    """
+    books = list_books(catalogue)
+    unknown = sorted(casts.keys() - books.keys() - {"default"})
+    if unknown:
+        raise ManifestError(f"casting: no book is called {', '.join(unknown)}; the books are {', '.join(books)[:500]}")
+    reports = []
+    for book_id, path in books.items():
+        report, rows, cover = _import_book(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
+        if output is not None:
+            for number, start in enumerate(range(0, len(rows), ROWS_PER_SHARD)):
+                sink = pa.BufferOutputStream()
+                table = pa.Table.from_pylist(rows[start : start + ROWS_PER_SHARD], MANIFEST_SCHEMA)
+                pq.write_table(table, sink, compression="zstd", row_group_size=8_192)
+                output.put(f"{book_id}/part-{number:05d}.parquet", sink.getvalue().to_pybytes())
+            if cover:
+                suffix = ".png" if cover.startswith(b"\x89PNG") else ".jpg"
+                output.put(f"_covers/{book_id}{suffix}", cover)
+        reports.append(report)
+        yield report
+    if output is not None:
+        output.put(REPORT_PATH, json.dumps({"books": reports}, indent=1, ensure_ascii=False).encode())
+
+
+def _import_book(
+    catalogue: Storage, book_id: str, path: str, cast: Cast
+) -> tuple[dict[str, Any], list[dict[str, Any]], bytes | None]:
+    place = catalogue.uri_of(path)
+    info = catalogue.find(path)
+    if info is not None and info.size > MAX_BOOK_BYTES:
+        raise ManifestError(f"{place}: {info.size:,} bytes, expected at most {MAX_BOOK_BYTES:,}; is it a book?")
+    document = read_book(catalogue.get(path), path, place)
+    chapters = split_into_chapters(document.blocks, document.left_out)
+    title = document.title or posixpath.splitext(posixpath.basename(path))[0]
+    language = _language_code(document.language)
+    rows, casting = make_rows(book_id, title, document.author, language, chapters, cast, place)
+    if not rows:
+        raise ManifestError(f"{place}: no text to read was found in it; is it a book in one of {', '.join(SUFFIXES)}?")
+    report = {
+        "book_id": book_id,
+        "path": path,
+        "title": title,
+        "author": document.author,
+        "language": language,
+        "chapters": [chapter.title for chapter in chapters],
+        "num_rows": len(rows),
+        "num_chars": sum(len(row["text"]) for row in rows),
+        "left_out": dict(document.left_out.counts),
+        "left_out_examples": document.left_out.examples,
+        "rows_per_voice": dict(casting.rows_per_voice.most_common()),
+        "num_quotes": casting.num_quotes,
+        "quotes_per_name": dict(casting.quotes_per_name.most_common()),
+        "doubtful": [asdict(quote) for quote in casting.doubtful],
+    }
+    return report, rows, document.cover
+
+
+def _language_code(language: str) -> str | None:
+    name = language.strip().lower()
+    code = _LANGUAGES.get(name, re.split(r"[-_]", name)[0])
+    return code if re.fullmatch(r"[a-z]{2,3}", code) else None

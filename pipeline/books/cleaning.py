@@ -1,0 +1,151 @@
+"""Words that are on the page and not in the story: marks, page numbers, pictures, emphasis, capitals, licences."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, LeftOut
+from pipeline.errors import ManifestError
+
+_LICENSE_START = re.compile(r"\*{3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*{3}|^.*\*END\*?THE SMALL PRINT.*$", re.I)
+_LICENSE_END = re.compile(
+    r"^\W*(?:\*{3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg|"
+    r"\*{3}\s*START: FULL LICENSE)",
+    re.I,
+)
+_PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
+_FOOTNOTE_TEXT = re.compile(r"\[\s*Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
+_FOOTNOTE_MARK = re.compile(r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|(?<=[\w.,;:!?\"'’”])[¹²³⁰-⁹]+")
+_PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
+_EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
+_EDITORIAL = re.compile(r"\[\s*Transcriber(?:'|’)?s?\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
+_VOICE = re.compile(r"<\s*(/?)voice(?:\s*:\s*([^<>\n]{1,80}?))?\s*>", re.I)
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_CAPITALS_RUN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*(?:[\s,—-]+[^\W\d_]+(?:['’-][^\W\d_]+)*)*")
+_ROMAN = re.compile(r"[IVXLC]+")
+_SPACES = re.compile(r"[^\S\n]+")
+
+
+def cut_license(lines: list[str], left_out: LeftOut) -> list[str]:
+    """Keep what stands between Project Gutenberg's marks, where there are any."""
+    start = next((number + 1 for number, line in enumerate(lines[:600]) if _LICENSE_START.search(line)), 0)
+    end = next((number for number in range(start, len(lines)) if _LICENSE_END.search(lines[number])), len(lines))
+    for removed in (lines[:start], lines[end:]):
+        if removed:
+            words = [line for line in removed if line.strip()]
+            left_out.add("license", words[0] if words else "", len(words))
+    return lines[start:end]
+
+
+def cut_license_blocks(blocks: list[Block], left_out: LeftOut) -> list[Block]:
+    """Do the same for a format whose lines are gone."""
+    start = next((number + 1 for number, block in enumerate(blocks) if _LICENSE_START.search(block.text)), 0)
+    end = next((number for number in range(start, len(blocks)) if _LICENSE_END.search(blocks[number].text)), len(blocks))
+    for removed in (blocks[:start], blocks[end:]):
+        if removed:
+            left_out.add("license", removed[0].text, len(removed))
+    return blocks[start:end]
+
+
+def clean_text(text: str, left_out: LeftOut, *, keep_underscores: bool = False) -> str:
+    """Take out what is not read: pictures, footnotes and their marks, page numbers, the signs of emphasis.
+
+    Args:
+        text: of one block; lines are kept.
+        left_out: told of everything that goes.
+        keep_underscores: the format has signs of its own for emphasis.
+    """
+    text = unicodedata.normalize("NFC", text)
+    for reason, pattern in (
+        ("illustration", _PICTURE),
+        ("footnote", _FOOTNOTE_TEXT),
+        ("editor's note", _EDITORIAL),
+        ("page number", _PAGE),
+        ("footnote mark", _FOOTNOTE_MARK),
+    ):
+        for match in pattern.finditer(text):
+            left_out.add(reason, match[0])
+        text = pattern.sub("", text)
+    if not keep_underscores:
+        text = _EMPHASIS.sub(r"\1", text)
+    text = text.replace("\u00ad", "").replace("\u200b", "").replace("\ufeff", "")
+    text = re.sub(r"-{2,}", "—", text)
+    return "\n".join(_SPACES.sub(" ", line).strip() for line in text.split("\n")).strip()
+
+
+def hide_voice_marks(text: str, place: str) -> str:
+    """Turn `<voice:NAME>` and `</voice>` into characters that no format knows.
+
+    Raises:
+        ManifestError: a mark without a name.
+    """
+
+    def hide(match: re.Match[str]) -> str:
+        if not match[1] and not match[2]:
+            line = text.count("\n", 0, match.start()) + 1
+            raise ManifestError(f"{place}:{line}: {match[0]} names no voice; write <voice:NAME>, and </voice> to end it")
+        return f"{MARK_OPEN}{match[2] or ''}{MARK_CLOSE}"
+
+    return _VOICE.sub(hide, text.replace(MARK_OPEN, "").replace(MARK_CLOSE, ""))
+
+
+def drop_voice_marks(text: str) -> str:
+    """Return the text without marks."""
+    return re.sub(f"{MARK_OPEN}[^{MARK_CLOSE}]*{MARK_CLOSE}", "", text)
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """Count the words of a book as they are written, but for those wholly in capitals."""
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(word for word in _WORD.findall(text) if len(word) == 1 or not word.isupper())
+    return words
+
+
+def lower_capitals(text: str, words: Mapping[str, int]) -> str:
+    """Write words in capitals as words, so that they are not spelled out letter by letter.
+
+    A word that the book also writes small becomes small, one that it writes with a capital becomes that; of the rest,
+    words of five letters or more and those among others in capitals become small. What is left may be an acronym and
+    stays: BBC. Roman numerals stay.
+
+    Args:
+        text: of one block.
+        words: how often the book writes each word, from `count_words`.
+    """
+
+    def write_small(word: str, in_run: bool, starts: bool) -> str:
+        if _ROMAN.fullmatch(word) and not words.get(word.lower()):
+            return word
+        small, capital = word.lower(), word[0] + word[1:].lower()
+        if words.get(small, 0) or words.get(capital, 0):
+            return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
+        if len(word) >= 5 or in_run:
+            return capital if starts else small
+        return word
+
+    def write_run(match: re.Match[str]) -> str:
+        found = _WORD.findall(match[0])
+        num_capitals = sum(len(word) > 1 and word.isupper() for word in found)
+        if not num_capitals:
+            return match[0]
+        in_run = num_capitals >= 3 and num_capitals >= len(found) / 2
+        before = text[: match.start()].rstrip(" \n'\"‘“(—[")
+        at_start = not before or before[-1] in ".!?…"
+        position = 0
+
+        def write(word: re.Match[str]) -> str:
+            nonlocal position
+            position += 1
+            starts = at_start and position == 1
+            if len(word[0]) > 1 and word[0].isupper():
+                return write_small(word[0], in_run, starts)
+            # "A" among words in capitals is the article; "I" is always I.
+            return "a" if word[0] == "A" and in_run and not starts else word[0]
+
+        return _WORD.sub(write, match[0])
+
+    return _CAPITALS_RUN.sub(write_run, text)
