@@ -11,11 +11,11 @@ from typing import Any
 
 from pipeline.commit_log import CommitLog
 from pipeline.config import Config, parse_config
-from pipeline.coordinator import UnitState
+from pipeline.coordinator import UnitState, list_states
 from pipeline.errors import ConfigError, RejectionCode
 from pipeline.lease import Lease
 from pipeline.manifest import WorkUnit
-from pipeline.run import run_voicing, voice_again
+from pipeline.run import RunPlan, voice_again
 from pipeline.storage import Storage, open_storage
 from pipeline.verify import Audit, parse_unit_id, sweep_orphans
 
@@ -75,7 +75,7 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
         VoicingError: as `run_voicing`.
     """
     chosen = _Counted(_choose(open_storage(config.output, config.storage), selection, next_take))
-    voice_again(config, lambda: chosen)
+    voice_again(config, lambda plan: chosen)
     return chosen.num_rows
 
 
@@ -86,41 +86,44 @@ def repair_output(config: Config) -> int:
     then the commit is replaced.
 
     Returns:
-        how many rows were voiced again, without those of lost commits.
+        how many rows were voiced again.
 
     Raises:
         VoicingError: as `run_voicing`.
     """
     storage = open_storage(config.output, config.storage)
-    damaged: list[str] = []
-    are_units_lost = False
+    chosen = _Counted(iter(()))
 
-    def find() -> Iterator[UnitState]:
-        nonlocal are_units_lost
-        unit: WorkUnit | None = None
-        rows: set[int] = set()
-        for finding in Audit(storage).findings():
-            if finding.kind == "damaged_commit":
-                damaged.append(finding.path)
-            are_units_lost = are_units_lost or finding.kind in ("damaged_commit", "uncommitted")
-            if finding.kind not in _WAV_KINDS or finding.unit is None or finding.row is None:
-                continue
+    def choose(plan: RunPlan) -> Iterator[UnitState]:
+        chosen.states = _find_damage(storage, plan)
+        return chosen
+
+    voice_again(config, choose)
+    return chosen.num_rows
+
+
+def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
+    """Yield units with the rows to voice again, then the units to make anew; deletes commits that make no sense."""
+    lost: list[WorkUnit] = []
+    unit: WorkUnit | None = None
+    rows: set[int] = set()
+    for finding in Audit(storage).findings():
+        if finding.unit is None:
+            continue
+        if finding.kind == "damaged_commit":
+            storage.delete(finding.path)
+        if finding.kind in ("damaged_commit", "uncommitted"):
+            lost.append(finding.unit)
+        if finding.kind in _WAV_KINDS and finding.row is not None:
             if unit is not None and finding.unit != unit:
                 yield _state_of(storage, unit, rows)
                 rows = set()
             unit = finding.unit
             rows.add(finding.row)
-        if unit is not None:
-            yield _state_of(storage, unit, rows)
-
-    chosen = _Counted(find())
-    voice_again(config, lambda: chosen)
-    if are_units_lost:
-        with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s):
-            for path in damaged:
-                storage.delete(path)
-        run_voicing(config)
-    return chosen.num_rows
+    if unit is not None:
+        yield _state_of(storage, unit, rows)
+    if lost:
+        yield from list_states(iter(lost), plan.manifest.find_duplicates(), set())
 
 
 def sweep_output(storage: Storage) -> int:
@@ -141,12 +144,12 @@ class _Counted(Iterator[UnitState]):
     """Counts the rows of the states that pass."""
 
     def __init__(self, states: Iterator[UnitState]) -> None:
-        self._states = states
+        self.states = states
         self.num_rows = 0
 
     def __next__(self) -> UnitState:
-        state = next(self._states)
-        self.num_rows += len(state.wanted or ())
+        state = next(self.states)
+        self.num_rows += state.unit.num_rows if state.wanted is None else len(state.wanted)
         return state
 
 

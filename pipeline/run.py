@@ -116,15 +116,12 @@ def run_voicing(config: Config) -> RunSummary:
         return _finish(plan, output.log, progress, num_skipped=len(committed))
 
 
-def voice_again(config: Config, choose: Callable[[], Iterator[UnitState]]) -> RunSummary:
-    """Voice chosen rows of committed units again and replace their records.
+def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> None:
+    """Voice chosen rows of committed units again and replace their records; or whole units whose commit was lost.
 
     Args:
         config: of the run that the output holds.
         choose: called once the lease is held; says which rows.
-
-    Returns:
-        what the output holds now.
 
     Raises:
         VoicingError: as `run_voicing`; what was replaced until then stays.
@@ -132,7 +129,7 @@ def voice_again(config: Config, choose: Callable[[], Iterator[UnitState]]) -> Ru
     plan = plan_run(config)
     with _open_output(plan) as output:
         was_finished = output.log.is_finished()
-        states = choose()
+        states = choose(plan)
         first = next(states, None)
         progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
         if first is not None:
@@ -142,8 +139,7 @@ def voice_again(config: Config, choose: Callable[[], Iterator[UnitState]]) -> Ru
                 _voice(plan, output, progress, chain([first], states))
         num_committed = len(output.log.committed())
         if was_finished and num_committed == plan.num_units:
-            return _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
-        return _summarize(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
+            _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:
@@ -364,9 +360,9 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     return registry
 
 
-def _summarize(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
+def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
     summary = log.summarize()
-    return RunSummary(
+    result = RunSummary(
         output=plan.config.output,
         num_rows=plan.manifest.num_rows,
         num_ok=summary.num_ok,
@@ -379,10 +375,6 @@ def _summarize(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: i
         x_real_time=progress.x_real_time if progress.num_units else 0.0,
         examples=tuple(progress.examples),
     )
-
-
-def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
-    result = _summarize(plan, log, progress, num_skipped)
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
         log.finish(

@@ -73,7 +73,7 @@ def test_repair_makes_lost_and_broken_commits_again(output):
     second.write_bytes(second.read_bytes()[:100])
     report = verify_output(open_storage(output.output))
     assert (len(report.uncommitted), len(report.damaged_commits), report.is_intact) == (1, 1, False)
-    repair_output(output)
+    assert repair_output(output) == 8
     assert verify_output(open_storage(output.output)).is_intact
     assert audio_hashes(output.output) == before
 
