@@ -104,6 +104,8 @@ def _handler_for(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandl
             self.send_header("Content-Length", str(length))
             self.end_headers()
             half = len(data) // 2
+            if fault in ("truncated", "slow_body") and not half:
+                proxy.counts.update({fault: -1, "none": 1})  # There was nothing to harm.
             if fault == "truncated" and half:
                 self.wfile.write(data[:half])
                 return self._cut()

@@ -1,0 +1,125 @@
+"""Run parts of the soak: `python -m tests.soak [--minutes 60] [--parts kills storage]`; prints the figures."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import pipeline.storage
+from pipeline.commit_log import CommitLog
+from pipeline.config import StorageConfig
+from pipeline.manifest import WorkUnit
+from pipeline.storage import open_storage
+from pipeline.verify import verify_output
+from tests.faulty_store import FaultyProxy
+from tests.soak.kills import POINTS, Killer, check_output, rows_of
+from tests.test_commit_log import make_commit, make_shard
+from tests.test_run import make_config, simple_rows, write_shard
+
+
+class Soak:
+    """The fixtures of the tests, and time that runs out."""
+
+    def __init__(self, minutes, seed):
+        self.minutes, self.seed = minutes, seed
+
+    def write_manifest(self, folder, num_rows):
+        """Eight shards; one has a single row."""
+        per_shard = (num_rows - 1) // 7
+        for shard in range(7):
+            write_shard(folder / "manifest" / f"s{shard}.parquet", simple_rows(1_000 * shard, per_shard))
+        write_shard(folder / "manifest" / "single.parquet", simple_rows(9_000, 1))
+
+    def kills(self, seaweedfs, ray_cluster, demo_weights, folder, minutes, num_rows):
+        """Kill drivers and replicas until time is up; each run must end as an undisturbed one."""
+        import os
+
+        from pipeline import run_voicing
+
+        self.write_manifest(folder, num_rows)
+        uri = seaweedfs.new_uri()
+        config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=8)
+        run_voicing(config)
+        expected = rows_of(f"{uri}/calm")
+        environment = {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
+        killer = Killer(config, environment, folder, self.seed)
+        order = random.Random(self.seed)
+        deadline = time.monotonic() + 60 * minutes
+        left = []
+        while time.monotonic() < deadline:
+            points = []
+            for _ in range(3):
+                left = left or order.sample(POINTS, len(POINTS))
+                points.append(left.pop())
+            output = f"{uri}/run{killer.report.num_runs}"
+            killer.run(output, points)
+            check_output(output, expected)
+            report = killer.report
+            print(f"kills: {report.kills.total()} in {report.num_runs} runs: {dict(report.kills)}", flush=True)
+
+    def storage(self, seaweedfs, minutes):
+        """Commit over a line that fails every fourth request, until time is up."""
+        pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
+        deadline, num_faults, num_wavs, kinds = time.monotonic() + 60 * minutes, 0, 0, {}
+        round_number = 0
+        while time.monotonic() < deadline:
+            round_number += 1
+            uri = seaweedfs.new_uri()
+            with FaultyProxy(seaweedfs.endpoint_url, rate=0.25, seed=self.seed + round_number) as proxy:
+                storage = open_storage(uri, StorageConfig(endpoint_url=proxy.url, max_attempts=15))
+                log = CommitLog(storage)
+                log.begin({"unit_size": 3}, {}, [make_shard("s", 150)])
+                for first in range(0, 150, 3):
+                    unit = WorkUnit("s", first, first + 2)
+                    assert log.commit(unit, make_commit(log, unit))
+                log.finish({})
+                assert verify_output(storage).is_intact
+                num_faults += proxy.num_faults
+                for kind, count in proxy.counts.items():
+                    kinds[kind] = kinds.get(kind, 0) + count
+            report = verify_output(open_storage(uri))
+            assert (report.num_checked, report.is_intact, report.orphaned) == (150, True, [])
+            num_wavs += 150
+        print(f"storage: {num_faults:,} faults, {num_wavs:,} WAVs, nothing lost or twice: {kinds}", flush=True)
+
+
+def test_soak(request, seaweedfs, tmp_path):
+    """Run as a test, so that the fixtures are those of the tests."""
+    soak, parts, num_rows = request.config.soak
+    minutes = soak.minutes / len(parts)
+    if "storage" in parts:
+        soak.storage(seaweedfs, minutes)
+    if "kills" in parts:
+        cluster, weights = request.getfixturevalue("ray_cluster"), request.getfixturevalue("demo_weights")
+        soak.kills(seaweedfs, cluster, weights, tmp_path, minutes, num_rows)
+
+
+class _Settings:
+    def __init__(self, soak):
+        self._soak = soak
+
+    def pytest_configure(self, config):
+        config.soak = self._soak
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Do harm to runs for a while.")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for all parts together")
+    parser.add_argument("--parts", nargs="+", choices=("storage", "kills"), default=["storage", "kills"])
+    parser.add_argument("--rows", type=int, default=2_000, help="utterances of a run that is killed")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    settings = _Settings((Soak(options.minutes, options.seed), options.parts, options.rows))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [str(Path(__file__)), "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/soak"]
+        return pytest.main(arguments, plugins=[settings])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Runs that are killed, and what must hold of each once it has ended."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from pipeline.commit_log import CommitLog
+from pipeline.storage import open_storage
+from pipeline.verify import verify_output
+
+DRIVER_POINTS = ("planning", "resume", "enrolment", "finishing", "first_commit")
+WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
+REPLICAS = ("LLMReplica", "CodecReplica", "WriterReplica")
+POINTS = (*DRIVER_POINTS, *WRITER_POINTS, *REPLICAS, "driver")
+LONGEST_START_S = 240.0
+
+
+@dataclass
+class KillReport:
+    """What a round of kills came to."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    num_runs: int = 0
+    num_starts: int = 0
+    most_units_redone: int = 0
+
+
+def rows_of(uri):
+    """Return (shard, row, id, hash) of every committed row."""
+    rows = []
+    for table in CommitLog(open_storage(uri)).iter_metadata(["shard", "row", "utterance_id", "status", "audio_sha256"]):
+        rows += [tuple(row.values()) for row in table.to_pylist()]
+    return sorted(rows)
+
+
+def check_output(uri, expected):
+    """Every row once, every WAV once and whole, and all as in the undisturbed run."""
+    found = rows_of(uri)
+    assert len(found) == len(expected), (len(found), len(expected))
+    assert found == expected
+    report = verify_output(open_storage(uri))
+    assert report.is_intact, report
+    assert report.orphaned == [], report.orphaned[:5]
+    assert not open_storage(uri).exists("lease.json")
+    assert CommitLog(open_storage(uri)).is_finished()
+
+
+def our_processes(title):
+    """Ids of the live processes of this title that descend from this process."""
+    parents, titles = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                titles[int(folder.name)] = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+
+    def is_ours(process):
+        while process > 1:
+            if process == os.getpid():
+                return True
+            process = parents.get(process, 0)
+        return False
+
+    return [process for process, name in titles.items() if name.startswith(title.encode()) and is_ours(process)]
+
+
+class Killer:
+    """Runs a config to its end while doing it harm, one kill a start.
+
+    Args:
+        config: the run; every run gets an output of its own.
+        environment: of the drivers; names the Ray cluster.
+        folder: for files of the harness.
+        seed: of the random moments.
+    """
+
+    def __init__(self, config, environment, folder, seed=0):
+        self._config = config
+        self._environment = environment
+        self._folder = Path(folder)
+        self._random = random.Random(seed)
+        self.report = KillReport()
+
+    def run(self, output, points):
+        """Kill at each point in turn, then let the run end; return its exit code."""
+        path = self._folder / f"run{self.report.num_runs}.yaml"
+        raw = self._config.model_copy(update={"output": output}).model_dump(mode="json")
+        path.write_text(yaml.safe_dump(raw))
+        self.report.num_runs += 1
+        for point in (*points, ""):
+            code = self._start(path, output, point)
+            if code == 0 and not CommitLog(open_storage(output)).is_finished():
+                raise AssertionError("exit 0 without the mark")
+        return code
+
+    def _start(self, path, output, point):
+        mark = self._folder / f"killed{self.report.num_starts}"
+        self.report.num_starts += 1
+        environment = {**self._environment, "SPARK_TTS_KILL_AT": point, "SPARK_TTS_KILLED": str(mark)}
+        command = [sys.executable, "-m", "tests.soak.driver", "--config", str(path)]
+        with open(self._folder / "drivers.log", "ab") as log:
+            driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + LONGEST_START_S
+        if point in (*REPLICAS, "driver"):
+            self._kill_at_random(driver, output, point, deadline)
+        try:
+            code = driver.wait(max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            driver.kill()
+            raise AssertionError(f"a start did not end in {LONGEST_START_S:g} s after a kill at {point!r}") from None
+        if mark.exists():
+            self.report.kills[point] += 1
+        if code not in (0, -signal.SIGKILL):
+            raise AssertionError(f"exit {code} after a kill at {point!r}; see {self._folder}/drivers.log")
+        return code
+
+    def _kill_at_random(self, driver, output, point, deadline):
+        num_before = len(CommitLog(open_storage(output)).committed())
+        wait_for = num_before + self._random.randint(0, 2)
+        while driver.poll() is None and time.monotonic() < deadline:
+            victims = [driver.pid] if point == "driver" else our_processes(f"ray::{point}")
+            if victims and len(CommitLog(open_storage(output)).committed()) >= wait_for:
+                time.sleep(self._random.uniform(0.0, 0.5))
+                if driver.poll() is None:
+                    os.kill(self._random.choice(victims), signal.SIGKILL)
+                    self.report.kills[point] += 1
+                return
+            time.sleep(0.05)
