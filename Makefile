@@ -1,6 +1,7 @@
 # `make demo` and `make test` need nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+MINUTES ?= 60
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help demo test check soak clean
@@ -9,6 +10,7 @@ help:
 	@echo "make demo   voice configs/demo.yaml into demo/ (a second call resumes)"
 	@echo "make test   format, lint, types and tests"
 	@echo "make check  format, lint and types only"
+	@echo "make soak   an hour of kills and storage faults (MINUTES=...)"
 	@echo "make clean  remove the virtual environment and caches"
 
 demo: .venv/demo
@@ -21,6 +23,9 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+soak: .venv/dev
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
