@@ -256,7 +256,7 @@ class LLMEngine:
         num_rows = self._num_rows_to_run()
         hidden_RH, position_R = self._hidden_SH[:num_rows].float(), self._position_S[:num_rows]
         uniform_R = self._uniform_SC[self._rows_S[:num_rows], position_R]
-        column_R = draw(find_candidates(self._speech_head(hidden_RH), self.sampling), uniform_R)
+        column_R = self.draw_tokens(hidden_RH, uniform_R)
         token_R = self._speech_ids_V[column_R]
         self._answer_SC[self._rows_S[:num_rows], position_R] = column_R
         is_stop_R = column_R >= self._num_semantic
@@ -274,11 +274,22 @@ class LLMEngine:
             self._position_S += torch.from_numpy(self._is_active).to(self.device)
         return finished
 
+    def draw_tokens(self, hidden_RH: Tensor, uniform_R: Tensor) -> Tensor:
+        """Draw a semantic token or a stop for each row: (rows,) int64, columns of the legal rows of the head.
+
+        Args:
+            hidden_RH: float32.
+            uniform_R: float64 in [0, 1).
+        """
+        return draw(find_candidates(self._speech_head(hidden_RH), self.sampling), uniform_R)
+
     def _num_rows_to_run(self) -> int:
         return self._model.rows_to_run(self._scheduler.num_used) if self._can_shrink else self._model.num_rows
 
     def _head_can_shrink(self) -> bool:
         """Try out whether a row's logits have the same bits however many rows are multiplied."""
+        if self._model.shapes.can_shrink is not None:
+            return self._model.shapes.can_shrink
         generator = torch.Generator().manual_seed(0)
         rows_SH = torch.randn((self._model.num_rows, self._model.config.hidden_size), generator=generator)
         whole = self._speech_head(rows_SH)

@@ -38,13 +38,14 @@ class StepShapes:
         row_tile: decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits
             (measured).
         cache_bucket: decoding reads the cache up to the longest live sequence, rounded up to a multiple of this.
-        can_shrink: whether decoding may run fewer rows than there are, if that is shown to change no bit.
+        can_shrink: whether decoding may run fewer rows than there are; None asks `Qwen2.can_shrink` for a proof that
+            this changes no bit.
     """
 
-    prompt_bucket: int = 32
+    prompt_bucket: int = 8
     row_tile: int = 8
-    cache_bucket: int = 128
-    can_shrink: bool = True
+    cache_bucket: int = 64
+    can_shrink: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,8 @@ class Qwen2:
         True on the CPUs and in the versions of torch that were tried; whether it is depends on how the libraries cut
         products up, so that it is asked of each machine. On a GPU the number is fixed, for its graphs.
         """
-        if not self.shapes.can_shrink or self.device.type != "cpu":
-            return False
+        if self.shapes.can_shrink is not None or self.device.type != "cpu":
+            return bool(self.shapes.can_shrink)
         generator = torch.Generator().manual_seed(0)
         num_live = min(self.shapes.cache_bucket, self.max_context)
         ids_S = torch.randint(self.config.vocab_size, (self.num_rows,), generator=generator)

@@ -1,0 +1,1 @@
+"""What `python -m jobs.benchmark` measures; nothing else imports it."""

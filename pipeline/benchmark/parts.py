@@ -1,0 +1,231 @@
+"""The parts of the benchmark; each measures both sides in turn inside one process and returns plain numbers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.benchmark.machine import counted_seconds, measure_product_rate
+from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
+from pipeline.benchmark.workload import FRAME_RATE, Task
+from pipeline.codec import BiCodec
+from pipeline.errors import ConfigError
+from pipeline.llm import LLMEngine
+from pipeline.llm.qwen2 import Qwen2, StepShapes
+from pipeline.llm.sampling import SamplingParams
+from pipeline.prompt import SpeechVocabulary
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """What is measured, with the same weights on both sides."""
+
+    model: Qwen2
+    num_slots: int
+    vocabulary: SpeechVocabulary
+    codec: BiCodec
+    official_llm: OfficialLLM
+    official_decoder: OfficialDecoder
+
+    def make_engine(self, shapes: StepShapes | None = None) -> LLMEngine:
+        """Return an engine over the one model, with other shapes if given."""
+        model = self.model
+        if shapes is not None:
+            model = copy.copy(model)
+            model.shapes = shapes
+            model.__dict__.pop("can_shrink", None)
+        return LLMEngine(model, self.num_slots, self.vocabulary, SamplingParams())
+
+
+def refuse_unlike(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+    """Compare two descriptions of work done.
+
+    Raises:
+        ConfigError: they differ in anything but their time.
+    """
+    different = [name for name in sorted({*left, *right} - {"seconds"}) if left.get(name) != right.get(name)]
+    if different:
+        shown = ", ".join(f"{name} {left.get(name)!r} against {right.get(name)!r}" for name in different)
+        raise ConfigError(f"benchmark: unlike things are not compared: {shown}; give both sides the same work")
+
+
+def compare_pipeline(
+    contestants: Contestants, tasks: Sequence[Task], rivals: Sequence[Task], num_rounds: int, clock: Clock
+) -> dict[str, Any]:
+    """Voice `tasks` our way and `rivals`, of the same mean length, the official way, in turn.
+
+    The official way takes its utterances one at a time, so that its rate does not depend on their number.
+    """
+    means = [{"mean_frames": round(sum(t.num_frames for t in side) / len(side) / 25)} for side in (tasks, rivals)]
+    refuse_unlike(*means)
+    rounds = []
+    for _ in range(num_rounds):
+        rate = measure_product_rate(clock)
+        llm_s, codec_s = _voice_officially(contestants, rivals, clock)
+        our_llm_s, our_codec_s = _voice(contestants, tasks, clock)
+        rate = max(rate, measure_product_rate(clock))
+        audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, rivals))
+        ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / rival_audio
+        counted = counted_seconds(sum(task.num_frames for task in tasks), rate)
+        rounds.append(
+            {
+                "product_gflops": rate,
+                "official_s_per_audio_s": official,
+                "official_llm": llm_s / rival_audio,
+                "official_codec": codec_s / rival_audio,
+                "ours_s_per_audio_s": ours,
+                "ours_llm": our_llm_s / audio,
+                "ours_codec": our_codec_s / audio,
+                "ratio": official / ours,
+                "llm_ratio": llm_s / rival_audio / (our_llm_s / audio),
+                "codec_ratio": codec_s / rival_audio / (our_codec_s / audio),
+                "share_of_counted_limit": counted / (our_llm_s + our_codec_s),
+            }
+        )
+        logger.info("pipeline: %s", {name: round(value, 3) for name, value in rounds[-1].items()})
+    return {"utterances": len(tasks), "official_utterances": len(rivals), "rounds": rounds}
+
+
+def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> dict[str, Any]:
+    """Answer the same prompts with our engine and with the library's batched and continuous generation."""
+    num_frames = sum(task.num_frames for task in tasks)
+    begin = clock()
+    _generate(contestants.make_engine(), tasks)
+    ours = clock() - begin
+    result: dict[str, Any] = {"frames": num_frames, "ours_s": ours}
+    for name, run in (
+        ("batched", contestants.official_llm.generate),
+        ("continuous", contestants.official_llm.generate_continuously),
+    ):
+        try:
+            begin = clock()
+            lengths = run(list(tasks))
+            seconds = clock() - begin
+        except Exception as error:  # A peer that does not run here is a finding, not a failure of ours.
+            result[name] = f"does not run here: {type(error).__name__}: {str(error)[:120]}"
+            continue
+        if name == "continuous":
+            # The library knows one length for all: each row's is the longest, and its rate is taken per token.
+            seconds *= num_frames / max(sum(lengths), 1)
+        result[f"{name}_s"], result[f"{name}_ratio"] = seconds, seconds / ours
+    return result
+
+
+def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+    """Decode the same tokens both ways in turn, and compare the audio."""
+    seconds = {"official": float("inf"), "ours": float("inf")}
+    difference = 0.0
+    items = [_random_tokens(contestants, task) for task in tasks]
+    for _ in range(num_rounds):
+        begin = clock()
+        expected = [contestants.official_decoder.decode(*item) for item in items]
+        middle = clock()
+        found = [contestants.codec.decode([tokens], voice[None])[0] for tokens, voice in items]
+        seconds = {
+            "official": min(seconds["official"], middle - begin),
+            "ours": min(seconds["ours"], clock() - middle),
+        }
+        difference = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+    audio = sum(task.num_frames for task in tasks) / FRAME_RATE
+    return {
+        "official_s_per_audio_s": seconds["official"] / audio,
+        "ours_s_per_audio_s": seconds["ours"] / audio,
+        "ratio": seconds["official"] / seconds["ours"],
+        "largest_difference": difference,
+        "padding": 0.0,
+    }
+
+
+def price_shapes(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+    """Answer the same prompts with shapes left free, fixed, and rounded as they are by default."""
+    kinds = {
+        "free": StepShapes(prompt_bucket=1, row_tile=1, cache_bucket=1, can_shrink=True),
+        "default": StepShapes(),
+        "all_rows": StepShapes(can_shrink=False),
+    }
+    best = dict.fromkeys(kinds, float("inf"))
+    for _ in range(num_rounds):
+        for name, shapes in kinds.items():
+            engine = contestants.make_engine(shapes)
+            begin = clock()
+            _generate(engine, tasks)
+            best[name] = min(best[name], clock() - begin)
+    return {**{f"{name}_s": value for name, value in best.items()}, "price": best["default"] / best["free"] - 1}
+
+
+def share_step(contestants: Contestants, context: int, clock: Clock) -> dict[str, float]:
+    """Return what each kind of work takes of a decode step over all rows, in ms; by torch's own profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    model = contestants.model
+    engine = contestants.make_engine()
+    rows, hidden = model.num_rows, model.config.hidden_size
+    ids, positions = torch.zeros(rows, dtype=torch.int64), torch.full((rows,), context)
+    with torch.inference_mode():
+        model.decode_step(ids, positions, context + 1)
+        with profile(activities=[ProfilerActivity.CPU]) as record:
+            begin = clock()
+            model.decode_step(ids, positions, context + 1)
+            step = clock() - begin
+        begin = clock()
+        engine.draw_tokens(torch.randn(rows, hidden), torch.zeros(rows, dtype=torch.float64))
+        head = clock() - begin
+    kinds = {"products": 0.0, "attention": 0.0, "elementwise": 0.0}
+    for event in record.key_averages():
+        name = event.key
+        kind = "products" if any(part in name for part in ("linear_pointwise", "addmm", "aten::mm")) else "elementwise"
+        kind = "attention" if any(part in name for part in ("bmm", "softmax")) else kind
+        kinds[kind] += event.self_cpu_time_total / 1e6
+    total = step + head
+    return {
+        **{name: value * 1e3 for name, value in kinds.items()},
+        "python": max(step - sum(kinds.values()), 0.0) * 1e3,
+        "head_and_sampling": head * 1e3,
+        "total": total * 1e3,
+    }
+
+
+def _generate(engine: LLMEngine, tasks: Sequence[Task]) -> None:
+    expected = {task.request.request_id: task.num_frames for task in tasks}
+    found = {item.request_id: len(item.semantic_tokens) for item in engine.generate([task.request for task in tasks])}
+    if found != expected:
+        raise ConfigError("benchmark: an answer has another length than the workload; the comparison would be unlike")
+
+
+def _voice(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+    engine = contestants.make_engine()
+    voices = {task.request.request_id: torch.tensor(task.global_tokens) for task in tasks}
+    begin = clock()
+    answers = list(engine.generate([task.request for task in tasks]))
+    middle = clock()
+    for answer in answers:
+        tokens = torch.from_numpy(answer.semantic_tokens)
+        contestants.codec.decode([tokens], voices[answer.request_id][None])
+    return middle - begin, clock() - middle
+
+
+def _voice_officially(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+    llm = codec = 0.0
+    for task in tasks:
+        begin = clock()
+        contestants.official_llm.generate([task])
+        middle = clock()
+        contestants.official_decoder.decode(*_random_tokens(contestants, task))
+        llm, codec = llm + middle - begin, codec + clock() - middle
+    return llm, codec
+
+
+def _random_tokens(contestants: Contestants, task: Task) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(task.request.seed)
+    size = contestants.codec.semantic_codebook_size
+    return torch.randint(size, (task.num_frames,), generator=generator), torch.tensor(task.global_tokens)

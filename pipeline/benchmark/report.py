@@ -1,0 +1,98 @@
+"""Sets a benchmark up, runs its parts in order, and prints what was found."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.benchmark import parts
+from pipeline.benchmark.machine import choose_clock, describe_machine, measure_product_rate
+from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
+from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
+from pipeline.codec import BiCodec
+from pipeline.llm.checkpoint import Qwen2Config
+from pipeline.llm.qwen2 import Qwen2
+
+logger = logging.getLogger(__name__)
+
+_STEP_CONTEXT = 300
+_MAX_CONTEXT = 1_536
+_SPEECH = {"shortest_s": 2.0, "mean_s": 6.0, "longest_s": 20.0}
+_QUICK_SPEECH = {"shortest_s": 0.4, "mean_s": 0.6, "longest_s": 1.0}
+
+
+def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return the numbers of each part that was asked for.
+
+    Args:
+        options: of the command.
+        folder: for the weights, which are made here.
+
+    Raises:
+        ConfigError: settings that do not go together, or unlike things to compare.
+        WeightsError: no sizes or no tokenizer.
+    """
+    clock = choose_clock(options.clock, options.threads)
+    torch.set_num_threads(options.threads)
+    speech = _QUICK_SPEECH if options.quick else _SPEECH
+    num_utterances, num_rounds = (16, 1) if options.quick else (options.utterances, options.rounds)
+    results: dict[str, Any] = {"machine": describe_machine(options.threads, options.clock)}
+    results["machine"]["product_gflops"] = measure_product_rate(clock)
+    results["workload"] = {"utterances": num_utterances, "slots": options.slots, "dtype": "float32", **speech}
+    logger.info("%s", results)
+    contestants = _make_contestants(options, folder)
+    tasks = make_tasks(contestants.vocabulary, draw_lengths(num_utterances, 0, **speech))
+    num_rivals = 1 if options.quick else options.official_utterances
+    rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
+    few = tasks[: max(8, len(tasks) // 8)]
+    runs: dict[str, Callable[[], dict[str, Any]]] = {
+        "codec": lambda: parts.compare_codec(contestants, few[:4], 3, clock),
+        "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
+        "shapes": lambda: parts.price_shapes(contestants, few, num_rounds, clock),
+        "pipeline": lambda: parts.compare_pipeline(contestants, tasks, rivals, num_rounds, clock),
+        "peers": lambda: parts.compare_peers(contestants, few, clock),
+    }
+    for name in options.parts:
+        if name == "peers" and options.quick:
+            continue
+        results[name] = runs[name]()
+        logger.info("%s: %s", name, results[name])
+    return results
+
+
+def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contestants:
+    vocabulary = read_vocabulary(options.sizes, folder)
+    config = Qwen2Config.read(options.sizes / "LLM" / "config.json")
+    tensors = make_llm_tensors(config, vocabulary.stop_ids)
+    model_dir = write_codec(options.sizes, folder)
+    codec = BiCodec.load(model_dir)
+    stop = vocabulary.stop_ids[0]
+    contestants = parts.Contestants(
+        model=Qwen2(config, dict(tensors), options.slots, min(_MAX_CONTEXT, config.max_position_embeddings)),
+        num_slots=options.slots,
+        vocabulary=vocabulary,
+        codec=codec,
+        official_llm=OfficialLLM(config, tensors, stop),
+        official_decoder=OfficialDecoder(model_dir, codec.config),
+    )
+    return contestants
+
+
+def to_table(results: dict[str, Any]) -> str:
+    """Return the numbers as Markdown, a line each."""
+    lines = ["| part | what | found |", "|---|---|---|"]
+    for part, found in results.items():
+        rounds = found.get("rounds")
+        for index, numbers in enumerate(rounds or [found]):
+            name = f"{part} {index + 1}" if rounds else part
+            lines += [f"| {name} | {what} | {_show(value)} |" for what, value in numbers.items()]
+    return "\n".join(lines)
+
+
+def _show(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
