@@ -162,7 +162,7 @@ def _is_name(name: str) -> bool:
 
 
 def _trim(name: str) -> str:
-    return re.sub(r"['’]s$", "", name)
+    return re.sub(r"^(?:(?:and|so|but|then|poor|for|as|while|when) )+|['’]s$", "", name)
 
 
 def _continue(found: list[Attribution], before: str, after: str, words: str) -> Attribution:

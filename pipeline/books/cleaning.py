@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, LeftOut
 from pipeline.errors import ManifestError
 
-_LICENSE_START = re.compile(r"\*{3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*{3}|^.*\*END\*?THE SMALL PRINT.*$", re.I)
+_LICENSE_START = re.compile(
+    r"\*{3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*{3}|^.*\*END\*?THE SMALL PRINT.*$", re.I
+)
 _LICENSE_END = re.compile(
     r"^\W*(?:\*{3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg|"
     r"\*{3}\s*START: FULL LICENSE)",
@@ -24,7 +26,9 @@ _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
 _EDITORIAL = re.compile(r"\[\s*Transcriber(?:'|’)?s?\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
 _VOICE = re.compile(r"<\s*(/?)voice(?:\s*:\s*([^<>\n]{1,80}?))?\s*>", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_CAPITALS_RUN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*(?:[\s,—-]+[^\W\d_]+(?:['’-][^\W\d_]+)*)*")
+_CAPITALS = r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĪĮİŁŃŇŌŐŒŘŚŞŠŤŪŮŰŸŹŻŽ]+"
+_CAPITALS_WORD = rf"(?<!\w){_CAPITALS}(?:['’-]{_CAPITALS})*(?!\w)"
+_CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
 _ROMAN = re.compile(r"[IVXLC]+")
 _SPACES = re.compile(r"[^\S\n]+")
 
@@ -43,7 +47,9 @@ def cut_license(lines: list[str], left_out: LeftOut) -> list[str]:
 def cut_license_blocks(blocks: list[Block], left_out: LeftOut) -> list[Block]:
     """Do the same for a format whose lines are gone."""
     start = next((number + 1 for number, block in enumerate(blocks) if _LICENSE_START.search(block.text)), 0)
-    end = next((number for number in range(start, len(blocks)) if _LICENSE_END.search(blocks[number].text)), len(blocks))
+    end = next(
+        (number for number in range(start, len(blocks)) if _LICENSE_END.search(blocks[number].text)), len(blocks)
+    )
     for removed in (blocks[:start], blocks[end:]):
         if removed:
             left_out.add("license", removed[0].text, len(removed))
@@ -86,7 +92,9 @@ def hide_voice_marks(text: str, place: str) -> str:
     def hide(match: re.Match[str]) -> str:
         if not match[1] and not match[2]:
             line = text.count("\n", 0, match.start()) + 1
-            raise ManifestError(f"{place}:{line}: {match[0]} names no voice; write <voice:NAME>, and </voice> to end it")
+            raise ManifestError(
+                f"{place}:{line}: {match[0]} names no voice; write <voice:NAME>, and </voice> to end it"
+            )
         return f"{MARK_OPEN}{match[2] or ''}{MARK_CLOSE}"
 
     return _VOICE.sub(hide, text.replace(MARK_OPEN, "").replace(MARK_CLOSE, ""))

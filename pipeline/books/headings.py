@@ -9,9 +9,7 @@ _NUMBER = (
     r"fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|first|second|third|fourth|fifth|"
     r"sixth|seventh|eighth|ninth|tenth|last)(?:-\w+)?)"
 )
-_LABEL = re.compile(
-    rf"^(chapter|chap\.?|book|part|letter|canto|stave|volume|section|act|scene)\s+{_NUMBER}\b\.?", re.I
-)
+_LABEL = re.compile(rf"^(chapter|chap\.?|book|part|letter|canto|stave|volume|section|act|scene)\s+{_NUMBER}\b\.?", re.I)
 _BARE_NUMBER = re.compile(r"^(?:[IVXLC]+|\d{1,3})\.?$")
 _NAMED = re.compile(
     r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude)\b[.:]?", re.I

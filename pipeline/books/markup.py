@@ -52,7 +52,9 @@ def read_html(text: str, place: str) -> Document:
     from lxml import html as lxml_html
 
     if re.search(r"<!ENTITY", text, re.I):
-        raise ManifestError(f"{place}: declares entities of its own, which can hide text or files; remove <!ENTITY ...>")
+        raise ManifestError(
+            f"{place}: declares entities of its own, which can hide text or files; remove <!ENTITY ...>"
+        )
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # A declared encoding would contradict what is decoded already.
     try:
         parser = lxml_html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
@@ -152,7 +154,9 @@ class _Reader:
 
 
 def _names(element: Any) -> str:
-    values = (element.get(name, "") for name in ("class", "id", "role", "epub:type", "{http://www.idpf.org/2007/ops}type"))
+    values = (
+        element.get(name, "") for name in ("class", "id", "role", "epub:type", "{http://www.idpf.org/2007/ops}type")
+    )
     return " ".join(str(value) for value in values)
 
 
@@ -170,7 +174,9 @@ def read_markdown(text: str, place: str) -> Document:
         try:
             fields = yaml.safe_load(match[1]) or {}
         except yaml.YAMLError as error:
-            raise ManifestError(f"{place}:1: the block between --- is not YAML: {' '.join(str(error).split())}") from None
+            raise ManifestError(
+                f"{place}:1: the block between --- is not YAML: {' '.join(str(error).split())}"
+            ) from None
         if not isinstance(fields, dict):
             raise ManifestError(f"{place}:1: the block between --- is not a mapping; write title: ..., author: ...")
         text = text[match.end() :]

@@ -138,7 +138,9 @@ class _ChapterReader:
         sentences = [(0, len(text))] if whole and re.search(r"\w", text) else list(split_sentences(text))
         for start, end in sentences:
             parts = [
-                (max(start, first), min(end, stop), voice) for first, stop, voice in voices if first < end and stop > start
+                (max(start, first), min(end, stop), voice)
+                for first, stop, voice in voices
+                if first < end and stop > start
             ]
             held: list[tuple[str, str]] = []
             for first, stop, voice in parts:

@@ -1,0 +1,93 @@
+"""Make chapters from a run's clips: `python -m jobs.assemble OUTPUT --to FOLDER [--formats wav,flac,m4b] [--acx]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
+from pipeline.assembly import AssemblyConfig, ChapterReport, assemble
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.assemble", description="Join a run's clips into chapters; needs neither Ray nor weights."
+    )
+    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("--to", required=True, help="where chapters go: a folder or an object-store prefix")
+    parser.add_argument("--config", type=Path, help="YAML file of pauses, loudness and formats")
+    parser.add_argument("--formats", help="comma-separated: wav, flac, m4b, opus, mp3 (default wav)")
+    parser.add_argument(
+        "--acx", action="store_true", help="settings that meet ACX, and exit 1 where a chapter does not"
+    )
+    parser.add_argument(
+        "--covers", help="folder or prefix of <book_id>.jpg or .png; MANIFEST/_covers has those of EPUBs"
+    )
+    parser.add_argument("--allow-missing", action="store_true", help="make chapters without their rejected sentences")
+    parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
+    options = parser.parse_args(arguments)
+
+    def make() -> int:
+        config = read_config(options.config, options.formats, options.acx)
+        code = EXIT_OK
+        reports = assemble(
+            options.output,
+            options.to,
+            config,
+            allow_missing=options.allow_missing,
+            covers=options.covers,
+            settings=StorageConfig(endpoint_url=options.endpoint_url),
+        )
+        for report in reports:
+            print(describe(report, options.acx))
+            if report.problems or (options.acx and report.acx):
+                code = EXIT_REJECTIONS
+        return code
+
+    return run_command(make)
+
+
+def read_config(path: Path | None, formats: str | None, acx: bool) -> AssemblyConfig:
+    """Read the settings; what the command line says wins.
+
+    Raises:
+        ConfigError: the file cannot be read or a setting is wrong.
+    """
+    try:
+        changes: dict[str, Any] = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path else {}
+        if formats:
+            changes = {**changes, "formats": [name.strip() for name in formats.split(",")]}
+        return AssemblyConfig.acx(**changes) if acx else AssemblyConfig.model_validate(changes)
+    except (OSError, yaml.YAMLError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML settings: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(map(str, found['loc']))}: {found['msg']}, got {found['input']!r}" for found in error.errors()
+        )
+        raise ConfigError(f"{path or 'settings'}: {error.error_count()} wrong setting(s):\n{problems}") from None
+
+
+def describe(report: ChapterReport, acx: bool) -> str:
+    """Return what a person wants to know of a chapter."""
+    line = f"{report.book_id} {report.chapter:3d} {report.title}: {report.state}"
+    if report.loudness is not None:
+        found = report.loudness
+        line += (
+            f", {report.num_samples / report.sample_rate:.1f} s, {found.lufs:.1f} LUFS, RMS {found.rms_dbfs:.1f}, "
+            f"peak {found.peak_dbfs:.1f}, noise floor {found.noise_floor_dbfs:.1f} dBFS"
+        )
+    misses = [f"  ACX: {text}" for text in report.acx] if acx else []
+    return "\n".join([line, *misses, *(f"  missing: {text}" for text in report.problems)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
