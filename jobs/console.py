@@ -32,8 +32,8 @@ def run_command(command: Callable[[], int]) -> int:
     for noisy in ("httpx", "botocore", "boto3", "urllib3", "smart_open", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
+    interrupts = _Interrupts()
     if threading.current_thread() is threading.main_thread():
-        interrupts = _Interrupts()
         before = {number: signal.signal(number, interrupts) for number in (signal.SIGTERM, signal.SIGINT)}
     else:
         before = {}
@@ -56,6 +56,7 @@ def run_command(command: Callable[[], int]) -> int:
         sys.stderr.close()
         return EXIT_OK
     finally:
+        interrupts.end()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -65,6 +66,12 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self._num_seen = 0
+        self._timer: threading.Timer | None = None
+
+    def end(self) -> None:
+        """The command has ended: nothing hangs any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         self._num_seen += 1
@@ -72,7 +79,7 @@ class _Interrupts:
             os._exit(EXIT_INTERRUPTED)
         print("stopping: ending what is being written (again to stop at once)", file=sys.stderr, flush=True)
         # If the orderly end itself hangs, a preempted machine must not.
-        timer = threading.Timer(_LONGEST_STOP_S, os._exit, (EXIT_INTERRUPTED,))
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(_LONGEST_STOP_S, os._exit, (EXIT_INTERRUPTED,))
+        self._timer.daemon = True
+        self._timer.start()
         raise KeyboardInterrupt
