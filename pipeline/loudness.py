@@ -124,7 +124,8 @@ def limit_peaks(samples: NDArray[np.float32], max_peak_dbfs: float, sample_rate:
     gains = ceiling / np.maximum(magnitudes, ceiling)
     # A mean over gains that are each the least of their surroundings is never above the gain that a sample needs.
     smooth = uniform_filter1d(minimum_filter1d(gains, size, mode="nearest"), size, mode="nearest")
-    return np.clip(samples * smooth, -ceiling, ceiling).astype(np.float32)
+    limited: NDArray[np.float32] = np.clip(samples * smooth, -ceiling, ceiling).astype(np.float32)
+    return limited
 
 
 def check_acx(loudness: Loudness) -> list[str]:

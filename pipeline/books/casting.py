@@ -18,16 +18,20 @@ _VERBS = (
     r"(?:said|says|thought|cried|asked|replied|answered|added|shouted|exclaimed|remarked|whispered|muttered|growled|"
     r"continued|began|repeated|interrupted|screamed|roared|called|observed|inquired|sighed|sobbed|went on|persisted|"
     r"pleaded|returned|grunted|murmured|snapped|laughed|demanded|declared|suggested|insisted|protested|yelled|"
-    r"explained|agreed|announced|bawled|squeaked|panted|wondered|panted out|called out|shrieked|ventured)"
+    r"grumbled|hissed|croaked|wailed|groaned|gasped|explained|agreed|announced|bawled|squeaked|panted|wondered|panted out|called out|shrieked|ventured)"
 )
-_NAME = r"(?P<name>(?:(?:[Tt]he|[Aa]n?|[Hh]er|[Hh]is|[Mm]y|[Tt]heir|[Mm]r\.?|[Mm]rs\.?|[Mm]iss|[Dd]r\.?) )?[\w’'-]+(?: [A-Z][\w’'-]+){0,3})"
+_NAME = (
+    r"(?P<name>(?:(?:[Tt]he|[Aa]n?|[Hh]er|[Hh]is|[Mm]y|[Tt]heir|[Mm]r\.?|[Mm]rs\.?|[Mm]iss|[Dd]r\.?) )?"
+    r"[\w’'-]+(?: [A-Z][\w’'-]+){0,3})"
+)
 _ADVERB = r"(?:[a-z]+ly |then |at last |quietly )?"
 _AFTER = (
     re.compile(rf"^[\s,—]*(?:and )?{_VERBS} {_NAME}"),
     re.compile(rf"^[\s,—]*{_NAME},? {_ADVERB}{_VERBS}\b"),
 )
 _BEFORE = re.compile(
-    rf"(?:^|[.;:,!?—(]\s*|\b(?:and|but|so|while|when|as|before)\s+){_NAME},? {_ADVERB}{_VERBS}\b[^.!?;'\"“”‘’]{{0,60}}[,:—]\s*$"
+    rf"(?:^|[.;:,!?—(]\s*|\b(?:and|but|so|while|when|as|before)\s+){_NAME},? {_ADVERB}{_VERBS}\b"
+    r"[^.!?;'\"“”‘’]{0,60}[,:—]\s*$"
 )
 _SENTENCE_MARKS = re.compile(r"[.!?…](?:\s|$)")
 _PRONOUNS = frozenset("he she it they i you we who this that there all both one some nobody everybody".split())

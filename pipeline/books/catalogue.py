@@ -1,4 +1,4 @@
-"""Import a catalogue: every book of a folder or prefix becomes a shard of a manifest, and a report says what is in it."""
+"""Import a catalogue: every book becomes a shard of a manifest, and a report says what is in it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ _NAMED = re.compile(
 )
 _UNREAD = re.compile(
     r"^(?:(?:table of )?contents|(?:list of )?illustrations|copyright(?: page| notice)?|title page|half[- ]title|"
-    r"dedication|index|bibliography|(?:end)?notes|footnotes|transcriber['’]?s?[' ]+notes?|about the (?:author|publisher)|"
+    r"dedication|index|bibliography|(?:end)?notes|footnotes|transcriber['’]?s?[' ]+notes?|"
+    r"about the (?:author|publisher)|"
     r"acknowledge?ments?|colophon|cover|also by .*|praise for .*|by the same author|advertisements?|imprint|"
     r"the full project gutenberg.* license)\W*$",
     re.I,

@@ -108,7 +108,7 @@ def _read_verse(group: list[str], left_out: LeftOut) -> list[Block]:
         return []
     lines = text.split("\n")
     # A text set in a shape, as the Mouse's tale is, has lines too short to be lines of verse.
-    if len(lines) > 3 and len(text.split()) / len(lines) < _SHAPED_WORDS:
+    if len(lines) > 8 and len(text.split()) / len(lines) < _SHAPED_WORDS:
         return [Block("paragraph", _join_lines(lines))]
     return [Block("verse", text)]
 

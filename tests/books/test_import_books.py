@@ -1,0 +1,206 @@
+"""Books become rows: every word once, nothing of the frame, stable ids, quotes to the right voices."""
+
+import io
+import re
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.import_books import main
+from pipeline.books import Cast, Character, read_book
+from pipeline.books.casting import attribute_quotes
+from pipeline.books.chapters import split_into_chapters
+from pipeline.books.quotes import find_quotes, split_sentences
+from pipeline.books.rows import make_rows
+from pipeline.errors import ManifestError
+from pipeline.manifest import Manifest
+
+BOOKS = Path(__file__).parent.parent / "fixtures" / "books"
+WHOLE_BOOK = Path(__file__).parents[3] / "shared" / "books" / "alice.txt"
+CAST = Cast(narrator="anna", characters=(Character(name="Alice", voice="carl"),))
+
+
+def import_text(data: bytes | str, name: str, cast: Cast = CAST) -> list[dict]:
+    document = read_book(data.encode() if isinstance(data, str) else data, name, name)
+    chapters = split_into_chapters(document.blocks, document.left_out)
+    rows, _ = make_rows("book", document.title, document.author, "en", chapters, cast, name)
+    return rows
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower().replace("_", " "))
+
+
+def test_every_word_of_the_story_is_read_once_and_in_order():
+    raw = (BOOKS / "alice-extract.txt").read_text()
+    rows = import_text(raw, "alice.txt")
+    story = raw[raw.index("CHAPTER I.") : raw.index("End of Project Gutenberg")]
+    assert words(" ".join(row["text"] for row in rows)) == words(story)
+    assert not re.search("gutenberg|ebook|license", " ".join(row["text"] for row in rows), re.I)
+    assert [row["chapter_title"] for row in rows if row["boundary"] == "heading"] == [
+        "Chapter I. Down the Rabbit-Hole", "Chapter II. The Pool of Tears", "Chapter III. A Caucus-Race and a Long Tale"
+    ]  # fmt: skip
+
+
+def test_the_whole_book_has_twelve_chapters_and_every_word():
+    if not WHOLE_BOOK.exists():
+        pytest.skip("the whole book is not beside the project")
+    raw = WHOLE_BOOK.read_text()
+    rows = import_text(raw, "alice.txt")
+    story = raw[raw.index("CHAPTER I. Down") : raw.index("End of Project Gutenberg's")]
+    assert words(" ".join(row["text"] for row in rows)) == words(story)
+    assert rows[-1]["chapter"] == 12
+    assert len({row["utterance_id"] for row in rows}) == len(rows)
+
+
+def test_boundaries_letters_and_verse():
+    rows = import_text((BOOKS / "alice-extract.txt").read_text(), "alice.txt")
+    boundary = {row["text"].lower(): row["boundary"] for row in rows}
+    assert boundary["improve his shining tail,"] == "line"
+    assert boundary["near the fender,"] == "line"
+    assert "scene" in boundary.values()
+    assert rows[-1]["boundary"] == "chapter"
+
+
+def test_capitals_and_emphasis_are_words():
+    text = "CHAPTER I. One\n\nIt was VERY odd, very, and the BBC said _so_. He TOOK A WATCH OUT. NASA saw it.\n"
+    read = " ".join(row["text"] for row in import_text(text, "b.txt"))
+    assert "It was very odd, very, and the BBC said so. He took a watch out. NASA saw it." in read
+
+
+def test_an_edit_in_one_chapter_keeps_the_ids_of_the_others():
+    raw = (BOOKS / "alice-extract.txt").read_text()
+    before, after = import_text(raw, "a.txt"), import_text(raw.replace("ever to get out", "to leave").replace(
+        "Poor Alice!", "Poor, poor Alice!"), "a.txt")  # fmt: skip
+
+    def ids(rows: list[dict], chapter: int) -> list[str]:
+        return [row["utterance_id"] for row in rows if row["chapter"] == chapter]
+
+    assert ids(before, 3) == ids(after, 3)
+    assert ids(before, 1) == ids(after, 1)
+    assert len(set(ids(before, 2)) ^ set(ids(after, 2))) == 2
+
+
+HTML = """<html lang="en"><head><title>Tales</title></head><body><h1>Tales</h1><p>Copyright 1900</p>
+<h2>Contents</h2><ul><li><a href="#a">Chapter I</a></li></ul>
+<h2>Chapter I</h2><h3>The Cat</h3><p>The <em>cat</em> sat.<sup><a href="#n1">1</a></sup> It was <b>late</b>.</p>
+<span class="pagenum">[12]</span><div class="poem">Line one<br/>Line two</div><hr/>
+<figure><img src="x"/><figcaption>A cat</figcaption></figure><p>The end of it.</p>
+<h2>Chapter II</h2><p>Two.</p><div class="footnotes"><p>1. A note.</p></div></body></html>"""
+
+
+def test_html_leaves_out_what_is_not_read():
+    rows = import_text(HTML, "t.html")
+    assert [row["text"] for row in rows] == [
+        "Chapter I. The Cat", "The cat sat.", "It was late.", "Line one", "Line two", "The end of it.", "Chapter II", "Two."
+    ]  # fmt: skip
+    assert [row["boundary"] for row in rows] == [
+        "heading", "sentence", "paragraph", "line", "scene", "chapter", "heading", "chapter"
+    ]  # fmt: skip
+
+
+def test_markdown_with_voice_marks():
+    text = (BOOKS / "cat.md").read_text()
+    rows = import_text(text, "cat.md")
+    assert [(row["speaker_id"], row["text"]) for row in rows] == [
+        ("anna", "The Cat"), ("anna", "The cat spoke."), ("carl", "I am here."), ("anna", "So it was."), ("anna", "One"),
+        ("anna", "Two"),
+    ]  # fmt: skip
+    with pytest.raises(ManifestError, match="names nobody"):
+        import_text(text.replace("voice:Alice", "voice:Bob"), "cat.md")
+
+
+def epub(**changes: str) -> bytes:
+    files = {
+        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="o/p.opf"/></rootfiles></container>',
+        "o/p.opf": '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>Tales</dc:title>'
+        "<dc:creator>A. Writer</dc:creator><dc:language>en-GB</dc:language></metadata><manifest>"
+        '<item id="n" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>'
+        '<item id="a" href="a.xhtml" media-type="application/xhtml+xml"/></manifest>'
+        '<spine><itemref idref="n"/><itemref idref="a"/></spine></package>',
+        "o/nav.xhtml": '<html><body><nav><a href="a.xhtml">The Cat</a></nav></body></html>',
+        "o/a.xhtml": "<html><body><p>The cat sat.</p></body></html>",
+        **changes,
+    }
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return sink.getvalue()
+
+
+def test_epub_takes_titles_from_its_contents():
+    rows = import_text(epub(), "t.epub")
+    assert [row["text"] for row in rows] == ["The Cat", "The cat sat."]
+    assert rows[0]["author"] == "A. Writer"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"../evil.txt": "x"}, r"\.\./evil.txt: a path that leaves"),
+        ({"o/a.xhtml": "<p>" + "a" * 9_000_000 + "</p>"}, r"o/a.xhtml: .* unpack to"),
+        ({"o/a.xhtml": '<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><p>&x;</p>'}, "declares entities"),
+        ({"META-INF/container.xml": '<!DOCTYPE a [<!ENTITY x "y">]><container/>'}, "container.xml: declares entities"),
+        ({"META-INF/container.xml": '<container><rootfile full-path="../../x"/></container>'}, "outside of the book"),
+    ],
+)
+def test_harmful_epubs_are_refused(changes, message):
+    with pytest.raises(ManifestError, match=message):
+        import_text(epub(**changes), "bad.epub")
+
+
+def test_apostrophes_are_no_quotes():
+    text = "'Dinah'll miss me,' said Alice, and the others' faces fell. It was the cat's."
+    assert [text[quote.start : quote.end] for quote in find_quotes(text)] == ["'Dinah'll miss me,'"]
+
+
+def test_sentences_end_where_people_hear_it():
+    text = "Mr. Smith said 'Stop!' and left. 'Why?' he asked. No."
+    assert [text[start:end] for start, end in split_sentences(text)] == [
+        "Mr. Smith said 'Stop!' and left.", "'Why?' he asked.", "No."
+    ]  # fmt: skip
+
+
+def test_attribution_is_right_where_it_decides():
+    labels = (BOOKS / "tea-party-speakers.txt").read_text().replace("\n", " ").split(",")
+    truth = [name for label in labels for name in [label.strip().rpartition(" ")[0]] * int(label.rpartition(" ")[2])]
+    document = read_book((BOOKS / "alice-tea-party.txt").read_bytes(), "a.txt", "a.txt")
+    found = []
+    for block in document.blocks:
+        if block.kind == "paragraph":
+            found += attribute_quotes(block.text, find_quotes(block.text))
+    cast = Cast()
+    decided = [
+        (re.sub("^the ", "", str(guess.name), flags=re.I), name)
+        for guess, name in zip(found, truth, strict=False)
+        if guess.confidence >= cast.min_confidence
+    ]
+    precision = sum(guess == name for guess, name in decided) / len(decided)
+    print(f"precision {precision:.3f}, coverage {len(decided) / len(truth):.3f} of {len(truth)} quotes")
+    assert len(truth) == 107
+    assert precision >= 0.9
+    assert len(decided) / len(truth) >= 0.6
+
+
+def test_the_command_writes_a_manifest(tmp_path, capsys):
+    catalogue = tmp_path / "books"
+    catalogue.mkdir()
+    (catalogue / "Cat.md").write_text((BOOKS / "cat.md").read_text())
+    (catalogue / "Tales.epub").write_bytes(epub())
+    casting = tmp_path / "casting.yaml"
+    casting.write_text("default: {narrator: anna, characters: [{name: Alice, voice: carl}]}\n")
+    arguments = [str(catalogue), "--casting", str(casting), "--output", str(tmp_path / "m")]
+    assert main([*arguments, "--dry-run"]) == 0
+    assert not (tmp_path / "m").exists()
+    assert main(arguments) == 0
+    assert "left out" in capsys.readouterr().out
+    manifest = Manifest.open(str(tmp_path / "m"))
+    assert [shard.name for shard in manifest.shards] == ["cat/part-00000", "tales/part-00000"]
+    assert manifest.find_duplicates() == {}
+    table = pq.read_table(tmp_path / "m" / "cat" / "part-00000.parquet").to_pylist()
+    assert all(first["position"] + 1 == second["position"] for first, second in pairwise(table))
+    assert main(arguments) == 2
