@@ -36,16 +36,16 @@ def environment_of(ray_cluster):
 
 
 def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluster):
-    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 11))
-    write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(20, 1))
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 19))
+    write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(30, 1))
     config = make_config(tmp_path, demo_weights)
     run_voicing(config.model_copy(update={"output": str(tmp_path / "calm")}))
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
-    points = ("before_commit", "during_commit", "first_commit", "finishing")
-    assert killer.run(config.output, points) == 0
-    assert set(killer.report.kills) >= {"before_commit", "first_commit"}
+    points = ("planning", "first_commit", "before_commit", "finishing")
     assert set(points) <= {*DRIVER_POINTS, *WRITER_POINTS}
+    assert killer.run(config.output, points) == 0
+    assert dict(killer.report.kills) == dict.fromkeys(points, 1)
     check_output(config.output, expected)
 
 
