@@ -35,7 +35,7 @@ def make_run(folder, seeds, rejected=()):
     storage = open_storage(str(folder), StorageConfig())
     log = CommitLog(storage)
     info = ObjectInfo("book/part-00000.parquet", 1, "e")
-    log.start({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
+    log.begin({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
     records, rows = [], []
     for row, seed in enumerate(seeds):
         utterance_id = f"book.c{row // 3}.{row}"
@@ -45,8 +45,8 @@ def make_run(folder, seeds, rejected=()):
             "status": "ok", "audio_sha256": sha, "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
         records.append({"utterance_id": utterance_id, "speaker_id": "a", "text": f"Sentence <{row}>.",
                         "shard": "book/part-00000", "row": row, **status})  # fmt: skip
-        rows.append({"utterance_id": utterance_id, "text": "", "speaker_id": "a", "book_id": "book", "book_title": "Book",
-                     "author": "Writer", "chapter": row // 3 + 1, "chapter_title": f"Chapter {row // 3 + 1}",
+        rows.append({"utterance_id": utterance_id, "text": "", "speaker_id": "a", "book_id": "book", 
+                     "book_title": "Book", "author": "Writer", "chapter": row // 3 + 1, "chapter_title": f"Chapter {row // 3 + 1}",
                      "position": row % 3, "boundary": ("heading", "sentence", "chapter")[row % 3]})  # fmt: skip
     table = build_commit_table(records, pa.Table.from_pylist(rows))
     assert log.commit(WorkUnit("book/part-00000", 0, len(seeds) - 1), table)

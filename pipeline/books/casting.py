@@ -18,7 +18,8 @@ _VERBS = (
     r"(?:said|says|thought|cried|asked|replied|answered|added|shouted|exclaimed|remarked|whispered|muttered|growled|"
     r"continued|began|repeated|interrupted|screamed|roared|called|observed|inquired|sighed|sobbed|went on|persisted|"
     r"pleaded|returned|grunted|murmured|snapped|laughed|demanded|declared|suggested|insisted|protested|yelled|"
-    r"grumbled|hissed|croaked|wailed|groaned|gasped|explained|agreed|announced|bawled|squeaked|panted|wondered|panted out|called out|shrieked|ventured)"
+    r"grumbled|hissed|croaked|wailed|groaned|gasped|"
+    r"explained|agreed|announced|bawled|squeaked|panted|wondered|panted out|called out|shrieked|ventured)"
 )
 _NAME = (
     r"(?P<name>(?:(?:[Tt]he|[Aa]n?|[Hh]er|[Hh]is|[Mm]y|[Tt]heir|[Mm]r\.?|[Mm]rs\.?|[Mm]iss|[Dd]r\.?) )?"
