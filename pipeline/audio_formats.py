@@ -52,7 +52,7 @@ def write_m4b(parts: Sequence[tuple[str, Path]], to: Path, tags: Mapping[str, st
         time_base = Fraction(1, info.samplerate)
         marks.append({"id": number, "start": start, "end": end, "time_base": time_base, "metadata": {"title": title}})
         start = end
-    _encode([path for _, path in parts], to, "ipod", {**tags, "genre": "Audiobook"}, marks, cover)
+    _encode([path for _, path in parts], to, "mp4", {**tags, "genre": "Audiobook"}, marks, cover)
 
 
 def _encode(
