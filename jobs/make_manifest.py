@@ -33,13 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = read_lines(options.lines)
         if options.rows_per_shard < 1:
             raise ManifestError(f"--rows-per-shard {options.rows_per_shard}: expected at least 1")
-        if options.output.exists() and any(options.output.iterdir()):
-            raise ManifestError(f"{options.output}: the folder is not empty; name a new one")
-        options.output.mkdir(parents=True, exist_ok=True)
         starts = range(0, max(table.num_rows, 1), options.rows_per_shard)
-        for number, start in enumerate(starts):
-            shard = table.slice(start, options.rows_per_shard)
-            pq.write_table(shard, options.output / f"part-{number:05d}.parquet", row_group_size=8_192)
+        try:
+            options.output.mkdir(parents=True, exist_ok=True)
+            if any(options.output.iterdir()):
+                raise ManifestError(f"{options.output}: the folder is not empty; name a new one")
+            for number, start in enumerate(starts):
+                shard = table.slice(start, options.rows_per_shard)
+                pq.write_table(shard, options.output / f"part-{number:05d}.parquet", row_group_size=8_192)
+        except OSError as error:
+            problem = f"cannot be written ({error.strerror})"
+            raise ManifestError(f"{options.output}: {problem}; name another folder") from None
         print(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
         return 0
 
@@ -55,7 +59,10 @@ def read_lines(path: Path) -> pa.Table:
     as_text = dict.fromkeys((*REQUIRED, "language"), pa.string())
     try:
         if path.suffix == ".jsonl":
-            table = pa.json.read_json(path, parse_options=pa.json.ParseOptions(newlines_in_values=False))
+            options = pa.json.ParseOptions(
+                explicit_schema=pa.schema(list(as_text.items())), unexpected_field_behavior="infer"
+            )
+            table = pa.json.read_json(path, parse_options=options)
         else:
             table = pa.csv.read_csv(
                 path,
@@ -66,9 +73,15 @@ def read_lines(path: Path) -> pa.Table:
             )
     except (OSError, pa.ArrowException) as error:
         raise ManifestError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    # A schema given to the JSON reader makes columns that the file never names.
+    absent = [name for name in as_text if name in table.column_names and table[name].null_count == table.num_rows]
+    table = table.drop_columns(absent if path.suffix == ".jsonl" else [])
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
-        raise ManifestError(f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}")
+        raise ManifestError(
+            f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}; expected "
+            "commas in .csv, tabs in .tsv, one JSON object a line in .jsonl"
+        )
     return table
 
 

@@ -50,7 +50,7 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
     if summary.num_units_done:
         print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")
     else:
-        print("nothing to do: every unit was committed by an earlier start")
+        print("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
     if summary.num_units_left:
         print(f"{summary.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
     if summary.rejected:

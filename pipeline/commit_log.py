@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from pipeline.config import canonical_json
 from pipeline.errors import ConfigError, StorageError
 from pipeline.lease import Lease, LeaseLost
-from pipeline.manifest import REQUIRED_COLUMNS, Shard, WorkUnit, safe_file_name
+from pipeline.manifest import WorkUnit, safe_file_name
+from pipeline.shards import REQUIRED_COLUMNS, Shard
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
 __all__ = [

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.errors import ConfigError
 
 Effect = Literal["audio", "plan"]
+Address = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+"""A path or URI."""
 
 
 def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
@@ -31,7 +33,7 @@ class _Settings(BaseModel):
 class SpeakersConfig(_Settings):
     """Who speaks. Written as a plain path, or as a mapping with `path`."""
 
-    path: str = _setting()
+    path: Address = _setting()
     """Parquet or YAML file of speaker definitions, local or in object storage."""
     on_error: Literal["stop", "reject"] = _setting("stop")
     """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
@@ -182,12 +184,12 @@ class ProgressConfig(_Settings):
 class Config(_Settings):
     """A whole run: the YAML file's top level."""
 
-    weights: str = _setting()
+    weights: Address = _setting()
     """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
-    manifest: str = _setting()
+    manifest: Address = _setting()
     """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
     speakers: SpeakersConfig = _setting()
-    output: str = _setting()
+    output: Address = _setting()
     """Where audio and metadata go: a local folder or an object-store prefix."""
     seed: int = _setting(0, changes="audio", ge=0, lt=2**63)
     """Seed of rows that have none of their own."""
@@ -250,11 +252,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping
             every problem with its place.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = read_yaml(Path(path).read_bytes(), str(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the config file: {error.strerror}; pass --config FILE") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
     if isinstance(raw.get("speakers"), str):
@@ -281,6 +281,23 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
 
 
+def read_yaml(text: str | bytes, source: str) -> Any:
+    """Parse YAML, whatever is wrong with it.
+
+    Args:
+        text: the document.
+        source: named in the message.
+
+    Raises:
+        ConfigError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: text that is not UTF-8, and what looks like a date but is none (2026-99-99).
+        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+
+
 def _describe(problem: Any) -> str:
     # Pydantic adds the branch of a union to the place, in words that are not settings.
     place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
@@ -302,10 +319,7 @@ def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[t
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ConfigError(f"--set {text}: expected name=value, for example --set sampling.temperature=0.7")
-        try:
-            yield name.strip(), yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text}: the value is not YAML: {' '.join(str(error).split())}") from error
+        yield name.strip(), read_yaml(value, f"--set {text}")
 
 
 def _set_nested(raw: dict[str, Any], name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config import StorageConfig
+from pipeline.errors import StorageError
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
 
 _TEMPORARY = ".tmp-"
@@ -103,10 +104,14 @@ class LocalStorage(Storage):
         while not folder.is_dir():
             missing.append(folder)
             folder = folder.parent
-        for new in reversed(missing):
-            with suppress(FileExistsError):
-                new.mkdir()
-            _sync_folder(new.parent)
+        try:
+            for new in reversed(missing):
+                with suppress(FileExistsError):
+                    new.mkdir()
+                _sync_folder(new.parent)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # Not a missing object: a file, or something that holds no files, is in the way.
+            raise self._refuse("make the folder", str(new), error, "choose another folder") from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -117,8 +122,13 @@ class LocalStorage(Storage):
             yield
 
     def _get(self, path: str) -> tuple[bytes, str]:
-        with self._explained("get", path), open(self._root / path, "rb") as file:
-            return file.read(), _local_etag(os.fstat(file.fileno()))
+        try:
+            with self._explained("get", path), open(self._root / path, "rb") as file:
+                return file.read(), _local_etag(os.fstat(file.fileno()))
+        except StorageError:
+            if (self._root / path).is_dir():
+                raise FileNotFoundError(errno.ENOENT, "a folder, no object", f"{self.uri}/{path}") from None
+            raise
 
     def _find(self, path: str) -> ObjectInfo | None:
         try:

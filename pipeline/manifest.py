@@ -8,35 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ManifestError, RejectionCode, UtteranceError
-from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
+from pipeline.shards import (
+    OWN_COLUMNS,
+    REQUIRED_COLUMNS,
+    Shard,
+    ShardReader,
+    find_name_clashes,
+    find_shards,
+    open_shard,
+    unify_extra_columns,
+)
+from pipeline.storage import Storage
 
-REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
-OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
 MAX_ID_BYTES = 4_096
 MAX_NAME_BYTES = 200
 _MAX_PROBLEMS = 20
 _HASHES_PER_PASS = 48_000_000
 """8 bytes each: a pass over the ids stays under 400 MB however large the manifest is."""
 _SUSPECTS_PER_PASS = 1_000_000
-_KEPT_ROW_GROUPS = 2
-_KEPT_FILES = 4
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,6 @@ class Utterance:
     def from_mapping(cls, row: Mapping[str, Any]) -> Utterance:
         """Check one row; raises `UtteranceError` with the code of what is wrong."""
         return read_utterance(row)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One Parquet file. `name` is its path below the manifest's root without `.parquet`, safe as a folder name."""
-
-    name: str
-    uri: str
-    num_rows: int
-    fingerprint: str
-    """Equal for equal content."""
-    info: ObjectInfo
-    """Where it is below the manifest's root."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,8 @@ class Manifest:
         self.shards = tuple(sorted(shards, key=lambda shard: shard.name))
         self._storage = storage
         self._by_name = {shard.name: shard for shard in self.shards}
-        self._reader = _ShardReader(storage)
+        self._extra = unify_extra_columns(self.shards)
+        self._reader = ShardReader(storage)
 
     def __reduce__(self) -> tuple[type[Manifest], tuple[Storage, tuple[Shard, ...]]]:
         return (Manifest, (self._storage, self.shards))
@@ -114,12 +103,12 @@ class Manifest:
         Raises:
             ManifestError: nothing found, or shards that cannot be used; lists every problem.
         """
-        storage, found = _find_shards(uri, settings or StorageConfig())
+        storage, found = find_shards(uri, settings or StorageConfig())
         with ThreadPoolExecutor(8) as pool:
-            opened = list(pool.map(lambda info: _open_shard(storage, info), found))
+            opened = list(pool.map(lambda info: open_shard(storage, info), found))
         problems = [text for result in opened if not isinstance(result, Shard) for text in result]
         shards = [result for result in opened if isinstance(result, Shard)]
-        problems += _find_name_clashes(shards)
+        problems += find_name_clashes(shards)
         if problems:
             shown = "\n".join(f"  {text}" for text in problems[:_MAX_PROBLEMS])
             rest = f"\n  and {len(problems) - _MAX_PROBLEMS:,} more" if len(problems) > _MAX_PROBLEMS else ""
@@ -158,10 +147,22 @@ class Manifest:
         table = self._reader.read(self._by_name[unit.shard], unit.first_row, unit.last_row)
         if columns is not None:
             table = table.select([name for name in table.column_names if name in columns])
+        else:
+            table = self._complete(table)
         for name in OWN_COLUMNS:
             if name in table.column_names and name != "seed":
                 index = table.column_names.index(name)
                 table = table.set_column(index, pa.field(name, pa.string()), _to_strings(table.column(name)))
+        return table
+
+    def _complete(self, table: pa.Table) -> pa.Table:
+        """Give the extra columns the one type that they have in all shards, so that all commits read as one."""
+        for extra in self._extra:
+            if extra.name not in table.column_names:
+                table = table.append_column(extra, pa.nulls(table.num_rows, extra.type))
+            elif table.schema.field(extra.name).type != extra.type:
+                index = table.column_names.index(extra.name)
+                table = table.set_column(index, extra, table.column(index).cast(extra.type))
         return table
 
     def find_duplicates(self) -> dict[str, list[int]]:
@@ -221,56 +222,6 @@ class Manifest:
                     valid = [index for index, text in enumerate(ids) if text is not None]
                     rows, ids = rows[valid], [ids[index] for index in valid]
                 yield shard, rows, ids
-
-
-class _ShardReader:
-    """Rows of shards, with the files and row groups that were read last kept, as units are smaller than row groups."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._lock = threading.Lock()
-        self._files: OrderedDict[str, tuple[pq.ParquetFile, list[int]]] = OrderedDict()
-        self._row_groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
-
-    def read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
-        with self._lock:
-            file, starts = self._open(shard)
-            pieces = []
-            # Of row groups that start at the same row all but the last are empty.
-            for group in range(bisect_right(starts, first_row) - 1, bisect_right(starts, last_row)):
-                table = self._read_group(shard, file, group)
-                start = max(first_row, starts[group]) - starts[group]
-                pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
-            return pa.concat_tables(pieces)
-
-    def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
-        with pq.ParquetFile(self._storage.open_input(shard.info)) as file:
-            for batch in file.iter_batches(65_536, columns=[column], use_threads=False):
-                yield batch.column(0)
-
-    def _open(self, shard: Shard) -> tuple[pq.ParquetFile, list[int]]:
-        if shard.name not in self._files:
-            file = pq.ParquetFile(self._storage.open_input(shard.info))
-            sizes = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
-            if sum(sizes) != shard.num_rows:
-                raise ManifestError(
-                    f"{shard.uri}: {sum(sizes):,} rows, but {shard.num_rows:,} when the run began; put the old shard "
-                    "back, and add new rows as new shards"
-                )
-            self._files[shard.name] = (file, [0, *accumulate(sizes)][:-1])
-            if len(self._files) > _KEPT_FILES:
-                self._files.popitem(last=False)[1][0].close()
-        self._files.move_to_end(shard.name)
-        return self._files[shard.name]
-
-    def _read_group(self, shard: Shard, file: pq.ParquetFile, group: int) -> pa.Table:
-        key = (shard.name, group)
-        if key not in self._row_groups:
-            while len(self._row_groups) >= _KEPT_ROW_GROUPS:  # Before the read, so that both never add up.
-                self._row_groups.popitem(last=False)
-            self._row_groups[key] = file.read_row_group(group, use_threads=False)
-        self._row_groups.move_to_end(key)
-        return self._row_groups[key]
 
 
 def read_utterance(row: Mapping[str, Any]) -> Utterance:
@@ -339,93 +290,3 @@ def _to_strings(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArra
         raw = column.cast(pa.large_binary()).to_pylist()
         return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
     return column
-
-
-def _find_shards(uri: str, settings: StorageConfig) -> tuple[Storage, list[ObjectInfo]]:
-    """Return the manifest's root and what was found below it."""
-    if re.search(r"[*?\[]", uri):
-        head = re.split(r"[*?\[]", uri, maxsplit=1)[0]
-        storage = open_storage(head.rpartition("/")[0] or ("/" if uri.startswith("/") else "."), settings)
-        pattern = uri[head.rfind("/") + 1 :]
-        matches = re.compile(_translate_glob(pattern)).fullmatch
-        listed = storage.list(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
-        found = [info for info in listed if matches(info.path)]
-        expected = "no object matches the pattern"
-    else:
-        if not re.fullmatch(r"(\w+://[^/]+|\.{0,2}|.*/\.{1,2})/*", uri):  # A bucket or such has no name of its own.
-            folder, name = split_uri(uri)
-            storage = open_storage(folder, settings)
-            if (info := storage.find(name)) is not None:
-                return storage, [info]
-        storage = open_storage(uri, settings)
-        listed = storage.list()
-        found = [info for info in listed if info.path.endswith(".parquet") and not re.search(r"(^|/)[._]", info.path)]
-        expected = "no such file, and no *.parquet below a folder of this name"
-    if not found:
-        raise ManifestError(f"{uri}: {expected}; expected a Parquet file, a folder of them, or a glob")
-    return storage, found
-
-
-def _translate_glob(pattern: str) -> str:
-    """Turn a glob into a regular expression; `*` stays within a folder, `**` does not."""
-    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]/]+\])", pattern)
-    return "".join(
-        pieces.get(part) or (part.replace("[!", "[^") if part.startswith("[") else re.escape(part)) for part in parts
-    )
-
-
-def _open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
-    """Read a footer; returns the problems where there are any."""
-    uri = storage.uri_of(info.path)
-    try:
-        with pq.ParquetFile(storage.open_input(info)) as file:
-            schema, num_rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, EOFError) as error:
-        return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
-    problems = [f"{uri}: {text}" for text in _check_schema(schema)]
-    return problems or Shard(_shard_name(info.path), uri, num_rows, f"{info.size}-{storage.content_hash(info)}", info)
-
-
-def _check_schema(schema: pa.Schema) -> Iterator[str]:
-    for name in dict.fromkeys(schema.names):
-        if schema.names.count(name) > 1:
-            yield f"column {name!r} occurs {schema.names.count(name)} times; rename all but one"
-    for name in OWN_COLUMNS:
-        if name not in schema.names:
-            if name in REQUIRED_COLUMNS:
-                yield f"column {name!r} is missing; found {', '.join(schema.names[:12]) or 'none'}: add or rename it"
-            continue
-        kind = schema.types[schema.names.index(name)]
-        if name == "seed":
-            if not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
-                yield f"column 'seed' is {kind}; expected int64: cast it"
-        elif not _is_text(kind):
-            yield f"column {name!r} is {kind}; expected string: cast it"
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    # A column without a single value is written as null; its rows are rejected one by one.
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_null(kind)
-    )
-
-
-def _shard_name(path: str) -> str:
-    """Return a path that is safe as a folder of the output: hidden names would be skipped, `a=b` taken for a key."""
-    parts = path.removesuffix(".parquet").split("/")
-    encoded = [quote(part, safe=" ()+,@").replace("~", "%7E") for part in parts]
-    return "/".join(f"%{ord(part[0]):02X}{part[1:]}" if part[0] in "._" else part for part in encoded)
-
-
-def _find_name_clashes(shards: Sequence[Shard]) -> Iterator[str]:
-    seen: dict[str, Shard] = {}
-    for shard in shards:
-        other = seen.setdefault(shard.name.casefold(), shard)
-        if other is not shard:
-            yield f"{shard.uri}: has the same output folder as {other.uri}, upper and lower case aside; rename one"

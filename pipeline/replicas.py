@@ -24,8 +24,9 @@ from pipeline.audio import measure
 from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError, WeightsError
-from pipeline.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Manifest, WorkUnit, read_utterance
+from pipeline.manifest import Manifest, WorkUnit, read_utterance
 from pipeline.secrets import redact
+from pipeline.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
 from pipeline.storage import open_storage
 from pipeline.takes import (

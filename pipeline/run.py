@@ -80,11 +80,24 @@ def plan_run(config: Config) -> RunPlan:
     Raises:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
     """
+    _check_output(config)
     manifest = Manifest.open(config.manifest, config.storage)
     definitions = read_definitions(config.speakers.path, config.storage)
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
+
+
+def _check_output(config: Config) -> None:
+    """Refuse an output that cannot be one; writes nothing."""
+    open_storage(config.output, config.storage)
+    if "://" in config.output:
+        return
+    path = Path(config.output).expanduser().absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+        raise ConfigError(f"output: {config.output}: {existing} {problem}; name another folder")
 
 
 def run_voicing(config: Config) -> RunSummary:
@@ -101,11 +114,12 @@ def run_voicing(config: Config) -> RunSummary:
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
+        _find_missing_speakers(plan, output.storage)
         committed = output.log.committed()
         left = _count_left(plan, committed)
-        progress = Progress(left.num_rows, plan.manifest.num_rows - left.num_rows, config.progress.interval_s)
+        progress = Progress(left.num_rows, left.num_rows_done, config.progress.interval_s)
         if left.num_units == 0:
-            logger.info("every unit is committed already; nothing to do")
+            logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
         else:
             output.log.clear_success()
             duplicates = plan.manifest.find_duplicates()
@@ -181,19 +195,21 @@ def _open_output(plan: RunPlan) -> Iterator[_Output]:
 class _Left:
     num_units: int
     num_rows: int
+    num_rows_done: int
 
 
 def _count_left(plan: RunPlan, committed: set[str]) -> _Left:
     """Count what this start will do, with `limit` applied to the whole plan's first units."""
-    num_units = num_rows = seen = 0
+    num_units = num_rows = num_rows_done = 0
     for unit in plan.manifest.plan(plan.config.unit_size):
-        if plan.config.limit is not None and seen >= plan.config.limit:
+        if plan.config.limit is not None and num_rows + num_rows_done >= plan.config.limit:
             break
-        seen += unit.last_row - unit.first_row + 1
-        if unit.unit_id not in committed:
+        if unit.unit_id in committed:
+            num_rows_done += unit.num_rows
+        else:
             num_units += 1
-            num_rows += unit.last_row - unit.first_row + 1
-    return _Left(num_units, num_rows)
+            num_rows += unit.num_rows
+    return _Left(num_units, num_rows, num_rows_done)
 
 
 def _probe(storage: Storage, config: Config) -> None:
@@ -324,17 +340,30 @@ def _plan_counts(config: Config) -> dict[Stage, int]:
     return counts
 
 
+def _find_missing_speakers(
+    plan: RunPlan, storage: Storage
+) -> tuple[SpeakerRegistry, str | None, list[SpeakerDefinition]]:
+    """Return the output's voices with their object's etag, and the definitions that are not among them.
+
+    Raises:
+        SpeakerError: a definition differs from the one that was enrolled.
+    """
+    try:
+        data, etag = storage.get_with_etag("speakers.parquet")
+    except FileNotFoundError:
+        return SpeakerRegistry(), None, plan.definitions
+    registry = SpeakerRegistry.from_parquet(data)
+    return registry, etag, registry.missing(plan.definitions)
+
+
 def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     """Bring `speakers.parquet` of the output up to date with the definitions, and return it."""
     config = plan.config
-    try:
-        data, etag = storage.get_with_etag("speakers.parquet")
-        registry = SpeakerRegistry.from_parquet(data)
-    except FileNotFoundError:
-        registry, etag = SpeakerRegistry(), None
-    missing = registry.missing(plan.definitions)
+    registry, etag, missing = _find_missing_speakers(plan, storage)
     if not missing:
         return registry
+    # Ray would wait for ever for what the cluster does not have.
+    _plan_counts(config)
     logger.info("enrolling %d speaker(s)", len(missing))
     llm = config.replicas.llm
     enrolling = enroll_remotely.options(num_cpus=llm.num_cpus, num_gpus=llm.num_gpus)

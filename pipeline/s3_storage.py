@@ -35,15 +35,21 @@ class S3Storage(Storage):
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = _make_s3_client(self.settings)
+                try:
+                    self._made = _make_s3_client(self.settings)
+                except ImportError as error:
+                    raise ConfigError(
+                        f"{self.uri}: needs an extra package; run: pip install 'spark-tts-batch[s3]'"
+                    ) from error
             return self._made
 
     def _call(self, operation: str, path: str, **arguments: Any) -> Any:
         """Send one request and sort its failure: transient, refused for good, or an answer of its own."""
+        client = self._client
         import botocore.exceptions as failures
 
         try:
-            return getattr(self._client, operation)(Bucket=self._bucket, **arguments)
+            return getattr(client, operation)(Bucket=self._bucket, **arguments)
         except failures.ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = str(error.response.get("Error", {}).get("Code", ""))

@@ -10,15 +10,14 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.config import StorageConfig, canonical_json
-from pipeline.errors import SpeakerError, StorageError
+from pipeline.config import StorageConfig, canonical_json, read_yaml
+from pipeline.errors import ConfigError, SpeakerError, StorageError
 from pipeline.prompt import Voice
 from pipeline.storage import read_bytes
 from pipeline.takes import hash_seed
@@ -35,7 +34,7 @@ class SpeakerDefinition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     speaker_id: str = Field(min_length=1, max_length=1_000)
-    reference_audio: str | None = None
+    reference_audio: Annotated[str, Field(min_length=1)] | None = None
     """Path or URI of a recording; its first 6 seconds make the voice."""
     reference_text: str | None = None
     """What the recording says."""
@@ -221,11 +220,18 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
         data = read_bytes(uri, settings)
     except (FileNotFoundError, IsADirectoryError):
         raise SpeakerError(f"{uri}: there is no such speakers file; set `speakers` to a Parquet or YAML file") from None
+    except ValueError as error:
+        raise SpeakerError(f"speakers: {error}; set `speakers` to a Parquet or YAML file") from None
     rows = _read_parquet(uri, data) if data[:4] == b"PAR1" else _read_yaml(uri, data)
     definitions: dict[str, SpeakerDefinition] = {}
     problems = []
     for number, row in enumerate(rows):
         place = f"  speaker {number} ({row.get('speaker_id')!r})" if isinstance(row, dict) else f"  speaker {number}"
+        unknown = sorted(map(str, row.keys() - SpeakerDefinition.model_fields.keys())) if isinstance(row, dict) else []
+        if unknown and data[:4] != b"PAR1":
+            # Parquet may carry columns for others; in a file written by hand this is a typing error.
+            problems.append(f"{place}: unknown field(s) {', '.join(unknown)}")
+            continue
         try:
             definition = SpeakerDefinition.model_validate(row)
         except ValidationError as error:
@@ -244,7 +250,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
 def _problem(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    name = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(str(part) for part in problem["loc"]) or "definition"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}"
 
 
@@ -258,9 +264,9 @@ def _read_parquet(uri: str, data: bytes) -> list[Any]:
 
 def _read_yaml(uri: str, data: bytes) -> list[Any]:
     try:
-        content = yaml.safe_load(data.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SpeakerError(f"{uri}: neither Parquet nor YAML: {' '.join(str(error).split())}") from None
+        content = read_yaml(data, uri)
+    except ConfigError as error:
+        raise SpeakerError(f"{error}; a speakers file is Parquet or YAML") from None
     if isinstance(content, dict):
         content = [
             {"speaker_id": str(name), **fields} if isinstance(fields, dict) else fields
@@ -326,8 +332,8 @@ def _enroll_reference(
         data = read_bytes(reference_audio, settings)
     except (FileNotFoundError, IsADirectoryError):
         raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
-    except StorageError as error:
-        raise SpeakerError(f"{name}: {error}") from None
+    except (StorageError, ConfigError, ValueError) as error:
+        raise SpeakerError(f"{name}: cannot be read: {error}; correct reference_audio") from None
     text = definition.reference_text
     global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
     voice = Voice(global_tokens=tuple(global_tokens))

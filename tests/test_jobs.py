@@ -84,6 +84,12 @@ def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, d
         ({"manifest": "pyproject.toml"}, "pyproject.toml"),
         ({"weights": "configs"}, "configs"),
         ({"text": {"lexicon": "nowhere.yaml"}}, "nowhere.yaml"),
+        ({"output": "pyproject.toml"}, "is not a folder"),
+        ({"output": "pyproject.toml/x"}, "is not a folder"),
+        ({"output": "ftp://x/y"}, "unknown kind of store"),
+        ({"output": ""}, "output"),
+        ({"manifest": "a\0b"}, "manifest"),
+        ({"speakers": "configs"}, "configs"),
     ],
 )
 def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, told):
@@ -99,6 +105,13 @@ def test_a_wrong_schema_is_told(run_file, capsys, tmp_path):
     assert code == 2
     assert "text" in err
     assert "utterance_id" in err
+
+
+@pytest.mark.parametrize("override", ["seed=2026-99-99", "weights=2026-99-99", "llm.slots", "output=[", "=1"])
+def test_a_bad_override_is_told(run_file, capsys, override):
+    code, _, err = synthesize(capsys, "--config", run_file(), "--dry-run", f"--set={override}")
+    assert code == 2
+    assert override.partition("=")[0] in err
 
 
 def test_a_missing_config_is_told(capsys):
@@ -149,6 +162,20 @@ def test_a_manifest_is_made_from_lines(tmp_path, capsys, name, content):
     assert rows[1]["speaker_id"] == "007"
     assert jobs.make_manifest.main(arguments) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def test_ids_and_texts_that_look_like_dates_stay_text(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"utterance_id": "2024-01-01", "text": "2024-05-05", "speaker_id": "a", "more": {"b": 1}}\n')
+    assert jobs.make_manifest.read_lines(path).to_pylist() == [
+        {"utterance_id": "2024-01-01", "text": "2024-05-05", "speaker_id": "a", "more": {"b": 1}}
+    ]
+
+
+def test_a_manifest_that_cannot_be_written_is_told(tmp_path, capsys):
+    (tmp_path / "lines.csv").write_text("utterance_id,text,speaker_id\n1,a,b\n")
+    assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "lines.csv")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "utterance_id,text,speaker_id\n1,2\n"])

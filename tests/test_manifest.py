@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pipeline.manifest as manifest_module
+import pipeline.shards as shards_module
 from pipeline.errors import ManifestError, RejectionCode, UtteranceError
 from pipeline.manifest import Manifest, Shard, Utterance, WorkUnit, read_utterance, safe_file_name
 from pipeline.storage import ObjectInfo, Storage, open_storage
@@ -122,7 +123,10 @@ def test_shard_without_rows_is_planned_as_nothing(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.integers(1, 20))
 def test_plan_covers_each_row_once(sizes: list[int], unit_size: int) -> None:
-    shards = [Shard(f"s{index}", "", size, "", ObjectInfo(f"s{index}", 0, "")) for index, size in enumerate(sizes)]
+    shards = [
+        Shard(f"s{index}", "", size, "", ObjectInfo(f"s{index}", 0, ""), pa.schema([]))
+        for index, size in enumerate(sizes)
+    ]
     units = list(Manifest(MemoryStorage(), shards).plan(unit_size))
     covered = [(unit.shard, row) for unit in units for row in range(unit.first_row, unit.last_row + 1)]
     assert covered == [(f"s{index}", row) for index, size in enumerate(sizes) for row in range(size)]
@@ -147,7 +151,7 @@ def test_a_unit_reads_only_its_row_group_and_reads_it_once() -> None:
     storage.put("x.parquet", sink.getvalue().to_pybytes())
     info = storage.find("x.parquet")
     assert info is not None
-    reader = manifest_module._ShardReader(storage)
+    reader = shards_module.ShardReader(storage)
     shard = Shard("x", "x", 4_000, "", info)
     reader.read(shard, 1_000, 1_127)
     after_first = storage.num_bytes_read
@@ -166,7 +170,7 @@ def test_texts_are_not_read_by_planning(monkeypatch: pytest.MonkeyPatch) -> None
         pq.write_table(table, sink, row_group_size=20_000, compression="none", use_dictionary=False)
         storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
     size = sum(len(data) for data, _ in storage.objects.values())
-    monkeypatch.setattr(manifest_module, "open_storage", lambda uri, settings=None: storage)
+    monkeypatch.setattr(shards_module, "open_storage", lambda uri, settings=None: storage)
     tracemalloc.start()
     manifest = Manifest.open("memory://store")
     assert sum(1 for _ in manifest.plan(128)) == 2 * 782
@@ -295,3 +299,42 @@ def check_names(ids: list[str]) -> None:
         assert 0 < len(name) <= 220 and name.isascii()
         assert not set(name) & set('/\\\0:*?"<>| ') and name[0] not in "._-" and name[-1] != "."
         assert name.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1"}
+
+
+def test_extra_columns_have_one_type_in_all_shards(tmp_path: Path) -> None:
+    """A column that is empty in one shard, absent in another, once kept the metadata from reading as one data set."""
+    rows = {"utterance_id": ["a"], "text": ["t"], "speaker_id": ["s"]}
+    pq.write_table(pa.table({**rows, "notes": pa.nulls(1), "n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({**rows, "notes": ["x"], "n": pa.array([1], pa.int64())}), tmp_path / "b.parquet")
+    pq.write_table(pa.table(rows), tmp_path / "c.parquet")
+    manifest = Manifest.open(str(tmp_path))
+    tables = [manifest.read_rows(unit) for unit in manifest.plan(10)]
+    assert pa.concat_tables([table.select(["notes", "n"]) for table in tables]).to_pylist() == [
+        {"notes": None, "n": 1},
+        {"notes": "x", "n": 1},
+        {"notes": None, "n": None},
+    ]
+    pq.write_table(pa.table({**rows, "notes": pa.array([0], pa.timestamp("ns"))}), tmp_path / "d.parquet")
+    with pytest.raises(ManifestError, match=r"d\.parquet: a column has another type"):
+        Manifest.open(str(tmp_path))
+
+
+def test_a_damaged_page_is_told_with_its_shard(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ids = [f"id-{n}" for n in range(5_000)]
+    table = pa.table({"utterance_id": ids, "text": ids, "speaker_id": ids})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    data[100:3_000] = bytes(2_900)
+    path.write_bytes(bytes(data))
+    manifest = Manifest.open(str(tmp_path))
+    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
+        manifest.find_duplicates()
+    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
+        manifest.read_rows(WorkUnit("a", 0, 9))
+
+
+@pytest.mark.parametrize("pattern", ["[", "[z-a].parquet"])
+def test_a_glob_that_is_none_is_told(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ManifestError):
+        Manifest.open(f"{tmp_path}/{pattern}")

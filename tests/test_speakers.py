@@ -79,7 +79,10 @@ def _schema():
         ([{"speaker_id": "a", "gender": "male", "reference_text": "x"}], "needs its recording"),
         ([{"speaker_id": "a", "gender": "male"}] * 2, "defined twice"),
         ([{"gender": "male"}], "speaker_id"),
-        ("a: [", "neither Parquet nor YAML"),
+        ([{"speaker_id": "a", "gender": "male", "pich": "high"}], "unknown field(s) pich"),
+        ([{"speaker_id": "a", "reference_audio": ""}], "reference_audio"),
+        ("a: 2026-99-99", "not YAML"),
+        ("a: [", "a speakers file is Parquet or YAML"),
     ],
 )
 def test_wrong_definitions_are_told_with_their_place(tmp_path, content, told):
@@ -105,6 +108,8 @@ def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
         SpeakerDefinition(speaker_id="silent", reference_audio=str(tmp_path / "bad.wav")),
         SpeakerDefinition(speaker_id="gone", reference_audio=str(tmp_path / "gone.wav")),
         SpeakerDefinition(speaker_id="short", global_tokens=TOKENS[:5]),
+        SpeakerDefinition(speaker_id="odd", reference_audio="ftp://a/b.wav"),
+        SpeakerDefinition(speaker_id="nul", reference_audio="a\0b.wav"),
     ]
     fake = FakeEnroller()
     speakers, failures = enroll(definitions, lambda: fake, 0, SETTINGS)
@@ -114,6 +119,8 @@ def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
     assert by_id["clip"].reference_text is None
     assert "is silent" in failures["silent"]
     assert "no such file" in failures["gone"]
+    assert "'odd'" in failures["odd"]
+    assert "'nul'" in failures["nul"]
     assert "expected 32 tokens, found 5" in failures["short"]
 
 

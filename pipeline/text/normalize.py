@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import regex
-import yaml
 
+from pipeline.config import read_yaml
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
 from pipeline.text.spoken_forms import count_english_words, spell_out
 
@@ -293,10 +293,7 @@ def load_lexicon(source: str | Mapping[object, object], name: str = "lexicon") -
     """
     entries: object = source
     if isinstance(source, str):
-        try:
-            entries = yaml.safe_load(source)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise ConfigError(f"{name}: not a YAML file: {' '.join(str(error).split())}") from error
+        entries = read_yaml(source, name)
     if entries is None:
         return Lexicon({})
     if not isinstance(entries, Mapping):
