@@ -57,8 +57,8 @@ def run_command(command: Callable[[], int]) -> int:
         return EXIT_OK
     finally:
         interrupts.end()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class _Interrupts:
