@@ -11,10 +11,11 @@ from typing import Any
 
 from pipeline.commit_log import CommitLog
 from pipeline.config import Config, parse_config
-from pipeline.coordinator import UnitState, list_states
+from pipeline.coordinator import list_states
 from pipeline.errors import ConfigError, RejectionCode
 from pipeline.lease import Lease
 from pipeline.manifest import WorkUnit
+from pipeline.pools import UnitState
 from pipeline.run import RunPlan, voice_again
 from pipeline.storage import Storage, open_storage
 from pipeline.verify import Audit, parse_unit_id, sweep_orphans

@@ -30,19 +30,11 @@ import ray
 
 from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
-from pipeline.coordinator import (
-    Coordinator,
-    Pool,
-    Stage,
-    UnitState,
-    describe_shortage,
-    list_states,
-    plan_counts,
-    pool_options,
-)
+from pipeline.coordinator import Coordinator, list_states
 from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
 from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
+from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.progress import Progress, RunSummary
 from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, WriterReplica, enroll_remotely
 from pipeline.secrets import redact_all

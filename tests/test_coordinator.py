@@ -9,18 +9,10 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 
-from pipeline.coordinator import (
-    Call,
-    Coordinator,
-    Pool,
-    Replica,
-    describe_shortage,
-    list_states,
-    plan_counts,
-    pool_options,
-)
+from pipeline.coordinator import Coordinator, list_states
 from pipeline.errors import RejectionCode, RunStopped, StorageError
 from pipeline.manifest import WorkUnit
+from pipeline.pools import Call, Pool, Replica, describe_shortage, plan_counts, pool_options
 from pipeline.replicas import DecodeReport, ReplicaInfo, UnitReceipt
 
 # Ray's workers cannot import this module: its actors travel by value.
