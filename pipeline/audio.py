@@ -88,6 +88,9 @@ class Audio:
         if not np.isfinite(self.samples).all():
             raise ValueError("Audio.samples: expected finite numbers, found NaN or infinity")
 
+    def __repr__(self) -> str:
+        return f"Audio({self.duration_s:.2f} s at {self.sample_rate} Hz)"
+
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
@@ -145,8 +148,10 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
                 raise _too_long(name, num_frames / rate)
             samples = file.read(dtype="float64", always_2d=True)[:, 0]
     except (OSError, RuntimeError, ValueError, TypeError) as error:
+        # For bytes the library names a Python object, which tells nobody anything.
+        reason = str(error).rpartition(">: ")[2]
         raise SpeakerError(
-            f"{name}: cannot be read as audio: {error}; give a WAV, FLAC, OGG or MP3 file of 3 to 30 s of speech"
+            f"{name}: cannot be read as audio: {reason}; give a WAV, FLAC, OGG or MP3 file of 3 to 30 s of speech"
         ) from error
     _check_samples(samples, rate, name)
     return LoadedAudio(np.ascontiguousarray(samples), rate)

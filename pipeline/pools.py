@@ -159,7 +159,7 @@ class Pool:
                 f"{self._failures} {self.stage} replicas died one after the other without finishing a call; the last "
                 f"error: {' '.join(str(error).split())[:500]}"
             )
-        logger.warning("a %s replica died (%s); starting another", self.stage, type(error).__name__)
+        logger.warning("%s replica died (%s); starting another", self.stage, type(error).__name__)
         ray.kill(replica.handle, no_restart=True)
         self._add()
 

@@ -242,10 +242,12 @@ def _ray_cluster() -> Iterator[None]:
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
+    # It explains its defaults to everybody before it can be told not to.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.WARNING)
+        ray.init(logging_level=logging.ERROR)
     else:
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.WARNING)
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     try:
@@ -257,6 +259,7 @@ def _ray_cluster() -> Iterator[None]:
 def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[UnitState]) -> None:
     config = plan.config
     counts = _plan_counts(config)
+    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
     setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, num_threads=1)
     max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
     pools = {
@@ -328,7 +331,6 @@ def _plan_counts(config: Config) -> dict[Stage, int]:
     )
     if shortage is not None:
         raise ConfigError(shortage)
-    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
     return counts
 
 

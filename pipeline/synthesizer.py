@@ -51,8 +51,8 @@ class Enroller:
             if not with_semantic:
                 return codec.encode_speaker(reference.samples, reference.sample_rate).tolist(), None
             tokens = codec.encode(reference.samples, reference.sample_rate)
-        except ValueError as error:
-            raise SpeakerError(f"{name}: {error}") from None
+        except (ValueError, SpeakerError) as error:
+            raise SpeakerError(f"{name}: {str(error).removeprefix('audio: ')}") from None
         return tokens.global_tokens.tolist(), tokens.semantic_tokens.tolist()
 
     def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice:
@@ -146,7 +146,8 @@ class Synthesizer:
             UtteranceError: it cannot be voiced.
         """
         chosen = hash_seed(self._config.seed, text) if seed is None else seed
-        (audio,) = self.speak_many([Utterance("speak", text, speaker, chosen, language)])
+        row = {"utterance_id": "speak", "text": text, "speaker_id": speaker, "seed": chosen, "language": language}
+        (audio,) = self.speak_many([row])
         assert isinstance(audio, Audio)
         return audio
 

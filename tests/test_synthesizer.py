@@ -122,6 +122,13 @@ def test_a_bad_row_raises_or_takes_its_place(synthesizer):
         list(synthesizer.speak_many(rows))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63, "x"])
+def test_a_seed_out_of_range_is_refused(synthesizer, seed):
+    with pytest.raises(UtteranceError) as caught:
+        synthesizer.speak("Hello.", speaker="anna", seed=seed)
+    assert caught.value.code == RejectionCode.INVALID_SEED
+
+
 def test_audio_writes_a_wav_and_shows_a_player(synthesizer, tmp_path):
     audio = synthesizer.speak("Hello.", speaker="carl", seed=1)
     audio.write(tmp_path / "hello.wav")
@@ -129,6 +136,7 @@ def test_audio_writes_a_wav_and_shows_a_player(synthesizer, tmp_path):
     assert rate == audio.sample_rate == 16_000
     assert np.abs(samples - audio.samples).max() <= 1 / 32_767
     assert "<audio" in audio._repr_html_()
+    assert repr(audio) == f"Audio({audio.duration_s:.2f} s at 16000 Hz)"
     assert soundfile.info(io.BytesIO(audio.wav_bytes())).subtype == "PCM_16"
 
 
