@@ -9,6 +9,7 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
 
+from pipeline import pools
 from pipeline.coordinator import Coordinator, list_states
 from pipeline.errors import RejectionCode, RunStopped, StorageError
 from pipeline.manifest import WorkUnit
@@ -173,7 +174,8 @@ def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster
         run(units(1), {"codec": {"cannot_start": True}})
 
 
-def test_replicas_that_keep_dying_stop_the_run(ray_cluster):
+def test_replicas_that_keep_dying_stop_the_run(ray_cluster, monkeypatch):
+    monkeypatch.setattr(pools, "MAX_FAILED_STARTS", 2)
     with pytest.raises(RunStopped, match="llm replicas died one after the other"):
         run(units(1), {"llm": {"dies_at_start": True}})
 
