@@ -119,11 +119,6 @@ class Pool:
         for _ in range(count):
             self._add()
 
-    @property
-    def num_calls(self) -> int:
-        """Calls in flight."""
-        return sum(len(replica.calls) for replica in self.replicas)
-
     def _add(self) -> None:
         replica = Replica(self._create())
         self.replicas.append(replica)
