@@ -25,6 +25,7 @@ from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError, WeightsError
 from pipeline.manifest import Manifest, WorkUnit, read_utterance
+from pipeline.metrics import SlotMetrics
 from pipeline.secrets import redact
 from pipeline.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
@@ -138,6 +139,7 @@ class LLMReplica:
         config = self._setup.config
         engine = load_engine(config, _find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
+        self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         return _describe_replica(self._setup.num_threads, str(engine.device))
@@ -190,6 +192,7 @@ class LLMReplica:
                     self._stage.start(self._inbox.get())
                 ended = self._stage.step()
                 self._num_steps += 1
+                self._slots.add_step(self._engine.num_active)
                 for job in ended:
                     job.owner.set_result(job.result)
         except BaseException:

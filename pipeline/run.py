@@ -34,9 +34,17 @@ from pipeline.coordinator import Coordinator, list_states
 from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
 from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
+from pipeline.metrics import RunMetrics
 from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.progress import Progress, RunSummary
-from pipeline.replicas import CodecReplica, LLMReplica, ReplicaSetup, WriterReplica, enroll_remotely
+from pipeline.replicas import (
+    CodecReplica,
+    LLMReplica,
+    ReplicaSetup,
+    UnitReceipt,
+    WriterReplica,
+    enroll_remotely,
+)
 from pipeline.secrets import redact_all
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.storage import Storage, open_storage, probe_store
@@ -267,9 +275,16 @@ def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[U
         for stage in _ACTORS
     }
 
+    metrics = RunMetrics()
+
+    def on_commit(receipt: UnitReceipt) -> None:
+        progress.add(receipt)
+        metrics.add(receipt)
+
     def on_tick() -> None:
         output.lease.renew_if_due()
         progress.report_if_due()
+        metrics.observe_if_due(pools, progress.x_real_time)
         _check_rejections(config, progress)
 
     coordinator = Coordinator(
@@ -277,7 +292,7 @@ def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[U
         max_units=sum(counts[stage] * max_calls[stage] for stage in _ACTORS),
         max_crashes=config.replicas.max_crashes,
         lease=output.lease,
-        on_commit=progress.add,
+        on_commit=on_commit,
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
     )
