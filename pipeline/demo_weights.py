@@ -26,7 +26,7 @@ _SPEAKERS = {
     "demo_female": {"gender": "female", "pitch": "moderate", "speed": "moderate"},
     "demo_male": {"gender": "male", "pitch": "low", "speed": "moderate"},
 }
-_REFERENCE_CONFIG = {
+REFERENCE_CONFIG = {
     "highpass_cutoff_freq": 40,
     "sample_rate": 16_000,
     "segment_duration": 2.4,
@@ -36,8 +36,8 @@ _REFERENCE_CONFIG = {
     "volume_normalize": True,
 }
 
-_SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-_FAMILIES = {
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+FAMILIES = {
     "bicodec_global": 4096,
     "bicodec_semantic": 8192,
     "pitch_value": 1001,
@@ -46,7 +46,7 @@ _FAMILIES = {
     "speed_label": 5,
     "gender": 2,
 }
-_CONTROL_TOKENS = (
+CONTROL_TOKENS = (
     "<|task_tts|>",
     "<|task_controllable_tts|>",
     *(
@@ -149,7 +149,7 @@ _FEATURES_CONFIG: dict[str, Any] = {
     "num_conv_pos_embeddings": 128,
     "num_conv_pos_embedding_groups": 16,
 }
-_EXTRACTOR_CONFIG = {
+EXTRACTOR_CONFIG = {
     "do_normalize": True,
     "feature_extractor_type": "Wav2Vec2FeatureExtractor",
     "feature_size": 1,
@@ -169,7 +169,7 @@ def make_demo_weights(directory: str | Path) -> None:
     root = Path(directory)
     for name in ("BiCodec", "LLM", "wav2vec2-large-xlsr-53"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    _write_yaml(root / "config.yaml", _REFERENCE_CONFIG)
+    _write_yaml(root / "config.yaml", REFERENCE_CONFIG)
     _write_yaml(root / "speakers.yaml", _SPEAKERS)
     _write_llm(root / "LLM")
     _write_bicodec(root / "BiCodec")
@@ -192,9 +192,9 @@ def _noise(name: str, shape: tuple[int, ...]) -> Tensor:
 
 def _write_llm(folder: Path) -> None:
     base = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
-    names = [*_SPECIAL_TOKENS, *(f"<|{name}_{i}|>" for name, size in _FAMILIES.items() for i in range(size))]
-    ids = {name: len(base) + index for index, name in enumerate([*names, *_CONTROL_TOKENS])}
-    _write_json(folder / "tokenizer.json", _make_tokenizer(base, ids))
+    names = [*SPECIAL_TOKENS, *(f"<|{name}_{i}|>" for name, size in FAMILIES.items() for i in range(size))]
+    ids = {name: len(base) + index for index, name in enumerate([*names, *CONTROL_TOKENS])}
+    _write_json(folder / "tokenizer.json", describe_tokenizer(base, ids))
     _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>"})
     vocab_size = -(-(len(base) + len(ids)) // 64) * 64
     _write_json(folder / "config.json", {**_LLM_CONFIG, "vocab_size": vocab_size, "eos_token_id": ids["<|im_end|>"]})
@@ -206,7 +206,8 @@ def _write_llm(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
-def _make_tokenizer(base: Mapping[str, int], ids: Mapping[str, int]) -> dict[str, Any]:
+def describe_tokenizer(base: Mapping[str, int], ids: Mapping[str, int]) -> dict[str, Any]:
+    """Return the content of a tokenizer.json that knows bytes and control tokens, and no merges."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": _SPLIT_PATTERN}, "behavior": "Isolated", "invert": False}
     return {
@@ -220,8 +221,8 @@ def _make_tokenizer(base: Mapping[str, int], ids: Mapping[str, int]) -> dict[str
                 "single_word": False,
                 "lstrip": False,
                 "rstrip": False,
-                "normalized": name not in _SPECIAL_TOKENS,
-                "special": name in _SPECIAL_TOKENS,
+                "normalized": name not in SPECIAL_TOKENS,
+                "special": name in SPECIAL_TOKENS,
             }
             for name, token_id in ids.items()
         ],
@@ -316,7 +317,7 @@ def _write_features(folder: Path) -> None:
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
     _write_json(folder / "config.json", _FEATURES_CONFIG)
-    _write_json(folder / "preprocessor_config.json", _EXTRACTOR_CONFIG)
+    _write_json(folder / "preprocessor_config.json", EXTRACTOR_CONFIG)
     with torch.device("meta"):
         network = Wav2Vec2Model(Wav2Vec2Config(**_FEATURES_CONFIG))
     save_file(dict(_make_feature_tensors(network)), folder / "model.safetensors")

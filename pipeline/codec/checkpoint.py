@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.codec.decoder import FeatureDecoder, FoldedConv1d, FoldedConvTranspose1d
-from pipeline.codec.speaker_encoder import CONTEXT_CHANNELS
+from pipeline.codec.speaker_encoder import NUM_ECAPA_LAYERS, TRUNK_CHANNELS
 from pipeline.errors import WeightsError
 
 Size = Annotated[int, Field(ge=1)]
@@ -92,6 +92,7 @@ class SpeakerConfig(_Part):
     token_num: Size
     fsq_levels: list[Levels] = Field(min_length=1)
     fsq_num_quantizers: Size = 1
+    trunk_channels: Annotated[int, Field(ge=8, multiple_of=8)] = TRUNK_CHANNELS
 
 
 class BiCodecConfig(_Part):
@@ -253,14 +254,15 @@ def unused_shapes(config: BiCodecConfig) -> dict[str, Shape]:
     postnet = config.postnet
     with torch.device("meta"):
         network = FeatureDecoder(**postnet.model_dump())
-    pooled, trunk = 2 * CONTEXT_CHANNELS, "speaker_encoder.speaker_encoder"
+    context, trunk = NUM_ECAPA_LAYERS * config.speaker_encoder.trunk_channels, "speaker_encoder.speaker_encoder"
+    pooled = 2 * context
     return {
         **expected_shapes(network, {"": "postnet."}),
         "quantizer.cluster_size": (config.quantizer.codebook_size,),
-        f"{trunk}.pool.linear1.weight": (_X_VECTOR_ATTENTION, 3 * CONTEXT_CHANNELS, 1),
+        f"{trunk}.pool.linear1.weight": (_X_VECTOR_ATTENTION, 3 * context, 1),
         f"{trunk}.pool.linear1.bias": (_X_VECTOR_ATTENTION,),
-        f"{trunk}.pool.linear2.weight": (CONTEXT_CHANNELS, _X_VECTOR_ATTENTION, 1),
-        f"{trunk}.pool.linear2.bias": (CONTEXT_CHANNELS,),
+        f"{trunk}.pool.linear2.weight": (context, _X_VECTOR_ATTENTION, 1),
+        f"{trunk}.pool.linear2.bias": (context,),
         **{f"{trunk}.bn.{name}": (pooled,) for name in ("weight", "bias", "running_mean", "running_var")},
         f"{trunk}.bn.num_batches_tracked": (),
         f"{trunk}.linear.weight": (config.speaker_encoder.out_dim, pooled),

@@ -85,7 +85,12 @@ class SpeakerNetwork(nn.Module):
         speaker = config.speaker_encoder
         self.mel = MelSpectrogram(**config.mel_params.model_dump())
         self.speaker_encoder = SpeakerEncoder(
-            speaker.input_dim, speaker.latent_dim, speaker.token_num, speaker.fsq_levels, speaker.fsq_num_quantizers
+            speaker.input_dim,
+            speaker.latent_dim,
+            speaker.token_num,
+            speaker.fsq_levels,
+            speaker.fsq_num_quantizers,
+            speaker.trunk_channels,
         )
 
     def forward(self, waveform_BS: Tensor) -> Tensor:

@@ -20,9 +20,11 @@ from torch.nn import functional
 
 from pipeline.codec.quantizer import FiniteScalars, linear_or_identity
 
-# The official code fixes these; no configuration reaches them.
 TRUNK_CHANNELS = 512
-CONTEXT_CHANNELS = 3 * TRUNK_CHANNELS
+"""The official code fixes it; a smaller model may say otherwise in `speaker_encoder.trunk_channels`."""
+NUM_ECAPA_LAYERS = 3
+"""Their outputs, side by side, are the context that a voice is gathered from."""
+# The official code fixes these, too; no configuration reaches them.
 _RES2_GROUPS = 8
 _SQUEEZE_CHANNELS = 128
 _DILATIONS = (2, 3, 4)
@@ -170,14 +172,15 @@ class EcapaLayer(nn.Module):
 class EcapaTrunk(nn.Module):
     """ECAPA-TDNN up to its frame-wise latents; the pooled x-vector plays no part in the tokens and is left out."""
 
-    def __init__(self, num_mels: int) -> None:
+    def __init__(self, num_mels: int, channels: int = TRUNK_CHANNELS) -> None:
         super().__init__()
-        self.layer1 = ConvReluNorm(num_mels, TRUNK_CHANNELS, kernel_size=5, padding=2)
-        self.layer2, self.layer3, self.layer4 = (EcapaLayer(TRUNK_CHANNELS, dilation) for dilation in _DILATIONS)
-        self.conv = nn.Conv1d(CONTEXT_CHANNELS, CONTEXT_CHANNELS, kernel_size=1)
+        context_channels = NUM_ECAPA_LAYERS * channels
+        self.layer1 = ConvReluNorm(num_mels, channels, kernel_size=5, padding=2)
+        self.layer2, self.layer3, self.layer4 = (EcapaLayer(channels, dilation) for dilation in _DILATIONS)
+        self.conv = nn.Conv1d(context_channels, context_channels, kernel_size=1)
 
     def forward(self, mel_BMF: Tensor) -> Tensor:
-        """Return (batch, 1536, frames)."""
+        """Return (batch, 3 * channels, frames)."""
         first = self.layer1(mel_BMF)
         second = self.layer2(first)
         third = self.layer3(second)
@@ -234,13 +237,14 @@ class Perceiver(nn.Module):
     Args:
         dim: width of a latent.
         num_latents: how many.
+        context_channels: width of what they are gathered from.
     """
 
-    def __init__(self, dim: int, num_latents: int) -> None:
+    def __init__(self, dim: int, num_latents: int, context_channels: int) -> None:
         super().__init__()
         inner_dim = int(dim * 8 / 3)
         self.latents = nn.Parameter(torch.empty(num_latents, dim))
-        self.proj_context = linear_or_identity(CONTEXT_CHANNELS, dim)
+        self.proj_context = linear_or_identity(context_channels, dim)
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 [
@@ -287,11 +291,17 @@ class SpeakerEncoder(nn.Module):
     """A mel spectrogram to global tokens."""
 
     def __init__(
-        self, num_mels: int, latent_dim: int, token_num: int, fsq_levels: Sequence[int], fsq_num_quantizers: int
+        self,
+        num_mels: int,
+        latent_dim: int,
+        token_num: int,
+        fsq_levels: Sequence[int],
+        fsq_num_quantizers: int,
+        trunk_channels: int = TRUNK_CHANNELS,
     ) -> None:
         super().__init__()
-        self.trunk = EcapaTrunk(num_mels)
-        self.perceiver = Perceiver(latent_dim, token_num)
+        self.trunk = EcapaTrunk(num_mels, trunk_channels)
+        self.perceiver = Perceiver(latent_dim, token_num, NUM_ECAPA_LAYERS * trunk_channels)
         self.project_in = linear_or_identity(latent_dim, len(fsq_levels))
         self.scalars = FiniteScalars(fsq_levels, fsq_num_quantizers)
 

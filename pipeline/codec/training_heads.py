@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.decoder import FeatureDecoder
-from pipeline.codec.speaker_encoder import CONTEXT_CHANNELS
+from pipeline.codec.speaker_encoder import NUM_ECAPA_LAYERS
 
 ATTENTION_CHANNELS = 128  # fixed by the official code, not by its configuration
 _SMALLEST_VARIANCE = 1e-7
@@ -46,11 +46,11 @@ class AttentiveStatistics(nn.Module):
 class XVectorHead(nn.Module):
     """The trunk's frame-wise latents to one vector for the speaker."""
 
-    def __init__(self, out_dim: int) -> None:
+    def __init__(self, out_dim: int, context_channels: int) -> None:
         super().__init__()
-        self.pool = AttentiveStatistics(CONTEXT_CHANNELS)
-        self.bn = nn.BatchNorm1d(2 * CONTEXT_CHANNELS)
-        self.linear = nn.Linear(2 * CONTEXT_CHANNELS, out_dim)
+        self.pool = AttentiveStatistics(context_channels)
+        self.bn = nn.BatchNorm1d(2 * context_channels)
+        self.linear = nn.Linear(2 * context_channels, out_dim)
 
     def forward(self, latent_BCF: Tensor) -> Tensor:
         """Return (batch, out_dim)."""
@@ -63,7 +63,8 @@ class TrainingHeads(nn.Module):
 
     def __init__(self, config: BiCodecConfig) -> None:
         super().__init__()
-        self.x_vector_head = XVectorHead(config.speaker_encoder.out_dim)
+        speaker = config.speaker_encoder
+        self.x_vector_head = XVectorHead(speaker.out_dim, NUM_ECAPA_LAYERS * speaker.trunk_channels)
         self.postnet = FeatureDecoder(**config.postnet.model_dump())
 
     def predict_features(self, prenet_out_BCF: Tensor) -> Tensor:
