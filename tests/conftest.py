@@ -143,6 +143,9 @@ def ray_cluster(seaweedfs: S3Server) -> Iterator[Any]:
     """A local Ray with four CPUs, started by the first test that asks; its processes know the S3 server."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    # Ray makes its actors polite (nice 15), so that on a machine that does other work, too, a start takes minutes
+    # which the test beside it spends waiting.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
