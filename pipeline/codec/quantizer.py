@@ -32,12 +32,20 @@ def linear_or_identity(input_dim: int, output_dim: int) -> nn.Module:
     return nn.Identity() if input_dim == output_dim else nn.Linear(input_dim, output_dim)
 
 
+def _codebook(codebook_size: int, codebook_dim: int) -> nn.Embedding:
+    """Return random rows, except on the meta device, where normal numbers would make torch import its compiler."""
+    rows_KD = torch.empty(codebook_size, codebook_dim)
+    if not rows_KD.is_meta:
+        nn.init.normal_(rows_KD)
+    return nn.Embedding.from_pretrained(rows_KD, freeze=False)
+
+
 class SemanticLookup(nn.Module):
     """Semantic tokens to latents: a row of the codebook, then a pointwise convolution."""
 
     def __init__(self, input_dim: int, codebook_size: int, codebook_dim: int) -> None:
         super().__init__()
-        self.codebook = nn.Embedding(codebook_size, codebook_dim)
+        self.codebook = _codebook(codebook_size, codebook_dim)
         self.out_project = _pointwise(codebook_dim, input_dim)
 
     def forward(self, semantic_tokens_BF: Tensor) -> Tensor:
@@ -52,7 +60,7 @@ class SemanticSearch(nn.Module):
     def __init__(self, input_dim: int, codebook_size: int, codebook_dim: int) -> None:
         super().__init__()
         self.in_project = _pointwise(input_dim, codebook_dim)
-        self.codebook = nn.Embedding(codebook_size, codebook_dim)
+        self.codebook = _codebook(codebook_size, codebook_dim)
 
     def forward(self, latent_BCF: Tensor) -> Tensor:
         """Return (batch, frames) int64."""
