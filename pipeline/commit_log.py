@@ -62,6 +62,11 @@ COMMIT_SCHEMA = pa.schema(
         ("rms_dbfs", pa.float32()),
         ("silence_ratio", pa.float32()),
         ("chars_per_s", pa.float32()),
+        ("wer", pa.float32()),
+        ("cer", pa.float32()),
+        ("speaker_similarity", pa.float32()),
+        ("recognized_text", pa.string()),
+        ("quality_note", pa.string()),
         ("error_code", pa.string()),
         ("error_message", pa.string()),
         pa.field("shard", pa.string(), nullable=False),
@@ -131,30 +136,73 @@ class CommitLog:
         Raises:
             ConfigError: the output holds another run, lists every difference; or was made by a newer version.
         """
-        pinned = json.loads(canonical_json(dict(pinned)))
-        wanted = {shard.name: {"num_rows": shard.num_rows, "fingerprint": shard.fingerprint} for shard in shards}
+        pinned, wanted = _normalize(pinned, shards)
         start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
         while True:
             found = self._read_run()
             try:
                 if found is None:
                     self._refuse_foreign_commits()
-                    self._put_run(pinned, wanted, [start], {"if_absent": True})
+                    self._put_run(pinned, wanted, [start], {}, {"if_absent": True})
                     return
                 run, etag = found
-                differences = [*_compare(run["pinned"], pinned), *_compare_shards(run["shards"], wanted)]
-                if differences:
-                    listed = "\n".join(f"  {text}" for text in differences[:50])
-                    rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
-                    raise ConfigError(
-                        f"{self._storage.uri}: this output was begun with other settings (old → new):\n{listed}{rest}\n"
-                        "go back to the old ones to resume, or choose another output"
-                    )
+                self._refuse_differences(run, pinned, wanted)
                 starts = [*run.get("starts", ()), start][-_MAX_STARTS:]
-                self._put_run(pinned, wanted, starts, {"if_match": etag})
+                # In the order in which they joined the run: see `shard_order`.
+                joined = {name: wanted[name] for name in run["shards"]} | wanted
+                self._put_run(pinned, joined, starts, run.get("grounds", {}), {"if_match": etag})
                 return
             except (ObjectExists, PreconditionFailed):
                 continue  # Another start was quicker: look at what it wrote.
+
+    def check(self, pinned: Mapping[str, Any], shards: Iterable[Shard]) -> bool:
+        """Refuse what `begin` would refuse; writes nothing.
+
+        Returns:
+            False where no run began here.
+
+        Raises:
+            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
+        """
+        found = self._read_run()
+        if found is not None:
+            self._refuse_differences(found[0], *_normalize(pinned, shards))
+        return found is not None
+
+    def add_ground(self, stage: str, ground: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
+        """Record what a replica's results depend on beside the settings; the run's first of each stage is the measure.
+
+        Args:
+            stage: whose.
+            ground: as `describe_ground` returns it.
+            refuse: do not record what is unlike, as nothing will be made on it.
+
+        Returns:
+            how it differs from the stage's first one; empty where it does not.
+        """
+        while True:
+            run, etag = self._read_run() or ({}, "")
+            grounds = run.get("grounds", {})
+            known = grounds.get(stage, [])
+            differences = list(_compare(known[0], ground)) if known else []
+            if not run or ground in known or (differences and refuse):
+                return differences
+            grounds = {**grounds, stage: [*known, dict(ground)][:_MAX_STARTS]}
+            try:
+                self._put_run(run["pinned"], run["shards"], run.get("starts", []), grounds, {"if_match": etag})
+                return differences
+            except PreconditionFailed:
+                continue
+
+    def _refuse_differences(self, run: Mapping[str, Any], pinned: Any, shards: Any) -> None:
+        differences = [*_compare(run["pinned"], pinned), *_compare_shards(run["shards"], shards)]
+        if differences:
+            listed = "\n".join(f"  {text}" for text in differences[:50])
+            rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
+            raise ConfigError(
+                f"{self._storage.uri}: this output was begun with other settings (old → new):\n{listed}{rest}\n"
+                "go back to the old ones to resume, or choose another output"
+            )
 
     def read_run(self) -> dict[str, Any]:
         """Return run.json.
@@ -166,6 +214,13 @@ class CommitLog:
         if found is None:
             raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; check the output's address")
         return found[0]
+
+    def shard_order(self) -> list[str]:
+        """Return the shards' names in the order in which they joined the run; of two equal ids the earlier one's wins.
+
+        Without it a new shard could make a duplicate of a row that is committed already.
+        """
+        return list(self.read_run()["shards"])
 
     def _read_run(self) -> tuple[dict[str, Any], str] | None:
         place = self._storage.uri_of(RUN_PATH)
@@ -188,7 +243,7 @@ class CommitLog:
             raise ConfigError(f"{place}: not a run of this program; choose another output")
         return run, etag
 
-    def _put_run(self, pinned: Any, shards: Any, starts: Any, condition: dict[str, Any]) -> None:
+    def _put_run(self, pinned: Any, shards: Any, starts: Any, grounds: Any, condition: dict[str, Any]) -> None:
         run = {
             "format_version": FORMAT_VERSION,
             "fingerprint": hashlib.sha256(canonical_json(pinned).encode()).hexdigest(),
@@ -196,6 +251,7 @@ class CommitLog:
             "num_rows": sum(shard["num_rows"] for shard in shards.values()),
             "shards": shards,
             "starts": starts,
+            "grounds": grounds,
         }
         data = json.dumps(run, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
         self._storage.put(RUN_PATH, data, **condition)
@@ -338,6 +394,12 @@ class CommitLog:
                 f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
                 "the unit again"
             ) from error
+
+
+def _normalize(pinned: Mapping[str, Any], shards: Iterable[Shard]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both as run.json would give them back."""
+    described = {shard.name: {"num_rows": shard.num_rows, "fingerprint": shard.fingerprint} for shard in shards}
+    return json.loads(canonical_json(dict(pinned))), described
 
 
 def _to_parquet(table: pa.Table) -> bytes:

@@ -85,6 +85,22 @@ class QualityConfig(_Settings):
     """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
     max_clipped_ratio: float = _setting(0.02, changes="audio", gt=0.0, le=1.0)
     """Largest share of samples at full scale; above it a take is `clipped`."""
+    asr: Literal["none", "pocketsphinx"] = _setting("none", changes="audio")
+    """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`); all settings from here to
+    `max_pause_s` need one. The voice is compared, too."""
+    max_wer: float = _setting(0.75, changes="audio", gt=0.0)
+    """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
+    max_cer: float = _setting(0.5, changes="audio", gt=0.0)
+    """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
+    min_heard: float = _setting(0.82, changes="audio", ge=0.0, le=1.0)
+    """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""
+    max_heard: float = _setting(1.15, changes="audio", ge=1.0)
+    """Most letters heard, as a share of the text's; above it a take is `repeated`."""
+    min_similarity: float = _setting(0.5, changes="audio", ge=-2.0, le=1.0)
+    """Least likeness of the voice heard, 1 for the same global tokens, 0 for any; below it a take is `wrong_voice`.
+    Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
+    max_pause_s: float = _setting(1.0, changes="audio", gt=0.0)
+    """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
     stop_above_rejected: float = _setting(0.2, gt=0.0, le=1.0)
     """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops."""
     stop_after_rows: int = _setting(500, ge=1)

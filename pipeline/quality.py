@@ -1,4 +1,8 @@
-"""Judge a take: good enough, or why not. Thresholds come from `quality` in the config; knows nothing of networks."""
+"""Judge a take: good enough, or why not. Thresholds come from `quality` in the config; knows nothing of networks.
+
+A take is judged three times: by its length, by its sound, and, where `quality.asr` names a recognizer, by what a
+listener hears in it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import math
 from pipeline.audio import AudioStats
 from pipeline.config import QualityConfig
 from pipeline.errors import RejectionCode
+from pipeline.listening import Hearing
+from pipeline.recognition import Reading
 from pipeline.takes import Rejection
 
 FRAME_RATE = 50
@@ -14,6 +20,12 @@ MAX_TRAINED_TOKENS = 1_500
 """The longest answers in training; past 30 s the model has nothing to go by (Spark-TTS, SparkVox data preparation)."""
 EDGE_SILENCE_S = 1.0
 """Lead-in, tail and a breath that even one word may have around it; keeps short texts from counting as slow."""
+SLACK_LETTERS = 3
+"""Letters of one misheard word: what every limit on letters forgives, as one word is all that some texts have."""
+MIN_WORDS_FOR_WER = 4
+"""In shorter texts one misheard word is too large a share."""
+ABRUPT_END_DB = -20.0
+"""Measured: speech that ends by itself is under -40 dB at its end, most that is cut off is over -20 dB."""
 
 
 def length_cap(estimated_s: float, quality: QualityConfig) -> int:
@@ -72,5 +84,55 @@ def judge_audio(stats: AudioStats, quality: QualityConfig) -> Rejection | None:
             RejectionCode.CLIPPED,
             f"{stats.clipped_ratio:.1%} of the samples are at full scale (quality.max_clipped_ratio is "
             f"{quality.max_clipped_ratio:.1%})",
+        )
+    return None
+
+
+def judge_hearing(hearing: Hearing, quality: QualityConfig) -> Rejection | None:
+    """Judge a take by what was heard in it; return None if it is good enough, or nothing could be judged."""
+    pause_s = hearing.contour.longest_pause_s
+    if pause_s > quality.max_pause_s:
+        return Rejection(
+            RejectionCode.LONG_PAUSE,
+            f"a pause of {pause_s:.2f} s (quality.max_pause_s is {quality.max_pause_s:g})",
+        )
+    if hearing.reading is not None:
+        rejection = _judge_reading(hearing.reading, hearing.contour.end_db, quality)
+        if rejection is not None:
+            return Rejection(rejection.code, f"{rejection.message}; heard {hearing.heard or 'nothing'!r:.120}")
+    if hearing.similarity is not None and hearing.similarity < quality.min_similarity:
+        return Rejection(
+            RejectionCode.WRONG_VOICE,
+            f"the voice is {hearing.similarity:.2f} like the one asked for, of 1 "
+            f"(quality.min_similarity is {quality.min_similarity:g})",
+        )
+    return None
+
+
+def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> Rejection | None:
+    num_letters, num_heard = reading.num_letters, reading.num_letters_heard
+    # What ends in the middle of a sound has lost something as soon as a word is missing.
+    min_heard = 1.0 if end_db > ABRUPT_END_DB else quality.min_heard
+    if num_heard < min_heard * num_letters - SLACK_LETTERS:
+        return Rejection(
+            RejectionCode.CUT_SHORT,
+            f"{num_heard} letters heard where the text has {num_letters}"
+            + (" and an end in the middle of a sound" if end_db > ABRUPT_END_DB else "")
+            + f" (quality.min_heard is {quality.min_heard:g})",
+        )
+    if reading.repeated or num_heard > SLACK_LETTERS + quality.max_heard * num_letters:
+        again = f", {reading.repeated!r} more than once" if reading.repeated else ""
+        return Rejection(
+            RejectionCode.REPEATED,
+            f"{num_heard} letters heard where the text has {num_letters}{again} "
+            f"(quality.max_heard is {quality.max_heard:g})",
+        )
+    wer = reading.num_word_errors / reading.num_words
+    cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(num_letters, 1)
+    if (reading.num_words >= MIN_WORDS_FOR_WER and wer > quality.max_wer) or cer > quality.max_cer:
+        return Rejection(
+            RejectionCode.WRONG_WORDS,
+            f"word error rate {wer:.2f} (quality.max_wer is {quality.max_wer:g}), letter error rate {cer:.2f} "
+            f"(quality.max_cer is {quality.max_cer:g})",
         )
     return None

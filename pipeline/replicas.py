@@ -11,12 +11,12 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -24,6 +24,7 @@ from pipeline.audio import measure
 from pipeline.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError, WeightsError
+from pipeline.ground import describe_ground
 from pipeline.manifest import Manifest, WorkUnit, read_utterance
 from pipeline.metrics import SlotMetrics
 from pipeline.secrets import redact
@@ -35,10 +36,14 @@ from pipeline.takes import (
     SegmentAudio,
     UtteranceTakes,
     Wanted,
+    describe_hearing,
     finish_audio,
     next_takes,
     utterance_seed,
 )
+
+if TYPE_CHECKING:
+    from pipeline.alone import LoneRow, LoneTake  # Loads torch, which the driver and the writers do without.
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,16 @@ class ReplicaSetup:
     lexicon: Mapping[str, str]
     weights_sha256: str
     num_threads: int
+    networks: Networks | None = None
+    """In place of those of the weights."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where replicas get their networks from; other ones than the weights' measure a run without them."""
+
+    load_engine: Callable[[Config, Path], Any]
+    load_codec: Callable[[Config, Path], Any]
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class ReplicaInfo:
     pid: int
     device: str
     num_threads: int
+    ground: Mapping[str, Any] = field(default_factory=dict)
+    """What its results depend on beside the settings."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +108,17 @@ class UnitReceipt:
     """(utterance_id, code, message) of the first few rejections."""
 
 
-def _describe_replica(num_threads: int, device: str) -> ReplicaInfo:
-    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads)
+def _describe_replica(stage: str, num_threads: int, device: str, dtype: str) -> ReplicaInfo:
+    ground = describe_ground(stage, device, dtype.removeprefix("torch."), num_threads)
+    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, ground)
+
+
+def _load_networks(setup: ReplicaSetup) -> Networks:
+    if setup.networks is not None:
+        return setup.networks
+    from pipeline.stages import load_codec, load_engine
+
+    return Networks(load_engine, load_codec)
 
 
 def _find_weights(setup: ReplicaSetup) -> Path:
@@ -133,16 +159,16 @@ class LLMReplica:
 
     def start(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
-        from pipeline.stages import TokenStage, load_engine
+        from pipeline.stages import TokenStage
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        engine = load_engine(config, _find_weights(self._setup))
+        engine = _load_networks(self._setup).load_engine(config, _find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
-        return _describe_replica(self._setup.num_threads, str(engine.device))
+        return _describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype))
 
     def pulse(self) -> int:
         """Return a number that grows while work goes on: rows prepared and tokens made."""
@@ -211,13 +237,13 @@ class CodecReplica:
 
     def start(self) -> ReplicaInfo:
         """Load the network."""
-        from pipeline.stages import AudioStage, load_codec
+        from pipeline.stages import AudioStage
 
         _set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        codec = load_codec(config, _find_weights(self._setup))
+        codec = _load_networks(self._setup).load_codec(config, _find_weights(self._setup))
         self._stage = AudioStage(config, codec)
-        return _describe_replica(self._setup.num_threads, str(codec.device))
+        return _describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
 
     def pulse(self) -> int:
         """Return a number that grows while work goes on: batches decoded."""
@@ -246,7 +272,7 @@ class WriterReplica:
         self._log = CommitLog(self._storage)
         self._num_rows = 0
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
-        return _describe_replica(1, "cpu")
+        return _describe_replica("writer", 1, "cpu", "float32")
 
     def pulse(self) -> int:
         """Return a number that grows while work goes on: rows written."""
@@ -310,6 +336,7 @@ class WriterReplica:
         }
         if made is not None:
             record |= {"seed": made.seed, "num_segments": made.num_segments, "take": made.last_take}
+            record |= describe_hearing(made.in_order())
             rejection = rejection or made.rejection
         if rejection is None and (made is None or len(made.segments) != made.num_segments):
             rejection = Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
@@ -317,7 +344,7 @@ class WriterReplica:
             code, message = str(rejection.code), rejection.message
             return record | {"status": "rejected", "error_code": code, "error_message": message}
         assert made is not None
-        segments = [made.segments[index] for index in sorted(made.segments)]
+        segments = made.in_order()
         audio = finish_audio(segments, model_rate, self._setup.config.audio)
         stats = measure(audio.samples, audio.sample_rate)
         wav = audio.wav_bytes()
@@ -346,6 +373,9 @@ class _RowParts:
     num_segments: int = 0
     segments: dict[int, SegmentAudio] = field(default_factory=dict)
     failed: Rejection | None = None
+
+    def in_order(self) -> list[SegmentAudio]:
+        return [self.segments[index] for index in sorted(self.segments)]
 
     @property
     def last_take(self) -> int:
@@ -401,3 +431,19 @@ def enroll_remotely(
         return Enroller(config, resolve_weights(config.weights, storage=config.storage))
 
     return enroll(definitions, load, config.seed, config.storage)
+
+
+@ray.remote(max_retries=0)
+def voice_remotely(setup: ReplicaSetup, num_codec_threads: int, rows: Sequence[LoneRow]) -> list[LoneTake]:
+    """Voice rows one at a time in one process on a replica's machine; writes nothing."""
+    from pipeline.alone import LoneVoicer
+    from pipeline.stages import AudioStage, TokenStage
+
+    config, networks, weights_dir = setup.config, _load_networks(setup), _find_weights(setup)
+    _set_torch_threads(setup.num_threads)
+    registry = SpeakerRegistry.from_parquet(open_storage(config.output, config.storage).get("speakers.parquet"))
+    tokens = TokenStage(config, networks.load_engine(config, weights_dir), registry, setup.lexicon)
+    audio = AudioStage(config, networks.load_codec(config, weights_dir))
+    num_threads = {"llm": setup.num_threads, "codec": num_codec_threads}
+    voicer = LoneVoicer(config, tokens, audio, lambda stage: _set_torch_threads(num_threads[stage]))
+    return list(voicer.voice(rows))

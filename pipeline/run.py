@@ -37,6 +37,7 @@ from pipeline.manifest import Manifest
 from pipeline.metrics import RunMetrics
 from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.progress import Progress, RunSummary
+from pipeline.recognition import check_recognizer
 from pipeline.replicas import (
     CodecReplica,
     LLMReplica,
@@ -81,6 +82,7 @@ def plan_run(config: Config) -> RunPlan:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
     """
     _check_output(config)
+    check_recognizer(config.quality.asr)
     manifest = Manifest.open(config.manifest, config.storage)
     definitions = read_definitions(config.speakers.path, config.storage)
     weights_dir = resolve_weights(config.weights, storage=config.storage)
@@ -118,11 +120,13 @@ def run_voicing(config: Config) -> RunSummary:
         committed = output.log.committed()
         left = _count_left(plan, committed)
         progress = Progress(left.num_rows, left.num_rows_done, config.progress.interval_s)
-        if left.num_units == 0:
+        if plan.manifest.num_rows == 0:
+            logger.warning("nothing to do: %s holds no rows", config.manifest)
+        elif left.num_units == 0:
             logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
         else:
             output.log.clear_success()
-            duplicates = plan.manifest.find_duplicates()
+            duplicates = plan.manifest.find_duplicates(output.log.shard_order())
             units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
             with _ray_cluster():
                 _enroll_missing(plan, output.storage)

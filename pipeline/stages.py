@@ -18,10 +18,12 @@ from pipeline.audio import measure
 from pipeline.codec import BiCodec
 from pipeline.config import Config
 from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.listening import Listener
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
 from pipeline.manifest import Utterance
 from pipeline.prompt import Prompt, build_prompt
-from pipeline.quality import judge_audio, judge_tokens, length_cap
+from pipeline.quality import judge_audio, judge_hearing, judge_tokens, length_cap
+from pipeline.recognition import load_recognizer
 from pipeline.speakers import Speaker
 from pipeline.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, utterance_seed
 from pipeline.text import normalize_text, split_into_segments
@@ -197,7 +199,17 @@ class TokenStage:
         if rejection is None:
             voice = self._registry[job.script.utterance.speaker_id].voice
             tokens = generation.semantic_tokens.astype(np.int32)
-            job.result.takes.append(Take(segment, take, tokens, voice.global_tokens or (), planned.boundary))
+            job.result.takes.append(
+                Take(
+                    segment,
+                    take,
+                    tokens,
+                    voice.global_tokens or (),
+                    planned.boundary,
+                    planned.text,
+                    job.script.language,
+                )
+            )
             return False
         if take + 1 < quality.max_takes and job.result.rejection is None:
             self._request(key, segment, take + 1)
@@ -213,6 +225,8 @@ class AudioStage:
     def __init__(self, config: Config, codec: BiCodec) -> None:
         self._config = config
         self._codec = codec
+        asr = config.quality.asr
+        self._listener = None if asr == "none" else Listener(load_recognizer(asr), codec)
         self.num_batches = 0
         """Calls of the codec so far: what shows that a long decode moves."""
 
@@ -248,8 +262,13 @@ class AudioStage:
         return [audios[position] for position in range(len(takes))]
 
     def _judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
-        rejection = judge_audio(measure(samples, self.sample_rate), self._config.quality)
+        quality = self._config.quality
+        rejection, hearing = judge_audio(measure(samples, self.sample_rate), quality), None
+        if rejection is None and self._listener is not None:
+            hearing = self._listener.listen(samples, take.text, take.language, take.global_tokens)
+            rejection = judge_hearing(hearing, quality)
         if rejection is not None:
             message = f"segment {take.segment + 1}, take {take.take + 1}: {rejection.message}"
             rejection = Rejection(rejection.code, message)
-        return SegmentAudio(take.segment, take.take, len(take.semantic_tokens), take.boundary, samples, rejection)
+        num_tokens = len(take.semantic_tokens)
+        return SegmentAudio(take.segment, take.take, num_tokens, take.boundary, samples, rejection, hearing)

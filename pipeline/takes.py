@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.audio import Audio, join_segments, resample, set_level
 from pipeline.config import AudioConfig
 from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.listening import Hearing
 from pipeline.manifest import Utterance
 from pipeline.text import Segment
 
@@ -62,6 +64,9 @@ class Take:
     global_tokens: tuple[int, ...]
     boundary: str
     """What follows the segment: clause, sentence or paragraph."""
+    text: str
+    """What it should say, spelled out."""
+    language: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class SegmentAudio:
     """(num_frames * samples_per_frame,) at the model's rate."""
     rejection: Rejection | None
     """Why the take is not good enough, if so."""
+    hearing: Hearing | None = None
+    """What a listener heard in it, if one was asked."""
 
 
 Wanted = Mapping[int, Mapping[int, int]]
@@ -113,6 +120,32 @@ def next_takes(audios: Sequence[tuple[int, SegmentAudio]], max_takes: int) -> di
         if audio.rejection is not None and audio.take + 1 < max_takes:
             wanted.setdefault(row, {})[audio.segment] = audio.take + 1
     return wanted
+
+
+def describe_hearing(segments: Sequence[SegmentAudio]) -> dict[str, Any]:
+    """Return the metadata of what was heard in an utterance.
+
+    Args:
+        segments: in reading order.
+
+    Returns:
+        `wer` and `cer` over all words and letters, `speaker_similarity` of the segment that is least like its voice,
+        `recognized_text`, and in `quality_note` why something was not judged; None for what is not known.
+    """
+    hearings = [segment.hearing for segment in segments if segment.hearing is not None]
+    readings = [hearing.reading for hearing in hearings if hearing.reading is not None]
+    num_words = sum(reading.num_words for reading in readings)
+    num_letters = sum(reading.num_letters for reading in readings)
+    heard = [hearing.heard for hearing in hearings if hearing.heard is not None]
+    return {
+        "wer": sum(reading.num_word_errors for reading in readings) / num_words if num_words else None,
+        "cer": sum(reading.num_letter_errors for reading in readings) / num_letters if num_letters else None,
+        "speaker_similarity": min(
+            (hearing.similarity for hearing in hearings if hearing.similarity is not None), default=None
+        ),
+        "recognized_text": " ".join(heard) if heard else None,
+        "quality_note": next((hearing.note for hearing in hearings if hearing.note is not None), None),
+    }
 
 
 def finish_audio(segments: Sequence[SegmentAudio], model_rate: int, settings: AudioConfig) -> Audio:

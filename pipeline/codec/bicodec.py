@@ -151,6 +151,11 @@ class BiCodec:
         """Global tokens are below it."""
         return int(np.prod(self.config.speaker_encoder.fsq_levels))
 
+    @property
+    def global_levels(self) -> Sequence[int]:
+        """Levels of the finite scalars that one global token is made of; the first one varies fastest."""
+        return self.config.speaker_encoder.fsq_levels
+
     @torch.no_grad()
     def decode(
         self,
