@@ -19,12 +19,17 @@ EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 _LONGEST_STOP_S = 20.0
+_NOTICE = "stopping: ending what is being written (again to stop at once)"
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     """Run a command and turn its errors into messages and exit codes.
 
     0 all ok, 1 finished with rejections, 2 bad config or input, 3 stopped and resumable, 130 interrupted.
+
+    Args:
+        command: returns its exit code.
+        notice: shown when a signal asks for the end.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
@@ -32,7 +37,7 @@ def run_command(command: Callable[[], int]) -> int:
     for noisy in ("httpx", "botocore", "boto3", "urllib3", "smart_open", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
-    interrupts = _Interrupts()
+    interrupts = _Interrupts(notice)
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, interrupts) for number in (signal.SIGTERM, signal.SIGINT)}
     else:
@@ -64,7 +69,8 @@ def run_command(command: Callable[[], int]) -> int:
 class _Interrupts:
     """The first signal asks for an orderly end, the second ends the process at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, notice: str) -> None:
+        self._notice = notice
         self._num_seen = 0
         self._timer: threading.Timer | None = None
 
@@ -77,7 +83,7 @@ class _Interrupts:
         self._num_seen += 1
         if self._num_seen > 1:
             os._exit(EXIT_INTERRUPTED)
-        print("stopping: ending what is being written (again to stop at once)", file=sys.stderr, flush=True)
+        print(self._notice, file=sys.stderr, flush=True)
         # If the orderly end itself hangs, a preempted machine must not.
         self._timer = threading.Timer(_LONGEST_STOP_S, os._exit, (EXIT_INTERRUPTED,))
         self._timer.daemon = True

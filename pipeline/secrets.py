@@ -7,7 +7,12 @@ import os
 import re
 from typing import Any
 
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|ACCOUNT_KEY|ACCESS_KEY|CONNECTION_STRING|CREDENTIAL", re.I)
+_SECRET_NAME = re.compile(
+    r"SECRET|TOKEN(?!IZER)|PASSW|ACCOUNT_KEY|ACCESS_KEY|API_?KEY|PRIVATE_KEY|CONNECTION_STRING|CREDENTIAL", re.I
+)
+# The value is a place, not the secret itself.
+_PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|URI|URL)$", re.I)
+_SECRET_VALUE = re.compile(r"-----BEGIN |\b(AKIA|ASIA)[0-9A-Z]{16}\b|\b(hf_|ghp_|xox[bp]-)\w{16,}")
 _MIN_SECRET_CHARS = 8
 _PATTERNS = (
     # What stands before the host of a URI.
@@ -43,6 +48,12 @@ def has_credentials(uri: str) -> bool:
     """Tell whether a URI names a user or a key before its host."""
     scheme, separator, rest = uri.partition("://")
     return bool(separator) and scheme.lower() != "file" and "@" in rest.partition("/")[0]
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Tell whether a setting looks like a credential, by its name or its value."""
+    is_named_so = bool(_SECRET_NAME.search(name)) and not _PLACE_NAME.search(name)
+    return is_named_so or bool(_SECRET_VALUE.search(value)) or redact(value) != value
 
 
 class RedactingFormatter(logging.Formatter):
