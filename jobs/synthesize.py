@@ -1,4 +1,7 @@
-"""Voice a manifest: `python -m jobs.synthesize --config FILE [--set a.b=value ...] [--dry-run]`."""
+"""Voice a manifest: `python -m jobs.synthesize --config FILE [--set a.b=value ...] [--dry-run]`.
+
+With `--only ID --to PLACE` a committed row is voiced again, alone, and held against the bytes of the output.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import run_command
-from pipeline import Config, load_config, plan_run, run_voicing
+from pipeline import Config, load_config, plan_run, run_voicing, voice_alone
+from pipeline.errors import ConfigError
+from pipeline.manifest import safe_file_name
 from pipeline.progress import RunSummary, format_duration
+from pipeline.storage import open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,18 +23,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
     parser.add_argument("--dry-run", action="store_true", help="check everything, print the plan, voice nothing")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="voice this row again, alone")
+    parser.add_argument("--to", metavar="PLACE", help="folder or prefix for the WAV files of --only")
     options = parser.parse_args(arguments)
+    if bool(options.only) != bool(options.to) or (options.only and options.dry_run):
+        parser.error("--only ID and --to PLACE go together, and without --dry-run")
 
     def voice() -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
             _print_plan(config)
             return 0
+        if options.only:
+            return _voice_alone(config, options.only, options.to)
         summary = run_voicing(config)
         _print_summary(config, summary)
         return 1 if summary.num_rejected else 0
 
     return run_command(voice)
+
+
+def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
+    """Return 0 if every row came out as the output has it, else 1."""
+    target = open_storage(to, config.storage)
+    if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
+        raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")
+    takes = voice_alone(config, ids)
+    for take in takes:
+        if take.wav is not None:
+            target.put(f"{safe_file_name(take.utterance_id)}.wav", take.wav)
+        found = take.sha256 or f"rejected: {take.error_code}: {take.message}"
+        verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
+        print(f"{take.utterance_id}\t{found}\t{verdict[take.is_same]}")
+    return 0 if all(take.is_same for take in takes) else 1
 
 
 def _print_plan(config: Config) -> None:
@@ -49,6 +76,8 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
     print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances voiced, {format_duration(summary.audio_s)} of audio")
     if summary.num_units_done:
         print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")
+    elif not summary.num_rows:
+        print(f"nothing to do: {config.manifest} holds no rows")
     else:
         print("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
     if summary.num_units_left:

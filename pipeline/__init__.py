@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.manifest import Manifest, Utterance
     from pipeline.progress import RunSummary
     from pipeline.repair import redo_rows, repair_output, sweep_output
-    from pipeline.run import enroll_speakers, plan_run, run_voicing
+    from pipeline.run import enroll_speakers, plan_run, run_voicing, voice_alone
     from pipeline.speakers import SpeakerRegistry
     from pipeline.status import read_status
     from pipeline.synthesizer import Synthesizer
@@ -44,6 +44,7 @@ _HOMES = {
     "run_voicing": "run",
     "sweep_output": "repair",
     "verify_output": "verify",
+    "voice_alone": "run",
 }
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "run_voicing",
     "sweep_output",
     "verify_output",
+    "voice_alone",
 ]
 
 

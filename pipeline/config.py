@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.errors import ConfigError
 
 Effect = Literal["audio", "plan"]
 Address = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 """A path or URI."""
+_MAX_YAML_NODES = 2_000_000
+# What the reader of tags and plain values lets through: text that is not UTF-8, dates that are none (2026-99-99),
+# `!!int` without digits, `!!timestamp soon`, `!!bool maybe`.
+_YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
 def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
@@ -28,6 +33,14 @@ def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_yes_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python takes true for 1.
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise PydanticCustomError("yes_or_no", "Input should not be yes or no (true or false)")
+        return value
 
 
 class SpeakersConfig(_Settings):
@@ -169,6 +182,9 @@ class ReplicasConfig(_Settings):
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
     hang_timeout_s: float = _setting(600.0, gt=0.0)
     """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
+    unlike: Literal["warn", "refuse"] = _setting("warn")
+    """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
+    may give other bytes for the same text: told, or refused."""
     max_crashes: int = _setting(2, ge=1)
     """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
 
@@ -305,13 +321,34 @@ def read_yaml(text: str | bytes, source: str) -> Any:
         source: named in the message.
 
     Raises:
-        ConfigError: it is not YAML.
+        ConfigError: it is not YAML, or a bomb: a little text that stands for a lot.
     """
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # ValueError: text that is not UTF-8, and what looks like a date but is none (2026-99-99).
-        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count_expanded(node, {}) > _MAX_YAML_NODES:
+            raise ConfigError(f"{source}: more than {_MAX_YAML_NODES:,} values once aliases (*name) are followed")
+        return loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError, *_YAML_TAG_ERRORS) as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{source}: not YAML: {detail:.300}") from error
+
+
+def _count_expanded(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Count the values that a node stands for, each alias as often as it is used; one inside itself has no end."""
+    known = counted.get(id(node))
+    if known is not None:
+        return known
+    counted[id(node)] = _MAX_YAML_NODES + 1  # What a node finds that is below itself.
+    count = 1
+    if isinstance(node, yaml.MappingNode):
+        count += sum(_count_expanded(part, counted) for pair in node.value for part in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        count += sum(_count_expanded(part, counted) for part in node.value)
+    counted[id(node)] = count
+    return count
 
 
 def _describe(problem: Any) -> str:

@@ -19,7 +19,7 @@ from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
 from pipeline.manifest import WorkUnit
 from pipeline.pools import MAX_FAILED_STARTS, Call, Pool, Replica, Stage, UnitState
-from pipeline.replicas import UnitReceipt
+from pipeline.replicas import ReplicaInfo, UnitReceipt
 from pipeline.secrets import redact
 from pipeline.takes import Rejection
 
@@ -37,6 +37,7 @@ class Coordinator:
         on_commit: told of each commit.
         on_tick: called between events; may raise to stop the run.
         hang_timeout_s: a busy replica that makes no step for so long is replaced.
+        on_start: told of each replica that is ready, by its stage; may raise to stop the run.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Coordinator:
         on_commit: Callable[[UnitReceipt], None],
         on_tick: Callable[[], None],
         hang_timeout_s: float = 600.0,
+        on_start: Callable[[Stage, ReplicaInfo], None] = lambda stage, info: None,
     ) -> None:
         self._pools = pools
         self._max_units = max_units
@@ -57,6 +59,7 @@ class Coordinator:
         self._on_commit = on_commit
         self._on_tick = on_tick
         self._hang_timeout_s = hang_timeout_s
+        self._on_start = on_start
         self._next_look = 0.0
         self._calls: dict[Any, Call] = {}
         self._num_units = 0
@@ -183,6 +186,7 @@ class Coordinator:
         except RayActorError as error:
             pool.replace(replica, error)
             return
+        self._on_start(pool.stage, info)
         replica.is_ready = True
         logger.info("%s replica on %s (process %d, %s)", pool.stage, info.host, info.pid, info.device)
 

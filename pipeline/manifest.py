@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,8 +165,12 @@ class Manifest:
                 table = table.set_column(index, extra, table.column(index).cast(extra.type))
         return table
 
-    def find_duplicates(self) -> dict[str, list[int]]:
+    def find_duplicates(self, shard_order: Sequence[str] = ()) -> dict[str, list[int]]:
         """Find the rows whose id an earlier row has (by shard, then row); null ids are left out.
+
+        Args:
+            shard_order: names of shards that come before all others, in this order; those that a run had before its
+                manifest grew, as their rows may be committed.
 
         Reads the id column alone, twice where ids are suspected. Memory is bounded: 8 bytes an id and at most
         48 million ids a pass; equal hashes are compared by a 128-bit digest of the id.
@@ -176,10 +180,29 @@ class Manifest:
         """
         num_passes = max(1, -(-self.num_rows // _HASHES_PER_PASS))
         suspects = np.concatenate([self._find_suspects(part, num_passes) for part in range(num_passes)])
+        ranks = {name: rank for rank, name in enumerate(shard_order)}
+        shards = sorted(self.shards, key=lambda shard: ranks.get(shard.name, len(ranks)))
         duplicates: dict[str, list[int]] = {}
         for start in range(0, len(suspects), _SUSPECTS_PER_PASS):
-            self._confirm(np.sort(suspects[start : start + _SUSPECTS_PER_PASS]), duplicates)
+            self._confirm(np.sort(suspects[start : start + _SUSPECTS_PER_PASS]), shards, duplicates)
         return {name: sorted(rows) for name, rows in duplicates.items()}
+
+    def find_ids(self, ids: Collection[str]) -> dict[str, tuple[Shard, int]]:
+        """Find the first row of each id; reads the id column alone, until all are found.
+
+        Returns:
+            shard and row by id; ids that no row has are left out.
+        """
+        left = set(ids)
+        found: dict[str, tuple[Shard, int]] = {}
+        for shard, rows, batch in self._read_ids():
+            for row, utterance_id in zip(rows, batch, strict=True):
+                if utterance_id in left:
+                    left.remove(utterance_id)
+                    found[utterance_id] = (shard, int(row))
+            if not left:
+                break
+        return found
 
     def _find_suspects(self, part: int, num_parts: int) -> NDArray[np.uint64]:
         """Return the hashes that occur more than once among those of one part."""
@@ -199,9 +222,11 @@ class Manifest:
             pieces.append(piece[1:][piece[1:] == piece[:-1]])
         return np.unique(np.concatenate(pieces)) if pieces else kept
 
-    def _confirm(self, suspects: NDArray[np.uint64], duplicates: dict[str, list[int]]) -> None:
+    def _confirm(
+        self, suspects: NDArray[np.uint64], shards: Sequence[Shard], duplicates: dict[str, list[int]]
+    ) -> None:
         seen: set[bytes] = set()
-        for shard, rows, ids in self._read_ids():
+        for shard, rows, ids in self._read_ids(shards):
             hashes = _hash_ids(ids)
             at = np.minimum(np.searchsorted(suspects, hashes), len(suspects) - 1)
             for index in np.nonzero(suspects[at] == hashes)[0]:
@@ -210,9 +235,11 @@ class Manifest:
                     duplicates.setdefault(shard.name, []).append(int(rows[index]))
                 seen.add(digest)
 
-    def _read_ids(self) -> Iterator[tuple[Shard, NDArray[np.int64], list[str]]]:
+    def _read_ids(
+        self, shards: Sequence[Shard] | None = None
+    ) -> Iterator[tuple[Shard, NDArray[np.int64], list[str]]]:
         """Yield row numbers and ids of one batch after the other, without null ids."""
-        for shard in self.shards:
+        for shard in self.shards if shards is None else shards:
             first = 0
             for batch in self._reader.read_column(shard, "utterance_id"):
                 ids = _to_strings(batch).to_pylist()

@@ -18,7 +18,7 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from typing import Any
 
 import ray
 
+from pipeline.alone import LoneTake, find_rows
 from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import Coordinator, list_states
@@ -41,10 +42,13 @@ from pipeline.recognition import check_recognizer
 from pipeline.replicas import (
     CodecReplica,
     LLMReplica,
+    Networks,
+    ReplicaInfo,
     ReplicaSetup,
     UnitReceipt,
     WriterReplica,
     enroll_remotely,
+    voice_remotely,
 )
 from pipeline.secrets import redact_all
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
@@ -102,10 +106,14 @@ def _check_output(config: Config) -> None:
         raise ConfigError(f"output: {config.output}: {existing} {problem}; name another folder")
 
 
-def run_voicing(config: Config) -> RunSummary:
+def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSummary:
     """Voice a manifest, or what is left of it.
 
     Connects to the Ray cluster that `RAY_ADDRESS` names, or starts a local one, unless Ray is already initialized.
+
+    Args:
+        config: the whole run.
+        networks: in place of those of the weights, to measure or test all that is around them.
 
     Returns:
         what the output holds now, and how this start went.
@@ -130,7 +138,7 @@ def run_voicing(config: Config) -> RunSummary:
             units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
             with _ray_cluster():
                 _enroll_missing(plan, output.storage)
-                _voice(plan, output, progress, islice(units, left.num_units))
+                _voice(plan, output, progress, islice(units, left.num_units), networks)
         return _finish(plan, output.log, progress, num_skipped=len(committed))
 
 
@@ -158,6 +166,41 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
         num_committed = len(output.log.committed())
         if was_finished and num_committed == plan.num_units:
             _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
+
+
+def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
+    """Voice rows again, each with nothing beside it, and hold them against what the output has; writes nothing.
+
+    Args:
+        config: of the run that the output holds.
+        ids: utterance_ids.
+
+    Returns:
+        a take for each id, in order.
+
+    Raises:
+        ManifestError: an id is not in the manifest.
+        ConfigError: the output holds another run, or its voices are not enrolled yet.
+        VoicingError: as `run_voicing`.
+    """
+    plan = plan_run(config)
+    storage = open_storage(config.output, config.storage)
+    log = CommitLog(storage)
+    log.check(_pin(plan), plan.manifest.shards)
+    if not storage.exists("speakers.parquet"):
+        raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
+    rows = find_rows(plan.manifest, log, ids, config.unit_size)
+    llm, codec = config.replicas.llm, config.replicas.codec
+    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, _num_threads(llm))
+    with _ray_cluster():
+        _plan_counts(config)
+        voicing = voice_remotely.options(num_cpus=llm.num_cpus, num_gpus=max(llm.num_gpus, codec.num_gpus))
+        try:
+            takes: list[LoneTake] = ray.get(voicing.remote(setup, _num_threads(codec), rows))
+        except VoicingError as error:
+            # Ray's own text would carry a traceback.
+            raise getattr(error, "cause", error) from None
+    return takes
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:
@@ -189,10 +232,14 @@ def _open_output(plan: RunPlan) -> Iterator[_Output]:
     log = CommitLog(storage)
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
-        lexicon_sha256 = hashlib.sha256(canonical_json(dict(plan.lexicon)).encode()).hexdigest()
-        contents = {"weights_sha256": plan.weights_sha256, "lexicon_sha256": lexicon_sha256}
-        log.begin({**config.pinned(), **contents}, _describe_start(config), plan.manifest.shards)
+        log.begin(_pin(plan), _describe_start(config), plan.manifest.shards)
         yield _Output(storage, log, lease)
+
+
+def _pin(plan: RunPlan) -> dict[str, Any]:
+    """Return all that changes audio or plan."""
+    lexicon_sha256 = hashlib.sha256(canonical_json(dict(plan.lexicon)).encode()).hexdigest()
+    return {**plan.config.pinned(), "weights_sha256": plan.weights_sha256, "lexicon_sha256": lexicon_sha256}
 
 
 @dataclass(frozen=True)
@@ -268,11 +315,17 @@ def _ray_cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[UnitState]) -> None:
+def _voice(
+    plan: RunPlan,
+    output: _Output,
+    progress: Progress,
+    units: Iterator[UnitState],
+    networks: Networks | None = None,
+) -> None:
     config = plan.config
     counts = _plan_counts(config)
     logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
-    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, num_threads=1)
+    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, num_threads=1, networks=networks)
     max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
     pools = {
         stage: Pool(stage, _actor_maker(stage, config, setup, max_calls[stage]), counts[stage], max_calls[stage])
@@ -299,6 +352,7 @@ def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[U
         on_commit=on_commit,
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
+        on_start=lambda stage, info: _check_ground(config, output.log, stage, info),
     )
     try:
         coordinator.start()
@@ -312,6 +366,18 @@ def _voice(plan: RunPlan, output: _Output, progress: Progress, units: Iterator[U
         for pool in pools.values():
             pool.close()
     logger.info("%s", progress.line())
+
+
+def _check_ground(config: Config, log: CommitLog, stage: Stage, info: ReplicaInfo) -> None:
+    """Tell or refuse a replica that may give other bytes than those that the output holds."""
+    refuse = config.replicas.unlike == "refuse"
+    differences = log.add_ground(stage, info.ground, refuse=refuse)
+    if not differences:
+        return
+    found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
+    if refuse:
+        raise ConfigError(f"{found}; go back to the like, or set replicas.unlike: warn")
+    logger.warning("%s; what it makes may differ in its last bits", found)
 
 
 def _check_rejections(config: Config, progress: Progress) -> None:
@@ -328,10 +394,14 @@ def _check_rejections(config: Config, progress: Progress) -> None:
 
 def _actor_maker(stage: Stage, config: Config, setup: ReplicaSetup, max_calls: int) -> Any:
     replica: ReplicaConfig = getattr(config.replicas, stage)
-    threads = max(1, round(replica.num_cpus))
+    threads = _num_threads(replica)
     shared = ray.put(replace(setup, num_threads=threads))
     options = pool_options(replica.num_cpus, replica.num_gpus, max_calls)
     return lambda: _ACTORS[stage].options(**options).remote(shared)
+
+
+def _num_threads(replica: ReplicaConfig) -> int:
+    return max(1, round(replica.num_cpus))
 
 
 def _plan_counts(config: Config) -> dict[Stage, int]:
@@ -380,7 +450,7 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     logger.info("enrolling %d speaker(s)", len(missing))
     llm = config.replicas.llm
     enrolling = enroll_remotely.options(num_cpus=llm.num_cpus, num_gpus=llm.num_gpus)
-    threads = max(1, round(llm.num_cpus))
+    threads = _num_threads(llm)
     try:
         speakers, failures = ray.get(enrolling.remote(config, missing, threads))
     except VoicingError as error:

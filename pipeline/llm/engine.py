@@ -176,6 +176,11 @@ class LLMEngine:
         return self._model.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's arithmetic."""
+        return self._model.dtype
+
+    @property
     def num_slots(self) -> int:
         """Sequences decoded together."""
         return self._scheduler.num_slots

@@ -1,0 +1,49 @@
+"""What a take depends on beside its text, voice, seed, weights and settings: the process that makes it.
+
+Equal bytes are promised on equal ground. Every replica describes its own, run.json keeps them, and a replica on unlike
+ground is told of or refused (`replicas.unlike`).
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_VERSIONS = {
+    "llm": ("torch", "tokenizers", "numpy"),
+    "codec": ("torch", "numpy"),
+    "writer": ("numpy", "soxr"),
+}
+
+
+def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> dict[str, Any]:
+    """Return what must be equal for equal bytes, as JSON can hold it.
+
+    Args:
+        stage: llm, codec or writer.
+        device: as torch names it.
+        dtype: of the network's arithmetic.
+        num_threads: of torch; sums may be cut into as many parts.
+    """
+    return {
+        "hardware": _name_gpu(device) if device.startswith("cuda") else _name_cpu(),
+        "dtype": dtype,
+        "threads": num_threads,
+        **{name: version(name) for name in _VERSIONS[stage]},
+    }
+
+
+def _name_gpu(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def _name_cpu() -> str:
+    """Return the model as Linux tells it, since libraries choose their code by it; elsewhere the architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    models = sorted({line.partition(":")[2].strip() for line in lines if line.startswith("model name")})
+    return ", ".join(models) or platform.processor() or platform.machine()
