@@ -57,7 +57,7 @@ def _submit(options: argparse.Namespace) -> int:
     runtime_env = build_runtime_env(working_dir, options.env)
     server = JobServer(connect(options.address), options.address)
     name, is_new = server.submit(command, runtime_env)
-    print(f"job {name}" + ("" if is_new else ": this command runs already, following it"), file=sys.stderr)
+    print(f"job {name}" + ("" if is_new else ": this command runs already"), file=sys.stderr)
     if options.no_follow:
         print(name)
         return 0

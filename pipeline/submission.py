@@ -88,11 +88,13 @@ def read_command(words: Sequence[str], working_dir: Path, python: str = "python"
         raise ConfigError(f"{' '.join(words) or 'no command'}: expected `-- jobs.NAME ...`, such as jobs.synthesize")
     if not (working_dir / "jobs" / f"{name[5:]}.py").is_file():
         raise ConfigError(f"{working_dir}: no {name} in it; run from the project's folder or pass --working-dir")
-    for word in words:
-        # `--set NAME=VALUE` is one word, and so may be `--set=NAME=VALUE`.
-        setting, _, value = word.removeprefix("--set=").partition("=")
-        if has_credentials(word) or looks_secret(setting, value or setting):
-            raise ConfigError(f"{name}: the argument {setting!r:.40} holds a credential; {_GIVE_SECRETS}")
+    for number, word in enumerate(words):
+        # What follows `--set`, alone or as `--set=NAME=VALUE`; other words are all value.
+        setting, equals, value = word.removeprefix("--set=").partition("=")
+        if not equals:
+            setting, value = f"argument {number}", word
+        if has_credentials(value) or looks_secret(setting, value):
+            raise ConfigError(f"{name}: {setting:.40} holds a credential; {_GIVE_SECRETS}")
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--config")
     options.add_argument("--set", action="append", default=[])
@@ -153,7 +155,7 @@ def build_runtime_env(working_dir: Path, settings: Sequence[str]) -> dict[str, A
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigError(f"--env {name:.40}: expected NAME=VALUE, such as AWS_REGION=eu-west-1")
+            raise ConfigError("--env: expected NAME=VALUE, such as AWS_REGION=eu-west-1")
         if looks_secret(name, value) or has_credentials(value):
             raise ConfigError(f"--env {name}: looks like a credential; {_GIVE_SECRETS}")
         env_vars[name] = value
@@ -188,7 +190,8 @@ def connect(address: str) -> JobSubmissionClient:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray.dashboard").setLevel(logging.ERROR)
+    for chatty in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env"):
+        logging.getLogger(f"ray.{chatty}").setLevel(logging.ERROR)
     if find_spec("aiohttp") is None:
         raise ConfigError("jobs.submit needs Ray's job client: pip install 'spark-tts-batch[cluster]'")
     with _told(address):
