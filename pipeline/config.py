@@ -178,6 +178,9 @@ class ReplicasConfig(_Settings):
     llm: ReplicaConfig = ReplicaConfig()
     codec: ReplicaConfig = ReplicaConfig()
     writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
+    elastic: bool = _setting(False)
+    """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
+    Then `count` is the most there will be, so that `auto` has no meaning."""
     units_per_llm: int = _setting(3, ge=1)
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
     hang_timeout_s: float = _setting(600.0, gt=0.0)
@@ -256,6 +259,10 @@ class Config(_Settings):
                 f"quality.min_pace ({self.quality.min_pace:g}) must be below quality.max_pace "
                 f"({self.quality.max_pace:g})"
             )
+        kinds = ("llm", "codec", "writer")
+        growing = [f"replicas.{kind}.count" for kind in kinds if getattr(self.replicas, kind).count == "auto"]
+        if self.replicas.elastic and growing:
+            raise ValueError(f"replicas.elastic: {', '.join(growing)} must be a number, the most there shall be")
         return self
 
     def pinned(self) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
 from pipeline.manifest import WorkUnit
-from pipeline.pools import MAX_FAILED_STARTS, Call, Pool, Replica, Stage, UnitState
+from pipeline.pools import MAX_FAILED_STARTS, Call, Pool, Replica, Stage, UnitState, is_own_death
 from pipeline.replicas import ReplicaInfo, UnitReceipt
 from pipeline.secrets import redact
 from pipeline.takes import Rejection
@@ -238,7 +238,7 @@ class Coordinator:
         assert call.replica is not None
         if is_death:
             pool.replace(call.replica, error)
-        if not is_failure and not (is_death and _is_own_death(error)):
+        if not is_failure and not (is_death and is_own_death(error)):
             # A node went, with replicas or objects. Nobody's fault: make them again.
             logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
             state.restart()
@@ -288,14 +288,6 @@ class Coordinator:
                 )
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)
-
-
-def _is_own_death(error: RayError) -> bool:
-    """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
-    if isinstance(error, ActorUnavailableError | NodeDiedError):
-        return False
-    # Ray has no class of its own for an actor that went with its node, only this sentence.
-    return not getattr(error, "preempted", False) and "its node has died" not in str(error)
 
 
 def list_states(

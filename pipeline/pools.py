@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayError
 
 from pipeline.errors import RunStopped
 from pipeline.manifest import WorkUnit
@@ -148,7 +148,8 @@ class Pool:
         if replica not in self.replicas:
             return
         self.replicas.remove(replica)
-        self._failures += 1
+        # A preempted node takes many replicas at once, and says nothing of whether they can work.
+        self._failures += is_own_death(error)
         if self._failures > MAX_FAILED_STARTS:
             raise RunStopped(
                 f"{self._failures} {self.stage} replicas died one after the other without finishing a call; the last "
@@ -164,6 +165,14 @@ class Pool:
             ray.kill(replica.handle, no_restart=True)
         self.replicas.clear()
         self.starting.clear()
+
+
+def is_own_death(error: BaseException) -> bool:
+    """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return False
+    # Ray has no class of its own for an actor that went with its node, only this sentence.
+    return not getattr(error, "preempted", False) and "its node has died" not in str(error)
 
 
 def plan_counts(

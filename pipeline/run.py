@@ -418,8 +418,8 @@ def _plan_counts(config: Config) -> dict[Stage, int]:
     shortage = describe_shortage(
         {stage: (counts[stage], kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
     )
-    if shortage is not None:
-        raise ConfigError(shortage)
+    if shortage is not None and not config.replicas.elastic:
+        raise ConfigError(f"{shortage}, or set replicas.elastic for a cluster that grows")
     return counts
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -266,3 +267,18 @@ def test_a_shortage_is_told():
     assert message is not None
     assert "4.5 CPUs where the cluster has 4" in message
     assert "2 GPUs where the cluster has 1" in message
+
+
+@pytest.mark.parametrize(("error", "stops"), [(NodeDiedError("gone"), False), (ActorDiedError(), True)])
+def test_a_node_that_goes_with_all_its_replicas_does_not_stop_the_run(monkeypatch, error, stops):
+    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    start = SimpleNamespace(remote=object)
+    count = 2 * pools.MAX_FAILED_STARTS
+    pool = Pool("llm", lambda: SimpleNamespace(start=start), count, 1)
+    try:
+        for replica in list(pool.replicas):
+            pool.replace(replica, error)
+        assert not stops
+        assert len(pool.replicas) == count
+    except RunStopped:
+        assert stops
