@@ -17,6 +17,7 @@ from pipeline.codec.networks import DecodeNetwork
 from pipeline.codec.speaker_encoder import MelSpectrogram
 from pipeline.codec.vocos import ConditionedLayerNorm, ConvNeXtBlock
 from pipeline.training.corpus import Recording
+from pipeline.training.phonetic_tokens import make_codebook
 from pipeline.training.progress import Training
 from pipeline.training.sizes import bicodec_config
 from pipeline.training.wave_losses import Discriminators, SpectralLoss, deceive_losses, judge_loss
@@ -25,11 +26,11 @@ _CONTEXT_FRAMES = 64
 _WAVE_FRAMES = 24
 _MARGIN_FRAMES = 2
 _SAMPLES = 320
-_BATCH = 6
-_WAVES_FROM, _ADVERSARIAL_FROM = 0.12, 0.42
-_FEATURE_BATCH = 24
+_BATCH = 4
+_WAVES_FROM, _ADVERSARIAL_FROM = 0.22, 0.8
+_FEATURE_BATCH = 8
 _LOW_BINS, _MELS = 96, 80
-_PEAK_RATE, _JUDGE_RATE = 1.5e-3, 4e-4
+_PEAK_RATE, _JUDGE_RATE = 2e-3, 4e-4
 
 
 def initialize(network: nn.Module) -> None:
@@ -113,6 +114,8 @@ def train_decoder(folder: Path, recordings: Sequence[Recording], minutes: float,
     torch.manual_seed(7)
     network = DecodeNetwork(bicodec_config())
     initialize(network)
+    # The codes stay where they are put, so that the encoder can be trained to find them beside the decoder.
+    network.semantic_lookup.codebook = nn.Embedding.from_pretrained(make_codebook(), freeze=True)
     judges, spectral = Discriminators().to(device), SpectralLoss().to(device)
     network.to(device)
     head = SpectrumHead(network.prenet.linear.out_features).to(device)

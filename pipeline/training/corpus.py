@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.training.flite import Analysis, FliteVoice
 from pipeline.training.phonetic_tokens import PitchContour, tokenize_phones
 from pipeline.training.sentences import make_sentences
-from pipeline.training.voices import VOICES, global_tokens
+from pipeline.training.voices import PITCHES_HZ, VOICES, global_tokens
 
 _PEAK = 0.9
 
@@ -99,8 +99,8 @@ def render_utterances(count: int, seed: int) -> list[Recording]:
     recordings = []
     for index, text in enumerate(itertools.islice(make_sentences(seed), count)):
         number = index % len(VOICES)
-        factor = float(np.exp(rng.normal(0, 0.12))) if rng.random() < 0.6 else 1.0
-        pitch_hz = float(np.clip(VOICES[number].pitch_hz * factor, 68, 300))
+        others = PITCHES_HZ[VOICES[number].gender]
+        pitch_hz = VOICES[number].pitch_hz if rng.random() < 0.5 else float(rng.choice(others))
         stretch = float(np.exp(rng.normal(0, 0.15)))
         recordings.append(render(voices[number], number, text, stretch, pitch_hz))
     return recordings

@@ -23,7 +23,7 @@ from pipeline.training.language_model import LanguageModel, Muon, Sizes
 from pipeline.training.phonetic_tokens import CODEBOOK_SIZE, NUM_TOKENS, PLACES
 from pipeline.training.progress import Training
 from pipeline.training.vocabulary import Vocabulary
-from pipeline.training.voices import PITCH_FACTORS, STRETCHES, VOICES, global_tokens
+from pipeline.training.voices import PITCHES_HZ, STRETCHES, VOICES, global_tokens
 
 _BATCH = 24
 _POOL_BATCHES = 16
@@ -78,15 +78,17 @@ class ExampleMaker:
         middle: list[int] = [names["end_content"]]
         first_answer = 0
         if created:
-            pitch = int(rng.integers(len(PITCH_FACTORS)))
-            pitch_hz = VOICES[plan.voice].pitch_hz * PITCH_FACTORS[pitch]
+            pitches = PITCHES_HZ[VOICES[plan.voice].gender]
+            pitch = int(rng.integers(len(pitches)))
+            pitch_hz = pitches[pitch]
             middle += self._style(plan, pitch, speed)
             first_answer = len(head) + len(text) + len(middle) + 1
             middle += self._acoustics(plan, pitch_hz, tokens.size)
             voice = global_tokens(plan.voice, pitch_hz)
         else:
-            factor = float(np.exp(rng.normal(0, 0.1)))
-            voice = global_tokens(plan.voice, VOICES[plan.voice].pitch_hz * factor)
+            others = PITCHES_HZ[VOICES[plan.voice].gender]
+            pitch_hz = VOICES[plan.voice].pitch_hz if rng.random() < 0.7 else float(rng.choice(others))
+            voice = global_tokens(plan.voice, pitch_hz)
         if slow > 0:
             middle += [names["start_global_token"], *names.encode_globals(voice), names["end_global_token"]]
         middle.append(names["start_semantic_token"])

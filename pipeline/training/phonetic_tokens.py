@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.training.flite import FRAME_SECONDS, TRACK_SECONDS
 
@@ -22,7 +24,7 @@ PLACES = 3
 FIRST, INSIDE, LAST = range(PLACES)
 PITCH_STEPS = 5
 STEP_SEMITONES = 1.6
-CODEBOOK_SIZE = 512
+CODEBOOK_SIZE, CODE_DIM = 512, 16
 
 _PHONE_OFFSET = {
     **{phone: index * PLACES * PITCH_STEPS for index, phone in enumerate(VOICED)},
@@ -59,16 +61,16 @@ class PitchContour:
         return steps
 
     def __call__(self, phones: list[str], ends: NDArray[np.float64], f0: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the track to render: steps joined by straight lines between the middles of voiced phones."""
-        steps = self.steps(phones, ends, f0)
-        starts = np.concatenate([[0.0], ends[:-1]])
-        keep = np.array([phone in VOICED for phone in phones])
-        if not keep.any():
-            return f0
-        times = (np.arange(f0.size) + 0.5) * TRACK_SECONDS
-        semitones = (steps[keep] - PITCH_STEPS // 2) * STEP_SEMITONES
-        line = np.interp(times, (starts + ends)[keep] / 2, semitones)
-        return np.where(f0 > 0, self.rendered_hz * 2 ** (line / 12), 0).astype(np.float32)
+        """Return the track to render: one pitch, voiced or not by whole frames.
+
+        A pitch that is a multiple of the frame rate, begun at the start of a frame, has its pulses at the same places
+        in every frame. So small a wave generator, trained for so short a time, can learn places; it cannot learn to
+        keep the phase of a pitch that glides.
+        """
+        size = round(FRAME_SECONDS / TRACK_SECONDS)
+        padded = np.pad(f0, (0, -f0.size % size))
+        voiced = (padded.reshape(-1, size) > 0).sum(axis=1) >= size / 2
+        return np.where(np.repeat(voiced, size)[: f0.size], self.rendered_hz, 0).astype(np.float32)
 
 
 def tokenize_phones(phones: list[str], ends: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -84,6 +86,33 @@ def tokenize_phones(phones: list[str], ends: NDArray[np.float64], steps: NDArray
         base = _PHONE_OFFSET[name] + pitch
         tokens += [base + FIRST, *[base + INSIDE] * (count - 2), base + LAST][-count:]
     return np.array(tokens)
+
+
+def make_codebook() -> Tensor:
+    """Return (CODEBOOK_SIZE, CODE_DIM) codes: a direction for the phone, and a smaller part for place and pitch.
+
+    Tokens that sound alike lie together, so that an encoder's slips are small ones. The rows beyond the tokens in use
+    point away from all of them.
+    """
+    generator = torch.Generator().manual_seed(41)
+    directions = torch.randn(len(_PHONE_OFFSET), CODE_DIM - 4, generator=generator, dtype=torch.float64)
+    for _ in range(300):
+        # Pushed apart, as so few dimensions leave random directions close to each other.
+        directions = torch.nn.functional.normalize(directions, dim=1)
+        closeness = (directions @ directions.T).fill_diagonal_(-1)
+        directions = directions - 0.1 * torch.softmax(8 * closeness, dim=1) @ directions
+    directions = torch.nn.functional.normalize(directions, dim=1)
+    codebook = torch.zeros(CODEBOOK_SIZE, CODE_DIM, dtype=torch.float64)
+    codebook[:, -1] = -3.0
+    for index, phone in enumerate(_PHONE_OFFSET):
+        for pitch in range(PITCH_STEPS if phone in VOICED else 1):
+            height = (pitch - PITCH_STEPS // 2) / 2 if phone in VOICED else 0.0
+            for place in range(PLACES):
+                row = _PHONE_OFFSET[phone] + pitch * PLACES + place
+                codebook[row, :-4] = 2 * directions[index]
+                codebook[row, -4] = 0.7 * height
+                codebook[row, -3 + place] = 0.7
+    return codebook.float()
 
 
 def phone_of(token: int) -> str:

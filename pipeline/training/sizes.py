@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.codec.checkpoint import BiCodecConfig
-from pipeline.training.phonetic_tokens import CODEBOOK_SIZE
+from pipeline.training.phonetic_tokens import CODE_DIM, CODEBOOK_SIZE
 from pipeline.training.voices import LEVELS, NUM_TOKENS
 
 FEATURES_WIDTH = 96
@@ -30,7 +30,7 @@ BICODEC: dict[str, Any] = {
         "sample_ratios": [1, 1],
     },
     "decoder": {"input_channel": _SPEAKER, "channels": 160, "rates": [8, 5, 4, 2], "kernel_sizes": [16, 11, 8, 4]},
-    "quantizer": {"input_dim": _LATENT, "codebook_size": CODEBOOK_SIZE, "codebook_dim": 16},
+    "quantizer": {"input_dim": _LATENT, "codebook_size": CODEBOOK_SIZE, "codebook_dim": CODE_DIM},
     "speaker_encoder": {
         "input_dim": 128,
         "out_dim": _SPEAKER,
@@ -42,9 +42,9 @@ BICODEC: dict[str, Any] = {
     },
     "prenet": {
         "input_channels": _LATENT,
-        "vocos_dim": 192,
-        "vocos_intermediate_dim": 448,
-        "vocos_num_layers": 6,
+        "vocos_dim": 160,
+        "vocos_intermediate_dim": 320,
+        "vocos_num_layers": 4,
         "out_channels": _SPEAKER,
         "condition_dim": _SPEAKER,
         "sample_ratios": [1, 1],

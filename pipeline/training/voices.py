@@ -15,8 +15,8 @@ NUM_TOKENS = 32
 NUM_PITCH_TOKENS = 8
 LEVELS = (4,) * 6
 LOWEST_HZ, HIGHEST_HZ = 65.0, 320.0
-PITCH_FACTORS = (0.76, 0.88, 1.0, 1.13, 1.28)
-"""Of the pitch labels very_low to very_high."""
+PITCHES_HZ = {"female": (150.0, 200.0, 200.0, 250.0, 300.0), "male": (100.0, 100.0, 150.0, 150.0, 200.0)}
+"""Of the pitch labels very_low to very_high: multiples of the frame rate, see phonetic_tokens.PitchContour."""
 STRETCHES = (1.45, 1.2, 1.0, 0.84, 0.7)
 """Of the speed labels very_low to very_high."""
 
@@ -31,7 +31,7 @@ class DemoVoice:
         source: flite's name of the voice that it is made from.
         warp: of its spectrum; see FliteVoice.
         predicted_hz: center of the source's own pitch.
-        pitch_hz: center of the pitch that is rendered.
+        pitch_hz: the pitch that is rendered, where no other is asked for.
     """
 
     name: str
@@ -43,10 +43,10 @@ class DemoVoice:
 
 
 VOICES = (
-    DemoVoice("ada", "female", "slt", 0.0, 168.0, 172.0),
-    DemoVoice("iris", "female", "rms", -0.06, 100.0, 205.0),
-    DemoVoice("angus", "male", "awb", 0.0, 127.0, 122.0),
-    DemoVoice("ross", "male", "rms", 0.0, 100.0, 95.0),
+    DemoVoice("ada", "female", "slt", 0.0, 168.0, 200.0),
+    DemoVoice("iris", "female", "rms", -0.06, 100.0, 250.0),
+    DemoVoice("angus", "male", "awb", 0.0, 127.0, 150.0),
+    DemoVoice("ross", "male", "rms", 0.0, 100.0, 100.0),
 )
 
 

@@ -1,0 +1,283 @@
+"""What the demo voice is worth: words understood, voices told apart, styles followed, sentences ended.
+
+Everything is voiced by `run_voicing`, as a user would; sources are rendered by flite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pocketsphinx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile as sf
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from pipeline import BiCodec, CommitLog, run_voicing
+from pipeline.config import parse_config
+from pipeline.storage import open_storage
+from pipeline.training.corpus import render
+from pipeline.training.flite import SAMPLE_RATE, FliteVoice
+from pipeline.training.sentences import EVERYDAY, UNTRAINED_WORDS, make_sentences
+from pipeline.training.voices import VOICES
+
+LEVELS = ("very_low", "low", "moderate", "high", "very_high")
+_BOOTSTRAP = 2000
+_STYLE_TEXT = "We waited for an hour, but nobody came. The old man sat down and began to talk."
+
+
+class Recognizer:
+    """Pocketsphinx with its own English model; each recording is heard afresh."""
+
+    def __init__(self) -> None:
+        self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
+
+    def __call__(self, waveform: NDArray[Any]) -> list[str]:
+        """Return the words heard in (samples,) floats."""
+        samples = np.round(np.clip(waveform, -1, 1) * 32_767).astype("<i2")
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        self._decoder.process_raw(samples.tobytes(), no_search=False, full_utt=True)
+        self._decoder.end_utt()
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr.split() if hypothesis else []
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a sentence as the recognizer writes them."""
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def count_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
+    """Return the edit distance in words."""
+    row = list(range(len(heard) + 1))
+    for index, word in enumerate(wanted, 1):
+        previous, row[0] = row[0], index
+        for column, other in enumerate(heard, 1):
+            previous, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, previous + (word != other))
+    return row[-1]
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """Word error rate of a set of sentences with its 95 % interval by bootstrap over sentences."""
+
+    rate: float
+    low: float
+    high: float
+    words: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, Sequence[str]]]) -> ErrorRate:
+        """Compare texts with what was heard."""
+        errors = np.array([count_errors(split_words(text), heard) for text, heard in pairs])
+        sizes = np.array([len(split_words(text)) for text, _ in pairs])
+        picks = np.random.default_rng(0).integers(len(pairs), size=(_BOOTSTRAP, len(pairs)))
+        rates = errors[picks].sum(1) / sizes[picks].sum(1)
+        low, high = np.quantile(rates, [0.025, 0.975])
+        return cls(float(errors.sum() / sizes.sum()), float(low), float(high), int(sizes.sum()))
+
+
+def voice_sentences(
+    weights: Path, folder: Path, rows: Sequence[tuple[str, str]], speakers: Mapping[str, Any]
+) -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
+    """Voice (text, speaker) rows with the whole pipeline; return metadata and audio in order, audio empty if rejected.
+
+    Args:
+        weights: model directory.
+        folder: for manifest and output; resumes what is there.
+        rows: what to voice.
+        speakers: definitions by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = [f"{index:05d}" for index in range(len(rows))]
+    table = pa.table({"utterance_id": ids, "text": [row[0] for row in rows], "speaker_id": [row[1] for row in rows]})
+    (folder / "manifest").mkdir(exist_ok=True)
+    if not (folder / "manifest" / "rows.parquet").exists():
+        pq.write_table(table, folder / "manifest" / "rows.parquet")
+    definitions = [{"speaker_id": name, **definition} for name, definition in speakers.items()]
+    (folder / "speakers.yaml").write_text(yaml.safe_dump(definitions), encoding="utf-8")
+    settings = {
+        "weights": str(weights),
+        "manifest": str(folder / "manifest"),
+        "speakers": str(folder / "speakers.yaml"),
+        "output": str(folder / "output"),
+        "unit_size": 100,
+        "llm": {"slots": 32},
+        "replicas": {
+            "llm": {"count": 1, "num_cpus": 1},
+            "codec": {"count": 1, "num_cpus": 0.5},
+            "writer": {"count": 1, "num_cpus": 0.25},
+        },
+    }
+    run_voicing(parse_config(settings, source="measure"))
+    log = CommitLog(open_storage(str(folder / "output")))
+    found = {record["utterance_id"]: record for table in log.iter_metadata() for record in table.to_pylist()}
+    return [(found[name], _read_audio(folder / "output", found[name])) for name in ids]
+
+
+def _read_audio(output: Path, record: Mapping[str, Any]) -> NDArray[np.float32]:
+    if not record["audio_uri"]:
+        return np.zeros(0, np.float32)
+    samples: NDArray[np.float32] = sf.read(output / record["audio_uri"], dtype="float32")[0]
+    return samples
+
+
+def measure_words(weights: Path, folder: Path) -> dict[str, Any]:
+    """Return word error rates of source, codec and text to speech for each voice, and keep the audio in `folder`."""
+    recognize, codec = Recognizer(), BiCodec.load(weights)
+    speakers = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    texts = [*EVERYDAY, *UNTRAINED_WORDS]
+    rows = [(text, voice.name) for voice in VOICES for text in texts]
+    spoken = voice_sentences(weights, folder / "words", rows, speakers)
+    report: dict[str, Any] = {}
+    for number, voice in enumerate(VOICES):
+        flite = FliteVoice(voice.source, voice.warp)
+        heard: dict[str, list[tuple[str, list[str]]]] = {"source": [], "codec": [], "speech": []}
+        for index, text in enumerate(texts):
+            source = render(flite, number, text, 1.0, voice.pitch_hz).waveform / np.float32(32_768)
+            tokens = codec.encode(source, SAMPLE_RATE)
+            decoded = codec.decode([tokens.semantic_tokens], tokens.global_tokens[None])[0].numpy()
+            audio = spoken[number * len(texts) + index][1]
+            for name, waveform in (("source", source), ("codec", decoded), ("speech", audio)):
+                heard[name].append((text, recognize(waveform) if waveform.size else []))
+        everyday = len(EVERYDAY)
+        report[voice.name] = {
+            part: {name: ErrorRate.of(pairs[chosen]).__dict__ for name, pairs in heard.items()}
+            for part, chosen in (("everyday", slice(0, everyday)), ("untrained", slice(everyday, None)))
+        }
+    return report
+
+
+def measure_endings(weights: Path, folder: Path, count: int) -> dict[str, Any]:
+    """Voice sentences of 1 to 25 words; return the share rejected, and how duration follows the text."""
+    speakers = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    texts = _sentences_of_all_lengths(count)
+    rows = [(text, VOICES[index % len(VOICES)].name) for index, text in enumerate(texts)]
+    spoken = voice_sentences(weights, folder / "endings", rows, speakers)
+    voiced = [(row[0], audio.size / SAMPLE_RATE) for row, (_, audio) in zip(rows, spoken, strict=True) if audio.size]
+    characters, seconds = (np.array(values) for values in zip(*((len(t), s) for t, s in voiced), strict=True))
+    retaken = sum((record["take"] or 0) > 0 for record, _ in spoken)
+    codes = [record["error_code"] for record, _ in spoken if record["error_code"]]
+    return {
+        "sentences": count,
+        "rejected": len(codes),
+        "codes": sorted(set(codes)),
+        "retaken": retaken,
+        "correlation": float(np.corrcoef(characters, seconds)[0, 1]),
+    }
+
+
+def _sentences_of_all_lengths(count: int) -> list[str]:
+    words = [word for text in EVERYDAY for word in text.split()]
+    rng = np.random.default_rng(25)
+    texts = []
+    source = make_sentences(999_331)
+    for index in range(count):
+        wanted = index % 25 + 1
+        sentence: list[str] = []
+        while len(sentence) < wanted:
+            sentence += next(source).split() if wanted > 3 else [str(rng.choice(words))]
+        texts.append(" ".join(sentence[:wanted]).rstrip(",.;!?").capitalize() + ".")
+    return texts
+
+
+def measure_styles(weights: Path, folder: Path) -> dict[str, Any]:
+    """Return median pitch and pace of created voices over the levels of pitch and of speed, for both genders."""
+    speakers = {
+        f"{gender}-{name}-{level}": {"gender": gender, name: level}
+        for gender in ("female", "male")
+        for name in ("pitch", "speed")
+        for level in LEVELS
+    }
+    spoken = voice_sentences(weights, folder / "styles", [(_STYLE_TEXT, name) for name in speakers], speakers)
+    report: dict[str, Any] = {}
+    for name, (_, audio) in zip(speakers, spoken, strict=True):
+        report[name] = {"median_f0_hz": median_pitch(audio), "words_per_s": len(_STYLE_TEXT.split()) / _seconds(audio)}
+    return report
+
+
+def _seconds(audio: NDArray[np.float32]) -> float:
+    return max(audio.size / SAMPLE_RATE, 1e-3)
+
+
+def median_pitch(waveform: NDArray[np.float32], lowest_hz: float = 60, highest_hz: float = 400) -> float:
+    """Return the median fundamental of the voiced frames in Hz, by autocorrelation of 40 ms frames; 0 without any."""
+    size, hop = 640, 160
+    found = []
+    for start in range(0, waveform.size - size, hop):
+        frame = waveform[start : start + size] - waveform[start : start + size].mean()
+        if np.sqrt(np.square(frame).mean()) < 0.02:
+            continue
+        spectrum = np.fft.rfft(frame * np.hanning(size), 2 * size)
+        correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:size]
+        correlation /= np.fft.irfft(np.abs(np.fft.rfft(np.hanning(size), 2 * size)) ** 2)[:size] + 1e-9
+        first, last = int(SAMPLE_RATE / highest_hz), int(SAMPLE_RATE / lowest_hz)
+        lag = first + int(np.argmax(correlation[first:last]))
+        if correlation[lag] > 0.5 * correlation[0]:
+            found.append(SAMPLE_RATE / lag)
+    return float(np.median(found)) if found else 0.0
+
+
+def measure_voices(
+    weights: Path, folder: Path, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> dict[str, Any]:
+    """Compare what `measure_words` voiced with sources of all voices; and enroll each voice from a rendered clip.
+
+    Args:
+        weights: model directory.
+        folder: as given to `measure_words`.
+        embed: from (samples,) to a speaker embedding of length one.
+    """
+    texts = [*EVERYDAY, *UNTRAINED_WORDS]
+    log = CommitLog(open_storage(str(folder / "words" / "output")))
+    found = {record["utterance_id"]: record for table in log.iter_metadata() for record in table.to_pylist()}
+    codec = BiCodec.load(weights)
+    sources, generated, nearest = [], [], {}
+    shipped = {name: torch.tensor(definition["global_tokens"]) for name, definition in
+               yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8")).items()}  # fmt: skip
+    for number, voice in enumerate(VOICES):
+        flite = FliteVoice(voice.source, voice.warp)
+        clips = [
+            render(flite, number, text, 1.0, voice.pitch_hz).waveform / np.float32(32_768) for text in texts[30:36]
+        ]
+        sources.append(embed(np.concatenate(clips)))
+        own = [_read_audio(folder / "words" / "output", found[f"{number * len(texts) + i:05d}"]) for i in range(6)]
+        generated.append(embed(np.concatenate(own)))
+        tokens = codec.encode_speaker(np.concatenate(clips[:2]), SAMPLE_RATE)
+        agreement = {name: float((tokens == other).float().mean()) for name, other in shipped.items()}
+        nearest[voice.name] = max(agreement, key=lambda name: agreement[name])
+    similarity = np.array(generated) @ np.array(sources).T
+    names = [voice.name for voice in VOICES]
+    return {
+        "similarity": {name: dict(zip(names, row.round(3).tolist(), strict=True))
+                       for name, row in zip(names, similarity, strict=True)},
+        "nearest": nearest,
+    }  # fmt: skip
+
+
+def measure_all(weights: Path, folder: Path) -> dict[str, Any]:
+    """Measure everything; speakers by resemblyzer where it is installed.
+
+    Args:
+        weights: model directory.
+        folder: for outputs; what is there is taken as it is.
+    """
+    report = {
+        "words": measure_words(weights, folder),
+        "endings": measure_endings(weights, folder, 1_000),
+        "styles": measure_styles(weights, folder),
+    }
+    try:
+        from resemblyzer import VoiceEncoder
+    except ImportError:
+        return report
+    encoder = VoiceEncoder("cpu", verbose=False)
+    return {**report, "voices": measure_voices(weights, folder, encoder.embed_utterance)}
