@@ -15,7 +15,8 @@ from typing import Any
 
 from jobs.console import EXIT_OK, run_command
 
-PARTS = ("codec", "steps", "shapes", "pipeline", "peers")
+PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "same-take", "overhead")
+_BOOK = Path(__file__).parents[1] / "tests" / "fixtures" / "books" / "alice-extract.txt"
 _SIZES = Path(__file__).parents[1] / "tests" / "fixtures" / "reference" / "official"
 
 
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from jobs import benchmark_planner
 
         return benchmark_planner.main(arguments[1:])
+    if arguments[:1] == ["quality"]:
+        from jobs import benchmark_quality
+
+        return benchmark_quality.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m jobs.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few and short utterances: under two minutes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
@@ -36,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a machine that is shared")
     parser.add_argument("--sizes", type=Path, default=_SIZES, help="folder with configs and tokenizer")
+    parser.add_argument("--book", type=Path, default=_BOOK, help="same-take: a plain text to voice")
+    parser.add_argument("--takes", type=int, default=200, help="same-take: how many utterances of it")
+    parser.add_argument("--weights", default="demo", help="same-take: whose bytes to compare")
+    parser.add_argument(
+        "--counts", type=int, nargs="+", default=[100, 1_000, 10_000], help="overhead: utterances of each run"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     options = parser.parse_args(arguments)
     return run_command(lambda: _run(options))

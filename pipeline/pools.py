@@ -226,3 +226,13 @@ def pool_options(num_cpus: float, num_gpus: float, max_calls: int) -> dict[str, 
         # One more thread than calls, so that a question about health never queues behind work.
         "max_concurrency": max_calls + 1,
     }
+
+
+def count_references() -> int:
+    """Return how many of Ray's objects this process holds on to; 0 where Ray is not running.
+
+    Ray has no public way to ask without its dashboard.
+    """
+    if not ray.is_initialized():
+        return 0
+    return len(ray._private.worker.global_worker.core_worker.get_all_reference_counts())

@@ -13,8 +13,11 @@ import torch
 from pipeline.benchmark import parts
 from pipeline.benchmark.machine import choose_clock, describe_machine, measure_product_rate
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
+from pipeline.benchmark.overhead import measure_overhead
+from pipeline.benchmark.same_take import DTYPES, are_all_equal, compare_takes, read_rows
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
 from pipeline.codec import BiCodec
+from pipeline.errors import ConfigError
 from pipeline.llm.checkpoint import Qwen2Config
 from pipeline.llm.qwen2 import Qwen2
 
@@ -45,24 +48,53 @@ def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     results["machine"]["product_gflops"] = measure_product_rate(clock)
     results["workload"] = {"utterances": num_utterances, "slots": options.slots, "dtype": "float32", **speech}
     logger.info("%s", results)
-    contestants = _make_contestants(options, folder)
-    tasks = make_tasks(contestants.vocabulary, draw_lengths(num_utterances, 0, **speech))
-    num_rivals = 1 if options.quick else options.official_utterances
-    rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
-    few = tasks[: max(8, len(tasks) // 8)]
-    runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "codec": lambda: parts.compare_codec(contestants, few[:4], 3, clock),
-        "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
-        "shapes": lambda: parts.price_shapes(contestants, few, num_rounds, clock),
-        "pipeline": lambda: parts.compare_pipeline(contestants, tasks, rivals, num_rounds, clock),
-        "peers": lambda: parts.compare_peers(contestants, few, clock),
-    }
+    runs = _whole_runs(options, folder)
+    if not set(options.parts) <= runs.keys():
+        runs |= _duels(options, folder, speech, num_utterances, num_rounds, clock)
     for name in options.parts:
         if name == "peers" and options.quick:
             continue
         results[name] = runs[name]()
         logger.info("%s: %s", name, results[name])
     return results
+
+
+def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return the parts that run the whole pipeline on Ray, which need no network of the official size."""
+    num_takes, dtypes = (8, DTYPES[:1]) if options.quick else (options.takes, DTYPES)
+    counts = [100, 400] if options.quick else options.counts
+
+    def same_take() -> dict[str, Any]:
+        if not options.book.is_file():
+            raise ConfigError(f"--book {options.book}: no such file; name a plain text")
+        rows = read_rows([options.book.read_text(encoding="utf-8")], num_takes)
+        found = [compare_takes(rows, options.weights, dtype, folder / dtype) for dtype in dtypes]
+        return {"rounds": found, "all_equal": all(map(are_all_equal, found))}
+
+    return {"same-take": same_take, "overhead": lambda: measure_overhead(counts, folder / "overhead")}
+
+
+def _duels(
+    options: argparse.Namespace,
+    folder: Path,
+    speech: dict[str, float],
+    num_utterances: int,
+    num_rounds: int,
+    clock: Callable[[], float],
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return the parts in which networks of the official size meet the official way."""
+    contestants = _make_contestants(options, folder)
+    tasks = make_tasks(contestants.vocabulary, draw_lengths(num_utterances, 0, **speech))
+    num_rivals = 1 if options.quick else options.official_utterances
+    rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
+    few = tasks[: max(8, len(tasks) // 8)]
+    return {
+        "codec": lambda: parts.compare_codec(contestants, few[:4], 3, clock),
+        "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
+        "shapes": lambda: parts.price_shapes(contestants, few, num_rounds, clock),
+        "pipeline": lambda: parts.compare_pipeline(contestants, tasks, rivals, num_rounds, clock),
+        "peers": lambda: parts.compare_peers(contestants, few, clock),
+    }
 
 
 def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contestants:

@@ -1,0 +1,83 @@
+"""Networks that answer at once, so that a whole run costs what is around them and nothing else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.config import Config
+from pipeline.llm import Generation, Request
+from pipeline.prompt import SpeechVocabulary
+from pipeline.replicas import Networks
+
+NUM_FRAMES = 25
+"""Of every answer: half a second, so that reading, checking and writing audio are in the measure."""
+_SAMPLES_PER_FRAME = 320
+_CODEBOOK_SIZE = 8_192
+
+
+class InstantEngine:
+    """Answers every request in its first step; knows the real vocabulary, so that prompts are built as ever."""
+
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __init__(self, vocabulary: SpeechVocabulary, num_slots: int) -> None:
+        self.vocabulary = vocabulary
+        self.num_slots = num_slots
+        self._waiting: deque[Request] = deque()
+
+    @property
+    def num_active(self) -> int:
+        """Slots in use."""
+        return min(len(self._waiting), self.num_slots)
+
+    def add(self, request: Request) -> None:
+        """Queue a request."""
+        self._waiting.append(request)
+
+    def step(self) -> list[Generation]:
+        """Return an answer for as many requests as there are slots."""
+        return [self._answer(self._waiting.popleft()) for _ in range(self.num_active)]
+
+    def _answer(self, request: Request) -> Generation:
+        tokens = np.full(NUM_FRAMES, request.seed % _CODEBOOK_SIZE, np.int64)
+        return Generation(request.request_id, tokens, None, None, None, hit_length_cap=False, num_steps=1)
+
+
+class InstantCodec:
+    """Returns a tone whose loudness follows from the tokens."""
+
+    device = torch.device("cpu")
+    dtype = torch.float32
+    sample_rate = 16_000
+
+    def __init__(self) -> None:
+        self._tone_S = torch.sin(torch.arange(NUM_FRAMES * _SAMPLES_PER_FRAME) * 0.05)
+
+    def decode(
+        self,
+        semantic_tokens: Sequence[Tensor],
+        global_tokens: Tensor,
+        *,
+        pad_to_frames: int | None = None,
+        pad_to_batch: int | None = None,
+    ) -> list[Tensor]:
+        """Return (num_frames * 320,) for each item; the arguments are those of the real one."""
+        return [self._tone_S * (0.1 + 0.5 * float(tokens[0]) / _CODEBOOK_SIZE) for tokens in semantic_tokens]
+
+
+def _make_engine(config: Config, weights_dir: Path) -> InstantEngine:
+    return InstantEngine(SpeechVocabulary.load(weights_dir / "LLM"), config.llm.slots)
+
+
+def _make_codec(config: Config, weights_dir: Path) -> InstantCodec:
+    return InstantCodec()
+
+
+INSTANT_NETWORKS = Networks(_make_engine, _make_codec)
