@@ -258,10 +258,16 @@ class AudioStage:
                 )
                 self.num_batches += 1
                 for position, waveform in zip(batch, waveforms, strict=True):
-                    audios[position] = self._judge(takes[position], waveform.numpy())
+                    audios[position] = self.judge(takes[position], waveform.numpy())
         return [audios[position] for position in range(len(takes))]
 
-    def _judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
+    def judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
+        """Judge the sound of a take.
+
+        Args:
+            take: what was decoded.
+            samples: (num_samples,) what it sounds like.
+        """
         quality = self._config.quality
         rejection, hearing = judge_audio(measure(samples, self.sample_rate), quality), None
         if rejection is None and self._listener is not None:

@@ -3,7 +3,9 @@ import pytest
 from pipeline.audio import AudioStats
 from pipeline.config import QualityConfig
 from pipeline.errors import RejectionCode
-from pipeline.quality import MAX_TRAINED_TOKENS, judge_audio, judge_tokens, length_cap
+from pipeline.listening import Contour, Hearing
+from pipeline.quality import MAX_TRAINED_TOKENS, judge_audio, judge_hearing, judge_tokens, length_cap
+from pipeline.recognition import compare_with_text
 
 QUALITY = QualityConfig()
 
@@ -45,4 +47,42 @@ def test_length_cap_follows_the_text_up_to_what_was_trained():
 def test_takes_are_judged_by_their_sound(silence, clipped, code):
     stats = AudioStats(peak_dbfs=-3.0, rms_dbfs=-20.0, silence_ratio=silence, clipped_ratio=clipped)
     rejection = judge_audio(stats, QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize(
+    ("heard", "code"),
+    [
+        ("the old woman opened the garden gate", None),  # A name is not in every recognizer's dictionary.
+        ("the old woman opened", RejectionCode.CUT_SHORT),
+        ("the old woman opened the garden gate the garden gate", RejectionCode.REPEATED),
+        ("we all went in and open the jar in late", RejectionCode.WRONG_WORDS),
+        ("", RejectionCode.CUT_SHORT),
+    ],
+)
+def test_takes_are_judged_by_what_is_heard(heard, code):
+    reading = compare_with_text("The old Roman opened the garden gate.", heard)
+    rejection = judge_hearing(Hearing(Contour(0.1, -50.0), heard, reading, None, None), QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize(("end_db", "code"), [(-50.0, None), (-3.0, RejectionCode.CUT_SHORT)])
+def test_an_abrupt_end_makes_a_missing_word_tell(end_db, code):
+    heard = "the old woman opened the garden gate before"
+    reading = compare_with_text("The old woman opened the garden gate before lunch.", heard)
+    rejection = judge_hearing(Hearing(Contour(0.1, end_db), heard, reading, None, None), QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+def test_one_misheard_word_is_forgiven_where_it_is_all_there_is():
+    reading = compare_with_text("Yes.", "yet")
+    assert judge_hearing(Hearing(Contour(0.0, -50.0), "yet", reading, None, None), QUALITY) is None
+
+
+@pytest.mark.parametrize(
+    ("similarity", "pause_s", "code"),
+    [(0.9, 0.2, None), (0.1, 0.2, RejectionCode.WRONG_VOICE), (None, 1.5, RejectionCode.LONG_PAUSE)],
+)
+def test_takes_are_judged_by_voice_and_pauses(similarity, pause_s, code):
+    rejection = judge_hearing(Hearing(Contour(pause_s, -50.0), None, None, similarity, "note"), QUALITY)
     assert (rejection and rejection.code) == code

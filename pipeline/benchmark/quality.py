@@ -1,0 +1,278 @@
+"""Measures the recognizer check: takes as they are and takes spoiled on purpose, judged as a run judges them.
+
+The takes are a checkpoint's own, or those of flite, a small synthesizer that speaks clearly enough to be the measure
+of what a recognizer can do. The text is everyday English, put together from parts.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.audio import Audio, resample
+from pipeline.codec import BiCodec
+from pipeline.config import Config, parse_config
+from pipeline.errors import ConfigError
+from pipeline.quality import FRAME_RATE, judge_tokens
+from pipeline.stages import AudioStage, load_codec, load_engine
+from pipeline.synthesizer import Synthesizer, enroll_from_file
+from pipeline.takes import Take
+from pipeline.text import estimate_seconds
+from pipeline.weights import resolve_weights
+
+Samples = NDArray[np.float32]
+
+KINDS = ("cut", "repeated", "silent", "wrong_text", "wrong_voice")
+_SUBJECTS = (
+    "My sister/The old teacher/Our neighbor/A young doctor/The bus driver/His brother/Her mother/The new manager"
+)
+_VERBS = "bought/found/carried/cleaned/forgot/painted/opened/lost/remembered/watched/repaired"
+_OBJECTS = (
+    "a red bicycle/the kitchen window/two bottles of milk/an old picture/the garden gate/a box of apples/"
+    "the last letter/some fresh bread/a pair of shoes/the wooden table/a long story/the front door"
+)
+_ENDS = (
+    "in the morning/before lunch/near the station/after the rain/at the market/on the way home/behind the house/"
+    "during the winter/because it was cheap/while we were waiting/in a small town/without any help"
+)
+_CHUNK = 16
+"""Takes spoken together: some slots' worth, few enough that the first results come soon."""
+_FLITE_VOICES = ("slt", "rms", "awb")
+_REFERENCE = "The quick train to the coast leaves at seven, and there is nobody else who knows the way to the harbor."
+
+
+class Voices(Protocol):
+    """Who speaks the takes."""
+
+    names: Sequence[str]
+    codec: BiCodec
+
+    def say(self, lines: Sequence[tuple[str, str]]) -> Sequence[Samples | None]:
+        """Return the sound of (text, voice) pairs at the codec's rate; None for what cannot be said."""
+
+    def global_tokens(self, voice: str) -> tuple[int, ...]:
+        """Return what the voice is enrolled as."""
+
+
+class CheckpointVoices:
+    """The voices of a checkpoint, spoken by its own networks and judged by nobody."""
+
+    def __init__(self, config: Config, speakers: str | None) -> None:
+        weights_dir = resolve_weights(config.weights, storage=config.storage)
+        self._registry = enroll_from_file(config, weights_dir, speakers)
+        self.names = list(self._registry)
+        self.codec = load_codec(config, weights_dir)
+        self._synthesizer = Synthesizer(config, load_engine(config, weights_dir), self.codec, self._registry)
+
+    def say(self, lines: Sequence[tuple[str, str]]) -> Sequence[Samples | None]:
+        """Return the sound of (text, voice) pairs; None where every take ran on to the length cap, or the like."""
+        rows = [
+            {"utterance_id": f"{voice}: {text}", "text": text, "speaker_id": voice, "language": "en"}
+            for text, voice in lines
+        ]
+        spoken = self._synthesizer.speak_many(rows, on_error="return")
+        return [audio.samples if isinstance(audio, Audio) else None for audio in spoken]
+
+    def global_tokens(self, voice: str) -> tuple[int, ...]:
+        """Return what the voice is enrolled as."""
+        return self._registry[voice].voice.global_tokens or ()
+
+
+class FliteVoices:
+    """Voices of the program flite, enrolled by the checkpoint's encoder from a sentence of each."""
+
+    names = _FLITE_VOICES
+
+    def __init__(self, config: Config) -> None:
+        self.codec = load_codec(config, resolve_weights(config.weights, storage=config.storage))
+        references = self.say([(_REFERENCE, voice) for voice in self.names])
+        rate = self.codec.sample_rate
+        self._tokens = {
+            voice: tuple(self.codec.encode_speaker(samples, rate).tolist())
+            for voice, samples in zip(self.names, references, strict=True)
+        }
+
+    def say(self, lines: Sequence[tuple[str, str]]) -> list[Samples]:
+        """Return the sound of (text, voice) pairs."""
+        return [self._say_one(text, voice) for text, voice in lines]
+
+    def _say_one(self, text: str, voice: str) -> Samples:
+        try:
+            wav = subprocess.run(
+                ["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"], check=True, capture_output=True
+            ).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ConfigError(f"--source flite: {error}; install flite, or use --source checkpoint") from None
+        samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
+        resampled: Samples = resample(samples, rate, self.codec.sample_rate)
+        return resampled
+
+    def global_tokens(self, voice: str) -> tuple[int, ...]:
+        """Return what the voice is enrolled as."""
+        return self._tokens[voice]
+
+
+def open_voices(source: str, weights: str, speakers: str | None, settings: Mapping[str, Any]) -> tuple[Voices, Config]:
+    """Load who speaks, and the settings to judge with.
+
+    Args:
+        source: `checkpoint` or `flite`.
+        weights: as in a config; with flite only its speaker encoder is used.
+        speakers: of the checkpoint; none takes those beside the weights.
+        settings: of `quality`, where they are not the defaults.
+
+    Raises:
+        VoicingError: a setting, the weights or the speakers are wrong.
+    """
+    places = {"weights": weights, "speakers": speakers or "-", "manifest": "-", "output": "-"}
+    quiet = parse_config(places, source="benchmark")
+    voices: Voices = FliteVoices(quiet) if source == "flite" else CheckpointVoices(quiet, speakers)
+    if len(voices.names) < 2:
+        raise ConfigError("a wrong voice needs two voices; give --speakers a file with more")
+    return voices, parse_config({**places, "quality": {"asr": "pocketsphinx", **settings}}, source="--set")
+
+
+@dataclass(frozen=True)
+class JudgedTake:
+    """One take of the measurement."""
+
+    kind: str
+    """`good`, or one of `KINDS`."""
+    code: str | None
+    """Why it was refused; None if it passed."""
+    text: str
+    heard: str | None
+    wer: float | None
+    similarity: float | None
+    audio_s: float
+    cpu_s: float
+    """Of the judging."""
+
+
+def judge_takes(voices: Voices, config: Config, num_takes: int, seed: int = 0) -> Iterator[JudgedTake]:
+    """Judge takes one after the other, two good ones for each spoiled one, the kinds in turn.
+
+    A take that cannot be said is left out.
+    """
+    rng = np.random.default_rng(seed)
+    stage = AudioStage(config, voices.codec)
+    plans = list(_plan_takes(voices.names, num_takes, rng))
+    for start in range(0, num_takes, _CHUNK):
+        chunk = plans[start : start + _CHUNK]
+        spoken = voices.say([(plan.said, plan.heard_voice) for plan in chunk])
+        for plan, samples in zip(chunk, spoken, strict=True):
+            if samples is not None:
+                spoiled = spoil(samples, plan.kind, rng)
+                yield _judge_one(stage, config, plan, spoiled, voices.global_tokens(plan.voice))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    kind: str
+    text: str
+    said: str
+    voice: str
+    heard_voice: str
+
+
+def _plan_takes(names: Sequence[str], num_takes: int, rng: np.random.Generator) -> Iterator[_Plan]:
+    texts = write_sentences(2 * num_takes, rng)
+    for index in range(num_takes):
+        turn = index // 3
+        kind = KINDS[turn % len(KINDS)] if index % 3 == 2 else "good"
+        said = texts[num_takes + index] if kind == "wrong_text" else texts[index]
+        voice, next_voice = (names[(index + turn + step) % len(names)] for step in (0, 1))
+        yield _Plan(kind, texts[index], said, voice, next_voice if kind == "wrong_voice" else voice)
+
+
+def _judge_one(stage: AudioStage, config: Config, plan: _Plan, samples: Samples, tokens: tuple[int, ...]) -> JudgedTake:
+    duration_s = samples.size / stage.sample_rate
+    num_frames = max(round(duration_s * FRAME_RATE), 1)
+    take = Take(0, 0, np.zeros(num_frames, np.int32), tokens, "sentence", plan.text, "en")
+    started = time.process_time()
+    audio = stage.judge(take, samples)
+    cpu_s = time.process_time() - started
+    rejection = judge_tokens(num_frames, False, estimate_seconds(plan.text, "en"), config.quality) or audio.rejection
+    hearing, reading = audio.hearing, audio.hearing and audio.hearing.reading
+    return JudgedTake(
+        plan.kind,
+        rejection and str(rejection.code),
+        plan.text,
+        hearing and hearing.heard,
+        reading and reading.num_word_errors / reading.num_words,
+        hearing and hearing.similarity,
+        duration_s,
+        cpu_s,
+    )
+
+
+def write_sentences(count: int, rng: np.random.Generator) -> list[str]:
+    """Return sentences of 6 to 15 words, no two alike."""
+    parts = [part.split("/") for part in (_SUBJECTS, _VERBS, _OBJECTS, _ENDS)]
+    order = rng.permutation(math.prod(map(len, parts)))[:count]
+    picked = zip(*np.unravel_index(order, [len(part) for part in parts]), strict=True)
+    return [" ".join(part[at] for part, at in zip(parts, places, strict=True)) + "." for places in picked]
+
+
+def spoil(samples: Samples, kind: str, rng: np.random.Generator) -> Samples:
+    """Do harm to a take.
+
+    `cut` drops the last 25 to 60 %. `repeated` says a stretch of 30 to 60 % twice. `silent` makes everything silent, or
+    a stretch of 40 to 70 %, with equal chances. The other kinds have another sound from the start.
+
+    Args:
+        samples: (num_samples,).
+        kind: `good`, or one of `KINDS`.
+        rng: for the amounts.
+    """
+    size = samples.size
+    if kind == "cut":
+        return samples[: round(size * rng.uniform(0.4, 0.75))]
+    if kind == "repeated":
+        length = round(size * rng.uniform(0.3, 0.6))
+        end = rng.integers(length, size + 1)
+        return np.concatenate([samples[:end], samples[end - length :]])
+    if kind == "silent":
+        spoiled = samples.copy()
+        length = size if rng.random() < 0.5 else round(size * rng.uniform(0.4, 0.7))
+        start = rng.integers(0, size - length + 1)
+        spoiled[start : start + length] = 0
+        return spoiled
+    return samples
+
+
+def summarize(takes: Sequence[JudgedTake]) -> dict[str, Any]:
+    """Return how many of each kind were refused and why, and what judging costs."""
+    result: dict[str, Any] = {}
+    for kind in ("good", *KINDS):
+        chosen = [take for take in takes if take.kind == kind]
+        codes = Counter(take.code for take in chosen if take.code is not None)
+        result[kind] = {
+            "takes": len(chosen),
+            "refused": codes.total(),
+            "codes": dict(codes.most_common()),
+            "wer": _spread([take.wer for take in chosen]),
+            "similarity": _spread([take.similarity for take in chosen]),
+        }
+    result["spoiled"] = {name: sum(result[kind][name] for kind in KINDS) for name in ("takes", "refused")}
+    heard_s = sum(take.audio_s for take in takes)
+    result["cpu_s_per_audio_s"] = sum(take.cpu_s for take in takes) / heard_s if takes else None
+    return result
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float]:
+    """Return the 5th, 50th and 95th percentile of what is known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return {}
+    return {f"p{at}": round(float(np.percentile(known, at)), 3) for at in (5, 50, 95)}
