@@ -367,7 +367,10 @@ def _describe(problem: Any) -> str:
         return f"{place}: required, but not given"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    value = repr(problem["input"])
+    try:
+        value = repr(problem["input"])
+    except ValueError:  # An integer of more digits than Python writes.
+        value = type(problem["input"]).__name__
     return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
 
 

@@ -41,7 +41,7 @@ class LocalStorage(Storage):
 
     def delete_temporary(self) -> int:
         """Remove the files of writes that were killed; only for one who knows that nobody writes now."""
-        stale = [path for path in self._root.rglob(f"{_TEMPORARY}*") if path.name != _LOCK_FILE]
+        stale = [path for path in self._root.rglob(f"{_TEMPORARY}*") if path != self._root / _LOCK_FILE]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
@@ -117,9 +117,18 @@ class LocalStorage(Storage):
     def _locked(self) -> Iterator[None]:
         import fcntl
 
-        with open(self._root / _LOCK_FILE, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        path = self._root / _LOCK_FILE
+        while True:
+            with open(path, "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Whoever held it before took the file away at the end: then this is a lock on nothing.
+                if not _is_same_file(file.fileno(), path):
+                    continue
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
 
     def _get(self, path: str) -> tuple[bytes, str]:
         try:
@@ -145,9 +154,9 @@ class LocalStorage(Storage):
 
     def _list_page(self, prefix: str, token: str | None) -> tuple[Iterator[ObjectInfo], None]:
         folder = prefix.rpartition("/")[0]
-        return (info for info in self._walk(folder) if info.path.startswith(prefix)), None
+        return self._walk(folder, prefix), None
 
-    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         try:
             with self._explained("list", folder):
                 entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
@@ -155,9 +164,11 @@ class LocalStorage(Storage):
             return
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
+            if not path.startswith(prefix[: len(path)]):
+                continue
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(path)
-            elif not entry.name.startswith(_TEMPORARY):
+                yield from self._walk(path, prefix)
+            elif path.startswith(prefix) and not entry.name.startswith(_TEMPORARY):
                 with suppress(FileNotFoundError):  # Deleted since it was listed.
                     found = entry.stat()
                     yield ObjectInfo(path, found.st_size, _local_etag(found))
@@ -173,6 +184,13 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _local_etag(found: os.stat_result) -> str:

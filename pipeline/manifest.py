@@ -222,9 +222,7 @@ class Manifest:
             pieces.append(piece[1:][piece[1:] == piece[:-1]])
         return np.unique(np.concatenate(pieces)) if pieces else kept
 
-    def _confirm(
-        self, suspects: NDArray[np.uint64], shards: Sequence[Shard], duplicates: dict[str, list[int]]
-    ) -> None:
+    def _confirm(self, suspects: NDArray[np.uint64], shards: Sequence[Shard], duplicates: dict[str, list[int]]) -> None:
         seen: set[bytes] = set()
         for shard, rows, ids in self._read_ids(shards):
             hashes = _hash_ids(ids)
@@ -235,9 +233,7 @@ class Manifest:
                     duplicates.setdefault(shard.name, []).append(int(rows[index]))
                 seen.add(digest)
 
-    def _read_ids(
-        self, shards: Sequence[Shard] | None = None
-    ) -> Iterator[tuple[Shard, NDArray[np.int64], list[str]]]:
+    def _read_ids(self, shards: Sequence[Shard] | None = None) -> Iterator[tuple[Shard, NDArray[np.int64], list[str]]]:
         """Yield row numbers and ids of one batch after the other, without null ids."""
         for shard in self.shards if shards is None else shards:
             first = 0

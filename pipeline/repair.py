@@ -124,7 +124,8 @@ def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
     if unit is not None:
         yield _state_of(storage, unit, rows)
     if lost:
-        yield from list_states(iter(lost), plan.manifest.find_duplicates(), set())
+        order = CommitLog(storage).shard_order()
+        yield from list_states(iter(lost), plan.manifest.find_duplicates(order), set())
 
 
 def sweep_output(storage: Storage) -> int:

@@ -316,14 +316,15 @@ def _read_web(uri: str) -> bytes:
 
 def probe_store(storage: Storage) -> StorePromises:
     """Put, read, list and delete an object of our own, to see what the store honors."""
-    path = f"_probe/{uuid.uuid4().hex}"
+    # No folder of its own: on a disk it would stay behind.
+    path = f"_probe-{uuid.uuid4().hex}"
     etag = storage.put(path, b"first")
     try:
         try:
             read_after_write = storage.get(path) == b"first"
         except FileNotFoundError:
             read_after_write = False
-        list_after_write = any(info.path == path for info in storage.list("_probe/"))
+        list_after_write = any(info.path == path for info in storage.list("_probe-"))
         conditional_put = False
         with suppress(ObjectExists):
             storage.put(path, b"second", if_absent=True)
