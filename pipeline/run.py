@@ -136,7 +136,7 @@ def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSumma
             output.log.clear_success()
             duplicates = plan.manifest.find_duplicates(output.log.shard_order())
             units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
-            with _ray_cluster():
+            with ray_cluster():
                 _enroll_missing(plan, output.storage)
                 _voice(plan, output, progress, islice(units, left.num_units), networks)
         return _finish(plan, output.log, progress, num_skipped=len(committed))
@@ -160,7 +160,7 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
         progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
         if first is not None:
             output.log.clear_success()
-            with _ray_cluster():
+            with ray_cluster():
                 _enroll_missing(plan, output.storage)
                 _voice(plan, output, progress, chain([first], states))
         num_committed = len(output.log.committed())
@@ -192,7 +192,7 @@ def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
     rows = find_rows(plan.manifest, log, ids, config.unit_size)
     llm, codec = config.replicas.llm, config.replicas.codec
     setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, _num_threads(llm))
-    with _ray_cluster():
+    with ray_cluster():
         _plan_counts(config)
         voicing = voice_remotely.options(num_cpus=llm.num_cpus, num_gpus=max(llm.num_gpus, codec.num_gpus))
         try:
@@ -213,7 +213,7 @@ def enroll_speakers(config: Config) -> SpeakerRegistry:
         ConfigError, ManifestError, WeightsError, SpeakerError: something is wrong; the message says what to do.
     """
     plan = plan_run(config)
-    with _open_output(plan) as output, _ray_cluster():
+    with _open_output(plan) as output, ray_cluster():
         return _enroll_missing(plan, output.storage)
 
 
@@ -293,7 +293,7 @@ def _describe_start(config: Config) -> dict[str, Any]:
 
 
 @contextmanager
-def _ray_cluster() -> Iterator[None]:
+def ray_cluster() -> Iterator[None]:
     """Use the Ray that is there; else connect or start one, and leave it at the end."""
     # A failed call fails twice, with its report and with its payload; nobody asks for the second.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from jobs import benchmark
-from pipeline.benchmark import machine, parts, report
+from pipeline.benchmark import machine, overhead, parts, processes, report, same_take
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, write_codec
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
 from pipeline.llm.checkpoint import Qwen2Config
 from pipeline.llm.qwen2 import Qwen2
+from pipeline.pools import count_references
 from pipeline.prompt import SpeechVocabulary
 
 TINY = Path(__file__).parent / "fixtures" / "reference" / "tiny"
@@ -96,3 +99,63 @@ def test_the_command_refuses_a_folder_without_sizes(tmp_path: Path, capsys: pyte
     assert benchmark.main(["--threads", "1", "--sizes", str(tmp_path)]) == 2
     torch.set_num_threads(threads)
     assert "no tokenizer.json" in capsys.readouterr().err
+
+
+def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(demo_weights: str, tmp_path: Path) -> None:
+    """The short version of `--parts same-take`; test_run.py and test_survival.py hold whole runs to it."""
+    rows = same_take.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
+    assert len({row["text"] for row in rows}) >= 2 and len({row["utterance_id"] for row in rows}) == 5
+    for dtype in same_take.DTYPES:
+        results = same_take.compare_takes(rows, demo_weights, dtype, tmp_path / dtype, with_runs=False)
+        assert same_take.are_all_equal(results), results
+        assert results["rejected"] == 0 and results["in a crowd"].startswith("5 of 5 WAVs equal, ")
+
+
+def test_unequal_takes_are_told() -> None:
+    alone = same_take.Takes({"a": "1", "b": "2"}, {7: "x", 8: "y"})
+    other = same_take.Takes({"a": "1", "b": "3"}, {7: "x", 8: "y"})
+    told = same_take.describe_equality(alone, other)
+    assert told == "1 of 2 WAVs equal, 2 of 2 token sequences"
+    assert not same_take.are_all_equal({"utterances": 2, "in a crowd": told})
+    assert same_take.are_all_equal({"utterances": 2, "in a crowd": same_take.describe_equality(alone, alone)})
+
+
+def test_instant_networks_voice_every_row_and_leave_few_objects(
+    demo_weights: str, tmp_path: Path, ray_cluster: object
+) -> None:
+    before = count_references()
+    cost = overhead.run_instantly(300, tmp_path / "run", demo_weights)
+    assert cost.num_utterances == 300 and cost.cpu_s > 0
+    gc.collect()
+    # Three units pass fifteen references; a few of the last moment may still be on their way.
+    assert count_references() <= before + 8
+
+
+def test_growth_is_what_the_end_holds_more_than_the_middle() -> None:
+    pid = os.getpid()
+
+    def sample(second: int, rss_mib: float, num_objects: int) -> tuple[float, dict[int, processes.Usage], int]:
+        driver = processes.Usage("python", 1.0, rss_mib, 10, 20)
+        writer = processes.Usage("ray::WriterReplica.write", 1.0, 50.0, 5, 5)
+        return float(second), {pid: driver, -1: writer}, num_objects
+
+    # Start-up counts for nothing, a leak does.
+    sizes = [10.0, 60.0, 100.0] + [100.0 + second for second in range(7)]
+    growth = overhead.find_growth([sample(second, size, 8) for second, size in enumerate(sizes)])
+    assert growth["driver MiB"] == 3.0
+    assert {name for name, value in growth.items() if value} == {"driver MiB"}
+    assert overhead.find_growth([]) == {}
+
+
+def test_usage_of_this_process_is_read() -> None:
+    with processes.ProcessWatch(interval_s=0.01) as watch:
+        sum(range(3_000_000))
+    usage = watch.samples[-1][1][os.getpid()]
+    assert usage.rss_mib > 10 and usage.num_threads >= 1 and usage.num_files >= 3
+    assert watch.cpu_s > 0
+    assert processes.read_usage(2**22 + 1) is None
+
+
+def test_one_count_tells_nothing_of_growth(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two or more different numbers"):
+        overhead.measure_overhead([100], tmp_path)

@@ -18,7 +18,7 @@ from pipeline.config import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.pools import count_references
 from pipeline.prompt import Voice
-from pipeline.run import run_voicing
+from pipeline.run import ray_cluster, run_voicing
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 from pipeline.storage import open_storage
 
@@ -55,7 +55,9 @@ def measure_overhead(counts: Sequence[int], folder: Path) -> dict[str, Any]:
     """
     if len(counts) < 2 or sorted(set(counts)) != list(counts):
         raise ConfigError(f"--counts {' '.join(map(str, counts))}: expected two or more different numbers, ascending")
-    costs = [run_instantly(count, folder / str(count)) for count in counts]
+    # One cluster for all: it must outlive those who count its objects, and its start is nobody's cost.
+    with ray_cluster():
+        costs = [run_instantly(count, folder / str(count)) for count in counts]
     first, last = costs[0], costs[-1]
     span = last.num_utterances - first.num_utterances
     results: dict[str, Any] = {}

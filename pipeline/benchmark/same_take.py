@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from pipeline.synthesizer import Synthesizer, enroll_from_file
 from pipeline.text import normalize_text, split_into_segments
 from pipeline.weights import resolve_weights
 
-DTYPES = ("float32", "bfloat16")
+DTYPES: tuple[str, ...] = ("float32", "bfloat16")
 _LONGEST_START_S = 600.0
 _NUM_CHARS = 120
 _SPEAKERS = [
@@ -119,7 +120,7 @@ def compare_takes(
         "in random order": lambda: _speak(synthesizer, engine, [mixed]),
     }
     runs: dict[str, Callable[[], Takes]] = {
-        **{name: lambda changes=changes: _run(config, registry, changes) for name, changes in _RUNS.items()},
+        **{name: partial(_run, config, registry, changes) for name, changes in _RUNS.items()},
         "killed and resumed": lambda: _run_killed(config, registry),
     }
     alone = _speak(synthesizer, engine, [[row] for row in rows])
@@ -177,9 +178,8 @@ def _speak(synthesizer: Synthesizer, engine: _Recorder, groups: Sequence[Sequenc
     takes = Takes()
     for group in groups:
         for row, result in zip(group, synthesizer.speak_many(group, on_error="return"), strict=True):
-            is_audio = isinstance(result, Audio)
             takes.wavs[row["utterance_id"]] = (
-                hashlib.sha256(result.wav_bytes()).hexdigest() if is_audio else str(result.code)
+                hashlib.sha256(result.wav_bytes()).hexdigest() if isinstance(result, Audio) else str(result.code)
             )
     takes.tokens = engine.hashes
     return takes
