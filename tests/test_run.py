@@ -1,7 +1,9 @@
 """Whole runs on a local Ray with real (small, random) networks."""
 
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 import soundfile
 import yaml
 
+import jobs.synthesize
 from pipeline import enroll_speakers, load_config, read_status, run_voicing, verify_output
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, parse_config
@@ -83,6 +86,10 @@ def read_metadata(output):
 
 def audio_hashes(output):
     return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output)}
+
+
+def audio_hashes_of_shard(output, shard):
+    return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output) if row["shard"] == shard}
 
 
 def check_audio(rows):
@@ -202,6 +209,52 @@ def test_a_voice_never_changes_within_an_output(finished, tmp_path):
         enroll_speakers(changed)
 
 
+def test_a_row_voiced_alone_has_the_bytes_of_the_run(finished, tmp_path, capsys):
+    config, _ = finished
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    before = {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*")}
+    chosen = ("good", "u003", "stranger", "u007")
+    command = ["--config", str(path), "--to", str(tmp_path / "again"), *(f"--only={name}" for name in chosen)]
+    assert jobs.synthesize.main(command) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [(line[0], line[2]) for line in lines] == [(name, "as committed") for name in chosen]
+    committed = {
+        row["utterance_id"]: row for row in read_metadata(config.output) if row["error_code"] != "duplicate_id"
+    }
+    for name in ("good", "u003", "u007"):
+        wav = (tmp_path / "again" / f"{name}.wav").read_bytes()
+        assert hashlib.sha256(wav).hexdigest() == committed[name]["audio_sha256"]
+    assert {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*")} == before
+    # Refused before any work.
+    assert jobs.synthesize.main(["--config", str(path), "--only=nobody", "--to", str(tmp_path)]) == 2
+    assert jobs.synthesize.main(["--config", str(path), "--only=good", "--to", f"{config.output}/x"]) == 2
+
+
+def test_run_json_says_what_equal_bytes_depend_on(finished):
+    config, _ = finished
+    run = CommitLog(open_storage(config.output)).read_run()
+    assert run["pinned"]["llm.slots"] == 8
+    (llm,), (codec,), (writer,) = (run["grounds"][stage] for stage in ("llm", "codec", "writer"))
+    assert (llm["dtype"], llm["threads"], codec["dtype"]) == ("float32", 1, "float32")
+    assert llm["hardware"] == codec["hardware"] == writer["hardware"] != ""
+    assert {"torch", "tokenizers"} <= llm.keys() and "soxr" in writer
+
+
+def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
+    config, _ = finished
+    output = tmp_path / "output"
+    shutil.copytree(config.output, output)
+    next(output.glob("metadata/a/*.parquet")).unlink()
+    record = json.loads((output / "run.json").read_text())
+    record["grounds"]["llm"][0]["hardware"] = "an abacus"
+    (output / "run.json").write_text(json.dumps(record))
+    replicas = config.replicas.model_copy(update={"unlike": "refuse"})
+    with pytest.raises(ConfigError, match=r'llm replica.*hardware: "an abacus" →'):
+        run_voicing(config.model_copy(update={"output": str(output), "replicas": replicas}))
+    assert len(list(output.glob("metadata/a/*.parquet"))) == 2
+
+
 @pytest.fixture
 def configure(tmp_path, demo_weights, finished):
     """Make configs of runs whose voices are enrolled already, as `jobs.enroll` would have done."""
@@ -215,25 +268,15 @@ def configure(tmp_path, demo_weights, finished):
     return make
 
 
-def test_audio_depends_on_no_neighbor_unit_size_or_replica_count(tmp_path, configure):
+def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path, configure, finished):
+    """All at once, against the run of `finished`; a row alone is another test's."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
-    hashes = []
-    for number, changes in enumerate(
-        (
-            {},
-            {"unit_size": 3, "storage": {"upload_threads": 1}},
-            {"replicas": {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}},
-        )
-    ):
-        config = configure(**{"output": str(tmp_path / f"output{number}"), **changes})
-        run_voicing(config)
-        hashes.append(audio_hashes(config.output))
-    assert hashes[0] == hashes[1] == hashes[2]
-    # A row alone in a manifest of its own is the same take again.
-    write_shard(tmp_path / "alone" / "x.parquet", simple_rows(6, 1))
-    config = configure(manifest=str(tmp_path / "alone"), output=str(tmp_path / "output9"))
+    replicas = {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}
+    config = configure(unit_size=3, storage={"upload_threads": 1}, replicas=replicas)
     run_voicing(config)
-    assert audio_hashes(config.output) == {"u006": hashes[0]["u006"]}
+    found, expected = audio_hashes(config.output), audio_hashes_of_shard(finished[0].output, "a")
+    assert len(found) == 10
+    assert found == expected
 
 
 def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
@@ -273,7 +316,7 @@ def test_too_many_rejections_stop_the_run(tmp_path, configure):
         run_voicing(configure(quality=quality, replicas={**SMALL, "units_per_llm": 1}))
 
 
-def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs):
+def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs, finished):
     uri = seaweedfs.new_uri()
     write_shard(tmp_path / "a.parquet", simple_rows(0, 6))
     storage = open_storage(uri)
@@ -291,15 +334,13 @@ def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs):
     assert verify_output(output).is_intact
     assert run_voicing(config).num_units_done == 0
     # The store changes nothing of the audio.
-    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 6))
-    local = configure()
-    run_voicing(local)
     on_s3 = {
         row["utterance_id"]: row["audio_sha256"]
         for table in CommitLog(output).iter_metadata()
         for row in table.to_pylist()
     }
-    assert on_s3 == audio_hashes(local.output)
+    local = audio_hashes_of_shard(finished[0].output, "a")
+    assert on_s3 == {utterance_id: local[utterance_id] for utterance_id in on_s3}
 
 
 def processes_named(title):
