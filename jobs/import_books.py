@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.console import run_command
-from pipeline.books import Cast, import_books, load_casting
+from pipeline.books import Cast, import_books, read_casts, read_catalogue
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage import open_storage, read_bytes
+from pipeline.storage import open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m jobs.import_books", description="Turn EPUB, text, Markdown and HTML books into Parquet shards."
     )
     parser.add_argument("catalogue", help="folder or object-store prefix of books")
-    parser.add_argument("--output", help="where the manifest goes: a folder or prefix; must be new or empty")
+    parser.add_argument(
+        "--output", help="where the manifest goes: a folder or prefix; one of an earlier import is updated"
+    )
     parser.add_argument("--casting", help="YAML file with the voices of each book")
     parser.add_argument("--narrator", default="narrator", help="voice of books without a cast (default narrator)")
     parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
@@ -33,17 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = StorageConfig(endpoint_url=options.endpoint_url)
         if options.output is None and not options.dry_run:
             raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
-        casts = {}
-        if options.casting:
-            try:
-                casts = dict(load_casting(read_bytes(options.casting, settings).decode(), options.casting))
-            except FileNotFoundError:
-                raise ConfigError(f"--casting {options.casting}: no such file") from None
-        output = None if options.dry_run else open_storage(options.output, settings)
-        if output is not None and next(output.list(), None) is not None:
-            raise ConfigError(f"{options.output}: not empty; name a new folder or prefix")
-        catalogue = open_storage(options.catalogue, settings)
-        for report in import_books(catalogue, output, casts, Cast(narrator=options.narrator)):
+        casts = read_casts(options.casting, settings)
+        catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
+        if options.dry_run:
+            reports = (book.report for book in read_catalogue(catalogue, casts, narrator))
+        else:
+            reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator)
+        for report in reports:
             print(json.dumps(report, ensure_ascii=False) if options.json else describe(report, options.dry_run))
         return 0
 
@@ -55,6 +53,7 @@ def describe(report: dict[str, Any], with_doubtful: bool) -> str:
     lines = [
         f"{report['book_id']}: {report['title']} by {report['author'] or 'unknown'} ({report['language'] or '?'}): "
         f"{len(report['chapters'])} chapters, {report['num_rows']:,} rows, {report['num_chars']:,} characters"
+        + (", kept as it was" if report.get("state") == "kept" else "")
     ]
     for reason, count in report["left_out"].items():
         examples = "; ".join(report["left_out_examples"].get(reason, ())[:1])

@@ -11,7 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.books.quotes import Quote
+from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
+from pipeline.storage import read_bytes
 
 TAGGED, SAME_SENTENCE, SAME_PARAGRAPH = 0.95, 0.9, 0.8
 _VERBS = (
@@ -118,6 +120,22 @@ def load_casting(text: str, place: str) -> Mapping[str, Cast]:
     if problems:
         raise ConfigError(f"{place}: {len(problems)} wrong setting(s):\n" + "\n".join(problems))
     return casts
+
+
+def read_casts(uri: str | None, settings: StorageConfig) -> Mapping[str, Cast]:
+    """Read casting.yaml from a path or a store; no casts where there is no address.
+
+    Raises:
+        ConfigError: there is no such file, or something in it is wrong.
+    """
+    if uri is None:
+        return {}
+    try:
+        return load_casting(read_bytes(uri, settings).decode("utf-8"), uri)
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{uri}: there is no such file of casts; correct its address") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{uri}: the casts are not UTF-8 text: {error}") from None
 
 
 def attribute_quotes(text: str, quotes: list[Quote]) -> list[Attribution]:

@@ -1,13 +1,14 @@
-"""Import a catalogue: every book becomes a shard of a manifest, and a report says what is in it."""
+"""Import a catalogue: every book becomes shards of a manifest; a report says what is in it, contents in which order."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from pipeline.books.epub import read_epub
 from pipeline.books.markup import read_html, read_markdown
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import MANIFEST_SCHEMA, make_rows
+from pipeline.config import canonical_json
 from pipeline.errors import ManifestError
 from pipeline.storage import Storage
 
@@ -27,6 +29,9 @@ SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml")
 MAX_BOOK_BYTES = 256 << 20
 ROWS_PER_SHARD = 20_000
 REPORT_PATH = "_import.json"
+CONTENTS = "_contents/"
+_OURS = re.compile(r"[^/]+/part-\d{5}\.parquet|_import\.json|(?:_covers|_contents)/.*|_probe.*")
+_IMPORT_VERSION = 1  # Raised where reading changes, so that books are read again.
 _LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
 
 
@@ -78,45 +83,135 @@ def list_books(catalogue: Storage) -> dict[str, str]:
     return books
 
 
-def import_books(
-    catalogue: Storage, output: Storage | None, casts: Mapping[str, Cast], default: Cast
-) -> Iterator[dict[str, Any]]:
-    """Read book after book, write its shards, and yield what is in it; one book is held at a time.
+@dataclass(frozen=True)
+class ReadBook:
+    """A book as rows, and what is to be said of it."""
 
-    Args:
-        catalogue: where the books are.
-        output: where `<book_id>/part-00000.parquet`, `_covers/` and `_import.json` go; None writes nothing.
-        casts: by book_id.
-        default: of the other books.
+    report: dict[str, Any]
+    rows: list[dict[str, Any]]
+    cover: bytes | None
+
+
+def read_catalogue(catalogue: Storage, casts: Mapping[str, Cast], default: Cast) -> Iterator[ReadBook]:
+    """Yield book after book; one is held at a time, and nothing is written.
 
     Raises:
         ManifestError: a book cannot be read, has no text, or a cast belongs to no book.
     """
+    for book_id, path in _list_cast_books(catalogue, casts).items():
+        yield _read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
+
+
+def _list_cast_books(catalogue: Storage, casts: Mapping[str, Cast]) -> dict[str, str]:
     books = list_books(catalogue)
     unknown = sorted(casts.keys() - books.keys() - {"default"})
     if unknown:
         raise ManifestError(f"casting: no book is called {', '.join(unknown)}; the books are {', '.join(books)[:500]}")
+    return books
+
+
+def import_books(
+    catalogue: Storage, output: Storage, casts: Mapping[str, Cast], default: Cast
+) -> Iterator[dict[str, Any]]:
+    """Bring a manifest up to date with its catalogue, book after book; one book is held at a time.
+
+    A book whose file and cast are as they were is not read again. A changed one adds the rows that are new as another
+    shard, as a run refuses shards that change, and old rows keep their clips; what is read in which order is in its
+    contents. A book's record is written last: a kill before it costs that book's reading.
+
+    Args:
+        catalogue: where the books are.
+        output: where `<book_id>/part-00000.parquet`, `_contents/`, `_covers/` and `_import.json` go.
+        casts: by book_id.
+        default: of the other books.
+
+    Yields:
+        what is in each book; `state` is `imported` or `kept`, `num_new_rows` what this import added.
+
+    Raises:
+        ManifestError: a book cannot be read, has no text, or a cast belongs to no book; or `output` is something else.
+    """
+    foreign = next((info.path for info in output.list() if not _OURS.fullmatch(info.path)), None)
+    if foreign is not None:
+        raise ManifestError(f"{output.uri}: holds {foreign}, which no import wrote; name a new folder or prefix")
+    books = _list_cast_books(catalogue, casts)
     reports = []
     for book_id, path in books.items():
-        report, rows, cover = _import_book(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
-        if output is not None:
-            for number, start in enumerate(range(0, len(rows), ROWS_PER_SHARD)):
-                sink = pa.BufferOutputStream()
-                table = pa.Table.from_pylist(rows[start : start + ROWS_PER_SHARD], MANIFEST_SCHEMA)
-                pq.write_table(table, sink, compression="zstd", row_group_size=8_192)
-                output.put(f"{book_id}/part-{number:05d}.parquet", sink.getvalue().to_pybytes())
-            if cover:
-                suffix = ".png" if cover.startswith(b"\x89PNG") else ".jpg"
-                output.put(f"_covers/{book_id}{suffix}", cover)
-        reports.append(report)
+        cast = casts.get(book_id, casts.get("default", default))
+        fingerprint = _fingerprint(catalogue, path, cast)
+        report = _read_record(output, book_id, fingerprint)
+        if report is None:
+            report = _write_book(output, _read(catalogue, book_id, path, cast), fingerprint)
+        reports.append({name: value for name, value in report.items() if name not in ("state", "num_new_rows")})
         yield report
-    if output is not None:
-        output.put(REPORT_PATH, json.dumps({"books": reports}, indent=1, ensure_ascii=False).encode())
+    # A book that left the catalogue is no longer assembled; its rows and clips stay.
+    for info in list(output.list(CONTENTS)):
+        if info.path.removeprefix(CONTENTS).rpartition(".")[0] not in books:
+            output.delete(info.path)
+    output.put(REPORT_PATH, json.dumps({"books": reports}, indent=1, ensure_ascii=False).encode())
 
 
-def _import_book(
-    catalogue: Storage, book_id: str, path: str, cast: Cast
-) -> tuple[dict[str, Any], list[dict[str, Any]], bytes | None]:
+def _fingerprint(catalogue: Storage, path: str, cast: Cast) -> str:
+    info = catalogue.find(path)
+    content = catalogue.content_hash(info) if info else ""
+    return hashlib.sha256(canonical_json([_IMPORT_VERSION, path, content, cast.model_dump()]).encode()).hexdigest()
+
+
+def _read_record(output: Storage, book_id: str, fingerprint: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(output.get(f"{CONTENTS}{book_id}.json"))
+    except (FileNotFoundError, ValueError):
+        return None
+    if record.get("fingerprint") != fingerprint or not output.exists(f"{CONTENTS}{book_id}.parquet"):
+        return None
+    return {**record["report"], "state": "kept", "num_new_rows": 0}
+
+
+def _write_book(output: Storage, book: ReadBook, fingerprint: str) -> dict[str, Any]:
+    book_id = book.report["book_id"]
+    known, num_shards = _read_known(output, book_id)
+    new = []
+    for row in book.rows:
+        found = known.get(row["utterance_id"], _sound_of(row))
+        if found != _sound_of(row):
+            # The same words in another voice are another clip, and their id must say so.
+            suffix = hashlib.blake2b(canonical_json(_sound_of(row)).encode(), digest_size=4).hexdigest()
+            row["utterance_id"] += f"~{suffix}"
+        if row["utterance_id"] not in known:
+            new.append(row)
+    for number, start in enumerate(range(0, len(new), ROWS_PER_SHARD), num_shards):
+        output.put(f"{book_id}/part-{number:05d}.parquet", _to_parquet(new[start : start + ROWS_PER_SHARD]))
+    if book.cover:
+        suffix = ".png" if book.cover.startswith(b"\x89PNG") else ".jpg"
+        output.put(f"_covers/{book_id}{suffix}", book.cover)
+    output.put(f"{CONTENTS}{book_id}.parquet", _to_parquet(book.rows))
+    record = {"fingerprint": fingerprint, "report": book.report}
+    output.put(f"{CONTENTS}{book_id}.json", json.dumps(record, indent=1, ensure_ascii=False).encode())
+    return {**book.report, "state": "imported", "num_new_rows": len(new)}
+
+
+def _sound_of(row: Mapping[str, Any]) -> list[Any]:
+    return [row["speaker_id"], row["language"]]
+
+
+def _read_known(output: Storage, book_id: str) -> tuple[dict[str, list[Any]], int]:
+    """Return who reads each id that the book's shards hold, and the number of the next shard."""
+    known: dict[str, list[Any]] = {}
+    paths = sorted(info.path for info in output.list(f"{book_id}/") if info.path.endswith(".parquet"))
+    for path in paths:
+        columns = ["utterance_id", "speaker_id", "language"]
+        for row in pq.read_table(pa.BufferReader(output.get(path)), columns=columns).to_pylist():
+            known[row["utterance_id"]] = _sound_of(row)
+    return known, len(paths)
+
+
+def _to_parquet(rows: list[dict[str, Any]]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, MANIFEST_SCHEMA), sink, compression="zstd", row_group_size=8_192)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _read(catalogue: Storage, book_id: str, path: str, cast: Cast) -> ReadBook:
     place = catalogue.uri_of(path)
     info = catalogue.find(path)
     if info is not None and info.size > MAX_BOOK_BYTES:
@@ -144,7 +239,7 @@ def _import_book(
         "quotes_per_name": dict(casting.quotes_per_name.most_common()),
         "doubtful": [asdict(quote) for quote in casting.doubtful],
     }
-    return report, rows, document.cover
+    return ReadBook(report, rows, document.cover)
 
 
 def _language_code(language: str) -> str | None:

@@ -205,4 +205,8 @@ def test_the_command_writes_a_manifest(tmp_path, capsys):
     assert manifest.find_duplicates() == {}
     table = pq.read_table(tmp_path / "m" / "cat" / "part-00000.parquet").to_pylist()
     assert all(first["position"] + 1 == second["position"] for first, second in pairwise(table))
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("kept as it was") == 2
+    (tmp_path / "m" / "notes.txt").write_text("mine")
     assert main(arguments) == 2
