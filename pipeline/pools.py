@@ -235,4 +235,5 @@ def count_references() -> int:
     """
     if not ray.is_initialized():
         return 0
-    return len(ray._private.worker.global_worker.core_worker.get_all_reference_counts())
+    worker: Any = ray._private.worker.global_worker
+    return len(worker.core_worker.get_all_reference_counts())
