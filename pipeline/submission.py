@@ -133,7 +133,7 @@ def _check_config(working_dir: Path, path: str, overrides: list[str], *, is_run:
 def _refuse_secrets(value: Any, place: str) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
-            _refuse_secrets(item, f"{place}: {name}" if "." in place else f"{place}.{name}")
+            _refuse_secrets(item, f"{place}: {name}")
     elif isinstance(value, list):
         for item in value:
             _refuse_secrets(item, place)
