@@ -113,15 +113,23 @@ def check_cluster(folder, weights):
         shutil.rmtree(temporary)
 
 
-def _send_and_resume(temporary, log, config, words):
-    with running_head(temporary) as (address, metrics_url):
-        submitter = Submitter(address)
-        follower = submitter.start(*words)
+def _send_and_leave(submitter, words, log):
+    """Return the name of a job that goes on."""
+    follower = submitter.start(*words)
+    try:
         wait_until(lambda: follower.poll() is not None or len(log.committed()) > 0, "no commit")
         follower.send_signal(signal.SIGTERM)
         _, told = follower.communicate(timeout=60)
-        assert follower.returncode == 130, told
-        name = re.search(r"job (\S+) goes on without you", told)[1]
+    finally:
+        follower.kill()
+    assert follower.returncode == 130, told
+    return re.search(r"job (\S+) goes on without you", told)[1]
+
+
+def _send_and_resume(temporary, log, config, words):
+    with running_head(temporary) as (address, metrics_url):
+        submitter = Submitter(address)
+        name = _send_and_leave(submitter, words, log)
 
         code, out, _ = submitter.run("--status", name)
         assert code == 0
