@@ -54,8 +54,13 @@ _REFERENCE = "The quick train to the coast leaves at seven, and there is nobody 
 class Voices(Protocol):
     """Who speaks the takes."""
 
-    names: Sequence[str]
-    codec: BiCodec
+    @property
+    def names(self) -> Sequence[str]:
+        """Ids of the voices."""
+
+    @property
+    def codec(self) -> BiCodec:
+        """Tells voices apart."""
 
     def say(self, lines: Sequence[tuple[str, str]]) -> Sequence[Samples | None]:
         """Return the sound of (text, voice) pairs at the codec's rate; None for what cannot be said."""
@@ -203,16 +208,17 @@ def _judge_one(stage: AudioStage, config: Config, plan: _Plan, samples: Samples,
     audio = stage.judge(take, samples)
     cpu_s = time.process_time() - started
     rejection = judge_tokens(num_frames, False, estimate_seconds(plan.text, "en"), config.quality) or audio.rejection
-    hearing, reading = audio.hearing, audio.hearing and audio.hearing.reading
+    hearing = audio.hearing
+    reading = None if hearing is None else hearing.reading
     return JudgedTake(
-        plan.kind,
-        rejection and str(rejection.code),
-        plan.text,
-        hearing and hearing.heard,
-        reading and reading.num_word_errors / reading.num_words,
-        hearing and hearing.similarity,
-        duration_s,
-        cpu_s,
+        kind=plan.kind,
+        code=None if rejection is None else str(rejection.code),
+        text=plan.text,
+        heard=None if hearing is None else hearing.heard,
+        wer=None if reading is None else reading.num_word_errors / reading.num_words,
+        similarity=None if hearing is None else hearing.similarity,
+        audio_s=duration_s,
+        cpu_s=cpu_s,
     )
 
 
