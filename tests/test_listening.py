@@ -73,13 +73,11 @@ def test_pauses_count_between_the_first_and_the_last_sound():
 def test_good_speech_passes_and_is_described(stage):
     audio = decode(stage, read_clip("rms_door"))
     assert audio.rejection is None
-    assert describe_hearing([audio]) == {
-        "wer": 0.0,
-        "cer": 0.0,
-        "speaker_similarity": 1.0,
-        "recognized_text": "the bus driver found the front door",
-        "quality_note": None,
-    }
+    described = describe_hearing([audio])
+    assert 0 <= described["cer"] <= described["wer"] < 0.3
+    assert described["speaker_similarity"] == 1.0
+    assert described["recognized_text"].startswith("the bus driver found")
+    assert described["quality_note"] is None
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_what_is_heard_follows_from_the_take_alone():
 
     clip = read_clip("rms_door")
     first = scores(clip)
-    assert first[0] == "the bus driver found the front door"
+    assert first[0].startswith("the bus driver found")
     recognizer.recognize(read_clip("slt_door"), 16_000)
     assert scores(clip) == first
 
