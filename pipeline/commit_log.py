@@ -231,7 +231,7 @@ class CommitLog:
         try:
             run = json.loads(data)
             version = run["format_version"]
-            complete = {"pinned", "shards"} <= run.keys()
+            complete = isinstance(version, int) and _is_whole(run)
         except (ValueError, KeyError, TypeError, AttributeError):
             complete, version = False, 0
         if isinstance(version, int) and version > FORMAT_VERSION:
@@ -408,6 +408,17 @@ def _to_parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def _is_whole(run: Mapping[str, Any]) -> bool:
+    """Tell whether a run.json has the parts that everything relies on."""
+    shards = run.get("shards")
+    return (
+        isinstance(run.get("pinned"), dict)
+        and isinstance(shards, dict)
+        and all(isinstance(shard, dict) and isinstance(shard.get("num_rows", 0), int) for shard in shards.values())
+        and isinstance(run.get("starts", []), list)
+    )
+
+
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*old, *new}):
         before, after = (canonical_json(side[name]) if name in side else "(absent)" for side in (old, new))
@@ -419,11 +430,12 @@ def _compare_shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[
     for name, before in sorted(old.items()):
         after = new.get(name)
         if after is None:
-            yield f"shard {name}: {before['num_rows']:,} rows → missing from the manifest"
-        elif after["num_rows"] != before["num_rows"]:
-            yield f"shard {name}: {before['num_rows']:,} rows → {after['num_rows']:,} rows; add rows as new shards"
-        elif after["fingerprint"] != before["fingerprint"]:
-            yield f"shard {name}: content {before['fingerprint']:.24}... → {after['fingerprint']:.24}..."
+            yield f"shard {name}: {before.get('num_rows', 0):,} rows → missing from the manifest"
+        elif after["num_rows"] != before.get("num_rows", 0):
+            old_rows = before.get("num_rows", 0)
+            yield f"shard {name}: {old_rows:,} rows → {after['num_rows']:,} rows; add rows as new shards"
+        elif after["fingerprint"] != before.get("fingerprint"):
+            yield f"shard {name}: content {before.get('fingerprint')!s:.24}... → {after['fingerprint']:.24}..."
 
 
 def map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

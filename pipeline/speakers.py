@@ -193,7 +193,7 @@ class SpeakerRegistry(Mapping[str, Speaker]):
         try:
             rows = pq.read_table(io.BytesIO(data)).to_pylist()
             return cls(_speaker_from_row(row) for row in rows)
-        except (pa.ArrowException, KeyError, TypeError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise SpeakerError(
                 f"speakers.parquet of the output is damaged: {error}; restore it from a backup"
             ) from None

@@ -14,7 +14,7 @@ from pipeline.lexicon import read_lexicon
 from pipeline.llm import LLMEngine, Request
 from pipeline.manifest import Utterance
 from pipeline.prompt import SpeechVocabulary, Voice, build_prompt
-from pipeline.speakers import SpeakerRegistry, enroll, read_definitions
+from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
 from pipeline.stages import AudioStage, TokenStage, load_codec, load_engine
 from pipeline.takes import SegmentAudio, finish_audio, hash_seed, next_takes
 from pipeline.weights import resolve_weights
@@ -220,14 +220,34 @@ class Synthesizer:
         return error
 
 
+def read_own_definitions(weights_dir: Path) -> list[SpeakerDefinition]:
+    """Read the speakers that come with weights; their recordings lie beside them.
+
+    Raises:
+        SpeakerError: there are none, or one names a file elsewhere: weights may come from strangers.
+    """
+    path = weights_dir / "speakers.yaml"
+    definitions = []
+    for definition in read_definitions(str(path), StorageConfig()):
+        if (audio := definition.reference_audio) is not None:
+            inside = weights_dir / audio
+            if "://" in audio or not inside.resolve().is_relative_to(weights_dir.resolve()):
+                raise SpeakerError(
+                    f"{path}: speaker {definition.speaker_id!r} names {audio}, outside of the weights' folder; copy the "
+                    "recording there, or pass a speakers file of your own"
+                )
+            definition = definition.model_copy(update={"reference_audio": str(inside)})
+        definitions.append(definition)
+    return definitions
+
+
 def enroll_from_file(config: Config, weights_dir: Path, speakers: str | None) -> SpeakerRegistry:
     """Enroll the speakers of a file, or those that come with the weights.
 
     Raises:
         SpeakerError: a speaker cannot be enrolled, or there is no file.
     """
-    path = speakers or str(weights_dir / "speakers.yaml")
-    definitions = read_definitions(path, StorageConfig())
+    definitions = read_definitions(speakers, StorageConfig()) if speakers else read_own_definitions(weights_dir)
     enrolled, failures = enroll(definitions, lambda: Enroller(config, weights_dir), config.seed, config.storage)
     if failures:
         raise SpeakerError("\n".join(failures.values()))

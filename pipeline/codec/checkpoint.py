@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.codec.decoder import FeatureDecoder, FoldedConv1d, FoldedConvTranspose1d
 from pipeline.codec.speaker_encoder import NUM_ECAPA_LAYERS, TRUNK_CHANNELS
-from pipeline.errors import WeightsError
+from pipeline.config import read_yaml as parse_yaml
+from pipeline.errors import ConfigError, WeightsError
 
 Size = Annotated[int, Field(ge=1)]
 Levels = Annotated[int, Field(ge=2)]
@@ -160,11 +160,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         WeightsError: the file is missing, not YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot read this file of the model: {error.strerror}; {WAY_OUT}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise WeightsError(f"{path}: not a YAML file: {' '.join(str(error).split())}; {WAY_OUT}") from error
+    except ConfigError as error:
+        raise WeightsError(f"{error}; {WAY_OUT}") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a mapping at the top level, found {type(content).__name__}; {WAY_OUT}")
     return content

@@ -312,6 +312,6 @@ def load_lexicon(source: str | Mapping[object, object], name: str = "lexicon") -
             problems.append(f"{word!r}: {spoken!r}: {error.message}")
     if problems:
         raise ConfigError(
-            f"{name}: {len(problems)} wrong entries:\n" + "\n".join(f"  {problem}" for problem in problems)
+            f"{name}: {len(problems)} wrong entries:\n" + "\n".join(f"  {problem:.300}" for problem in problems[:20])
         )
     return Lexicon(checked)

@@ -122,8 +122,8 @@ def test_half_a_weight_file_is_refused(tiny_copy, keep):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"audio_tokenizer: [", "not a YAML file"),
-        (b"\xff\xfe\x00", "not a YAML file"),
+        (b"audio_tokenizer: [", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
         (b"- 1", "expected a mapping"),
         (b"other: 1", "audio_tokenizer"),
         (b"audio_tokenizer: 3", "audio_tokenizer"),

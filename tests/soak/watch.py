@@ -1,0 +1,67 @@
+"""Sees what the interpreter does beside what it was asked for: files, processes, connections."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+
+class Watch:
+    """What the interpreter is seen to do while a watch is on: files written outside `allowed`, processes, connections.
+
+    Native code (Arrow, libsndfile) is not seen; it is only ever given bytes, or paths that Python found.
+    """
+
+    _current: Watch | None = None
+    _is_hooked = False
+
+    def __init__(self, *allowed):
+        self._allowed = tuple(os.path.realpath(folder) for folder in allowed)
+        self.offences = []
+        self.opened = []
+
+    def __enter__(self):
+        if not Watch._is_hooked:  # A hook stays for the life of the process.
+            sys.addaudithook(Watch._see)
+            Watch._is_hooked = True
+        Watch._current = self
+        return self
+
+    def __exit__(self, *error):
+        Watch._current = None
+
+    @staticmethod
+    def _see(event, arguments):
+        watch = Watch._current
+        if watch is None:
+            return
+        if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            path, _, flags = arguments
+            watch.opened.append(os.fspath(path))
+            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                watch._note_write(event, path)
+        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod"):
+            watch._note_write(event, arguments[0])
+        elif event in ("os.rename", "os.link", "os.symlink"):
+            watch._note_write(event, arguments[1])
+        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"):
+            watch.offences.append((event, str(arguments[:2])))
+        elif event == "socket.getaddrinfo" and arguments[0] not in ("localhost", "127.0.0.1", "::1", None):
+            watch._refuse_connection(event, arguments[0])
+        elif event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+            if not str(arguments[1][0]).startswith("127.") and arguments[1][0] != "::1":
+                watch._refuse_connection(event, arguments[1])
+
+    def _refuse_connection(self, event, address):
+        self.offences.append((event, str(address)))
+        raise PermissionError(f"no connection to {address} in a test")
+
+    def _note_write(self, event, path):
+        if isinstance(path, int):
+            return
+        place = os.path.realpath(os.fsdecode(path))
+        if place != os.devnull and not any(
+            place == folder or place.startswith(folder + "/") for folder in self._allowed
+        ):
+            self.offences.append((event, place))
