@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import math
 import os
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SpeakerError
 
+logger = logging.getLogger(__name__)
+
 MODEL_SAMPLE_RATE = 16_000
 MIN_REFERENCE_SAMPLES = 400  # at 16 kHz: the first frame of wav2vec2
 MAX_REFERENCE_S = 600.0
@@ -29,6 +33,9 @@ SILENCE_DBFS = -120.0
 _SILENT_FRAME_DBFS = -50.0
 _FRAME_S = 0.02
 _SILENT_REFERENCE_PEAK = 1e-4
+_TELEPHONE_RATE = 8_000
+_NO_TREBLE = 1e-6
+"""Share of the power, -60 dB: recordings of speech have more above 4 kHz, resampled telephone calls less."""
 _FULL_SCALE = 32_767
 
 FloatArray = NDArray[np.float32]
@@ -147,6 +154,10 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
             if num_frames > MAX_REFERENCE_S * rate:
                 raise _too_long(name, num_frames / rate)
             samples = file.read(dtype="float64", always_2d=True)[:, 0]
+            # libsndfile reads what is there; its log tells of a header that promised more. One that was written
+            # before the length was known promises the most that there can be.
+            promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
+            is_cut = samples.size < num_frames or (promised is not None and int(promised[1]) < 0xFFFF0000)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         # For bytes the library names a Python object, which tells nobody anything.
         reason = str(error).rpartition(">: ")[2]
@@ -154,7 +165,30 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
             f"{name}: cannot be read as audio: {reason}; give a WAV, FLAC, OGG or MP3 file of 3 to 30 s of speech"
         ) from error
     _check_samples(samples, rate, name)
+    for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
+        logger.warning("%s: %s; the voice may not be as expected", name, doubt)
     return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:
+    """Say what makes a recording a poor model of a voice, although it can be used.
+
+    Args:
+        samples: (num_samples,) of any level.
+        sample_rate: Hz.
+    """
+    if np.ptp(samples) < _SILENT_REFERENCE_PEAK:
+        return ["every sample has the same value, so there is no speech in it"]
+    if sample_rate <= _TELEPHONE_RATE:
+        return [
+            f"recorded at {sample_rate:,} Hz, expected 16,000 or more: nothing above {sample_rate // 2:,} Hz is in it"
+        ]
+    # Half a minute tells it.
+    power = np.abs(np.fft.rfft(samples[: 30 * sample_rate])) ** 2
+    above = power[int(len(power) * _TELEPHONE_RATE / sample_rate * 1.05) :]
+    if above.sum() < _NO_TREBLE * power[1:].sum():
+        return [f"nothing above {_TELEPHONE_RATE // 2:,} Hz is in it, as if from a telephone"]
+    return []
 
 
 def prepare_reference(

@@ -233,8 +233,8 @@ def read_own_definitions(weights_dir: Path) -> list[SpeakerDefinition]:
             inside = weights_dir / audio
             if "://" in audio or not inside.resolve().is_relative_to(weights_dir.resolve()):
                 raise SpeakerError(
-                    f"{path}: speaker {definition.speaker_id!r} names {audio}, outside of the weights' folder; copy the "
-                    "recording there, or pass a speakers file of your own"
+                    f"{path}: speaker {definition.speaker_id!r} names {audio}, outside of the weights' folder; copy "
+                    "the recording there, or pass a speakers file of your own"
                 )
             definition = definition.model_copy(update={"reference_audio": str(inside)})
         definitions.append(definition)

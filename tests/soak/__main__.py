@@ -1,4 +1,4 @@
-"""Run parts of the soak: `python -m tests.soak [--minutes 60] [--parts kills storage cluster]`; prints the figures."""
+"""Run parts of the soak: `python -m tests.soak [--minutes 60] [--parts kills storage ...]`; prints the figures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from pipeline.manifest import WorkUnit
 from pipeline.storage import open_storage
 from pipeline.verify import verify_output
 from tests.faulty_store import FaultyProxy
+from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import POINTS, Killer, check_output, rows_of
 from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
+
+PARTS = ("bad_input", "storage", "kills", "cluster")
 
 
 class Soak:
@@ -94,6 +97,8 @@ def test_soak(request, seaweedfs, tmp_path):
     """Run as a test, so that the fixtures are those of the tests."""
     soak, parts, num_rows = request.config.soak
     minutes = soak.minutes / len(parts)
+    if "bad_input" in parts:
+        check_all(10_000, soak.seed, tmp_path)
     if "cluster" in parts:
         pytest.importorskip("prometheus_client", reason="install the cluster extra: pip install -e '.[cluster]'")
         check_cluster(tmp_path, request.getfixturevalue("demo_weights"))
@@ -115,7 +120,7 @@ class _Settings:
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Do harm to runs for a while.")
     parser.add_argument("--minutes", type=float, default=60.0, help="for all parts together")
-    parser.add_argument("--parts", nargs="+", choices=("storage", "kills", "cluster"), default=["storage", "kills"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["bad_input", "storage", "kills"])
     parser.add_argument("--rows", type=int, default=2_000, help="utterances of a run that is killed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
