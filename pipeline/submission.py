@@ -182,6 +182,8 @@ def connect(address: str) -> JobSubmissionClient:
     """
     if not address.startswith(("http://", "https://")) or has_credentials(address):
         raise ConfigError(f"--address {address.rpartition('@')[2]}: expected the job server, as in http://HOST:8265")
+    if find_spec("aiohttp") is None:
+        raise ConfigError("jobs.submit needs Ray's job client: pip install 'spark-tts-batch[cluster]'")
     # Ray lets these variables override the address that it is given.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     token = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
@@ -192,8 +194,6 @@ def connect(address: str) -> JobSubmissionClient:
 
     for chatty in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env"):
         logging.getLogger(f"ray.{chatty}").setLevel(logging.ERROR)
-    if find_spec("aiohttp") is None:
-        raise ConfigError("jobs.submit needs Ray's job client: pip install 'spark-tts-batch[cluster]'")
     with _told(address):
         return JobSubmissionClient(address)
 
