@@ -19,10 +19,13 @@ ENGLISH_FUNCTION_WORDS = frozenset(
     .split()
 )  # fmt: skip
 _LATIN_WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?")
-# In a Chinese text: a stretch without Chinese characters; in an English one: Chinese words with their numbers.
-_NON_CHINESE_RUN = re.compile(rf"[^{_HAN}{_CHINESE_MARKS}]*[A-Za-z][^{_HAN}{_CHINESE_MARKS}]*")
+# In a Chinese text: a stretch without Chinese characters; in an English one: Chinese words with their numbers. Both are
+# looked for only where one can begin and never step back, or a row of 20,000 digits would take the time of its square.
+_NON_CHINESE_RUN = re.compile(
+    rf"(?<![^{_HAN}{_CHINESE_MARKS}])[^{_HAN}{_CHINESE_MARKS}A-Za-z]*+[A-Za-z][^{_HAN}{_CHINESE_MARKS}]*+"
+)
 _CHINESE_RUN = re.compile(
-    rf"(?:[¥￥$€£]?\d[\d.,:/%-]*)?[{_HAN}](?:[{_HAN}{_CHINESE_MARKS}\d.,:/%°℃¥￥-]*[{_HAN}{_CHINESE_MARKS}\d%℃])?"
+    rf"(?:[¥￥$€£]?(?<!\d)\d[\d.,:/%-]*+)?[{_HAN}](?:[{_HAN}{_CHINESE_MARKS}\d.,:/%°℃¥￥-]*[{_HAN}{_CHINESE_MARKS}\d%℃])?"
 )
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?(?>\d++(?:[.,]\d++)*+)(?![\w:/-])|(?<![\w.,])\d++")
 _GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})+")

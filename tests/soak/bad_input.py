@@ -37,8 +37,8 @@ from pipeline.storage import open_storage
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
 from tests.soak.watch import Watch
 
-LONGEST_CASE_S = 60.0
-"""Of wall-clock time: a case takes milliseconds, but the machine may be busy."""
+LONGEST_CASE_S = 20.0
+"""Of the processor: the machine may be busy with other things."""
 MAX_GROWTH_BYTES = 2 << 30
 
 
@@ -49,15 +49,15 @@ class CaseHung(BaseException):
 @contextmanager
 def time_bound(limit_s):
     def end(number, frame):
-        raise CaseHung(f"a case ran for more than {limit_s:g} s")
+        raise CaseHung(f"a case took more than {limit_s:g} s of the processor")
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 # Texts: every plane, long ones, marks only, right to left, mixed scripts, numbers and signs in odd places.
