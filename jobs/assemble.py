@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--covers", help="folder or prefix of <book_id>.jpg or .png; MANIFEST/_covers has those of EPUBs"
     )
+    parser.add_argument("--contents", metavar="MANIFEST", help="the manifest of jobs.import_books, for changed books")
     parser.add_argument("--allow-missing", action="store_true", help="make chapters without their rejected sentences")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config,
             allow_missing=options.allow_missing,
             covers=options.covers,
+            contents=options.contents,
             settings=StorageConfig(endpoint_url=options.endpoint_url),
         )
         for report in reports:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import shutil
 import tempfile
@@ -29,21 +28,10 @@ from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, canonical_json
 from pipeline.errors import ConfigError, StorageError
 from pipeline.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks
-from pipeline.manifest import WorkUnit, safe_file_name
+from pipeline.manifest import safe_file_name
+from pipeline.reading_order import read_chapters
 from pipeline.storage import Storage, open_storage
 
-_COLUMNS = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
-_READ = (
-    *_COLUMNS,
-    "utterance_id",
-    "speaker_id",
-    "text",
-    "status",
-    "audio_sha256",
-    "sample_rate",
-    "error_code",
-    "shard",
-)
 _FORMAT_VERSION = 1
 _PEAK_MARGIN_DB = 0.1
 _MAX_WAV_BYTES = (1 << 32) - 64
@@ -121,6 +109,7 @@ def assemble(
     *,
     allow_missing: bool = False,
     covers: str | None = None,
+    contents: str | None = None,
     settings: StorageConfig | None = None,
 ) -> Iterator[ChapterReport]:
     """Make the chapters of every book of a run, and yield each as it is done.
@@ -134,6 +123,8 @@ def assemble(
         config: pauses, loudness, formats.
         allow_missing: make chapters without their rejected sentences.
         covers: folder or prefix of `<book_id>.jpg` or `.png`.
+        contents: the manifest of `import_books`, whose contents say which rows a book has now; without it all rows of
+            the run are read, in their order.
         settings: how to reach the store.
 
     Raises:
@@ -141,34 +132,14 @@ def assemble(
         StorageError: a store does not answer, or a WAV is not the one that was committed.
     """
     source, target = open_storage(output, settings), open_storage(to, settings)
-    for book_id, book in itertools.groupby(_read_rows(source), key=lambda row: str(row["book_id"])):
+    listed = open_storage(contents, settings) if contents is not None else None
+    for book_id, chapters in read_chapters(source, listed):
         with tempfile.TemporaryDirectory() as work:
             assembler = _BookAssembler(source, target, safe_file_name(book_id), config, Path(work))
-            for number, rows in itertools.groupby(book, key=lambda row: int(row["chapter"])):
-                yield assembler.make_chapter(number, list(rows), allow_missing)
+            for number, rows in chapters:
+                yield assembler.make_chapter(number, rows, allow_missing)
             if "m4b" in config.formats:
                 assembler.make_m4b(_read_cover(covers, book_id, settings))
-
-
-def _read_rows(source: Storage) -> Iterator[dict[str, Any]]:
-    """Yield the rows in the manifest's order; a unit that is not committed yet is a gap."""
-    log = CommitLog(source)
-    run = log.read_run()
-    unit_size = run["pinned"]["unit_size"]
-    for shard, known in sorted(run["shards"].items()):
-        for first in range(0, known["num_rows"], unit_size):
-            unit = WorkUnit(shard, first, min(first + unit_size, known["num_rows"]) - 1)
-            try:
-                table = log.read_commit(unit)
-            except FileNotFoundError:
-                continue
-            missing = [name for name in _COLUMNS if name not in table.column_names]
-            if missing:
-                raise ConfigError(
-                    f"{source.uri}: shard {shard} lacks the column(s) {', '.join(missing)}; expected a run whose "
-                    "manifest jobs.import_books made"
-                )
-            yield from table.select(_READ).to_pylist()
 
 
 def _read_cover(covers: str | None, book_id: str, settings: StorageConfig | None) -> bytes | None:
@@ -341,7 +312,9 @@ def _silence(seconds: float, rate: int) -> NDArray[np.float32]:
 def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Tell which rows of a chapter have no audio, rejected or not voiced yet."""
     gaps = [
-        f"{row['utterance_id']}: rejected as {row['error_code']}: {str(row['text'])[:60]}"
+        f"{row['utterance_id']}: "
+        + ("not voiced yet" if row["status"] == "missing" else f"rejected as {row['error_code']}")
+        + f": {str(row['text'])[:60]}"
         for row in rows
         if row["status"] != "ok"
     ]

@@ -13,12 +13,13 @@ import pytest
 import soundfile
 
 from jobs.assemble import main
-from pipeline.assembly import AssemblyConfig, assemble
+from pipeline.assembly import AssemblyConfig, _BookAssembler, assemble
 from pipeline.audio import Audio
 from pipeline.commit_log import CommitLog, build_commit_table
 from pipeline.config import StorageConfig
 from pipeline.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks
 from pipeline.manifest import Shard, WorkUnit
+from pipeline.reading_order import read_chapters
 from pipeline.storage import ObjectInfo, open_storage
 
 RATE = 16_000
@@ -157,9 +158,7 @@ def test_memory_does_not_grow_with_the_chapter(tmp_path):
     def peak(count: int) -> int:
         run = make_run(tmp_path / f"run{count}", range(count))
         storage = open_storage(run)
-        from pipeline.assembly import _BookAssembler, _read_rows
-
-        rows = list(_read_rows(storage))
+        rows = [row for _, chapters in read_chapters(storage) for _, chapter in chapters for row in chapter]
         made = _BookAssembler(storage, storage, "book", AssemblyConfig(), tmp_path)
         tracemalloc.start()
         made._write_wav(tmp_path / "x.wav", rows, RATE, 0.0)
