@@ -72,7 +72,9 @@ def _print_plan(config: Config) -> None:
 def _print_summary(config: Config, summary: RunSummary) -> None:
     print()
     if config.weights == "demo":
-        print('The demo weights are random: what you hear is noise. See README, "Bring the official weights".')
+        print('This is the small demo voice. For the real one see README, "Bring the official weights".')
+    if config.weights == "random":
+        print("The weights are random: what you hear is noise.")
     print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances voiced, {format_duration(summary.audio_s)} of audio")
     if summary.num_units_done:
         print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")

@@ -40,6 +40,8 @@ _REQUIRED_FILES = ("BiCodec/config.yaml", "BiCodec/model.safetensors", "LLM/conf
 _LLM_WEIGHTS = ("LLM/model.safetensors", "LLM/model.safetensors.index.json")
 _HUB_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?/?")
 _CHUNK_BYTES = 8 << 20
+DEMO_VOICE = Path(__file__).parent / "demo_voice"
+"""Trained by `jobs.train_demo_voice`; its README.md says from what."""
 
 
 def cache_dir() -> Path:
@@ -54,7 +56,8 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
     Several processes may call this at once; one fetches, the others wait for it.
 
     Args:
-        uri: a directory, `demo`, `hf://owner/name` or `hf://owner/name@revision`, or a prefix in an object store.
+        uri: a directory, `demo` (the small voice that comes with the package), `random` (noise of the same format, made
+            on the spot), `hf://owner/name` or `hf://owner/name@revision`, or a prefix in an object store.
         storage: how to reach the object store.
 
     Raises:
@@ -63,6 +66,8 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
         StorageError: the object store does not answer.
     """
     if uri == "demo":
+        directory = DEMO_VOICE
+    elif uri == "random":
         from pipeline.demo_weights import DEMO_NAME, make_demo_weights
 
         directory = _fill_once(cache_dir() / DEMO_NAME, make_demo_weights)
@@ -110,7 +115,7 @@ def _list_model_files(directory: Path) -> set[str]:
 def _check_layout(directory: Path, uri: str) -> None:
     if not directory.is_dir():
         raise WeightsError(
-            f"{uri}: there is no such directory; expected a Spark-TTS model directory, `demo`, `hf://owner/name` or an "
+            f"{uri}: there is no such directory; expected a Spark-TTS model directory, `demo`, `random`, `hf://owner/name` or an "
             "object-store address"
         )
     missing = [name for name in _REQUIRED_FILES if not (directory / name).is_file()]

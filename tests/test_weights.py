@@ -104,11 +104,11 @@ def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytes
 
     monkeypatch.setattr(demo, "make_demo_weights", fill)
     with pytest.raises(KeyboardInterrupt):
-        resolve_weights("demo")
+        resolve_weights("random")
     assert not (cache / demo.DEMO_NAME).exists()
     (calls[0] / "left over").write_text("half")
     found: list[Path] = []
-    threads = [threading.Thread(target=lambda: found.append(resolve_weights("demo"))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(resolve_weights("random"))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,7 +121,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SPARK_TTS_CACHE", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="set SPARK_TTS_CACHE to another folder"):
-        resolve_weights("demo")
+        resolve_weights("random")
 
 
 def test_the_hub_is_asked_for_the_official_layout_alone(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

@@ -142,9 +142,9 @@ def train_decoder(folder: Path, recordings: Sequence[Recording], minutes: float,
             generated_BS = network.wave_generator(inner_BCF, torch.full_like(lengths_B, _WAVE_FRAMES))
             edge = _MARGIN_FRAMES * _SAMPLES
             generated_BS, heard_BS = generated_BS[:, edge:-edge], target_BS[:, edge:-edge]
-            values["linear"], values["mel"] = spectral(generated_BS, heard_BS)
+            values["linear"], values["mel"], values["phased"] = spectral(generated_BS, heard_BS)
             values["spectrum"] = head(inner_BCF, target_BS)
-            loss = values["linear"] + 2 * values["mel"] + 0.5 * values["spectrum"]
+            loss = values["linear"] + 2 * values["mel"] + 2 * values["phased"] + 0.5 * values["spectrum"]
             if training.progress >= _ADVERSARIAL_FROM:
                 loss = loss + _play(judges, critic, generated_BS, heard_BS, values)
         maker.zero_grad(set_to_none=True)

@@ -18,7 +18,7 @@ _SMALLEST = 1e-4
 
 
 class SpectralLoss(nn.Module):
-    """Mean distance of log magnitudes and of log mels; knows nothing of phase."""
+    """Mean distance of log magnitudes, of log mels, and of the complex spectra: pulses locked to frames have a phase."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,22 +26,23 @@ class SpectralLoss(nn.Module):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
         self.mel = MelSpectrogram(16_000, 1024, 1024, 256, 0.0, None, 80)
 
-    def forward(self, generated_BS: Tensor, target_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of the linear spectra and the loss of the mel spectra."""
+    def forward(self, generated_BS: Tensor, target_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses of the linear spectra, of the mel spectra and of the complex spectra."""
         total = generated_BS.new_zeros(())
+        phased = generated_BS.new_zeros(())
         both_2BS = torch.cat([generated_BS, target_BS])
         for size, hop in _RESOLUTIONS:
-            generated, target = self._magnitudes(both_2BS, size, hop).chunk(2)
+            spectra = torch.stft(both_2BS, size, hop, size, self.get_buffer(f"window_{size}"), return_complex=True)
+            parts = torch.view_as_real(spectra)
+            generated, target = (parts.square().sum(-1) + 1e-9).sqrt().chunk(2)
+            first, second = parts.chunk(2)
+            phased = phased + (first - second).abs().mean() / second.abs().mean().clamp_min(1e-3)
             distance = (generated.clamp_min(_SMALLEST).log() - target.clamp_min(_SMALLEST).log()).abs().mean()
             convergence = (generated - target).square().sum().sqrt() / target.square().sum().sqrt().clamp_min(1e-3)
             total = total + distance + 0.5 * convergence
         generated, target = self.mel(both_2BS).clamp_min(1e-5).log().chunk(2)
-        return total / len(_RESOLUTIONS), (generated - target).abs().mean()
-
-    def _magnitudes(self, waveform_BS: Tensor, size: int, hop: int) -> Tensor:
-        window = self.get_buffer(f"window_{size}")
-        spectrum = torch.stft(waveform_BS, size, hop, size, window, return_complex=True)
-        return (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
+        count = len(_RESOLUTIONS)
+        return total / count, (generated - target).abs().mean(), phased / count
 
 
 class PeriodDiscriminator(nn.Module):
