@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.console import run_command
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         casts = read_casts(options.casting, settings)
         catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
         if options.dry_run:
-            reports = (book.report for book in read_catalogue(catalogue, casts, narrator))
+            reports: Iterator[dict[str, Any]] = (book.report for book in read_catalogue(catalogue, casts, narrator))
         else:
             reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator)
         for report in reports:

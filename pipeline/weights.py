@@ -115,8 +115,8 @@ def _list_model_files(directory: Path) -> set[str]:
 def _check_layout(directory: Path, uri: str) -> None:
     if not directory.is_dir():
         raise WeightsError(
-            f"{uri}: there is no such directory; expected a Spark-TTS model directory, `demo`, `random`, `hf://owner/name` or an "
-            "object-store address"
+            f"{uri}: there is no such directory; expected a Spark-TTS model directory, `demo`, `random`, "
+            "`hf://owner/name` or an object-store address"
         )
     missing = [name for name in _REQUIRED_FILES if not (directory / name).is_file()]
     if not any((directory / name).is_file() for name in _LLM_WEIGHTS):

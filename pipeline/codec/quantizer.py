@@ -37,7 +37,7 @@ def _codebook(codebook_size: int, codebook_dim: int) -> nn.Embedding:
     rows_KD = torch.empty(codebook_size, codebook_dim)
     if not rows_KD.is_meta:
         nn.init.normal_(rows_KD)
-    return nn.Embedding.from_pretrained(rows_KD, freeze=False)
+    return nn.Embedding(codebook_size, codebook_dim, _weight=rows_KD)
 
 
 class SemanticLookup(nn.Module):

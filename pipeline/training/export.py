@@ -38,7 +38,11 @@ def export(
 
     Args:
         directory: filled; made if absent.
-        decoder, encoder, speaker, front, language: as trained, on the CPU.
+        decoder: as trained, on the CPU; so are the others.
+        encoder: from features to semantic tokens.
+        speaker: from a clip to global tokens.
+        front: from sound to features.
+        language: from text to tokens.
     """
     for name in ("BiCodec", "LLM", _FEATURES_FOLDER):
         (directory / name).mkdir(parents=True, exist_ok=True)

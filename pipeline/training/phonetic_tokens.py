@@ -74,7 +74,7 @@ class PitchContour:
 
 
 def tokenize_phones(phones: list[str], ends: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (frames,) semantic tokens; every phone gets a frame at least, so frames may exceed the duration a little."""
+    """Return (frames,) semantic tokens; every phone gets a frame at least, whatever its duration."""
     edges = np.maximum.accumulate(np.round(ends / FRAME_SECONDS).astype(int))
     tokens: list[int] = []
     start = 0

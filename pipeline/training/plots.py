@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("agg")
-from matplotlib import pyplot as plt  # noqa: E402  the backend has to be chosen first
+from matplotlib import pyplot as plt  # only now, as the backend has to be chosen first
 
 
 def plot_logs(folder: Path, target: Path) -> None:

@@ -7,6 +7,8 @@ Source: multi-resolution STFT loss, arXiv 1910.11480; HiFi-GAN, arXiv 2010.05646
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +20,7 @@ _SMALLEST = 1e-4
 
 
 class SpectralLoss(nn.Module):
-    """Mean distance of log magnitudes, of log mels, and of the complex spectra: pulses locked to frames have a phase."""
+    """Distances of log magnitudes, of log mels, and of complex spectra: pulses locked to frames have a phase."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         widths = (1, 12, 24, 48, 64)
         self.layers = nn.ModuleList(
-            nn.Conv2d(first, second, (5, 1), (3, 1), (2, 0)) for first, second in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(first, second, (5, 1), (3, 1), (2, 0)) for first, second in itertools.pairwise(widths)
         )
         self.output = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
 
@@ -77,7 +79,7 @@ class SpectrumDiscriminator(nn.Module):
         self.register_buffer("window", torch.hann_window(size), persistent=False)
         widths, width = (1, 16, 16, 16), 16
         self.layers = nn.ModuleList(
-            nn.Conv2d(first, second, (7, 3), (2, 1), (3, 1)) for first, second in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(first, second, (7, 3), (2, 1), (3, 1)) for first, second in itertools.pairwise(widths)
         )
         self.output = nn.Conv2d(width, 1, 3, padding=1)
 

@@ -169,7 +169,10 @@ def test_sentences_end_where_people_hear_it():
 
 @pytest.mark.parametrize(
     ("text", "speakers", "num_quotes"),
-    [("alice-tea-party.txt", "tea-party-speakers.txt", 107), ("alice-mock-turtle.txt", "mock-turtle-speakers.txt", 136)],
+    [
+        ("alice-tea-party.txt", "tea-party-speakers.txt", 107),
+        ("alice-mock-turtle.txt", "mock-turtle-speakers.txt", 136),
+    ],
 )
 def test_attribution_is_right_where_it_decides(text, speakers, num_quotes):
     """The second chapter was labelled by reading, before its labeller had seen the rules or what they find."""
