@@ -23,6 +23,8 @@ from pipeline.training.sizes import BICODEC, FEATURES
 from pipeline.training.vocabulary import Vocabulary
 from pipeline.training.voices import VOICES, global_tokens
 
+_SHARPNESS = 1.5
+"""Factor on all logits of the language model."""
 _FEATURES_FOLDER = "wav2vec2-large-xlsr-53"
 
 
@@ -74,6 +76,9 @@ def _write_language(folder: Path, language: LanguageModel) -> None:
     vocabulary = Vocabulary()
     _write_json(folder / "tokenizer.json", vocabulary.tokenizer_json())
     _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>"})
+    state = {f"model.{name}": tensor for name, tensor in language.state_dict().items()}
+    # The default temperature, 0.8, suits a model a hundred times as large.
+    state["model.norm.weight"] = state["model.norm.weight"] * _SHARPNESS
     config = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -86,7 +91,7 @@ def _write_language(folder: Path, language: LanguageModel) -> None:
         **asdict(language.sizes),
     }
     _write_json(folder / "config.json", config)
-    _save({f"model.{name}": tensor for name, tensor in language.state_dict().items()}, folder / "model.safetensors")
+    _save(state, folder / "model.safetensors")
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
