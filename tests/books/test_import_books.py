@@ -191,7 +191,7 @@ def test_attribution_is_right_where_it_decides(text, speakers, num_quotes):
     ]
     precision = sum(guess == name for guess, name in decided) / len(decided)
     print(f"precision {precision:.3f}, coverage {len(decided) / len(truth):.3f} of {len(truth)} quotes")
-    assert len(truth) == len(found) == num_quotes
+    assert len(truth) == num_quotes <= len(found)  # of the first chapter, the labels end before the quotes do
     assert precision >= 0.9
     assert len(decided) / len(truth) >= 0.6
 
