@@ -80,7 +80,7 @@ def _with_half_a_prompt(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesize
     whole = stages.build_prompt
 
     def build(vocabulary: Any, text: str, *args: Any, **options: Any) -> Any:
-        return whole(vocabulary, text[: len(text) // 3], *args, **options)
+        return whole(vocabulary, text[: len(text) // 4], *args, **options)
 
     monkeypatch.setattr(stages, "build_prompt", build)
 
