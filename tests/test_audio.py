@@ -232,3 +232,29 @@ def test_floors_and_full_scale():
 def test_writers_import_no_torch():
     code = "import sys, pipeline.audio; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("good", ""),
+        ("cut", "cut short"),
+        ("constant", "same value"),
+        ("slow", "recorded at 8,000"),
+        ("dull", "telephone"),
+    ],
+)
+def test_doubtful_recordings_are_warned_of(name, said, caplog):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+    spectrum = np.fft.rfft(noise)
+    spectrum[len(spectrum) // 2 :] = 0
+    dull = np.fft.irfft(spectrum)
+    data = {
+        "good": lambda: encode(noise, subtype="PCM_16"),
+        "cut": lambda: encode(noise, subtype="PCM_16")[:30_001],
+        "constant": lambda: encode(np.full(32_000, 0.3), subtype="PCM_16"),
+        "slow": lambda: encode(noise, 8_000, "PCM_16"),
+        "dull": lambda: encode(dull, subtype="DOUBLE"),
+    }[name]()
+    read_reference(data, "speaker 'x'")
+    assert said in caplog.text and bool(said) == bool(caplog.records)
