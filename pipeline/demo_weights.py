@@ -191,9 +191,7 @@ def _noise(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _write_llm(folder: Path) -> None:
-    base = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
-    names = [*SPECIAL_TOKENS, *(f"<|{name}_{i}|>" for name, size in FAMILIES.items() for i in range(size))]
-    ids = {name: len(base) + index for index, name in enumerate([*names, *CONTROL_TOKENS])}
+    base, ids = number_tokens(FAMILIES)
     _write_json(folder / "tokenizer.json", describe_tokenizer(base, ids))
     _write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>"})
     vocab_size = -(-(len(base) + len(ids)) // 64) * 64
@@ -204,6 +202,17 @@ def _write_llm(folder: Path) -> None:
     tensors = {name: _make_llm_tensor(name, shape) for name, shape in list_tensor_shapes(config).items()}
     _give_meaning(tensors, config, len(base), ids)
     save_file(tensors, folder / "model.safetensors")
+
+
+def number_tokens(families: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return ids of the byte-level alphabet, and of the control tokens after it.
+
+    Args:
+        families: size of each numbered family.
+    """
+    base = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
+    names = [*SPECIAL_TOKENS, *(f"<|{name}_{i}|>" for name, size in families.items() for i in range(size))]
+    return base, {name: len(base) + index for index, name in enumerate([*names, *CONTROL_TOKENS])}
 
 
 def describe_tokenizer(base: Mapping[str, int], ids: Mapping[str, int]) -> dict[str, Any]:

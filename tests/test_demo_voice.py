@@ -13,6 +13,7 @@ from pipeline import Synthesizer, stages
 from pipeline.weights import resolve_weights
 
 pocketsphinx = pytest.importorskip("pocketsphinx", reason="the extra `asr` brings the recognizer")
+distance = pytest.importorskip("rapidfuzz.distance", reason="the extra `asr` brings it")
 
 UTTERANCES = (
     "The weather is nice this morning. My brother lives in a small town near the sea.",
@@ -54,17 +55,8 @@ def word_error_rate(synthesizer: Synthesizer) -> float:
     results = list(synthesizer.speak_many(rows, on_error="return"))
     heard = hear([getattr(result, "samples", np.zeros(16_000, np.float32)) for result in results])
     wanted = [text.lower().replace(".", "").split() for text in UTTERANCES]
-    errors = sum(_edit_distance(*pair) for pair in zip(wanted, heard, strict=True))
+    errors = sum(distance.Levenshtein.distance(*pair) for pair in zip(wanted, heard, strict=True))
     return errors / sum(map(len, wanted))
-
-
-def _edit_distance(wanted: list[str], heard: list[str]) -> int:
-    row = list(range(len(heard) + 1))
-    for index, word in enumerate(wanted, 1):
-        diagonal, row[0] = row[0], index
-        for column, other in enumerate(heard, 1):
-            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
-    return row[-1]
 
 
 def test_the_demo_voice_is_understood(synthesizer):

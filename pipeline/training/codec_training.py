@@ -127,8 +127,7 @@ def train_decoder(folder: Path, recordings: Sequence[Recording], minutes: float,
     training = Training(folder, "decoder", minutes, states)
     batches = Batches(recordings, training.step + 1)
     for _ in training.steps():
-        for group in maker.param_groups:
-            group["lr"] = training.rate(_PEAK_RATE)
+        training.set_rate(maker, _PEAK_RATE)
         with_waves = training.progress >= _WAVES_FROM
         batch = batches.next(*((_BATCH, _WAVE_FRAMES) if with_waves else (_FEATURE_BATCH, _CONTEXT_FRAMES)))
         tokens_BF, voices_B1N, target_BS = (tensor.to(device) for tensor in batch[:3])

@@ -89,8 +89,7 @@ def train_semantic_encoder(
     usable = [item for item in recordings if item.tokens.size > _FRAMES]
     directions_KD = functional.normalize(codebook[:NUM_TOKENS], dim=-1)
     for _ in training.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(_PEAK_RATE)
+        training.set_rate(optimizer, _PEAK_RATE)
         waves, targets = [], []
         for index in rng.integers(len(usable), size=_BATCH):
             item = usable[index]
@@ -130,8 +129,7 @@ def train_speaker_encoder(folder: Path, recordings: Sequence[Recording], minutes
     # A repeated clip is what a short reference becomes, too.
     half_width_D = encoder.scalars.levels_D // 2
     for _ in training.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(_PEAK_RATE)
+        training.set_rate(optimizer, _PEAK_RATE)
         waves, digits = [], []
         for index in rng.integers(len(recordings), size=_BATCH):
             item = recordings[index]

@@ -116,12 +116,11 @@ class ExampleMaker:
         for word in plan.text.split(" "):
             edges.append((position, position + len(word.encode())))
             position = edges[-1][1] + 1
-        voiced_end = NUM_TOKENS
         is_last = tokens % PLACES == PLACES - 1
         phone = np.concatenate([[0], np.cumsum(is_last)[:-1]])
         words = plan.words[np.minimum(phone, len(plan.words) - 1)]
         spans = np.array([(0, 0) if word < 0 else edges[word] for word in words])
-        assert tokens.max(initial=0) < voiced_end
+        assert tokens.max(initial=0) < NUM_TOKENS
         return spans
 
     def corrupt(self, ids: NDArray[np.int64], first_semantic: int) -> NDArray[np.int64]:
@@ -169,8 +168,7 @@ def train_language(folder: Path, plans: Sequence[Plan], minutes: float, device: 
             rng.shuffle(pool)  # type: ignore[arg-type]
         batch = pool.pop()
         for optimizer in (orthogonal, plain):
-            for group in optimizer.param_groups:
-                group["lr"] = training.rate(_PEAK_RATE)
+            training.set_rate(optimizer, _PEAK_RATE)
         losses = _losses(model, batch, maker, families, guided=training.progress < _GUIDED_UNTIL, device=device)
         loss = losses["semantic"] + 0.2 * losses["guide"] * max(0.0, 1 - training.progress / _GUIDED_UNTIL)
         loss = loss + 0.3 * losses["style"]

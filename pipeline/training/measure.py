@@ -19,6 +19,7 @@ import soundfile as sf
 import torch
 import yaml
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 
 from pipeline import BiCodec, CommitLog, run_voicing
 from pipeline.config import parse_config
@@ -57,12 +58,7 @@ def split_words(text: str) -> list[str]:
 
 def count_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
     """Return the edit distance in words."""
-    row = list(range(len(heard) + 1))
-    for index, word in enumerate(wanted, 1):
-        previous, row[0] = row[0], index
-        for column, other in enumerate(heard, 1):
-            previous, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, previous + (word != other))
-    return row[-1]
+    return Levenshtein.distance(wanted, heard)
 
 
 @dataclass(frozen=True)

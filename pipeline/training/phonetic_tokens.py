@@ -113,11 +113,3 @@ def make_codebook() -> Tensor:
                 codebook[row, -4] = 0.7 * height
                 codebook[row, -3 + place] = 0.7
     return codebook.float()
-
-
-def phone_of(token: int) -> str:
-    """Return the phone that a token stands for."""
-    voiced_tokens = len(VOICED) * PLACES * PITCH_STEPS
-    if token < voiced_tokens:
-        return VOICED[token // (PLACES * PITCH_STEPS)]
-    return UNVOICED[min((token - voiced_tokens) // PLACES, len(UNVOICED) - 1)]

@@ -47,6 +47,11 @@ class Training:
         """Learning rate: a short warm-up, then half a cosine down to a twentieth."""
         return peak * min(1.0, (self.step + 1) / _WARMUP_STEPS) * (0.525 + 0.475 * math.cos(math.pi * self.progress))
 
+    def set_rate(self, optimizer: torch.optim.Optimizer, peak: float) -> None:
+        """Give an optimizer the learning rate of now."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(peak)
+
     def steps(self) -> Iterator[int]:
         """Yield step numbers until the time is spent; saves now and then, and at the end."""
         saved_at = last = time.monotonic()

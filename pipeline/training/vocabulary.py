@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers.pre_tokenizers import ByteLevel
 
-from pipeline.demo_weights import CONTROL_TOKENS, FAMILIES, SPECIAL_TOKENS, describe_tokenizer
+from pipeline.demo_weights import FAMILIES, describe_tokenizer, number_tokens
 from pipeline.training.phonetic_tokens import CODEBOOK_SIZE
 
 
@@ -18,10 +17,7 @@ class Vocabulary:
     """Ids of everything that a prompt or an answer may hold."""
 
     def __init__(self) -> None:
-        families = {**FAMILIES, "bicodec_semantic": CODEBOOK_SIZE}
-        self.bytes = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
-        names = [*SPECIAL_TOKENS, *(f"<|{name}_{i}|>" for name, size in families.items() for i in range(size))]
-        self.ids = {name: len(self.bytes) + index for index, name in enumerate([*names, *CONTROL_TOKENS])}
+        self.bytes, self.ids = number_tokens({**FAMILIES, "bicodec_semantic": CODEBOOK_SIZE})
 
     @property
     def size(self) -> int:
