@@ -40,6 +40,19 @@ class Plan:
         return tokenize_phones(self.phones, self.ends * stretch, self.steps)
 
 
+    def joined(self, following: Plan) -> Plan:
+        """Return both said by this plan's voice, one after the other."""
+        words = np.where(following.words < 0, -1, following.words + len(self.text.split()))
+        return Plan(
+            f"{self.text} {following.text}",
+            self.voice,
+            [*self.phones, *following.phones],
+            np.concatenate([self.words, words]),
+            np.concatenate([self.ends, following.ends + self.ends[-1]]),
+            np.concatenate([self.steps, following.steps]),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """A rendered utterance with its tokens.

@@ -20,7 +20,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from pipeline.codec.networks import SemanticNetwork, SpeakerNetwork
 from pipeline.training.codec_training import initialize
 from pipeline.training.corpus import Recording
-from pipeline.training.phonetic_tokens import NUM_TOKENS
+from pipeline.training.phonetic_tokens import NUM_TOKENS, flatten_pitch
 from pipeline.training.progress import Training
 from pipeline.training.sizes import FEATURES, bicodec_config
 from pipeline.training.voices import voice_digits
@@ -95,7 +95,8 @@ def train_semantic_encoder(
             item = usable[index]
             start = int(rng.integers(item.tokens.size - _FRAMES + 1))
             waves.append(item.waveform[start * _SAMPLES : (start + _FRAMES) * _SAMPLES] / np.float32(32_768))
-            targets.append(item.tokens[start : start + _FRAMES - 1])
+            # One constant pitch is rendered: no sound tells the steps apart.
+            targets.append(flatten_pitch(item.tokens[start : start + _FRAMES - 1]))
         features_BCF = front(_disturb(torch.from_numpy(np.stack(waves)), rng))
         latent_BCF = network.feature_encoder(features_BCF)
         codes_BFD = functional.normalize(network.semantic_search.in_project(latent_BCF).transpose(1, 2), dim=-1)

@@ -33,6 +33,9 @@ _FAST_UNTIL, _NORMAL_FROM = 0.45, 0.6
 _GUIDED_UNTIL = 0.6
 _GUIDED_LAYERS, _GUIDED_HEADS = (1, 2), 2
 _CORRUPTED = 0.06
+_JOINED = 0.15
+"""Share of sequences that say two sentences: a transcript of a reference and the text, or a paragraph."""
+_LONGEST_JOINED = 160
 _VOWELS = frozenset("aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split())
 
 
@@ -96,6 +99,16 @@ class ExampleMaker:
         answer = [*(tokens + names["bicodec_semantic_0"]), names["im_end"]]
         ids = np.concatenate([head, text, middle, answer]).astype(np.int64)
         return Example(ids, first_answer or first_semantic, first_semantic, self._spans(plan, tokens, len(head)))
+
+    def join(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans, some of them with another of the same voice behind."""
+        joined = []
+        for plan in plans:
+            other = plans[int(self._rng.integers(len(plans)))]
+            together = other.voice == plan.voice and len(plan.text) + len(other.text) < _LONGEST_JOINED
+            # A quarter of the others has the same voice.
+            joined.append(plan.joined(other) if together and self._rng.random() < 4 * _JOINED else plan)
+        return joined
 
     def _style(self, plan: Plan, pitch: int, speed: int) -> list[int]:
         names = self._names
@@ -163,7 +176,8 @@ def train_language(folder: Path, plans: Sequence[Plan], minutes: float, device: 
     for _ in training.steps():
         if not pool:
             chosen = rng.choice(len(plans), _BATCH * _POOL_BATCHES, replace=False)
-            examples = sorted((maker.make(plans[i], training.progress) for i in chosen), key=lambda e: len(e.ids))
+            joined = maker.join([plans[i] for i in chosen])
+            examples = sorted((maker.make(plan, training.progress) for plan in joined), key=lambda e: len(e.ids))
             pool = [examples[i : i + _BATCH] for i in range(0, len(examples), _BATCH)]
             rng.shuffle(pool)  # type: ignore[arg-type]
         batch = pool.pop()

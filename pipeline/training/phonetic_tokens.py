@@ -88,6 +88,13 @@ def tokenize_phones(phones: list[str], ends: NDArray[np.float64], steps: NDArray
     return np.array(tokens)
 
 
+def flatten_pitch(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the tokens with the middle pitch step in place of their own, of the same shape."""
+    size = PLACES * PITCH_STEPS
+    flat = tokens - tokens % size + PITCH_STEPS // 2 * PLACES + tokens % PLACES
+    return np.where(tokens < len(VOICED) * size, flat, tokens)
+
+
 def make_codebook() -> Tensor:
     """Return (CODEBOOK_SIZE, CODE_DIM) codes: a direction for the phone, and a smaller part for place and pitch.
 
