@@ -17,11 +17,19 @@ from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
 from pipeline.verify import Audit, parse_unit_id, read_wav_header
 from tests.fakes import MemoryStorage
+from tests.inline_ray import inline_ray
 from tests.test_run import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_processes():
+    """Nobody is killed here: replicas are threads, which start at once."""
+    with inline_ray():
+        yield
+
+
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory, demo_weights, ray_cluster):
+def pristine(tmp_path_factory, demo_weights, without_processes):
     """A finished run that is only copied."""
     tmp_path = tmp_path_factory.mktemp("pristine")
     bad = [{"utterance_id": "empty", "text": "", "speaker_id": "anna"}]

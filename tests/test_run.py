@@ -24,6 +24,7 @@ from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, parse_config
 from pipeline.errors import ConfigError, RunStopped, SpeakerError
 from pipeline.storage import open_storage
+from tests.inline_ray import inline_ray
 
 SPEAKERS = [
     {"speaker_id": "anna", "gender": "female"},
@@ -209,6 +210,7 @@ def test_a_voice_never_changes_within_an_output(finished, tmp_path):
         enroll_speakers(changed)
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_a_row_voiced_alone_has_the_bytes_of_the_run(finished, tmp_path, capsys):
     config, _ = finished
     path = tmp_path / "run.yaml"
@@ -241,6 +243,7 @@ def test_run_json_says_what_equal_bytes_depend_on(finished):
     assert {"torch", "tokenizers"} <= llm.keys() and "soxr" in writer
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
     config, _ = finished
     output = tmp_path / "output"
@@ -256,6 +259,13 @@ def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
 
 
 @pytest.fixture
+def without_processes():
+    """For runs that nobody kills: their replicas are threads, which start at once."""
+    with inline_ray():
+        yield
+
+
+@pytest.fixture
 def configure(tmp_path, demo_weights, finished):
     """Make configs of runs whose voices are enrolled already, as `jobs.enroll` would have done."""
     voices = open_storage(finished[0].output).get("speakers.parquet")
@@ -268,6 +278,7 @@ def configure(tmp_path, demo_weights, finished):
     return make
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path, configure, finished):
     """All at once, against the run of `finished`; a row alone is another test's."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
@@ -279,6 +290,7 @@ def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path
     assert found == expected
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     sample = run_voicing(configure(limit=3))
@@ -288,6 +300,7 @@ def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, configure):
     """With a cap of one token every take fails, and each has its own seed."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 4))
@@ -308,6 +321,7 @@ def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, configure):
     assert "take 2" in row["error_message"]
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_too_many_rejections_stop_the_run(tmp_path, configure):
     rows = [{"utterance_id": f"u{n}", "text": "", "speaker_id": "anna"} for n in range(40)]
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
@@ -316,6 +330,7 @@ def test_too_many_rejections_stop_the_run(tmp_path, configure):
         run_voicing(configure(quality=quality, replicas={**SMALL, "units_per_llm": 1}))
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs, finished):
     uri = seaweedfs.new_uri()
     write_shard(tmp_path / "a.parquet", simple_rows(0, 6))
