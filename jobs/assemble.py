@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
-from pipeline.assembly import AssemblyConfig, ChapterReport, assemble
+from pipeline.assembly import ChapterReport, assemble
+from pipeline.audiobook_config import AssemblyConfig
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 

@@ -20,10 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.audio import resample
 from pipeline.audio_formats import encode_audio, write_m4b
+from pipeline.audiobook_config import AssemblyConfig
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, canonical_json
 from pipeline.errors import ConfigError, StorageError
@@ -35,56 +35,6 @@ from pipeline.storage import Storage, open_storage
 _FORMAT_VERSION = 1
 _PEAK_MARGIN_DB = 0.1
 _MAX_WAV_BYTES = (1 << 32) - 64
-Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
-
-
-class AssemblyConfig(BaseModel):
-    """How chapters sound, and as what they are written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-    pause_voice_s: float = Field(0.12, ge=0.0, le=10.0)
-    """Seconds of silence where the voice changes within a sentence."""
-    pause_line_s: float = Field(0.35, ge=0.0, le=10.0)
-    """After a line of verse or of a list."""
-    pause_sentence_s: float = Field(0.35, ge=0.0, le=10.0)
-    """After a sentence."""
-    pause_paragraph_s: float = Field(0.75, ge=0.0, le=10.0)
-    """After a paragraph or a stanza."""
-    pause_heading_s: float = Field(1.5, ge=0.0, le=10.0)
-    """After a heading."""
-    pause_scene_s: float = Field(2.0, ge=0.0, le=20.0)
-    """Where a scene ends."""
-    lead_in_s: float = Field(0.5, ge=0.0, le=10.0)
-    """Before the first word of a chapter."""
-    lead_out_s: float = Field(1.5, ge=0.0, le=10.0)
-    """After the last."""
-    target_lufs: float = Field(-19.0, ge=-60.0, le=-5.0)
-    """Loudness of a chapter, BS.1770, mono."""
-    target_rms_dbfs: float | None = Field(None, ge=-60.0, le=-5.0)
-    """Aim at this level over everything instead."""
-    max_peak_dbfs: float = Field(-3.0, ge=-20.0, le=-0.1)
-    """No sample passes it; louder moments are turned down."""
-    sample_rate: int | None = Field(None, ge=8_000, le=192_000)
-    """Hz; none keeps the clips' own."""
-    formats: tuple[Format, ...] = ("wav",)
-    """What is written besides VTT and JSON; `m4b` is one file for the whole book."""
-
-    @classmethod
-    def acx(cls, **changes: Any) -> AssemblyConfig:
-        """Return settings that meet ACX: RMS -23 to -18 dBFS, peak -3 dBFS, 44.1 kHz, MP3."""
-        acx = {
-            "target_rms_dbfs": -20.5,
-            "max_peak_dbfs": -3.5,
-            "sample_rate": 44_100,
-            "lead_in_s": 0.75,
-            "lead_out_s": 2.0,
-        }
-        return cls.model_validate({**acx, "formats": ("wav", "mp3"), **changes})
-
-    def pause_s(self, boundary: str) -> float:
-        """Return the seconds of silence after a row, by what follows it."""
-        return float(getattr(self, f"pause_{boundary}_s", self.pause_sentence_s))
 
 
 @dataclass

@@ -13,224 +13,206 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from pipeline.audiobook_config import AudiobookConfig
 from pipeline.errors import ConfigError
+from pipeline.settings import Address, Settings, setting
 
-Effect = Literal["audio", "plan"]
-Address = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
-"""A path or URI."""
 _MAX_YAML_NODES = 2_000_000
 # What the reader of tags and plain values lets through: text that is not UTF-8, dates that are none (2026-99-99),
 # `!!int` without digits, `!!timestamp soon`, `!!bool maybe`.
 _YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
-def _setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
-    return Field(default, json_schema_extra={"changes": changes} if changes else None, **limits)
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_yes_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # Python takes true for 1.
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise PydanticCustomError("yes_or_no", "Input should not be yes or no (true or false)")
-        return value
-
-
-class SpeakersConfig(_Settings):
+class SpeakersConfig(Settings):
     """Who speaks. Written as a plain path, or as a mapping with `path`."""
 
-    path: Address = _setting()
+    path: Address = setting()
     """Parquet or YAML file of speaker definitions, local or in object storage."""
-    on_error: Literal["stop", "reject"] = _setting("stop")
+    on_error: Literal["stop", "reject"] = setting("stop")
     """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
 
 
-class TextConfig(_Settings):
+class TextConfig(Settings):
     """How a row's text becomes what is spoken."""
 
-    language: str = _setting("auto", changes="audio", pattern=r"^(auto|[a-z]{2,3})$")
+    language: str = setting("auto", changes="audio", pattern=r"^(auto|[a-z]{2,3})$")
     """Language of rows that have none: `auto` detects it row by row."""
-    normalize: bool = _setting(True, changes="audio")
+    normalize: bool = setting(True, changes="audio")
     """Spell out numbers, dates, money, units and abbreviations."""
-    max_text_chars: int = _setting(20_000, changes="audio", ge=1)
+    max_text_chars: int = setting(20_000, changes="audio", ge=1)
     """Longer rows are rejected as `text_too_long`."""
-    max_segment_chars: int = _setting(200, changes="audio", ge=20, le=1_000)
+    max_segment_chars: int = setting(200, changes="audio", ge=20, le=1_000)
     """Upper bound for the characters of one LLM request; longer text is cut at sentence ends."""
-    max_segment_s: float = _setting(18.0, changes="audio", ge=2.0, le=30.0)
+    max_segment_s: float = setting(18.0, changes="audio", ge=2.0, le=30.0)
     """Upper bound for the estimated speaking time of one LLM request, in seconds."""
-    lexicon: str | None = _setting(None)
+    lexicon: str | None = setting(None)
     """YAML file `word: how to say it`, applied to whole words before anything else;
     its content is pinned, not its path."""
 
 
-class SamplingConfig(_Settings):
+class SamplingConfig(Settings):
     """How a token is drawn from the logits, in the official order: temperature, top-k, top-p."""
 
-    temperature: float = _setting(0.8, changes="audio", ge=0.0, le=5.0)
+    temperature: float = setting(0.8, changes="audio", ge=0.0, le=5.0)
     """0 takes the most likely token (greedy)."""
-    top_k: int = _setting(50, changes="audio", ge=1)
+    top_k: int = setting(50, changes="audio", ge=1)
     """Only so many of the most likely tokens may be drawn."""
-    top_p: float = _setting(0.95, changes="audio", gt=0.0, le=1.0)
+    top_p: float = setting(0.95, changes="audio", gt=0.0, le=1.0)
     """Of those, only as many as together have this probability."""
 
 
-class QualityConfig(_Settings):
+class QualityConfig(Settings):
     """When a take is good enough, and what happens when it is not."""
 
-    max_takes: int = _setting(3, changes="audio", ge=1, le=20)
+    max_takes: int = setting(3, changes="audio", ge=1, le=20)
     """Takes of a segment before its utterance is rejected; each take has its own seed."""
-    min_pace: float = _setting(0.4, changes="audio", ge=0.0)
+    min_pace: float = setting(0.4, changes="audio", ge=0.0)
     """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
-    max_pace: float = _setting(2.5, changes="audio", gt=0.0)
+    max_pace: float = setting(2.5, changes="audio", gt=0.0)
     """Fastest plausible pace, as a multiple of the expected one; above it a take is `too_fast`."""
-    length_cap_factor: float = _setting(3.0, changes="audio", ge=1.0)
+    length_cap_factor: float = setting(3.0, changes="audio", ge=1.0)
     """The cap on new tokens, as a multiple of the estimated speaking time."""
-    length_cap_extra_s: float = _setting(2.0, changes="audio", ge=0.0)
+    length_cap_extra_s: float = setting(2.0, changes="audio", ge=0.0)
     """Added to the cap, so that short texts have room."""
-    max_silence_ratio: float = _setting(0.8, changes="audio", gt=0.0, le=1.0)
+    max_silence_ratio: float = setting(0.8, changes="audio", gt=0.0, le=1.0)
     """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
-    max_clipped_ratio: float = _setting(0.02, changes="audio", gt=0.0, le=1.0)
+    max_clipped_ratio: float = setting(0.02, changes="audio", gt=0.0, le=1.0)
     """Largest share of samples at full scale; above it a take is `clipped`."""
-    asr: Literal["none", "pocketsphinx"] = _setting("none", changes="audio")
+    asr: Literal["none", "pocketsphinx"] = setting("none", changes="audio")
     """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`); all settings from here to
     `max_pause_s` need one. The voice is compared, too."""
-    max_wer: float = _setting(0.75, changes="audio", gt=0.0)
+    max_wer: float = setting(0.75, changes="audio", gt=0.0)
     """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
-    max_cer: float = _setting(0.5, changes="audio", gt=0.0)
+    max_cer: float = setting(0.5, changes="audio", gt=0.0)
     """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
-    min_heard: float = _setting(0.82, changes="audio", ge=0.0, le=1.0)
+    min_heard: float = setting(0.82, changes="audio", ge=0.0, le=1.0)
     """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""
-    max_heard: float = _setting(1.15, changes="audio", ge=1.0)
+    max_heard: float = setting(1.15, changes="audio", ge=1.0)
     """Most letters heard, as a share of the text's; above it a take is `repeated`."""
-    min_similarity: float = _setting(0.5, changes="audio", ge=-2.0, le=1.0)
+    min_similarity: float = setting(0.5, changes="audio", ge=-2.0, le=1.0)
     """Least likeness of the voice heard, 1 for the same global tokens, 0 for any; below it a take is `wrong_voice`.
     Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
-    max_pause_s: float = _setting(1.0, changes="audio", gt=0.0)
+    max_pause_s: float = setting(1.0, changes="audio", gt=0.0)
     """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
-    stop_above_rejected: float = _setting(0.2, gt=0.0, le=1.0)
+    stop_above_rejected: float = setting(0.2, gt=0.0, le=1.0)
     """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops."""
-    stop_after_rows: int = _setting(500, ge=1)
+    stop_after_rows: int = setting(500, ge=1)
     """Rows to see before `stop_above_rejected` may act."""
 
 
-class AudioConfig(_Settings):
+class AudioConfig(Settings):
     """The WAV files."""
 
-    sample_rate: int = _setting(16_000, changes="audio", ge=8_000, le=96_000)
+    sample_rate: int = setting(16_000, changes="audio", ge=8_000, le=96_000)
     """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
-    pause_clause_s: float = _setting(0.10, changes="audio", ge=0.0, le=5.0)
+    pause_clause_s: float = setting(0.10, changes="audio", ge=0.0, le=5.0)
     """Silence between segments cut inside a sentence, in seconds."""
-    pause_sentence_s: float = _setting(0.25, changes="audio", ge=0.0, le=5.0)
+    pause_sentence_s: float = setting(0.25, changes="audio", ge=0.0, le=5.0)
     """Silence between segments that end a sentence, in seconds."""
-    pause_paragraph_s: float = _setting(0.60, changes="audio", ge=0.0, le=10.0)
+    pause_paragraph_s: float = setting(0.60, changes="audio", ge=0.0, le=10.0)
     """Silence between paragraphs of one row, in seconds."""
-    target_rms_dbfs: float | None = _setting(None, changes="audio", ge=-60.0, le=0.0)
+    target_rms_dbfs: float | None = setting(None, changes="audio", ge=-60.0, le=0.0)
     """Bring each utterance to this level (limited so that its peak stays under -1 dBFS); none leaves it."""
 
 
-class LLMConfig(_Settings):
+class LLMConfig(Settings):
     """The language model's engine."""
 
-    device: str = _setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _setting("auto")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
-    slots: int = _setting(32, changes="audio", ge=1, le=4_096)
+    slots: int = setting(32, changes="audio", ge=1, le=4_096)
     """Sequences decoded together, always this many, so that a neighbour never changes a take."""
-    max_context: int = _setting(2_048, changes="audio", ge=256)
+    max_context: int = setting(2_048, changes="audio", ge=256)
     """Tokens of prompt and answer that one sequence may have."""
-    use_reference_text: bool = _setting(False, changes="audio")
+    use_reference_text: bool = setting(False, changes="audio")
     """Continue from the reference's transcript and semantic tokens where a speaker has them."""
 
 
-class CodecConfig(_Settings):
+class CodecConfig(Settings):
     """BiCodec's decoder."""
 
-    device: str = _setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = _setting("auto")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is float32."""
-    batch_size: int = _setting(1, changes="audio", ge=1, le=1_024)
+    batch_size: int = setting(1, changes="audio", ge=1, le=1_024)
     """Segments decoded together, always this many (missing ones are padded), so that a neighbor changes nothing."""
 
 
-class ReplicaConfig(_Settings):
+class ReplicaConfig(Settings):
     """One kind of Ray actor."""
 
-    count: Annotated[int, Field(ge=1)] | Literal["auto"] = _setting("auto")
+    count: Annotated[int, Field(ge=1)] | Literal["auto"] = setting("auto")
     """How many; `auto` fills the cluster."""
-    num_cpus: float = _setting(1.0, ge=0.0)
+    num_cpus: float = setting(1.0, ge=0.0)
     """CPUs that Ray reserves for each; also its torch threads, at least one."""
-    num_gpus: float = _setting(0.0, ge=0.0)
+    num_gpus: float = setting(0.0, ge=0.0)
     """GPUs that Ray reserves for each; fractions share one card."""
 
 
-class ReplicasConfig(_Settings):
+class ReplicasConfig(Settings):
     """The Ray actors of the three stages."""
 
     llm: ReplicaConfig = ReplicaConfig()
     codec: ReplicaConfig = ReplicaConfig()
     writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
-    elastic: bool = _setting(False)
+    elastic: bool = setting(False)
     """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
     Then `count` is the most there will be, so that `auto` has no meaning."""
-    units_per_llm: int = _setting(3, ge=1)
+    units_per_llm: int = setting(3, ge=1)
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
-    hang_timeout_s: float = _setting(600.0, gt=0.0)
+    hang_timeout_s: float = setting(600.0, gt=0.0)
     """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
-    unlike: Literal["warn", "refuse"] = _setting("warn")
+    unlike: Literal["warn", "refuse"] = setting("warn")
     """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
     may give other bytes for the same text: told, or refused."""
-    max_crashes: int = _setting(2, ge=1)
+    max_crashes: int = setting(2, ge=1)
     """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
 
 
-class StorageConfig(_Settings):
+class StorageConfig(Settings):
     """How objects are written."""
 
-    require_conditional_put: bool = _setting(False)
+    require_conditional_put: bool = setting(False)
     """Refuse a store that ignores `If-None-Match`; otherwise the run says which promise is weaker."""
-    max_attempts: int = _setting(6, ge=1)
+    max_attempts: int = setting(6, ge=1)
     """Tries of one request before the run stops with exit 3."""
-    upload_threads: int = _setting(8, ge=1, le=128)
+    upload_threads: int = setting(8, ge=1, le=128)
     """Concurrent uploads of a writer."""
-    endpoint_url: str | None = _setting(None)
+    endpoint_url: str | None = setting(None)
     """S3 endpoint for other stores than AWS; None takes AWS_ENDPOINT_URL or the default."""
-    region: str | None = _setting(None)
+    region: str | None = setting(None)
     """S3 region; None takes AWS_REGION or the default."""
-    lease_timeout_s: float = _setting(30.0, ge=1.0)
+    lease_timeout_s: float = setting(30.0, ge=1.0)
     """A lease whose heartbeat stands still for so long is taken over."""
 
 
-class ProgressConfig(_Settings):
+class ProgressConfig(Settings):
     """What a run tells while it works."""
 
-    interval_s: float = _setting(10.0, gt=0.0)
+    interval_s: float = setting(10.0, gt=0.0)
     """Seconds between progress lines."""
 
 
-class Config(_Settings):
+class Config(Settings):
     """A whole run: the YAML file's top level."""
 
-    weights: Address = _setting()
+    weights: Address = setting()
     """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
-    manifest: Address = _setting()
+    manifest: Address = setting()
     """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
-    speakers: SpeakersConfig = _setting()
-    output: Address = _setting()
+    speakers: SpeakersConfig = setting()
+    output: Address = setting()
     """Where audio and metadata go: a local folder or an object-store prefix."""
-    seed: int = _setting(0, changes="audio", ge=0, lt=2**63)
+    seed: int = setting(0, changes="audio", ge=0, lt=2**63)
     """Seed of rows that have none of their own."""
-    unit_size: int = _setting(128, changes="plan", ge=1, le=100_000)
+    unit_size: int = setting(128, changes="plan", ge=1, le=100_000)
     """Consecutive rows scheduled and committed together."""
-    limit: int | None = _setting(None, ge=1)
+    limit: int | None = setting(None, ge=1)
     """Voice only the first units that hold this many rows, as an audition; the rest waits."""
     text: TextConfig = TextConfig()
     sampling: SamplingConfig = SamplingConfig()
@@ -241,6 +223,9 @@ class Config(_Settings):
     replicas: ReplicasConfig = ReplicasConfig()
     storage: StorageConfig = StorageConfig()
     progress: ProgressConfig = ProgressConfig()
+    audiobook: AudiobookConfig | None = setting(None)
+    """Books in and chapters out, around the run: what `jobs.audiobooks` does. Then `manifest` is where the import
+    writes it."""
 
     @model_validator(mode="before")
     @classmethod

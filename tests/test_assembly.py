@@ -13,8 +13,9 @@ import pytest
 import soundfile
 
 from jobs.assemble import main
-from pipeline.assembly import AssemblyConfig, _BookAssembler, assemble
+from pipeline.assembly import _BookAssembler, assemble
 from pipeline.audio import Audio
+from pipeline.audiobook_config import AssemblyConfig
 from pipeline.commit_log import CommitLog, build_commit_table
 from pipeline.config import StorageConfig
 from pipeline.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks
