@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.audio import Audio
+    from pipeline.audiobooks import AudiobooksSummary, make_audiobooks
     from pipeline.codec import BiCodec, SpeechTokens
     from pipeline.commit_log import CommitLog
     from pipeline.config import Config, load_config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Audio": "audio",
+    "AudiobooksSummary": "audiobooks",
     "BiCodec": "codec",
     "CommitLog": "commit_log",
     "Config": "config",
@@ -37,6 +39,7 @@ _HOMES = {
     "VoicingError": "errors",
     "enroll_speakers": "run",
     "load_config": "config",
+    "make_audiobooks": "audiobooks",
     "plan_run": "run",
     "read_status": "status",
     "redo_rows": "repair",
@@ -49,6 +52,7 @@ _HOMES = {
 
 __all__ = [
     "Audio",
+    "AudiobooksSummary",
     "BiCodec",
     "CommitLog",
     "Config",
@@ -62,6 +66,7 @@ __all__ = [
     "VoicingError",
     "enroll_speakers",
     "load_config",
+    "make_audiobooks",
     "plan_run",
     "read_status",
     "redo_rows",

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from pipeline import Synthesizer, stages
+from pipeline.recognition import compare_with_text, load_recognizer
 from pipeline.weights import resolve_weights
 
-pocketsphinx = pytest.importorskip("pocketsphinx", reason="the extra `asr` brings the recognizer")
-distance = pytest.importorskip("rapidfuzz.distance", reason="the extra `asr` brings it")
+pytest.importorskip("pocketsphinx", reason="the extra `asr` brings the recognizer")
 
 UTTERANCES = (
     "The weather is nice this morning. My brother lives in a small town near the sea.",
@@ -33,19 +33,6 @@ def synthesizer() -> Synthesizer:
     return Synthesizer.load("demo", settings={"llm": {"slots": 12}, "text": {"max_segment_chars": 50}})
 
 
-def hear(waveforms: list[np.ndarray]) -> list[list[str]]:
-    decoder = pocketsphinx.Decoder(samprate=16_000, loglevel="FATAL")
-    heard = []
-    for waveform in waveforms:
-        decoder.reinit_feat()
-        decoder.start_utt()
-        decoder.process_raw((waveform * 32_767).astype("<i2").tobytes(), no_search=False, full_utt=True)
-        decoder.end_utt()
-        hypothesis = decoder.hyp()
-        heard.append(hypothesis.hypstr.split() if hypothesis else [])
-    return heard
-
-
 def word_error_rate(synthesizer: Synthesizer) -> float:
     speakers = synthesizer.speakers
     rows = [
@@ -53,10 +40,12 @@ def word_error_rate(synthesizer: Synthesizer) -> float:
         for index, text in enumerate(UTTERANCES)
     ]
     results = list(synthesizer.speak_many(rows, on_error="return"))
-    heard = hear([getattr(result, "samples", np.zeros(16_000, np.float32)) for result in results])
-    wanted = [text.lower().replace(".", "").split() for text in UTTERANCES]
-    errors = sum(distance.Levenshtein.distance(*pair) for pair in zip(wanted, heard, strict=True))
-    return errors / sum(map(len, wanted))
+    recognizer = load_recognizer("pocketsphinx")
+    readings = [
+        compare_with_text(text, recognizer.recognize(getattr(result, "samples", np.zeros(0, np.float32)), 16_000))
+        for text, result in zip(UTTERANCES, results, strict=True)
+    ]
+    return sum(reading.num_word_errors for reading in readings) / sum(reading.num_words for reading in readings)
 
 
 def test_the_demo_voice_is_understood(synthesizer):

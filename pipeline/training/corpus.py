@@ -39,7 +39,6 @@ class Plan:
         """Return (frames,) semantic tokens."""
         return tokenize_phones(self.phones, self.ends * stretch, self.steps)
 
-
     def joined(self, following: Plan) -> Plan:
         """Return both said by this plan's voice, one after the other."""
         words = np.where(following.words < 0, -1, following.words + len(self.text.split()))

@@ -28,8 +28,8 @@ from pipeline.training.voices import voice_digits
 _BATCH, _FRAMES, _SAMPLES = 8, 120, 320
 _CLIP_FRAMES = 300
 _PEAK_RATE = 1.5e-3
-_SHARPNESS = 12.0
-"""Of the softmax over the cosines between a latent and the codebook."""
+_SHARPNESS = 40.0
+"""Of the softmax over the cosines between a latent and the codebook: codes of one phone are .9 alike."""
 
 
 class FrontEnd(nn.Module):
@@ -88,6 +88,9 @@ def train_semantic_encoder(
     rng = np.random.default_rng(training.step + 1)
     usable = [item for item in recordings if item.tokens.size > _FRAMES]
     directions_KD = functional.normalize(codebook[:NUM_TOKENS], dim=-1)
+    # One constant pitch is rendered: no sound tells a phone's steps apart, and any of them will do.
+    sound_K = torch.from_numpy(flatten_pitch(np.arange(NUM_TOKENS)))
+    alike_KK = (sound_K[:, None] == sound_K).float().log()
     for _ in training.steps():
         training.set_rate(optimizer, _PEAK_RATE)
         waves, targets = [], []
@@ -95,19 +98,18 @@ def train_semantic_encoder(
             item = usable[index]
             start = int(rng.integers(item.tokens.size - _FRAMES + 1))
             waves.append(item.waveform[start * _SAMPLES : (start + _FRAMES) * _SAMPLES] / np.float32(32_768))
-            # One constant pitch is rendered: no sound tells the steps apart.
             targets.append(flatten_pitch(item.tokens[start : start + _FRAMES - 1]))
         features_BCF = front(_disturb(torch.from_numpy(np.stack(waves)), rng))
         latent_BCF = network.feature_encoder(features_BCF)
         codes_BFD = functional.normalize(network.semantic_search.in_project(latent_BCF).transpose(1, 2), dim=-1)
         logits_BFK = _SHARPNESS * codes_BFD @ directions_KD.T
         target_BF = torch.from_numpy(np.stack(targets))
-        loss = functional.cross_entropy(logits_BFK.flatten(0, 1), target_BF.flatten())
+        loss = (logits_BFK.logsumexp(-1) - (logits_BFK + alike_KK[target_BF]).logsumexp(-1)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        training.log(loss=loss.item(), right=float((logits_BFK.argmax(-1) == target_BF).float().mean()))
+        training.log(loss=loss.item(), right=float((sound_K[logits_BFK.argmax(-1)] == target_BF).float().mean()))
     return front.eval(), network.eval()
 
 

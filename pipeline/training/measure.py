@@ -5,14 +5,14 @@ Everything is voiced by `run_voicing`, as a user would; sources are rendered by 
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pocketsphinx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile as sf
@@ -23,6 +23,7 @@ from rapidfuzz.distance import Levenshtein
 
 from pipeline import BiCodec, CommitLog, run_voicing
 from pipeline.config import parse_config
+from pipeline.recognition import Recognizer, load_recognizer, split_words
 from pipeline.storage import open_storage
 from pipeline.training.corpus import render
 from pipeline.training.flite import SAMPLE_RATE, FliteVoice
@@ -31,34 +32,9 @@ from pipeline.training.voices import VOICES
 
 LEVELS = ("very_low", "low", "moderate", "high", "very_high")
 _BOOTSTRAP = 2000
+_REFERENCE_TEXT = "The quick train to the coast leaves at seven."
+_TRANSCRIPT_SENTENCES = 20
 _STYLE_TEXT = "We waited for an hour, but nobody came. The old man sat down and began to talk."
-
-
-class Recognizer:
-    """Pocketsphinx with its own English model; each recording is heard afresh."""
-
-    def __init__(self) -> None:
-        self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-
-    def __call__(self, waveform: NDArray[Any]) -> list[str]:
-        """Return the words heard in (samples,) floats."""
-        samples = np.round(np.clip(waveform, -1, 1) * 32_767).astype("<i2")
-        self._decoder.reinit_feat()
-        self._decoder.start_utt()
-        self._decoder.process_raw(samples.tobytes(), no_search=False, full_utt=True)
-        self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        return hypothesis.hypstr.split() if hypothesis else []
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a sentence as the recognizer writes them."""
-    return re.findall(r"[a-z']+", text.lower())
-
-
-def count_errors(wanted: Sequence[str], heard: Sequence[str]) -> int:
-    """Return the edit distance in words."""
-    return Levenshtein.distance(wanted, heard)
 
 
 @dataclass(frozen=True)
@@ -73,7 +49,7 @@ class ErrorRate:
     @classmethod
     def of(cls, pairs: Sequence[tuple[str, Sequence[str]]]) -> ErrorRate:
         """Compare texts with what was heard."""
-        errors = np.array([count_errors(split_words(text), heard) for text, heard in pairs])
+        errors = np.array([Levenshtein.distance(split_words(text), heard) for text, heard in pairs])
         sizes = np.array([len(split_words(text)) for text, _ in pairs])
         picks = np.random.default_rng(0).integers(len(pairs), size=(_BOOTSTRAP, len(pairs)))
         rates = errors[picks].sum(1) / sizes[picks].sum(1)
@@ -82,7 +58,11 @@ class ErrorRate:
 
 
 def voice_sentences(
-    weights: Path, folder: Path, rows: Sequence[tuple[str, str]], speakers: Mapping[str, Any]
+    weights: Path,
+    folder: Path,
+    rows: Sequence[tuple[str, str]],
+    speakers: Mapping[str, Any],
+    llm: Mapping[str, Any] | None = None,
 ) -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
     """Voice (text, speaker) rows with the whole pipeline; return metadata and audio in order, audio empty if rejected.
 
@@ -91,6 +71,7 @@ def voice_sentences(
         folder: for manifest and output; resumes what is there.
         rows: what to voice.
         speakers: definitions by name.
+        llm: settings beyond the slots.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ids = [f"{index:05d}" for index in range(len(rows))]
@@ -106,7 +87,7 @@ def voice_sentences(
         "speakers": str(folder / "speakers.yaml"),
         "output": str(folder / "output"),
         "unit_size": 100,
-        "llm": {"slots": 32},
+        "llm": {"slots": 32, **(llm or {})},
         "replicas": {
             "llm": {"count": 1, "num_cpus": 1},
             "codec": {"count": 1, "num_cpus": 0.5},
@@ -128,33 +109,77 @@ def _read_audio(output: Path, record: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def measure_words(weights: Path, folder: Path) -> dict[str, Any]:
     """Return word error rates of source, codec and text to speech for each voice, and keep the audio in `folder`."""
-    recognize, codec = Recognizer(), BiCodec.load(weights)
-    speakers = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    codec = BiCodec.load(weights)
+    speakers = _read_speakers(weights)
     texts = [*EVERYDAY, *UNTRAINED_WORDS]
     rows = [(text, voice.name) for voice in VOICES for text in texts]
     spoken = voice_sentences(weights, folder / "words", rows, speakers)
-    report: dict[str, Any] = {}
+    waveforms: dict[str, list[NDArray[Any]]] = {"source": [], "codec": [], "speech": [audio for _, audio in spoken]}
     for number, voice in enumerate(VOICES):
         flite = FliteVoice(voice.source, voice.warp)
-        heard: dict[str, list[tuple[str, list[str]]]] = {"source": [], "codec": [], "speech": []}
-        for index, text in enumerate(texts):
+        for text in texts:
             source = render(flite, number, text, 1.0, voice.pitch_hz).waveform / np.float32(32_768)
             tokens = codec.encode(source, SAMPLE_RATE)
-            decoded = codec.decode([tokens.semantic_tokens], tokens.global_tokens[None])[0].numpy()
-            audio = spoken[number * len(texts) + index][1]
-            for name, waveform in (("source", source), ("codec", decoded), ("speech", audio)):
-                heard[name].append((text, recognize(waveform) if waveform.size else []))
-        everyday = len(EVERYDAY)
+            waveforms["source"].append(source)
+            waveforms["codec"].append(codec.decode([tokens.semantic_tokens], tokens.global_tokens[None])[0].numpy())
+    heard = {name: list(zip(texts * len(VOICES), _hear(clips), strict=True)) for name, clips in waveforms.items()}
+    report: dict[str, Any] = {}
+    for number, voice in enumerate(VOICES):
+        first, last = number * len(texts), (number + 1) * len(texts)
+        everyday = first + len(EVERYDAY)
         report[voice.name] = {
             part: {name: ErrorRate.of(pairs[chosen]).__dict__ for name, pairs in heard.items()}
-            for part, chosen in (("everyday", slice(0, everyday)), ("untrained", slice(everyday, None)))
+            for part, chosen in (("everyday", slice(first, everyday)), ("untrained", slice(everyday, last)))
         }
     return report
 
 
+def _hear(waveforms: Sequence[NDArray[Any]]) -> list[list[str]]:
+    """Return the words of each, heard on all cores."""
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_load_recognizer) as pool:
+        return list(pool.map(_recognize, waveforms, chunksize=10))
+
+
+_recognizer: Recognizer
+"""Of a process of the pool."""
+
+
+def _load_recognizer() -> None:
+    global _recognizer
+    _recognizer = load_recognizer("pocketsphinx")
+
+
+def _recognize(waveform: NDArray[Any]) -> list[str]:
+    return split_words(_recognizer.recognize(waveform, SAMPLE_RATE))
+
+
+def _read_speakers(weights: Path) -> dict[str, Any]:
+    speakers: dict[str, Any] = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    return speakers
+
+
+def measure_transcripts(weights: Path, folder: Path) -> dict[str, Any]:
+    """Return word error rates of voices that were enrolled from a rendered clip with its transcript."""
+    folder.mkdir(parents=True, exist_ok=True)
+    speakers = {}
+    for number, voice in enumerate(VOICES):
+        flite = FliteVoice(voice.source, voice.warp)
+        clip = folder / f"{voice.name}.wav"
+        sf.write(clip, render(flite, number, _REFERENCE_TEXT, 1.0, voice.pitch_hz).waveform, SAMPLE_RATE)
+        speakers[f"like-{voice.name}"] = {"reference_audio": str(clip), "reference_text": _REFERENCE_TEXT}
+    rows = [(text, name) for name in speakers for text in EVERYDAY[:_TRANSCRIPT_SENTENCES]]
+    spoken = voice_sentences(weights, folder / "voiced", rows, speakers, llm={"use_reference_text": True})
+    heard = _hear([audio for _, audio in spoken])
+    pairs = [(text, words) for (text, _), words in zip(rows, heard, strict=True)]
+    size = _TRANSCRIPT_SENTENCES
+    return {
+        name: ErrorRate.of(pairs[index * size : (index + 1) * size]).__dict__ for index, name in enumerate(speakers)
+    }
+
+
 def measure_endings(weights: Path, folder: Path, count: int) -> dict[str, Any]:
     """Voice sentences of 1 to 25 words; return the share rejected, and how duration follows the text."""
-    speakers = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    speakers = _read_speakers(weights)
     texts = _sentences_of_all_lengths(count)
     rows = [(text, VOICES[index % len(VOICES)].name) for index, text in enumerate(texts)]
     spoken = voice_sentences(weights, folder / "endings", rows, speakers)
@@ -237,8 +262,7 @@ def measure_voices(
     found = {record["utterance_id"]: record for table in log.iter_metadata() for record in table.to_pylist()}
     codec = BiCodec.load(weights)
     sources, generated, nearest = [], [], {}
-    shipped = {name: torch.tensor(definition["global_tokens"]) for name, definition in
-               yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8")).items()}  # fmt: skip
+    shipped = {name: torch.tensor(voice["global_tokens"]) for name, voice in _read_speakers(weights).items()}
     for number, voice in enumerate(VOICES):
         flite = FliteVoice(voice.source, voice.warp)
         clips = [
@@ -270,6 +294,7 @@ def measure_all(weights: Path, folder: Path) -> dict[str, Any]:
         "words": measure_words(weights, folder),
         "endings": measure_endings(weights, folder, 1_000),
         "styles": measure_styles(weights, folder),
+        "transcripts": measure_transcripts(weights, folder / "transcripts"),
     }
     try:
         from resemblyzer import VoiceEncoder
