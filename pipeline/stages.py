@@ -25,8 +25,7 @@ from pipeline.prompt import Prompt, build_prompt
 from pipeline.quality import judge_audio, judge_hearing, judge_tokens, length_cap
 from pipeline.recognition import load_recognizer
 from pipeline.speakers import Speaker
-from pipeline.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, utterance_seed
-from pipeline.text import normalize_text, split_into_segments
+from pipeline.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
 
 FRAME_BUCKET = 16
 """Decoded lengths are padded to a multiple of this many frames: a shape that follows from the take's own length."""
@@ -108,7 +107,7 @@ class TokenStage:
         Raises:
             UtteranceError: the row cannot be voiced.
         """
-        script = self._write_script(utterance)
+        script = write_script(utterance, self._registry, self._config, self._lexicon)
         prompts = {}
         voice = self._registry[utterance.speaker_id].voice
         for index, segment in enumerate(script.segments):
@@ -131,28 +130,6 @@ class TokenStage:
         takes = dict(wanted) if wanted else dict.fromkeys(range(len(script.segments)), 0)
         result = UtteranceTakes(row, script.seed, len(script.segments))
         return UtteranceJob(script, {index: prompts[index] for index in takes}, takes, result)
-
-    def _write_script(self, utterance: Utterance) -> Script:
-        if utterance.speaker_id not in self._registry:
-            known = sorted(self._registry)
-            listed = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-            raise UtteranceError(
-                RejectionCode.UNKNOWN_SPEAKER,
-                f"speaker {utterance.speaker_id!r:.80} is not enrolled; add it to the speakers file, or use one of: "
-                f"{listed}",
-            )
-        settings = self._config.text
-        normalized = normalize_text(
-            utterance.text,
-            language=utterance.language or settings.language,
-            normalize=settings.normalize,
-            lexicon=self._lexicon,
-            max_chars=settings.max_text_chars,
-        )
-        segments = split_into_segments(
-            normalized.text, normalized.language, max_chars=settings.max_segment_chars, max_s=settings.max_segment_s
-        )
-        return Script(utterance, normalized.language, tuple(segments), utterance_seed(utterance, self._config.seed))
 
     def start(self, job: UtteranceJob) -> None:
         """Put an utterance's segments into the engine's queue."""

@@ -6,7 +6,7 @@ Knows nothing of networks, Ray or storage, so that a writer can import it withou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import Audio, join_segments, resample, set_level
-from pipeline.config import AudioConfig
+from pipeline.config import AudioConfig, Config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.listening import Hearing
 from pipeline.manifest import Utterance
-from pipeline.text import Segment
+from pipeline.text import Segment, normalize_text, split_into_segments
 
 
 def utterance_seed(utterance: Utterance, run_seed: int) -> int:
@@ -50,6 +50,40 @@ class Script:
     language: str
     segments: tuple[Segment, ...]
     seed: int
+
+
+def write_script(utterance: Utterance, speakers: Collection[str], config: Config, lexicon: Mapping[str, str]) -> Script:
+    """Normalize an utterance and cut it into segments.
+
+    Args:
+        utterance: what to say, and who says it.
+        speakers: ids of the enrolled voices.
+        config: `text` and `seed` apply.
+        lexicon: how to say certain words.
+
+    Raises:
+        UtteranceError: the row cannot be voiced.
+    """
+    if utterance.speaker_id not in speakers:
+        known = sorted(speakers)
+        listed = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+        raise UtteranceError(
+            RejectionCode.UNKNOWN_SPEAKER,
+            f"speaker {utterance.speaker_id!r:.80} is not enrolled; add it to the speakers file, or use one of: "
+            f"{listed}",
+        )
+    settings = config.text
+    normalized = normalize_text(
+        utterance.text,
+        language=utterance.language or settings.language,
+        normalize=settings.normalize,
+        lexicon=lexicon,
+        max_chars=settings.max_text_chars,
+    )
+    segments = split_into_segments(
+        normalized.text, normalized.language, max_chars=settings.max_segment_chars, max_s=settings.max_segment_s
+    )
+    return Script(utterance, normalized.language, tuple(segments), utterance_seed(utterance, config.seed))
 
 
 @dataclass(frozen=True)
