@@ -169,6 +169,19 @@ class CommitLog:
             self._refuse_differences(found[0], *_normalize(pinned, shards))
         return found is not None
 
+    def add_to_start(self, facts: Mapping[str, Any]) -> None:
+        """Add to the record of the last start, which is the caller's as long as it holds the lease."""
+        while True:
+            run, etag = self._read_run() or ({}, "")
+            if not run.get("starts"):
+                return
+            starts = [*run["starts"][:-1], {**run["starts"][-1], **facts}]
+            try:
+                self._put_run(run["pinned"], run["shards"], starts, run.get("grounds", {}), {"if_match": etag})
+                return
+            except PreconditionFailed:
+                continue
+
     def add_ground(self, stage: str, ground: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
         """Record what a replica's results depend on beside the settings; the run's first of each stage is the measure.
 

@@ -366,6 +366,8 @@ def _voice(
         for pool in pools.values():
             pool.close()
     logger.info("%s", progress.line())
+    voiced = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
+    output.log.add_to_start({"voiced": voiced})
 
 
 def _check_ground(config: Config, log: CommitLog, stage: Stage, info: ReplicaInfo) -> None:
