@@ -8,7 +8,7 @@ Shape suffixes: B batch, T positions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ _POOL_BATCHES = 16
 _PEAK_RATE = 3e-3
 _FAST_STRETCH = 0.4
 _FAST_UNTIL, _NORMAL_FROM = 0.45, 0.6
+_REVIEWED, _REVIEWED_UNTIL = 0.6, 0.85
+"""Share of sequences that are fast again later on: what is still missing then is how words are read."""
 _GUIDED_UNTIL = 0.6
 _GUIDED_LAYERS, _GUIDED_HEADS = (1, 2), 2
 _CORRUPTED = 0.06
@@ -176,8 +178,11 @@ def train_language(folder: Path, plans: Sequence[Plan], minutes: float, device: 
     for _ in training.steps():
         if not pool:
             chosen = rng.choice(len(plans), _BATCH * _POOL_BATCHES, replace=False)
+            states = _states(training.progress, rng)
             joined = maker.join([plans[i] for i in chosen])
-            examples = sorted((maker.make(plan, training.progress) for plan in joined), key=lambda e: len(e.ids))
+            examples = sorted(
+                (maker.make(*pair) for pair in zip(joined, states, strict=False)), key=lambda e: len(e.ids)
+            )
             pool = [examples[i : i + _BATCH] for i in range(0, len(examples), _BATCH)]
             rng.shuffle(pool)  # type: ignore[arg-type]
         batch = pool.pop()
@@ -194,6 +199,13 @@ def train_language(folder: Path, plans: Sequence[Plan], minutes: float, device: 
         plain.step()
         training.log(rate=training.rate(_PEAK_RATE), **{name: value.item() for name, value in losses.items()})
     return model.cpu()
+
+
+def _states(progress: float, rng: np.random.Generator) -> Iterator[float]:
+    """Yield for each sequence without end what progress it is to befit."""
+    while True:
+        is_review = progress < _REVIEWED_UNTIL and rng.random() < _REVIEWED
+        yield min(progress, _FAST_UNTIL) if is_review else progress
 
 
 def _legal_rows(vocabulary: Vocabulary, device: torch.device) -> list[Tensor]:
