@@ -73,7 +73,7 @@ def read_rows(texts: Iterable[str], num_utterances: int) -> list[dict[str, str]]
         segment.text
         for text in texts
         for paragraph in text.split("\n\n")
-        if paragraph.strip()
+        if any(character.isalnum() for character in paragraph)
         for segment in split_into_segments(
             normalize_text(" ".join(paragraph.split()), language="en").text, "en", max_chars=_NUM_CHARS
         )
