@@ -1,14 +1,17 @@
-"""From books to chapters: `python -m jobs.audiobooks --config FILE [--set a.b=value ...]`; again to go on."""
+"""From books to chapters: `python -m jobs.audiobooks --config FILE [--set a.b=value ...] [--dry-run]`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
+from pipeline.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.progress import format_duration
 
 _MAX_SHOWN = 10
@@ -22,15 +25,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument("--dry-run", action="store_true", help="tell what it comes to; write nothing, spend nothing")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     options = parser.parse_args(arguments)
+    if options.json and not options.dry_run:
+        parser.error("--json goes with --dry-run")
 
     def make() -> int:
         config = load_config(options.config, options.set)
+        if options.dry_run:
+            estimate = estimate_catalogue(config)
+            print(json.dumps(asdict(estimate), ensure_ascii=False) if options.json else describe(config, estimate))
+            return EXIT_OK
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         return EXIT_REJECTIONS if summary.num_failed else EXIT_OK
 
     return run_command(make)
+
+
+def describe(config: Config, estimate: CatalogueEstimate) -> str:
+    """Return what a catalogue comes to, for a person."""
+    total, cost = estimate.total, estimate.cost
+    lines = [f"{book.book_id}: {book.title}\n{_describe_book(book)}" for book in estimate.books]
+    lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
+    lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
+    if total.num_done:
+        left_s = format_duration(total.left_s)
+        lines.append(f"  done       {total.num_done:,} sentences are in {config.output}; {left_s} of audio are left")
+    if cost.elapsed_s is None or cost.x_real_time is None:
+        lines.append(f"  time       not known: {cost.source}")
+    else:
+        machines = [f"{cost.gpu_hours:.2f} GPU-hours"] if cost.gpu_hours else []
+        machines.append(f"{cost.cpu_hours:.2f} CPU-hours")
+        lines += [
+            f"  time       {format_duration(cost.elapsed_s)} with {cost.num_replicas} LLM replica(s), "
+            f"{cost.x_real_time:.2f} x real time, {cost.source}",
+            f"  machines   {', '.join(machines)}",
+        ]
+    lines += [f"  look at    {line.utterance_id}: {line.reason}: {line.text}" for line in total.examples]
+    return "\n".join([*lines, "Nothing was written: this was a dry run."])
+
+
+def _describe_book(book: BookEstimate) -> str:
+    reasons = [f"{count:,} {reason}" for reason, count in (book.rejected + book.suspicious).most_common()]
+    return "\n".join(
+        [
+            f"  text       {book.num_chars:,} characters in {book.num_rows:,} sentences, {book.num_units:,} units",
+            f"  audio      {format_duration(book.audio_s)} ({book.audio_s / 3_600:.2f} h), "
+            f"{format_duration(book.chapters_s)} in {book.num_chapters:,} chapters with their pauses",
+            f"  output     {book.output_bytes / 1e6:,.1f} MB",
+            f"  lines      {book.rejected.total():,} rejected, {book.suspicious.total():,} suspicious"
+            + (f": {', '.join(reasons)}" if reasons else ""),
+        ]
+    )
 
 
 def _print_summary(config: Config, summary: AudiobooksSummary) -> None:

@@ -15,6 +15,19 @@ from pipeline.errors import ConfigError
 _CODECS = {".opus": ("libopus", 40_000), ".mp3": ("libmp3lame", 192_000), ".m4b": ("aac", 64_000)}
 _FRAMES = 1 << 15
 _OPUS_RATE = 48_000
+_FLAC_SHARE = 0.5  # Of the WAV's bytes: what speech comes to, by and large.
+
+
+def bytes_per_second(suffix: str, sample_rate: int) -> float:
+    """Return about how many bytes a second of mono speech takes.
+
+    Args:
+        suffix: wav, flac, opus, mp3 or m4b.
+        sample_rate: Hz.
+    """
+    if suffix in ("wav", "flac"):
+        return 2 * sample_rate * (_FLAC_SHARE if suffix == "flac" else 1.0)
+    return _CODECS[f".{suffix}"][1] / 8
 
 
 def encode_audio(wav: Path, to: Path, tags: Mapping[str, str]) -> None:

@@ -72,6 +72,9 @@ class AudiobookConfig(Settings):
     """The speaker_id that reads books without a cast."""
     allow_missing: bool = setting(False)
     """Make chapters without their rejected sentences."""
+    x_real_time: float | None = setting(None, gt=0.0)
+    """Seconds of audio that one LLM replica makes in a second, where you know it: what a dry run counts with as long as
+    no start of the output has measured it."""
     acx: bool = setting(False)
     """Begin with settings that meet ACX, which `assembly` may change, and count a chapter that does not as failed."""
     assembly: AssemblyConfig = AssemblyConfig()

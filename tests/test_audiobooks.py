@@ -49,7 +49,7 @@ def configure(folder, **changes):
                       "casting": str(folder / "casting.yaml")},
     }  # fmt: skip
     for name, value in changes.items():
-        raw = {**raw, name: {**raw[name], **value} if isinstance(value, dict) else value}
+        raw = {**raw, name: {**raw.get(name, {}), **value} if isinstance(value, dict) else value}
     (folder / "run.yaml").write_text(yaml.safe_dump(raw))
     return parse_config(raw)
 
@@ -116,6 +116,8 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     read = [sentence["text"] for sentence in json.loads((folder / "chapters/cats/002.json").read_text())["sentences"]]
     assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
     assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 8
+    starts = json.loads((folder / "output" / "run.json").read_text())["starts"]
+    assert [start.get("voiced", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
 
 
 @pytest.mark.parametrize(
