@@ -65,7 +65,7 @@ def _disturb(waveform_BS: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train_semantic_encoder(
-    folder: Path, recordings: Sequence[Recording], codebook: Tensor, minutes: float
+    folder: Path, recordings: Sequence[Recording], codebook: Tensor, minutes: float, device: torch.device
 ) -> tuple[FrontEnd, SemanticNetwork]:
     """Train front end, encoder and search against the decoder's own codebook.
 
@@ -74,6 +74,10 @@ def train_semantic_encoder(
         recordings: what to learn from.
         codebook: (codes, dims) as the decoder uses it; stays as it is.
         minutes: in all.
+        device: to train on.
+
+    Returns:
+        The networks, on the CPU.
     """
     torch.manual_seed(5)
     front, network = FrontEnd(), SemanticNetwork(bicodec_config())
@@ -81,15 +85,15 @@ def train_semantic_encoder(
     with torch.no_grad():
         network.semantic_search.codebook.weight.copy_(codebook)
     network.semantic_search.codebook.requires_grad_(False)
-    both = nn.ModuleList([front, network])
+    both = nn.ModuleList([front, network]).to(device)
     parameters = [parameter for parameter in both.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=_PEAK_RATE, weight_decay=1e-3)
     training = Training(folder, "encoder", minutes, {"both": both, "optimizer": optimizer})
     rng = np.random.default_rng(training.step + 1)
     usable = [item for item in recordings if item.tokens.size > _FRAMES]
-    directions_KD = functional.normalize(codebook[:NUM_TOKENS], dim=-1)
+    directions_KD = functional.normalize(codebook[:NUM_TOKENS].to(device), dim=-1)
     # One constant pitch is rendered: no sound tells a phone's steps apart, and any of them will do.
-    sound_K = torch.from_numpy(flatten_pitch(np.arange(NUM_TOKENS)))
+    sound_K = torch.from_numpy(flatten_pitch(np.arange(NUM_TOKENS))).to(device)
     alike_KK = (sound_K[:, None] == sound_K).float().log()
     for _ in training.steps():
         training.set_rate(optimizer, _PEAK_RATE)
@@ -99,50 +103,56 @@ def train_semantic_encoder(
             start = int(rng.integers(item.tokens.size - _FRAMES + 1))
             waves.append(item.waveform[start * _SAMPLES : (start + _FRAMES) * _SAMPLES] / np.float32(32_768))
             targets.append(flatten_pitch(item.tokens[start : start + _FRAMES - 1]))
-        features_BCF = front(_disturb(torch.from_numpy(np.stack(waves)), rng))
+        features_BCF = front(_disturb(torch.from_numpy(np.stack(waves)), rng).to(device))
         latent_BCF = network.feature_encoder(features_BCF)
         codes_BFD = functional.normalize(network.semantic_search.in_project(latent_BCF).transpose(1, 2), dim=-1)
         logits_BFK = _SHARPNESS * codes_BFD @ directions_KD.T
-        target_BF = torch.from_numpy(np.stack(targets))
+        target_BF = torch.from_numpy(np.stack(targets)).to(device)
         loss = (logits_BFK.logsumexp(-1) - (logits_BFK + alike_KK[target_BF]).logsumexp(-1)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         training.log(loss=loss.item(), right=float((sound_K[logits_BFK.argmax(-1)] == target_BF).float().mean()))
-    return front.eval(), network.eval()
+    return front.cpu().eval(), network.cpu().eval()
 
 
-def train_speaker_encoder(folder: Path, recordings: Sequence[Recording], minutes: float) -> SpeakerNetwork:
+def train_speaker_encoder(
+    folder: Path, recordings: Sequence[Recording], minutes: float, device: torch.device
+) -> SpeakerNetwork:
     """Train the speaker encoder to write the global tokens that the voices were given.
 
     Args:
         folder: for checkpoint and log.
         recordings: what to learn from.
         minutes: in all.
+        device: to train on.
+
+    Returns:
+        The network, on the CPU.
     """
     torch.manual_seed(6)
-    network = SpeakerNetwork(bicodec_config())
+    network = SpeakerNetwork(bicodec_config()).to(device)
     encoder = network.speaker_encoder
     nn.init.normal_(encoder.perceiver.latents)
     nn.init.ones_(encoder.perceiver.norm.gamma)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=1e-3)
     training = Training(folder, "speaker", minutes, {"network": network, "optimizer": optimizer})
     rng = np.random.default_rng(training.step + 1)
-    # A repeated clip is what a short reference becomes, too.
     half_width_D = encoder.scalars.levels_D // 2
     for _ in training.steps():
         training.set_rate(optimizer, _PEAK_RATE)
         waves, digits = [], []
         for index in rng.integers(len(recordings), size=_BATCH):
             item = recordings[index]
+            # A repeated clip is what a short reference becomes, too.
             repeated = np.resize(item.waveform, max(item.waveform.size, _CLIP_FRAMES * _SAMPLES))
             start = int(rng.integers(repeated.size - _CLIP_FRAMES * _SAMPLES + 1))
             waves.append(repeated[start : start + _CLIP_FRAMES * _SAMPLES] / np.float32(32_768))
             digits.append(voice_digits(item.voice, item.pitch_hz))
-        mel_BMF = network.mel(_disturb(torch.from_numpy(np.stack(waves)), rng))
+        mel_BMF = network.mel(_disturb(torch.from_numpy(np.stack(waves)), rng).to(device))
         values_BND = encoder.project_in(encoder.perceiver(encoder.trunk(mel_BMF)))
-        wanted_BND = torch.from_numpy(np.stack(digits)) - half_width_D
+        wanted_BND = torch.from_numpy(np.stack(digits)).to(device) - half_width_D
         bounded_BND = encoder.scalars.bound(values_BND)
         loss = (bounded_BND - wanted_BND).square().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -150,7 +160,7 @@ def train_speaker_encoder(folder: Path, recordings: Sequence[Recording], minutes
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         training.log(loss=loss.item(), right=float((bounded_BND.round() == wanted_BND).float().mean()))
-    return network.eval()
+    return network.cpu().eval()
 
 
 def features_state(front: FrontEnd) -> dict[str, Any]:

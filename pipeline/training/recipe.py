@@ -38,7 +38,7 @@ class Preset:
     num_plans: int
     num_recordings: int
     minutes: float
-    shares: tuple[float, float, float, float] = (0.42, 0.1, 0.03, 0.45)
+    shares: tuple[float, float, float, float] = (0.27, 0.2, 0.02, 0.51)
 
     def adjusted(self, device: str | None, minutes: float | None) -> Preset:
         """Return the preset with what the user chose."""
@@ -46,7 +46,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset("cpu", 24_000, 2_000, 360.0),
+    "cpu": Preset("cpu", 48_000, 3_000, 300.0),
     "gpu": Preset("cuda", 120_000, 8_000, 20.0),
 }
 
@@ -68,8 +68,8 @@ def make_demo_voice(output: Path, work: Path, preset: Preset, *, measure: bool) 
     print(f"corpus: {len(recordings):,} recordings, {len(plans):,} plans")
     decoder = train_decoder(work, recordings, minutes[0], device)
     codebook = decoder.semantic_lookup.codebook.weight.detach().cpu()
-    front, encoder = train_semantic_encoder(work, recordings, codebook, minutes[1])
-    speaker = train_speaker_encoder(work, recordings, minutes[2])
+    front, encoder = train_semantic_encoder(work, recordings, codebook, minutes[1], device)
+    speaker = train_speaker_encoder(work, recordings, minutes[2], device)
     language = train_language(work, plans, minutes[3], device)
     export(output, decoder, encoder, speaker, front, language)
     plot_logs(work, work / "training.png")
