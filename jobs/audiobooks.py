@@ -101,7 +101,7 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
         print(f"  {chapter.book_id} {chapter.chapter}: ACX: {'; '.join(chapter.acx)}")
     if problems:
         print("another take of what was rejected: python -m jobs.redo OUTPUT --rejected --next-take; then this again")
-    print(f"listen: {config.audiobook.chapters}")
+    print(f"listen: {config.audiobook.chapters}   look: {summary.report}")
 
 
 if __name__ == "__main__":

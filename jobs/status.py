@@ -6,10 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from jobs.console import run_command
 from pipeline import read_status
 from pipeline.progress import format_duration
+from pipeline.status import MEASURES
+
+_MAX_BOOKS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  rejected  {status['num_rejected']:,}")
         for code, count in sorted(status["rejected"].items()):
             print(f"    {code:20} {count:,}")
+        _print_measures(status)
         return 0
 
     return run_command(tell)
+
+
+def _print_measures(status: dict[str, Any]) -> None:
+    for measure in MEASURES:
+        found = status["measures"][measure.name]
+        if found is not None:
+            print(
+                f"  {measure.title.lower():9} median {found['median']:.1f} {measure.unit}, {found['num_outliers']:,} "
+                f"outlier(s) outside {found['low']:.1f} to {found['high']:.1f}"
+            )
+    for book in status["books"][:_MAX_BOOKS]:
+        print(
+            f"  book      {book['book_id']}: {len(book['chapters']):,} chapters, {book['num_rows']:,} rows, "
+            f"{book['num_rejected']:,} rejected, {format_duration(book['audio_s'])}"
+        )
+    if len(status["books"]) > _MAX_BOOKS:
+        print(f"            and {len(status['books']) - _MAX_BOOKS:,} more; --json has them all, with their chapters")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A catalogue of books in one call: imported, voiced, assembled. What `jobs.audiobooks` calls.
+"""A catalogue of books in one call: imported, voiced, assembled, reported. What `jobs.audiobooks` calls.
 
 Each step finds out by itself what is missing, so that a second call does that and no more: an import keeps the books
 that did not change, a run its commits, assembly its chapters.
@@ -18,6 +18,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.progress import RunSummary, format_duration
 from pipeline.replicas import Networks
+from pipeline.report import write_report
 from pipeline.run import run_voicing
 from pipeline.speakers import read_definitions
 from pipeline.storage import Storage, open_storage
@@ -33,6 +34,8 @@ class AudiobooksSummary:
     """What `import_books` says of each."""
     run: RunSummary
     chapters: list[ChapterReport]
+    report: str
+    """Address of the page that shows it."""
 
     @property
     def num_failed(self) -> int:
@@ -116,7 +119,9 @@ def make_audiobooks(config: Config, *, networks: Networks | None = None) -> Audi
     catalogue = open_catalogue(config)
     books = _import(config, catalogue)
     run = run_voicing(config, networks=networks)
-    return AudiobooksSummary(books, run, _assemble(config, catalogue.settings))
+    chapters = _assemble(config, catalogue.settings)
+    report = write_report(config.output, chapters=catalogue.settings.chapters, settings=config.storage)
+    return AudiobooksSummary(books, run, chapters, report)
 
 
 def _import(config: Config, catalogue: Catalogue) -> list[dict[str, Any]]:

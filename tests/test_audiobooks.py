@@ -99,6 +99,7 @@ def test_books_become_chapters_after_a_stop_and_an_audition(made):
     assert (first.run.num_ok, first.num_failed) == (6, 0)
     assert [chapter.state for chapter in first.chapters] == ["made", "made"]
     assert {"001.wav", "002.wav", "002.vtt", "cats.m4b"} <= files.keys()
+    assert 'src="../chapters/cats/002.wav"' in Path(first.report).read_text()
 
 
 def test_a_second_call_finds_nothing_to_do(made):

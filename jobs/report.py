@@ -1,0 +1,32 @@
+"""Write a page about a run: `python -m jobs.report OUTPUT [--to FILE] [--chapters FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jobs.console import EXIT_OK, run_command
+from pipeline.config import StorageConfig
+from pipeline.report import write_report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.report", description="Write report.html about a run.")
+    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("--to", metavar="FILE", help="address of the page (default: report.html in the output)")
+    parser.add_argument("--chapters", metavar="PLACE", help="where jobs.assemble put the chapters, for their players")
+    parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
+    options = parser.parse_args(arguments)
+
+    def write() -> int:
+        settings = StorageConfig(endpoint_url=options.endpoint_url)
+        print(write_report(options.output, options.to, chapters=options.chapters, settings=settings))
+        return EXIT_OK
+
+    return run_command(write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
