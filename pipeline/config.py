@@ -167,6 +167,9 @@ class ReplicasConfig(Settings):
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
     hang_timeout_s: float = setting(600.0, gt=0.0)
     """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
+    start_timeout_s: float = setting(600.0, gt=0.0)
+    """A replica that loads for so long is taken for hung and started again, twice; then the run stops. Also the limit
+    of enrolment for one speaker, loading included. The wait for a place in the cluster does not count."""
     unlike: Literal["warn", "refuse"] = setting("warn")
     """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
     may give other bytes for the same text: told, or refused."""

@@ -37,6 +37,7 @@ class Coordinator:
         on_commit: told of each commit.
         on_tick: called between events; may raise to stop the run.
         hang_timeout_s: a busy replica that makes no step for so long is replaced.
+        start_timeout_s: so is one that loads for so long.
         on_start: told of each replica that is ready, by its stage; may raise to stop the run.
     """
 
@@ -50,6 +51,7 @@ class Coordinator:
         on_commit: Callable[[UnitReceipt], None],
         on_tick: Callable[[], None],
         hang_timeout_s: float = 600.0,
+        start_timeout_s: float = 600.0,
         on_start: Callable[[Stage, ReplicaInfo], None] = lambda stage, info: None,
     ) -> None:
         self._pools = pools
@@ -59,6 +61,7 @@ class Coordinator:
         self._on_commit = on_commit
         self._on_tick = on_tick
         self._hang_timeout_s = hang_timeout_s
+        self._start_timeout_s = start_timeout_s
         self._on_start = on_start
         self._next_look = 0.0
         self._calls: dict[Any, Call] = {}
@@ -158,8 +161,9 @@ class Coordinator:
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + min(5.0, self._hang_timeout_s / 10)
+        self._next_look = now + min(5.0, self._hang_timeout_s / 10, self._start_timeout_s / 10)
         for pool in self._pools.values():
+            pool.end_hung_starts(now, self._start_timeout_s)
             for replica in pool.replicas:
                 if not replica.calls or replica.is_hung:
                     continue
@@ -168,8 +172,9 @@ class Coordinator:
                     replica.is_hung = True
                     units = ", ".join(call.state.unit.unit_id for call in replica.calls)
                     logger.warning(
-                        "a %s replica made no step for %.0f s; ending it (%s)", pool.stage, self._hang_timeout_s, units
-                    )
+                        "a %s replica made no step for %.0f s; ending it (%s; %s)",
+                        pool.stage, self._hang_timeout_s, units, replica.place,
+                    )  # fmt: skip
                     # Its calls now end with an error, and go the way of any dead replica's.
                     ray.kill(replica.handle, no_restart=True)
 

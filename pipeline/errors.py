@@ -4,7 +4,7 @@
     ├── ConfigError, ManifestError, WeightsError, SpeakerError   stop before work starts, exit 2
     ├── UtteranceError                                          becomes that row's rejection
     ├── StorageError                                            retried, then stop, resumable, exit 3
-    └── RunStopped                                              stop, resumable, exit 3
+    └── RunStopped (HangError, LeaseLost)                       stop, resumable, exit 3
 
 A message gives the place, the value, what was expected and the way out.
 """
@@ -86,3 +86,7 @@ class StorageError(VoicingError):
 
 class RunStopped(VoicingError):
     """The run stopped early on purpose (lost its lease, too many rejections); it can be resumed."""
+
+
+class HangError(RunStopped):
+    """Something made no step for longer than it may, again and again; the text names its process and log."""

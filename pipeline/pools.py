@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayError
 
-from pipeline.errors import RunStopped
+from pipeline.errors import HangError, RunStopped
 from pipeline.manifest import WorkUnit
 from pipeline.takes import Rejection, Wanted
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 Stage = Literal["llm", "codec", "writer"]
 MAX_FAILED_STARTS = 8
 """Replicas of one kind that may die one after the other, with no call done between, before the run stops."""
+MAX_HUNG_STARTS = 2
+"""The same of replicas whose start hangs; fewer, as each costs its time limit."""
 
 
 @dataclass
@@ -83,6 +86,19 @@ class Replica:
     question: Any = None
     """Reference to the answer that is awaited."""
     is_hung: bool = False
+    arrival: Any = None
+    """Reference to where it runs; awaited until its process is there."""
+    place: str = "a process that never answered"
+    """Process, host and log, once known."""
+    arrived_at: float | None = None
+    """When its process was first seen; before, it waits for room in the cluster."""
+
+    def note_arrival(self, now: float) -> None:
+        """Take in where it runs, if that is known by now; never waits."""
+        if self.arrived_at is None and ray.wait([self.arrival], timeout=0)[0]:
+            self.arrived_at = self.moved_at = now
+            with suppress(RayError):  # Whoever waits for its work is told, too.
+                self.place = ray.get(self.arrival)
 
     def feel_pulse(self, now: float) -> None:
         """Ask for the pulse and take in an answer that is there; never waits."""
@@ -112,7 +128,7 @@ class Pool:
         self.stage = stage
         self._create = create
         self._max_calls = max_calls
-        self._failures = 0
+        self._failures = self._hung_starts = 0
         self.starting: dict[Any, Replica] = {}
         self.replicas: list[Replica] = []
         self.queue: deque[Call] = deque()
@@ -122,6 +138,8 @@ class Pool:
     def _add(self) -> None:
         replica = Replica(self._create())
         self.replicas.append(replica)
+        # Asked first: a start that keeps the interpreter to itself would let nothing else be answered.
+        replica.arrival = replica.handle.locate.remote()
         self.starting[replica.handle.start.remote()] = replica
 
     def pick(self, *, alone: bool) -> Replica | None:
@@ -137,7 +155,7 @@ class Pool:
 
     def note_success(self) -> None:
         """A call was done: the replicas of this kind can work."""
-        self._failures = 0
+        self._failures = self._hung_starts = 0
 
     def replace(self, replica: Replica, error: BaseException) -> None:
         """Take a dead replica's place.
@@ -158,6 +176,34 @@ class Pool:
         logger.warning("%s replica died (%s); starting another", self.stage, type(error).__name__)
         ray.kill(replica.handle, no_restart=True)
         self._add()
+
+    def end_hung_starts(self, now: float, timeout_s: float) -> None:
+        """Take the place of replicas that do not come to the end of their start.
+
+        Args:
+            now: monotonic seconds.
+            timeout_s: seconds from a process's first sign of life.
+
+        Raises:
+            HangError: too many hung with nothing done between.
+        """
+        for reference, replica in list(self.starting.items()):
+            replica.note_arrival(now)
+            if replica.arrived_at is None or now - replica.arrived_at <= timeout_s:
+                continue
+            del self.starting[reference]
+            self.replicas.remove(replica)
+            ray.kill(replica.handle, no_restart=True)
+            self._hung_starts += 1
+            told = f"a {self.stage} replica was not ready after {timeout_s:g} s: {replica.place}"
+            if self._hung_starts > MAX_HUNG_STARTS:
+                raise HangError(
+                    f"{told}, {self._hung_starts} times in a row. The log's last lines show where it stood. Check that "
+                    "this machine can read `weights`, or raise replicas.start_timeout_s if it is only slow; then run "
+                    "the same command again"
+                )
+            logger.warning("%s; starting another", told)
+            self._add()
 
     def close(self) -> None:
         """End every replica."""

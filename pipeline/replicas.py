@@ -6,13 +6,15 @@ Large results stay in Ray's object store; the coordinator sees only the small re
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ from pipeline.manifest import Manifest, WorkUnit, read_utterance
 from pipeline.metrics import SlotMetrics
 from pipeline.secrets import redact
 from pipeline.shards import OWN_COLUMNS, REQUIRED_COLUMNS
-from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll
+from pipeline.speakers import SpeakerRegistry
 from pipeline.storage import open_storage
 from pipeline.takes import (
     Rejection,
@@ -108,6 +110,45 @@ class UnitReceipt:
     """(utterance_id, code, message) of the first few rejections."""
 
 
+def locate_process() -> str:
+    """Return process, host and, where it can be told, the file that this process's errors go to."""
+    place = f"process {os.getpid()} on {socket.gethostname()}"
+    with suppress(OSError):
+        log = os.readlink("/proc/self/fd/2")
+        if log.startswith("/"):
+            place += f", log {log}"
+    return place
+
+
+@contextmanager
+def stack_in_log(timeout_s: float) -> Iterator[None]:
+    """Write every thread's stack to the log shortly before the block has taken `timeout_s` and its process is ended."""
+    # A thread of C's own: it also writes while something holds on to the interpreter.
+    faulthandler.dump_traceback_later(0.9 * timeout_s, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class _Replica:
+    """What the coordinator asks of every replica beside its work."""
+
+    _setup: ReplicaSetup
+
+    def locate(self) -> str:
+        """Tell where this replica runs; answered as soon as its process is there."""
+        return locate_process()
+
+    def start(self) -> ReplicaInfo:
+        """Get ready to work."""
+        with stack_in_log(self._setup.config.replicas.start_timeout_s):
+            return self._load()
+
+    def _load(self) -> ReplicaInfo:
+        raise NotImplementedError
+
+
 def _describe_replica(stage: str, num_threads: int, device: str, dtype: str) -> ReplicaInfo:
     ground = describe_ground(stage, device, dtype.removeprefix("torch."), num_threads)
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, ground)
@@ -137,7 +178,8 @@ def _find_weights(setup: ReplicaSetup) -> Path:
     return weights_dir
 
 
-def _set_torch_threads(num_threads: int) -> None:
+def set_torch_threads(num_threads: int) -> None:
+    """Give torch the threads that this replica's CPUs allow."""
     import torch
 
     torch.set_num_threads(num_threads)
@@ -149,7 +191,7 @@ def internal_error(error: BaseException) -> Rejection:
 
 
 @ray.remote(max_restarts=0)
-class LLMReplica:
+class LLMReplica(_Replica):
     """Text to semantic tokens; several units at a time share its slots."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
@@ -157,11 +199,11 @@ class LLMReplica:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._num_steps = 0
 
-    def start(self) -> ReplicaInfo:
+    def _load(self) -> ReplicaInfo:
         """Load the network and begin to serve."""
         from pipeline.stages import TokenStage
 
-        _set_torch_threads(self._setup.num_threads)
+        set_torch_threads(self._setup.num_threads)
         config = self._setup.config
         engine = _load_networks(self._setup).load_engine(config, _find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
@@ -229,17 +271,17 @@ class LLMReplica:
 
 
 @ray.remote(max_restarts=0)
-class CodecReplica:
+class CodecReplica(_Replica):
     """Semantic tokens to judged audio."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
         self._setup = setup
 
-    def start(self) -> ReplicaInfo:
+    def _load(self) -> ReplicaInfo:
         """Load the network."""
         from pipeline.stages import AudioStage
 
-        _set_torch_threads(self._setup.num_threads)
+        set_torch_threads(self._setup.num_threads)
         config = self._setup.config
         codec = _load_networks(self._setup).load_codec(config, _find_weights(self._setup))
         self._stage = AudioStage(config, codec)
@@ -259,13 +301,13 @@ class CodecReplica:
 
 
 @ray.remote(max_restarts=0)
-class WriterReplica:
+class WriterReplica(_Replica):
     """Audio to WAV files and the unit's commit; imports no torch."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
         self._setup = setup
 
-    def start(self) -> ReplicaInfo:
+    def _load(self) -> ReplicaInfo:
         """Open the store."""
         config = self._setup.config
         self._storage = open_storage(config.output, config.storage)
@@ -417,22 +459,6 @@ def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bo
     )
 
 
-@ray.remote(max_retries=2)
-def enroll_remotely(
-    config: Config, definitions: Sequence[SpeakerDefinition], num_threads: int
-) -> tuple[list[Speaker], dict[str, str]]:
-    """Enroll speakers on a machine of the cluster that has what the LLM replicas have."""
-    from pipeline.synthesizer import Enroller
-    from pipeline.weights import resolve_weights
-
-    _set_torch_threads(num_threads)
-
-    def load() -> Enroller:
-        return Enroller(config, resolve_weights(config.weights, storage=config.storage))
-
-    return enroll(definitions, load, config.seed, config.storage)
-
-
 @ray.remote(max_retries=0)
 def voice_remotely(setup: ReplicaSetup, num_codec_threads: int, rows: Sequence[LoneRow]) -> list[LoneTake]:
     """Voice rows one at a time in one process on a replica's machine; writes nothing."""
@@ -440,10 +466,10 @@ def voice_remotely(setup: ReplicaSetup, num_codec_threads: int, rows: Sequence[L
     from pipeline.stages import AudioStage, TokenStage
 
     config, networks, weights_dir = setup.config, _load_networks(setup), _find_weights(setup)
-    _set_torch_threads(setup.num_threads)
+    set_torch_threads(setup.num_threads)
     registry = SpeakerRegistry.from_parquet(open_storage(config.output, config.storage).get("speakers.parquet"))
     tokens = TokenStage(config, networks.load_engine(config, weights_dir), registry, setup.lexicon)
     audio = AudioStage(config, networks.load_codec(config, weights_dir))
     num_threads = {"llm": setup.num_threads, "codec": num_codec_threads}
-    voicer = LoneVoicer(config, tokens, audio, lambda stage: _set_torch_threads(num_threads[stage]))
+    voicer = LoneVoicer(config, tokens, audio, lambda stage: set_torch_threads(num_threads[stage]))
     return list(voicer.voice(rows))

@@ -32,6 +32,7 @@ from pipeline.alone import LoneTake, find_rows
 from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import Coordinator, list_states
+from pipeline.enrolment import enroll_remotely
 from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
 from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
@@ -47,7 +48,6 @@ from pipeline.replicas import (
     ReplicaSetup,
     UnitReceipt,
     WriterReplica,
-    enroll_remotely,
     voice_remotely,
 )
 from pipeline.secrets import redact_all
@@ -352,6 +352,7 @@ def _voice(
         on_commit=on_commit,
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
+        start_timeout_s=config.replicas.start_timeout_s,
         on_start=lambda stage, info: _check_ground(config, output.log, stage, info),
     )
     try:
@@ -450,14 +451,7 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     # Ray would wait for ever for what the cluster does not have.
     _plan_counts(config)
     logger.info("enrolling %d speaker(s)", len(missing))
-    llm = config.replicas.llm
-    enrolling = enroll_remotely.options(num_cpus=llm.num_cpus, num_gpus=llm.num_gpus)
-    threads = _num_threads(llm)
-    try:
-        speakers, failures = ray.get(enrolling.remote(config, missing, threads))
-    except VoicingError as error:
-        # Ray's own text would carry a traceback.
-        raise getattr(error, "cause", error) from None
+    speakers, failures = enroll_remotely(config, missing)
     if failures and config.speakers.on_error == "stop":
         listed = "\n".join(f"  {message}" for message in list(failures.values())[:20])
         raise SpeakerError(

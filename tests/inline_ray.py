@@ -12,7 +12,8 @@ import pytest
 import ray
 import torch
 
-from pipeline import coordinator, pools, run
+from pipeline import coordinator, enrolment, pools, run
+from pipeline.enrolment import EnrolmentReplica
 from pipeline.replicas import CodecReplica, LLMReplica, WriterReplica
 
 
@@ -76,9 +77,9 @@ class InlineCall:
 
 
 class InlineActor:
-    def __init__(self, actor_class, setup, max_concurrency):
+    def __init__(self, actor_class, arguments, max_concurrency):
         self.threads = ThreadPoolExecutor(max_concurrency)
-        self.replica = actor_class(resolve(setup))
+        self.replica = actor_class(*map(resolve, arguments))
 
     def __getattr__(self, name):
         return InlineCall(getattr(self.replica, name), self.threads)
@@ -91,8 +92,8 @@ class InlineActorClass:
     def options(self, max_concurrency, **_):
         return InlineActorClass(self.remote_class, max_concurrency)
 
-    def remote(self, setup):
-        return InlineActor(self.remote_class.__ray_metadata__.modified_class, setup, self.max_concurrency)
+    def remote(self, *arguments):
+        return InlineActor(self.remote_class.__ray_metadata__.modified_class, arguments, self.max_concurrency)
 
 
 class Silence:
@@ -111,12 +112,12 @@ def inline_ray():
     num_threads, module = torch.get_num_threads(), InlineRay()
     tasks = ThreadPoolExecutor(1)
     with pytest.MonkeyPatch.context() as patch:
-        for user in (run, coordinator, pools):
+        for user in (run, coordinator, enrolment, pools):
             patch.setattr(user, "ray", module)
         actors = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
-        for name in ("enroll_remotely", "voice_remotely"):
-            patch.setattr(run, name, InlineCall(getattr(run, name)._function, tasks))
+        patch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(EnrolmentReplica))
+        patch.setattr(run, "voice_remotely", InlineCall(run.voice_remotely._function, tasks))
         patch.setattr("pipeline.metrics.Counter", Silence)
         patch.setattr("pipeline.metrics.Gauge", Silence)
         yield

@@ -1,9 +1,13 @@
 """The loop with real Ray actors and instant fake stages."""
 
 import os
+import re
 import sys
+import threading
 import time
 from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +16,11 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError,
 
 from pipeline import pools
 from pipeline.coordinator import Coordinator, list_states
-from pipeline.errors import RejectionCode, RunStopped, StorageError
+from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
 from pipeline.manifest import WorkUnit
 from pipeline.pools import Call, Pool, Replica, describe_shortage, plan_counts, pool_options
-from pipeline.replicas import DecodeReport, ReplicaInfo, UnitReceipt
+from pipeline.replicas import DecodeReport, ReplicaInfo, UnitReceipt, locate_process, stack_in_log
+from tests.inline_ray import InlineActor, InlineRay
 
 # Ray's workers cannot import this module: its actors travel by value.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -25,10 +30,16 @@ class _Stage:
     def __init__(self, behavior):
         self.behavior = behavior
 
+    def locate(self):
+        return locate_process()
+
     def pulse(self):
         return 0
 
     def start(self):
+        if "hangs_at_start" in self.behavior:
+            with stack_in_log(0.5):
+                time.sleep(3_600)
         if "cannot_start" in self.behavior:
             raise StorageError("the weights' store is away")
         if "dies_at_start" in self.behavior:
@@ -78,7 +89,7 @@ def units(count, size=4):
     return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
 
 
-def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None, hang_timeout_s=600.0):
+def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None, **timeouts):
     behavior = behavior or {}
     receipts = [] if receipts is None else receipts
     pools = {}
@@ -98,7 +109,7 @@ def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, rec
         lease=None,
         on_commit=receipts.append,
         on_tick=on_tick,
-        hang_timeout_s=hang_timeout_s,
+        **timeouts,
     )
     try:
         coordinator.start()
@@ -188,6 +199,75 @@ def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
     assert {row for row, (code, _) in rows.items() if code == "audio"} == {0, 2, 3}
 
 
+def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
+    monkeypatch.setattr(pools, "MAX_HUNG_STARTS", 1)
+    with pytest.raises(HangError, match=r"an? llm replica was not ready after 1 s: process \d+ on .*, 2 times") as told:
+        run(units(1), {"llm": {"hangs_at_start": True}}, start_timeout_s=1.0)
+    log = re.search(r", log (\S+), 2 times", str(told.value))[1]
+    assert "in start" in Path(log).read_text()
+
+
+class HungStart:
+    """An actor whose start takes as long as the test lets it."""
+
+    def __init__(self, released):
+        self.released = released
+
+    def locate(self):
+        return "process 7 on host, log x.err"
+
+    def start(self):
+        self.released.wait(60)
+
+
+@pytest.fixture
+def inline_pool(monkeypatch):
+    """Make a pool whose replicas are threads that hang while they start; the event lets them go."""
+    released = threading.Event()
+    monkeypatch.setattr(pools, "ray", InlineRay())
+    yield Pool("llm", lambda: InlineActor(HungStart, [released], 2), 1, 1)
+    released.set()
+
+
+def arrive(pool):
+    (replica,) = pool.replicas
+    replica.arrival.result(10)
+    return replica
+
+
+def test_a_start_has_its_time_from_the_first_sign_of_its_process(inline_pool):
+    first = arrive(inline_pool)
+    inline_pool.end_hung_starts(1_000.0, 5.0)
+    inline_pool.end_hung_starts(1_005.0, 5.0)
+    assert inline_pool.replicas == [first]
+    inline_pool.end_hung_starts(1_005.1, 5.0)
+    assert inline_pool.replicas != [first]
+    assert len(inline_pool.starting) == 1
+
+
+def test_a_start_that_waits_for_room_is_not_taken_for_hung(inline_pool):
+    replica = arrive(inline_pool)
+    replica.arrival = Future()
+    for now in (0.0, 1e6):
+        inline_pool.end_hung_starts(now, 5.0)
+    assert inline_pool.replicas == [replica]
+
+
+@pytest.mark.parametrize("works_between", [False, True])
+def test_starts_that_keep_hanging_stop_the_run_unless_work_is_done_between(inline_pool, works_between):
+    for number in range(pools.MAX_HUNG_STARTS + 1):
+        arrive(inline_pool)
+        inline_pool.end_hung_starts(100.0 * number, 5.0)
+        if works_between:
+            inline_pool.note_success()
+        elif number == pools.MAX_HUNG_STARTS:
+            with pytest.raises(HangError, match=r"process 7 on host, log x\.err, 3 times in a row.*start_timeout_s"):
+                inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
+            return
+        inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
+    assert len(inline_pool.replicas) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "is_own"),
     [
@@ -272,9 +352,9 @@ def test_a_shortage_is_told():
 @pytest.mark.parametrize(("error", "stops"), [(NodeDiedError("gone"), False), (ActorDiedError(), True)])
 def test_a_node_that_goes_with_all_its_replicas_does_not_stop_the_run(monkeypatch, error, stops):
     monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
-    start = SimpleNamespace(remote=object)
+    call = SimpleNamespace(remote=object)
     count = 2 * pools.MAX_FAILED_STARTS
-    pool = Pool("llm", lambda: SimpleNamespace(start=start), count, 1)
+    pool = Pool("llm", lambda: SimpleNamespace(start=call, locate=call), count, 1)
     try:
         for replica in list(pool.replicas):
             pool.replace(replica, error)
