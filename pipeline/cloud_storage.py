@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
+from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError, content_type
 
 
 def open_cloud_storage(uri: str, settings: StorageConfig) -> Storage:
@@ -83,7 +83,7 @@ class GoogleStorage(_CloudStorage):
         try:
             with self._explained("put", path):
                 blob = self._blob(path)
-                blob.upload_from_string(data, content_type="application/octet-stream", retry=None, **condition)
+                blob.upload_from_string(data, content_type=content_type(path), retry=None, **condition)
         except PreconditionFailed as error:
             raise (ObjectExists(path) if if_absent else error) from error
         return str(blob.generation)
@@ -152,11 +152,15 @@ class AzureStorage(_CloudStorage):
 
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
         from azure.core import MatchConditions
+        from azure.storage.blob import ContentSettings
 
         condition = {} if if_match is None else {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
         try:
             with self._explained("put", path):
-                answer = self._client.upload_blob(self._prefix + path, data, overwrite=not if_absent, **condition)
+                kind = ContentSettings(content_type=content_type(path))
+                answer = self._client.upload_blob(
+                    self._prefix + path, data, overwrite=not if_absent, content_settings=kind, **condition
+                )
                 return str(answer.get_blob_properties()["etag"])
         except PreconditionFailed as error:
             raise (ObjectExists(path) if if_absent else error) from error

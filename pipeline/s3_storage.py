@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
+from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError, content_type
 
 
 class S3Storage(Storage):
@@ -72,7 +72,14 @@ class S3Storage(Storage):
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
         conditions = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match is not None else {}
         try:
-            answer = self._call("put_object", path, Key=self._prefix + path, Body=data, **conditions)
+            answer = self._call(
+                "put_object",
+                path,
+                Key=self._prefix + path,
+                Body=data,
+                ContentType=content_type(path),
+                **conditions,
+            )
         except PreconditionFailed as error:
             raise (ObjectExists(path) if if_absent else error) from error
         except FileNotFoundError as error:  # How some stores answer If-Match on an object that is gone.

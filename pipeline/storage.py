@@ -7,6 +7,7 @@ is cut short by an exception would leave a partial object that looks complete.
 from __future__ import annotations
 
 import io
+import mimetypes
 import os
 import random
 import re
@@ -28,6 +29,11 @@ Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
 _READ_AHEAD = 1 << 16
 """Bytes of a Parquet footer that one request usually covers."""
+
+
+def content_type(path: str) -> str:
+    """Return as what a store hands out an object: without it, a browser saves a report instead of showing it."""
+    return mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
 class ObjectExists(Exception):

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.s3_storage import S3Storage
 from pipeline.storage import (
     ObjectExists,
     PreconditionFailed,
@@ -158,6 +159,15 @@ def test_parquet_is_read_by_row_group(storage: Storage) -> None:
     assert info is not None
     with pq.ParquetFile(storage.open_input(info)) as file:
         assert file.read_row_group(7).equals(table.slice(7_000, 1_000))
+
+
+def test_a_browser_is_told_what_an_object_is(seaweedfs: S3Server) -> None:
+    storage = open_storage(seaweedfs.new_uri())
+    assert isinstance(storage, S3Storage)
+    for name, kind in (("report.html", "text/html"), ("_SUCCESS", "application/octet-stream")):
+        storage.put(name, b"1")
+        answer = storage._client.head_object(Bucket=storage._bucket, Key=storage._prefix + name)
+        assert answer["ContentType"] == kind
 
 
 def test_replaced_object_is_not_read_on(seaweedfs: S3Server) -> None:
