@@ -277,6 +277,8 @@ def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None)
         cpus = sum(counts[stage] * getattr(config.replicas, stage).num_cpus for stage in ("llm", "codec"))
         speed = cpus / _CPU_S_PER_S.get(config.weights, _OFFICIAL_CPU_S_PER_S)
         source = "as docs/performance.md states it for one core of an AMD EPYC"
+    if best is None and config.replicas.llm.count == "auto":
+        source += "; `auto` is counted as one"
     hours = audio_s / speed / 3_600
     occupied = {
         kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in _STAGES)
