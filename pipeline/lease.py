@@ -23,6 +23,8 @@ from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
 logger = logging.getLogger(__name__)
 LEASE_PATH = "lease.json"
+_held: set[str] = set()
+"""Tokens of this process's own leases; one that it could not give back, as the store was away, is nobody's."""
 
 
 class LeaseLost(RunStopped):
@@ -92,6 +94,7 @@ class Lease:
         etag = storage.put(LEASE_PATH, _to_bytes(owner, 0), **condition)
         lease = cls(storage, owner, timeout_s, etag)
         lease.check_now()
+        _held.add(owner["token"])
         lease._thread = threading.Thread(target=lease._keep, name="lease", daemon=True)
         lease._thread.start()
         return lease
@@ -148,6 +151,7 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        _held.discard(self.owner["token"])
         with suppress(StorageError, LeaseLost), self._lock:
             self._fail_if_lost()
             self.check_now()
@@ -223,7 +227,9 @@ def _is_here(holder: dict[str, Any]) -> bool:
 
 
 def _is_alive_here(holder: dict[str, Any]) -> bool:
-    return _is_here(holder) and _process_start(int(holder["pid"])) == holder.get("pid_started")
+    if not _is_here(holder) or _process_start(int(holder["pid"])) != holder.get("pid_started"):
+        return False
+    return holder["pid"] != os.getpid() or holder.get("token") in _held
 
 
 def _is_dead_here(holder: dict[str, Any]) -> bool:

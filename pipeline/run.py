@@ -33,7 +33,7 @@ from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import Coordinator, list_states
 from pipeline.enrolment import enroll_remotely
-from pipeline.errors import ConfigError, RunStopped, SpeakerError, VoicingError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError, StorageError, VoicingError
 from pipeline.lexicon import read_lexicon
 from pipeline.manifest import Manifest
 from pipeline.metrics import RunMetrics
@@ -84,6 +84,7 @@ def plan_run(config: Config) -> RunPlan:
 
     Raises:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
+        StorageError: a store does not answer, or the output is on a file system that is read-only.
     """
     _check_output(config)
     check_recognizer(config.quality.asr)
@@ -101,6 +102,9 @@ def _check_output(config: Config) -> None:
         return
     path = Path(config.output).expanduser().absolute()
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        # Disks become so by themselves, after an error: then this is an output to go on with.
+        raise StorageError(f"output: {config.output}: {existing} is on a read-only file system; mount it for writing")
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         problem = "cannot be written to" if existing.is_dir() else "is not a folder"
         raise ConfigError(f"output: {config.output}: {existing} {problem}; name another folder")
