@@ -15,6 +15,9 @@ from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError, content_type
 
+_READ_TIMEOUT_S = 60.0
+"""Of silence while an answer is awaited or read."""
+
 
 class S3Storage(Storage):
     """An S3 bucket or a prefix in it, or any store that speaks S3 (`storage.endpoint_url`)."""
@@ -29,7 +32,8 @@ class S3Storage(Storage):
             raise ConfigError(f"{uri}: expected s3://BUCKET/PREFIX")
         self._prefix = f"{prefix}/" if prefix else ""
         self._lock = threading.Lock()
-        self._made: Any = None
+        self._made: tuple[Any, Any] | None = None
+        """The client, and the credentials that were found for it."""
 
     @property
     def _client(self) -> Any:
@@ -41,7 +45,17 @@ class S3Storage(Storage):
                     raise ConfigError(
                         f"{self.uri}: needs an extra package; run: pip install 'spark-tts-batch[s3]'"
                     ) from error
-            return self._made
+            return self._made[0]
+
+    def _find_newer_credentials(self, refused: Any) -> bool:
+        """Look whether credentials were renewed, in a file or by a role, since the refused client was made."""
+        with self._lock:
+            if self._made is not None and self._made[0] is refused:
+                made = _make_s3_client(self.settings)
+                if made[1] == self._made[1]:
+                    return False
+                self._made = made
+            return True
 
     def _call(self, operation: str, path: str, **arguments: Any) -> Any:
         """Send one request and sort its failure: transient, refused for good, or an answer of its own."""
@@ -59,7 +73,11 @@ class S3Storage(Storage):
                 raise PreconditionFailed(path) from error
             if status >= 500 or status in (408, 409, 429) or code in self._TRANSIENT:
                 raise TransientError from error
+            # Expired ones are refused with 400 or 403, and a HEAD without a word of why.
+            if status in (400, 401, 403) and self._find_newer_credentials(client):
+                raise TransientError from error
             way_out = {
+                "ExpiredToken": "renew the credentials, then run the same command again",
                 "NoSuchBucket": "create the bucket or mend its name",
                 "AccessDenied": "give these credentials the right to list, read, write and delete here",
             }.get(code, "check the credentials, the region and storage.endpoint_url")
@@ -129,7 +147,8 @@ class S3Storage(Storage):
         return self._read_body(answer)
 
 
-def _make_s3_client(settings: StorageConfig) -> Any:
+def _make_s3_client(settings: StorageConfig) -> tuple[Any, Any]:
+    """Return a client and the credentials that it signs with now."""
     try:
         import boto3  # noqa: TID251 - the part of storage.py that speaks S3
         from botocore.config import Config
@@ -139,7 +158,7 @@ def _make_s3_client(settings: StorageConfig) -> Any:
     endpoint_url = settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=_READ_TIMEOUT_S,
         # The retries are ours: they end in a StorageError that says what to do.
         retries={"total_max_attempts": 1},
         max_pool_connections=max(16, 2 * settings.upload_threads),
@@ -148,7 +167,10 @@ def _make_s3_client(settings: StorageConfig) -> Any:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"} if endpoint_url else None,
     )
-    # A session of its own: the default one is not thread-safe while it makes clients.
-    return boto3.session.Session().client(
+    # A session of its own: the default one is not thread-safe while it makes clients, and remembers credentials.
+    session = boto3.session.Session()
+    client = session.client(
         "s3", endpoint_url=endpoint_url, region_name=settings.region or os.environ.get("AWS_REGION"), config=config
     )
+    credentials = session.get_credentials()
+    return client, credentials and credentials.get_frozen_credentials()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -12,7 +13,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-FAULTS = ("error_500", "slow_down", "reset", "lost_answer", "truncated", "slow_body")
+FAULTS = ("error_500", "slow_down", "reset", "lost_answer", "truncated", "cut_short", "slow_body")
 _HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -23,12 +24,28 @@ class FaultyProxy:
         upstream: the server's URL.
         rate: share of the requests that fail, 0 to 1.
         seed: of the choice of faults.
-        faults: kinds to inject; `expired` answers that the credentials are no longer good.
+        faults: kinds to inject; `expired` answers that the credentials are no longer good, `silence` sends half of the
+            body and then nothing for as long as the client waits.
+        calm: requests that are answered before the first fault.
+        expired_key: an access key whose requests are all answered with `expired`.
+        unlisted: what listings do not show of keys, as if they lagged.
     """
 
-    def __init__(self, upstream: str, *, rate: float, seed: int = 0, faults: tuple[str, ...] = FAULTS) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        rate: float,
+        seed: int = 0,
+        faults: tuple[str, ...] = FAULTS,
+        calm: int = 0,
+        expired_key: str = "",
+        unlisted: str = "",
+    ) -> None:
         self.rate = rate
         self.faults = faults
+        self.calm = calm
+        self.expired_key, self.unlisted = expired_key, unlisted
         self.counts: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -47,9 +64,13 @@ class FaultyProxy:
     def num_faults(self) -> int:
         return self.counts.total() - self.counts["none"]
 
-    def choose(self) -> str:
+    def choose(self, authorization: str) -> str:
         with self._lock:
-            fault = self._random.choice(self.faults) if self._random.random() < self.rate else "none"
+            if self.expired_key and f"Credential={self.expired_key}/" in authorization:
+                self.counts["expired"] += 1
+                return "expired"
+            is_calm = self.counts.total() < self.calm or self._random.random() >= self.rate
+            fault = "none" if is_calm else self._random.choice(self.faults)
             self.counts[fault] += 1
             return fault
 
@@ -75,13 +96,13 @@ def _handler_for(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandl
             if "100-continue" in self.headers.get("Expect", "").lower():
                 pass  # The base class has answered.
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = proxy.choose()
+            fault = proxy.choose(self.headers.get("Authorization", ""))
             if fault == "error_500":
                 return self._refuse(500, "InternalError")
             if fault == "slow_down":
                 return self._refuse(503, "SlowDown")
             if fault == "expired":
-                return self._refuse(400, "ExpiredToken")
+                return self._refuse(403, "ExpiredToken")
             if fault == "reset":
                 return self._cut()
             connection = http.client.HTTPConnection(host, timeout=60)
@@ -94,6 +115,9 @@ def _handler_for(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandl
             answer = connection.getresponse()
             data = answer.read()
             connection.close()
+            if proxy.unlisted and "list-type=2" in self.path:
+                hidden = rb"<Contents>(?:(?!</Contents>).)*?<Key>[^<]*" + proxy.unlisted.encode() + rb".*?</Contents>"
+                data = re.sub(hidden, b"", data, flags=re.DOTALL)
             if fault == "lost_answer":
                 return self._cut()
             self.send_response(answer.status)
@@ -104,11 +128,21 @@ def _handler_for(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandl
             self.send_header("Content-Length", str(length))
             self.end_headers()
             half = len(data) // 2
-            if fault in ("truncated", "slow_body") and not half:
+            if fault in ("truncated", "cut_short", "slow_body") and not half:
                 proxy.counts.update({fault: -1, "none": 1})  # There was nothing to harm.
             if fault == "truncated" and half:
                 self.wfile.write(data[:half])
                 return self._cut()
+            if fault == "cut_short" and half:
+                self.wfile.write(data[:half])
+                self.close_connection = True  # A polite end, where more was promised.
+                return None
+            if fault == "silence":
+                self.wfile.write(data[:half])
+                self.wfile.flush()
+                self.connection.recv(1)  # Until the client gives up.
+                self.close_connection = True
+                return None
             if fault == "slow_body" and half:
                 self.wfile.write(data[:half])
                 self.wfile.flush()

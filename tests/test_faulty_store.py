@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import s3_storage
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.manifest import WorkUnit
 from pipeline.run import _probe
 from pipeline.storage import open_storage, probe_store
 from pipeline.verify import verify_output
@@ -28,8 +30,6 @@ def short_waits(monkeypatch):
 
 
 def commit_everything(storage, num_units):
-    from pipeline.manifest import WorkUnit
-
     log = CommitLog(storage)
     log.begin({"unit_size": 3}, {}, [make_shard("s", 3 * num_units)])
     for number in range(num_units):
@@ -62,12 +62,71 @@ def test_retries_end_with_words_and_a_resume_goes_on(seaweedfs):
     assert verify_output(open_storage(uri)).is_intact
 
 
-def test_credentials_that_expire_are_not_retried(seaweedfs):
+def test_credentials_that_expire_and_are_not_renewed_stop_at_once(seaweedfs):
     with FaultyProxy(seaweedfs.endpoint_url, rate=1.0, faults=("expired",)) as proxy:
         storage = open_storage(seaweedfs.new_uri(), StorageConfig(endpoint_url=proxy.url))
-        with pytest.raises(StorageError, match=r"ExpiredToken.*check the credentials"):
+        with pytest.raises(StorageError, match=r"ExpiredToken.*renew the credentials, then run the same command"):
             storage.get("x")
         assert proxy.num_faults == 1
+
+
+@pytest.mark.parametrize("operation", ["put", "find"])  # The answer to a HEAD cannot say why it is refused.
+def test_credentials_that_expire_and_are_renewed_are_found(seaweedfs, tmp_path, monkeypatch, operation):
+    def write_credentials(access_key, secret_key):
+        text = f"[default]\naws_access_key_id={access_key}\naws_secret_access_key={secret_key}\n"
+        (tmp_path / "credentials").write_text(text)
+
+    keys = [os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    write_credentials("old-key", "old-secret")
+    with FaultyProxy(seaweedfs.endpoint_url, rate=0.0, expired_key="old-key") as proxy:
+        storage = open_storage(seaweedfs.new_uri(), StorageConfig(endpoint_url=proxy.url))
+        with pytest.raises(StorageError, match=r"403|ExpiredToken"):
+            storage.find("x")
+        write_credentials(*keys)
+        if operation == "put":
+            storage.put("x", b"1")
+        assert storage.exists("x") == (operation == "put")
+        assert proxy.num_faults == 2
+
+
+def test_an_answer_or_a_body_that_never_comes_is_asked_for_again(seaweedfs, monkeypatch):
+    monkeypatch.setattr(s3_storage, "_READ_TIMEOUT_S", 0.3)
+    uri = seaweedfs.new_uri()
+    with FaultyProxy(seaweedfs.endpoint_url, rate=0.3, seed=2, faults=("silence", "cut_short")) as proxy:
+        settings = StorageConfig(endpoint_url=proxy.url, max_attempts=12)
+        commit_everything(open_storage(uri, settings), 3)
+        assert verify_output(open_storage(uri, settings)).is_intact
+        assert proxy.counts["silence"] > 2 and proxy.counts["cut_short"] > 2
+        proxy.rate, proxy.faults = 1.0, ("silence",)
+        with pytest.raises(StorageError, match=r"failed 2 time\(s\), last with ReadTimeoutError"):
+            open_storage(uri, settings.model_copy(update={"max_attempts": 2})).get("run.json")
+
+
+def test_listings_that_lag_are_found_out(seaweedfs, tmp_path):
+    with FaultyProxy(seaweedfs.endpoint_url, rate=0.0, unlisted="_probe-") as proxy:
+        config = make_config(tmp_path, "demo", storage={"endpoint_url": proxy.url}, output=seaweedfs.new_uri())
+        storage = open_storage(config.output, config.storage)
+        assert not probe_store(storage).list_after_write
+        with pytest.raises(ConfigError, match="does not show an object right after it was put"):
+            _probe(storage, config)
+
+
+def test_a_commit_that_listings_hide_is_made_again_and_changes_nothing(seaweedfs):
+    """A lag that began after the probe: the put of the second commit is refused, as the first exists."""
+    uri = seaweedfs.new_uri()
+    with FaultyProxy(seaweedfs.endpoint_url, rate=0.0) as proxy:
+        storage = open_storage(uri, StorageConfig(endpoint_url=proxy.url))
+        commit_everything(storage, 3)
+        log, unit = CommitLog(storage), WorkUnit("s", 3, 5)
+        proxy.unlisted = unit.unit_id
+        before = [info.etag for info in open_storage(uri).list("metadata/")]
+        assert len(log.committed()) == 2
+        assert not log.commit(unit, make_commit(log, unit))
+    assert [info.etag for info in open_storage(uri).list("metadata/")] == before
+    assert verify_output(open_storage(uri)).is_intact
 
 
 @pytest.mark.parametrize("required", [False, True])

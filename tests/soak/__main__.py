@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.s3_storage
 import pipeline.storage
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig
 from pipeline.manifest import WorkUnit
 from pipeline.storage import open_storage
 from pipeline.verify import verify_output
-from tests.faulty_store import FaultyProxy
+from tests.faulty_store import FAULTS, FaultyProxy
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import POINTS, Killer, check_output, rows_of
@@ -66,16 +67,23 @@ class Soak:
             check_output(output, expected)
             report = killer.report
             print(f"kills: {report.kills.total()} in {report.num_runs} runs: {dict(report.kills)}", flush=True)
+            print(
+                f"at most {report.most_units_redone} units done again, {report.max_units_in_flight} in flight",
+                flush=True,
+            )
 
     def storage(self, seaweedfs, minutes):
         """Commit over a line that fails every fourth request, until time is up."""
         pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
+        pipeline.s3_storage._READ_TIMEOUT_S = 1.0
         deadline, num_faults, num_wavs, kinds = time.monotonic() + 60 * minutes, 0, 0, {}
         round_number = 0
         while time.monotonic() < deadline:
             round_number += 1
             uri = seaweedfs.new_uri()
-            with FaultyProxy(seaweedfs.endpoint_url, rate=0.25, seed=self.seed + round_number) as proxy:
+            with FaultyProxy(
+                seaweedfs.endpoint_url, rate=0.25, seed=self.seed + round_number, faults=(*FAULTS, "silence")
+            ) as proxy:
                 storage = open_storage(uri, StorageConfig(endpoint_url=proxy.url, max_attempts=15))
                 log = CommitLog(storage)
                 log.begin({"unit_size": 3}, {}, [make_shard("s", 150)])
