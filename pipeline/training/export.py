@@ -23,7 +23,7 @@ from pipeline.training.sizes import BICODEC, FEATURES
 from pipeline.training.vocabulary import Vocabulary
 from pipeline.training.voices import VOICES, global_tokens
 
-_SHARPNESS = 1.5
+_SHARPNESS = 2.0
 """Factor on all logits of the language model."""
 _FEATURES_FOLDER = "wav2vec2-large-xlsr-53"
 
