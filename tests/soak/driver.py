@@ -1,5 +1,7 @@
 """`jobs.synthesize` that kills itself, or its writer, once, at the point that SPARK_TTS_KILL_AT names.
 
+It notes each unit that it begins in the file that SPARK_TTS_BEGUN names.
+
 Points in the driver: planning, resume, enrolment, finishing, first_commit. In a writer: before_commit, during_commit,
 after_commit. SPARK_TTS_KILLED names a file that is made by the kill, so that it happens once.
 """
@@ -17,9 +19,21 @@ import ray
 import jobs.synthesize
 import pipeline.run as run
 from pipeline.commit_log import CommitLog
+from pipeline.coordinator import Coordinator
 from pipeline.replicas import WriterReplica
 
+BEGUN = os.environ["SPARK_TTS_BEGUN"]
 POINT, MARK = os.environ.get("SPARK_TTS_KILL_AT", ""), os.environ.get("SPARK_TTS_KILLED", "")
+
+
+class RecordedCoordinator(Coordinator):
+    """Notes each unit that it begins, and how many may be in flight."""
+
+    def _send(self, call, replica):
+        if call.stage == "llm" and call.wanted is None:
+            with open(BEGUN, "a") as file:
+                file.write(f"{self._max_units} {call.state.unit.unit_id}\n")
+        super()._send(call, replica)
 
 
 def die_once(mark):
@@ -66,6 +80,7 @@ class KilledWriter(WriterReplica.__ray_metadata__.modified_class):
 
 
 def main():
+    run.Coordinator = RecordedCoordinator
     if POINT in ("before_commit", "during_commit", "after_commit"):
         run._ACTORS["writer"] = ray.remote(max_restarts=0)(KilledWriter)
     elif POINT == "planning":

@@ -33,6 +33,8 @@ class KillReport:
     num_runs: int = 0
     num_starts: int = 0
     most_units_redone: int = 0
+    """After one kill: of units begun before it and again after it."""
+    max_units_in_flight: int = 0
 
 
 def rows_of(uri):
@@ -91,6 +93,7 @@ class Killer:
         self._environment = environment
         self._folder = Path(folder)
         self._random = random.Random(seed)
+        self._begun_before = set()
         self.report = KillReport()
 
     def run(self, output, points):
@@ -99,6 +102,7 @@ class Killer:
         raw = self._config.model_copy(update={"output": output}).model_dump(mode="json")
         path.write_text(yaml.safe_dump(raw))
         self.report.num_runs += 1
+        self._begun_before = set()
         # A run outlives its replicas but not its driver: the kills that end it come first, or the rest find it done.
         for point in (*sorted(points, key=lambda point: point in (*WRITER_POINTS, *REPLICAS, "finishing")), ""):
             code = self._start(path, output, point)
@@ -109,7 +113,9 @@ class Killer:
     def _start(self, path, output, point):
         mark = self._folder / f"killed{self.report.num_starts}"
         self.report.num_starts += 1
-        environment = {**self._environment, "SPARK_TTS_KILL_AT": point, "SPARK_TTS_KILLED": str(mark)}
+        begun = self._folder / f"begun{self.report.num_starts}"
+        harm = {"SPARK_TTS_KILL_AT": point, "SPARK_TTS_KILLED": str(mark), "SPARK_TTS_BEGUN": str(begun)}
+        environment = {**self._environment, **harm}
         command = [sys.executable, "-m", "tests.soak.driver", "--config", str(path)]
         with open(self._folder / "drivers.log", "ab") as log:
             driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -123,9 +129,22 @@ class Killer:
             raise AssertionError(f"a start did not end in {LONGEST_START_S:g} s after a kill at {point!r}") from None
         if mark.exists():
             self.report.kills[point] += 1
+        self._count_redone(begun)
         if code not in (0, -signal.SIGKILL):
             raise AssertionError(f"exit {code} after a kill at {point!r}; see {self._folder}/drivers.log")
         return code
+
+    def _count_redone(self, path):
+        """Hold the units that were begun twice, by one driver or by two, against how many may be in flight."""
+        lines = [line.split(" ", 1) for line in path.read_text().splitlines()] if path.exists() else []
+        units = [unit_id for _, unit_id in lines]
+        begun = set(units)
+        redone = max(len(units) - len(begun), len(begun & self._begun_before))
+        self._begun_before = begun
+        report = self.report
+        report.max_units_in_flight = max([report.max_units_in_flight, *(int(limit) for limit, _ in lines)])
+        report.most_units_redone = max(report.most_units_redone, redone)
+        assert redone <= report.max_units_in_flight, (redone, report.max_units_in_flight)
 
     def _kill_at_random(self, driver, output, point, deadline):
         num_before = len(CommitLog(open_storage(output)).committed())
