@@ -71,7 +71,7 @@ class AudiobookConfig(Settings):
     narrator: str = setting("narrator", min_length=1)
     """The speaker_id that reads books without a cast."""
     allow_missing: bool = setting(False)
-    """Make chapters without their rejected sentences."""
+    """Make chapters without their rejected sentences and, of an audition (`limit`), without those not voiced yet."""
     x_real_time: float | None = setting(None, gt=0.0)
     """Seconds of audio that one LLM replica makes in a second, where you know it: what a dry run counts with as long as
     no start of the output has measured it."""
