@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import Synthesizer, stages
+from pipeline import Synthesizer, stages, takes
 from pipeline.recognition import compare_with_text, load_recognizer
 from pipeline.weights import resolve_weights
 
@@ -67,8 +67,8 @@ def _with_half_a_prompt(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesize
 
 
 def _without_the_last_segment(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesizer) -> None:
-    whole = stages.split_into_segments
-    monkeypatch.setattr(stages, "split_into_segments", lambda *args, **options: whole(*args, **options)[:-1])
+    whole = takes.split_into_segments
+    monkeypatch.setattr(takes, "split_into_segments", lambda *args, **options: whole(*args, **options)[:-1])
 
 
 @pytest.mark.parametrize("break_it", [_without_mask, _with_half_a_prompt, _without_the_last_segment])
