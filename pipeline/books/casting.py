@@ -25,7 +25,7 @@ _VERBS = (
 )
 _NAME = (
     r"(?P<name>(?:(?:[Tt]he|[Aa]n?|[Hh]er|[Hh]is|[Mm]y|[Tt]heir|[Mm]r\.?|[Mm]rs\.?|[Mm]iss|[Dd]r\.?) )?"
-    r"[\w’'-]+(?: [A-Z][\w’'-]+){0,3})"
+    r"(?:(?:little|old|young|poor|big|fat|tall|good|kind|wicked) ){0,2}[\w’'-]+(?: [A-Z][\w’'-]+){0,3})"
 )
 _ADVERB = r"(?:[a-z]+ly |then |at last |quietly )?"
 _AFTER = (

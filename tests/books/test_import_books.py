@@ -168,14 +168,19 @@ def test_sentences_end_where_people_hear_it():
 
 
 @pytest.mark.parametrize(
-    ("text", "speakers", "num_quotes"),
+    ("text", "speakers", "num_quotes", "coverage"),
     [
-        ("alice-tea-party.txt", "tea-party-speakers.txt", 107),
-        ("alice-mock-turtle.txt", "mock-turtle-speakers.txt", 136),
+        ("alice-tea-party.txt", "tea-party-speakers.txt", 107, 0.6),
+        ("alice-mock-turtle.txt", "mock-turtle-speakers.txt", 136, 0.6),
+        ("oz-scarecrow.txt", "oz-speakers.txt", 64, 0.55),
     ],
 )
-def test_attribution_is_right_where_it_decides(text, speakers, num_quotes):
-    """The second chapter was labelled by reading, before its labeller had seen the rules or what they find."""
+def test_attribution_is_right_where_it_decides(text, speakers, num_quotes, coverage):
+    """All but the first were labelled by reading, before anybody saw what the rules find in them.
+
+    Of the Wizard of Oz, chapters 3 and 4, only the paragraphs with quotes are kept. It showed that `the little girl`
+    was read as the name `the little`.
+    """
     labels = (BOOKS / speakers).read_text().strip().replace("\n", " ").split(",")
     truth = [name for label in labels for name in [label.strip().rpartition(" ")[0]] * int(label.rpartition(" ")[2])]
     document = read_book((BOOKS / text).read_bytes(), "a.txt", "a.txt")
@@ -183,9 +188,10 @@ def test_attribution_is_right_where_it_decides(text, speakers, num_quotes):
     for block in document.blocks:
         if block.kind == "paragraph":
             found += attribute_quotes(block.text, find_quotes(block.text))
-    cast = Cast()
+    dorothy = Character(name="Dorothy", voice="d", aliases=("the girl", "the little girl", "the child"))
+    cast = Cast(characters=(dorothy,))
     decided = [
-        (re.sub("^the ", "", str(guess.name), flags=re.I), name)
+        (dorothy.name if cast.find(str(guess.name)) else re.sub("^the ", "", str(guess.name), flags=re.I), name)
         for guess, name in zip(found, truth, strict=False)
         if guess.confidence >= cast.min_confidence
     ]
@@ -193,7 +199,7 @@ def test_attribution_is_right_where_it_decides(text, speakers, num_quotes):
     print(f"precision {precision:.3f}, coverage {len(decided) / len(truth):.3f} of {len(truth)} quotes")
     assert len(truth) == num_quotes <= len(found)  # of the first chapter, the labels end before the quotes do
     assert precision >= 0.9
-    assert len(decided) / len(truth) >= 0.6
+    assert len(decided) / len(truth) >= coverage
 
 
 def test_the_command_writes_a_manifest(tmp_path, capsys):
