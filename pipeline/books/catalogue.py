@@ -96,10 +96,27 @@ def read_catalogue(catalogue: Storage, casts: Mapping[str, Cast], default: Cast)
     """Yield book after book; one is held at a time, and nothing is written.
 
     Raises:
-        ManifestError: a book cannot be read, has no text, or a cast belongs to no book.
+        ManifestError: books cannot be read or have no text, which is told of all of them at the end; or a cast belongs
+            to no book.
     """
+    unreadable: list[str] = []
     for book_id, path in _list_cast_books(catalogue, casts).items():
-        yield _read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
+        try:
+            book = _read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
+        except ManifestError as error:
+            unreadable.append(str(error))
+            continue
+        yield book
+    _refuse(unreadable)
+
+
+def _refuse(unreadable: list[str]) -> None:
+    """Stop for the books that cannot be read, once all others are."""
+    if unreadable:
+        raise ManifestError(
+            "\n".join([*unreadable, f"{len(unreadable):,} book(s) cannot be read, the others can: mend these, or put _ "
+            "before the name of a file or folder that is to be left out"])
+        )  # fmt: skip
 
 
 def _list_cast_books(catalogue: Storage, casts: Mapping[str, Cast]) -> dict[str, str]:
@@ -129,21 +146,28 @@ def import_books(
         what is in each book; `state` is `imported` or `kept`, `num_new_rows` what this import added.
 
     Raises:
-        ManifestError: a book cannot be read, has no text, or a cast belongs to no book; or `output` is something else.
+        ManifestError: books cannot be read or have no text, which is told of all of them when the others are imported;
+            or a cast belongs to no book; or `output` is something else.
     """
     foreign = next((info.path for info in output.list() if not _OURS.fullmatch(info.path)), None)
     if foreign is not None:
         raise ManifestError(f"{output.uri}: holds {foreign}, which no import wrote; name a new folder or prefix")
     books = _list_cast_books(catalogue, casts)
-    reports = []
+    reports, unreadable = [], list[str]()
     for book_id, path in books.items():
         cast = casts.get(book_id, casts.get("default", default))
         fingerprint = _fingerprint(catalogue, path, cast)
         report = _read_record(output, book_id, fingerprint)
         if report is None:
-            report = _write_book(output, _read(catalogue, book_id, path, cast), fingerprint)
+            try:
+                book = _read(catalogue, book_id, path, cast)
+            except ManifestError as error:
+                unreadable.append(str(error))
+                continue
+            report = _write_book(output, book, fingerprint)
         reports.append({name: value for name, value in report.items() if name not in ("state", "num_new_rows")})
         yield report
+    _refuse(unreadable)
     # A book that left the catalogue is no longer assembled; its rows and clips stay.
     for info in list(output.list(CONTENTS)):
         if info.path.removeprefix(CONTENTS).rpartition(".")[0] not in books:

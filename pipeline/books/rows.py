@@ -177,7 +177,10 @@ class _ChapterReader:
         character = self.cast.find(name)
         if character is None and name not in self.cast.voices():
             known = ", ".join(sorted({found.name for found in self.cast.characters} | self.cast.voices()))
-            raise ManifestError(f"{self.place}: <voice:{name}> names nobody of the cast; use one of: {known}")
+            raise ManifestError(
+                f"{self.place}: <voice:{name}> names nobody of the cast; add them to casting.yaml, "
+                f"or use one of: {known}"
+            )
         return character.voice if character else name
 
     def _spans(self, text: str, marked: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -224,3 +224,22 @@ def test_the_command_writes_a_manifest(tmp_path, capsys):
     assert capsys.readouterr().out.count("kept as it was") == 2
     (tmp_path / "m" / "notes.txt").write_text("mine")
     assert main(arguments) == 2
+
+
+def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_imported(tmp_path, capsys):
+    catalogue = tmp_path / "books"
+    catalogue.mkdir()
+    for name, data in {"cat.md": (BOOKS / "cat.md").read_bytes(), "cut.epub": epub()[:300], "empty.txt": b""}.items():
+        (catalogue / name).write_bytes(data)
+    arguments = [str(catalogue), "--output", str(tmp_path / "m")]
+    for extra in (["--dry-run"], []):
+        assert main([*arguments, *extra]) == 2
+        told = capsys.readouterr()
+        assert "cat: " in told.out
+        assert "cut.epub: not an EPUB" in told.err
+        assert "empty.txt: no text" in told.err
+        assert "2 book(s) cannot be read" in told.err
+    for name in ("cut.epub", "empty.txt"):
+        (catalogue / name).rename(catalogue / f"_{name}")
+    assert main(arguments) == 0
+    assert "kept as it was" in capsys.readouterr().out
