@@ -4,17 +4,21 @@ BIN := .venv/bin
 MINUTES ?= 60
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check soak clean
+.PHONY: help demo audiobook test check soak clean
 
 help:
-	@echo "make demo   voice configs/demo.yaml into demo/ (a second call resumes)"
-	@echo "make test   format, lint, types and tests"
-	@echo "make check  format, lint and types only"
-	@echo "make soak   an hour of kills and storage faults (MINUTES=...)"
-	@echo "make clean  remove the virtual environment and caches"
+	@echo "make demo       voice configs/demo.yaml into demo/ (a second call resumes)"
+	@echo "make audiobook  read chapter I of Alice aloud, into demo-audiobook/chapters (a second call resumes)"
+	@echo "make test       format, lint, types and tests"
+	@echo "make check      format, lint and types only"
+	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
+	@echo "make clean      remove the virtual environment and caches"
 
 demo: .venv/demo
 	@$(BIN)/python -m jobs.synthesize --config configs/demo.yaml
+
+audiobook: .venv/books
+	@$(BIN)/python -m jobs.audiobooks --config configs/audiobook_demo.yaml
 
 test: check
 	$(BIN)/python -m pytest
@@ -33,6 +37,7 @@ clean:
 # torch first and alone: the constraint names the one build that every install must use.
 .venv/base: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@echo "Once, some minutes without a word: PyTorch, Ray and others are installed into .venv (1.6 GB)."
 	$(PYTHON) -m venv .venv
 	$(INSTALL) torch
 	@touch $@
@@ -41,6 +46,10 @@ clean:
 	$(INSTALL) --editable .
 	@touch $@
 
+.venv/books: .venv/base pyproject.toml
+	$(INSTALL) --editable '.[books]'
+	@touch $@ .venv/demo
+
 .venv/dev: .venv/base pyproject.toml
 	$(INSTALL) --editable '.[s3,dev]'
-	@touch $@ .venv/demo
+	@touch $@ .venv/demo .venv/books

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.console import run_command
+from pipeline.audiobook_config import check_libraries
 from pipeline.books import Cast, import_books, read_casts, read_catalogue
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = StorageConfig(endpoint_url=options.endpoint_url)
         if options.output is None and not options.dry_run:
             raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
+        check_libraries()
         casts = read_casts(options.casting, settings)
         catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
         if options.dry_run:

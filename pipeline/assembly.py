@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio import resample
 from pipeline.audio_formats import encode_audio, write_m4b
-from pipeline.audiobook_config import AssemblyConfig
+from pipeline.audiobook_config import AssemblyConfig, check_libraries
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, canonical_json
 from pipeline.errors import ConfigError, StorageError
@@ -78,9 +78,10 @@ def assemble(
         settings: how to reach the store.
 
     Raises:
-        ConfigError: there is no run, or its rows belong to no book.
+        ConfigError: there is no run, its rows belong to no book, or a library is not installed.
         StorageError: a store does not answer, or a WAV is not the one that was committed.
     """
+    check_libraries()
     source, target = open_storage(output, settings), open_storage(to, settings)
     listed = open_storage(contents, settings) if contents is not None else None
     for book_id, chapters in read_chapters(source, listed):

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from pipeline.errors import ConfigError
-
 _CODECS = {".opus": ("libopus", 40_000), ".mp3": ("libmp3lame", 192_000), ".m4b": ("aac", 64_000)}
 _FRAMES = 1 << 15
 _OPUS_RATE = 48_000
@@ -31,11 +29,7 @@ def bytes_per_second(suffix: str, sample_rate: int) -> float:
 
 
 def encode_audio(wav: Path, to: Path, tags: Mapping[str, str]) -> None:
-    """Encode a file; the ending of `to` says as what.
-
-    Raises:
-        ConfigError: PyAV is not installed.
-    """
+    """Encode a file; the ending of `to` says as what."""
     if to.suffix == ".flac":
         with soundfile.SoundFile(wav) as source:
             layout = {"samplerate": source.samplerate, "channels": 1, "subtype": "PCM_16", "format": "FLAC"}
@@ -54,9 +48,6 @@ def write_m4b(parts: Sequence[tuple[str, Path]], to: Path, tags: Mapping[str, st
         to: the file.
         tags: title, artist, album.
         cover: JPEG or PNG.
-
-    Raises:
-        ConfigError: PyAV is not installed.
     """
     marks, start = [], 0
     for number, (title, path) in enumerate(parts):
@@ -71,12 +62,8 @@ def write_m4b(parts: Sequence[tuple[str, Path]], to: Path, tags: Mapping[str, st
 def _encode(
     wavs: Sequence[Path], to: Path, container: str, tags: Mapping[str, str], marks: list[Any], cover: bytes | None
 ) -> None:
-    try:
-        import av
-    except ImportError:
-        raise ConfigError(
-            f"{to.suffix[1:]}: needs PyAV; pip install 'spark-tts-batch[books]', or ask for wav"
-        ) from None
+    import av  # Of an extra; `check_libraries` has told where it is missing.
+
     codec, bit_rate = _CODECS[to.suffix]
     rate = soundfile.info(wavs[0]).samplerate
     with av.open(str(to), "w", format=container) as sink:

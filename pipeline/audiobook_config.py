@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipeline.errors import ConfigError
 from pipeline.settings import Address, Settings, setting
 
 Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
+_LIBRARIES = {"lxml": "lxml", "markdown_it": "markdown-it-py", "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av"}
 _ACX: dict[str, Any] = {
     "target_rms_dbfs": -20.5,
     "max_peak_dbfs": -3.5,
@@ -17,6 +20,20 @@ _ACX: dict[str, Any] = {
     "lead_out_s": 2.0,
     "formats": ("wav", "mp3"),
 }
+
+
+def check_libraries() -> None:
+    """Check that what books need is installed: before the first book is read, not after the last is voiced.
+
+    Raises:
+        ConfigError: something is missing.
+    """
+    missing = [name for module, name in _LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)}: needed for books, but not installed; run `.venv/bin/pip install -c constraints.txt "
+            "-e '.[books]'` in the project's folder, or pip install 'spark-tts-batch[books]' elsewhere"
+        )
 
 
 class AssemblyConfig(Settings):

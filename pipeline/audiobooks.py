@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.assembly import ChapterReport, assemble
-from pipeline.audiobook_config import AudiobookConfig
+from pipeline.audiobook_config import AudiobookConfig, check_libraries
 from pipeline.books import Cast, import_books, list_books, read_casts
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -62,7 +62,8 @@ def open_catalogue(config: Config) -> Catalogue:
     """Check what can be checked of the books before any is read; writes nothing.
 
     Raises:
-        ConfigError: the config has no `audiobook`, its places overlap, or a cast names a voice that nobody defined.
+        ConfigError: the config has no `audiobook`, its places overlap, a library is missing, or a cast names a voice
+            that nobody defined.
         ManifestError: there are no books.
         SpeakerError: the speakers cannot be read.
     """
@@ -72,6 +73,7 @@ def open_catalogue(config: Config) -> Catalogue:
             "audiobook: required for books, but not given; add `audiobook: {catalogue: ..., chapters: ...}` "
             "as in configs/audiobook.yaml, or voice a manifest with jobs.synthesize"
         )
+    check_libraries()
     storage = open_storage(settings.catalogue, config.storage)
     for name, place in (
         ("manifest", config.manifest),

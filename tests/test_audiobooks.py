@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import jobs.audiobooks
-from pipeline import audiobooks, make_audiobooks
+from pipeline import audiobook_config, audiobooks, make_audiobooks
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError, RunStopped
@@ -146,3 +146,11 @@ def test_acx_is_where_the_assembly_begins_from():
     assembly = config.audiobook.assembly
     assert (assembly.sample_rate, assembly.lead_in_s, assembly.target_rms_dbfs) == (44_100, 0.6, -20.5)
     assert parse_config(config.model_dump(mode="json")).audiobook == config.audiobook
+
+
+def test_a_missing_library_is_told_before_anything_is_read_or_voiced(tmp_path, monkeypatch):
+    """It was a traceback of the first book, and for the loudness one after the last sentence was voiced."""
+    monkeypatch.setattr(audiobook_config, "find_spec", lambda name: None if name in ("lxml", "av") else name)
+    with pytest.raises(ConfigError, match=r"^lxml, av: needed for books.*'\.\[books\]'"):
+        make_audiobooks(configure(tmp_path))
+    assert not (tmp_path / "manifest").exists()
