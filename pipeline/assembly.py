@@ -27,7 +27,7 @@ from pipeline.audiobook_config import AssemblyConfig, check_libraries
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, canonical_json
 from pipeline.errors import ConfigError, StorageError
-from pipeline.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks
+from pipeline.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks, quieten_noise
 from pipeline.manifest import safe_file_name
 from pipeline.reading_order import read_chapters
 from pipeline.storage import Storage, open_storage
@@ -213,6 +213,8 @@ class _BookAssembler:
             file.setparams((1, 2, rate, 0, "NONE", "not compressed"))
             for row, samples in self._stream(spoken, rate):
                 loud = (samples * np.float32(10 ** (gain_db / 20))).astype(np.float32)
+                if row is not None and self.config.noise_gate_dbfs is not None:
+                    loud = quieten_noise(loud, self.config.noise_gate_dbfs, rate)
                 loud = limit_peaks(loud, self.config.max_peak_dbfs - _PEAK_MARGIN_DB, rate)
                 steps = np.rint(loud.astype(np.float64) * 32_767).astype("<i2")
                 meter.add((steps / 32_768).astype(np.float32), is_pause=row is None)

@@ -15,6 +15,7 @@ _LIBRARIES = {"lxml": "lxml", "markdown_it": "markdown-it-py", "pyloudnorm": "py
 _ACX: dict[str, Any] = {
     "target_rms_dbfs": -20.5,
     "max_peak_dbfs": -3.5,
+    "noise_gate_dbfs": -50.0,
     "sample_rate": 44_100,
     "lead_in_s": 0.75,
     "lead_out_s": 2.0,
@@ -61,6 +62,8 @@ class AssemblyConfig(Settings):
     """Aim at this level over everything instead."""
     max_peak_dbfs: float = setting(-3.0, ge=-20.0, le=-0.1)
     """No sample passes it; louder moments are turned down."""
+    noise_gate_dbfs: float | None = setting(None, ge=-90.0, le=-30.0)
+    """Between words, what is quieter than this in the chapter is turned down by 15 dB; none leaves it."""
     sample_rate: int | None = setting(None, ge=8_000, le=192_000)
     """Hz; none keeps the clips' own."""
     formats: tuple[Format, ...] = ("wav",)
@@ -68,7 +71,7 @@ class AssemblyConfig(Settings):
 
     @classmethod
     def acx(cls, **changes: Any) -> AssemblyConfig:
-        """Return settings that meet ACX: RMS -23 to -18 dBFS, peak -3 dBFS, 44.1 kHz, MP3."""
+        """Return settings that meet ACX: RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3."""
         return cls.model_validate({**_ACX, **changes})
 
     def pause_s(self, boundary: str) -> float:

@@ -15,7 +15,8 @@ _GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
 _OFFSET = -0.691
 _LIMITER_S = 0.005
-_FLOOR_PERCENTILE = 5.0
+_FLOOR_PERCENTILE = 1.0  # Of 5 in 100 blocks of clips that are cut close, most are the edges of words.
+_GATE_WINDOW_S, _GATE_HOLD_S, _GATE_DB = 0.02, 0.15, -15.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Loudness:
         lufs: integrated and gated, BS.1770-4, mono; -120 stands for silence.
         rms_dbfs: over everything, pauses included.
         peak_dbfs: largest sample.
-        noise_floor_dbfs: level that all but the quietest twentieth of the voice's 100 ms blocks pass; pauses that were
+        noise_floor_dbfs: level that all but the quietest hundredth of the voice's 100 ms blocks pass; pauses that were
             put in do not count.
     """
 
@@ -126,6 +127,24 @@ def limit_peaks(samples: NDArray[np.float32], max_peak_dbfs: float, sample_rate:
     smooth = uniform_filter1d(minimum_filter1d(gains, size, mode="nearest"), size, mode="nearest")
     limited: NDArray[np.float32] = np.clip(samples * smooth, -ceiling, ceiling).astype(np.float32)
     return limited
+
+
+def quieten_noise(samples: NDArray[np.float32], threshold_dbfs: float, sample_rate: int) -> NDArray[np.float32]:
+    """Turn down by 15 dB, smoothly, what is quieter than a level and further than 75 ms from anything louder.
+
+    Args:
+        samples: (num_samples,) float32, of any size.
+        threshold_dbfs: RMS over 20 ms.
+        sample_rate: Hz.
+    """
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+    window, hold = round(_GATE_WINDOW_S * sample_rate), round(_GATE_HOLD_S * sample_rate)
+    powers = uniform_filter1d(np.square(samples.astype(np.float64)), window, mode="nearest")
+    is_voice = maximum_filter1d(powers >= 10 ** (threshold_dbfs / 10), hold, mode="nearest")
+    gains = uniform_filter1d(np.where(is_voice, 1.0, 10 ** (_GATE_DB / 20)), window, mode="nearest")
+    quiet: NDArray[np.float32] = (samples * gains).astype(np.float32)
+    return quiet
 
 
 def check_acx(loudness: Loudness) -> list[str]:
