@@ -41,7 +41,7 @@ _STOP_WAIT_S = 30
 """How long Ray waits for a stopped job before it kills it; our commands end within 20 s."""
 _KEY = "spark_tts_batch"
 """Marks our jobs in Ray's metadata; the value tells commands apart."""
-_RUNS = ("jobs.synthesize", "jobs.enroll")
+_RUNS = ("jobs.synthesize", "jobs.enroll", "jobs.audiobooks")
 """Commands whose config is a `Config` and nothing more."""
 _MAX_LOST_CONTACTS = 8
 _GIVE_SECRETS = (
@@ -101,11 +101,11 @@ def read_command(words: Sequence[str], working_dir: Path, python: str = "python"
     known, _ = options.parse_known_args(list(words[1:]))
     digest = hashlib.sha256("\0".join(words).encode())
     if known.config is not None:
-        digest.update(_check_config(working_dir, known.config, known.set, is_run=name in _RUNS))
+        digest.update(_check_config(working_dir, known.config, known.set, name))
     return Command(tuple(words), python, digest.hexdigest())
 
 
-def _check_config(working_dir: Path, path: str, overrides: list[str], *, is_run: bool) -> bytes:
+def _check_config(working_dir: Path, path: str, overrides: list[str], command: str) -> bytes:
     """Return the config's content, or nothing if it lies on the cluster."""
     if Path(path).is_absolute():
         if Path(path).is_relative_to(working_dir.resolve()):
@@ -117,16 +117,21 @@ def _check_config(working_dir: Path, path: str, overrides: list[str], *, is_run:
         raise ConfigError(f"--config {path}: {error.strerror} in {working_dir}, the folder that travels") from error
     raw = read_yaml(content, path)
     _refuse_secrets(raw, path)
-    output = raw.get("output") if isinstance(raw, dict) else None
-    if is_run:
-        output = load_config(working_dir / path, overrides).output
+    written: dict[str, Any] = {}
+    if command in _RUNS:
+        config = load_config(working_dir / path, overrides)
+        written["output"] = config.output
+        if command == "jobs.audiobooks" and config.audiobook is not None:
+            written |= {"manifest": config.manifest, "audiobook.chapters": config.audiobook.chapters}
     else:
-        output = next((text[7:] for text in reversed(overrides) if text.startswith("output=")), output)
-    if isinstance(output, str) and "://" not in output and not output.startswith("/"):
-        raise ConfigError(
-            f"{path}: output: {output} is relative, so it would be lost with the job's temporary folder; name object "
-            "storage (s3://...) or the absolute path of a file system that all nodes share"
-        )
+        given = raw.get("output") if isinstance(raw, dict) else None
+        written["output"] = next((text[7:] for text in reversed(overrides) if text.startswith("output=")), given)
+    for name, place in written.items():
+        if isinstance(place, str) and "://" not in place and not place.startswith("/"):
+            raise ConfigError(
+                f"{path}: {name}: {place} is relative, so it would be lost with the job's temporary folder; name "
+                "object storage (s3://...) or the absolute path of a file system that all nodes share"
+            )
     return content
 
 

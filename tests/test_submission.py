@@ -56,7 +56,7 @@ class FakeClient:
 def project(tmp_path):
     """A folder with the code and a config that can work on a cluster."""
     (tmp_path / "jobs").mkdir()
-    for name in ("synthesize", "verify", "submit"):
+    for name in ("audiobooks", "synthesize", "verify", "submit"):
         (tmp_path / "jobs" / f"{name}.py").write_text("")
     raw = yaml.safe_load((ROOT / "configs" / "cluster_s3.yaml").read_text())
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
@@ -64,6 +64,7 @@ def project(tmp_path):
 
 
 COMMAND = ["jobs.synthesize", "--config", "run.yaml"]
+BOOKS = ["jobs.audiobooks", "--config", "run.yaml", "--set", "audiobook.catalogue=books"]
 
 
 def submit(client, project, words=COMMAND):
@@ -88,6 +89,8 @@ def test_a_command_is_one_of_ours_and_quoted(project):
         (["jobs.nothing"], "no jobs.nothing in it"),
         (["jobs.synthesize", "--config", "none.yaml"], "none.yaml: No such file"),
         ([*COMMAND, "--set", "output=out"], "output: out is relative"),
+        ([*BOOKS, "--set", "manifest=s3://b/m", "--set", "audiobook.chapters=c"], "audiobook.chapters: c is relative"),
+        ([*BOOKS, "--set", "manifest=m", "--set", "audiobook.chapters=s3://b/c"], "manifest: m is"),
         ([*COMMAND, "--set", "outptu=s3://b/o"], "outptu: unknown setting"),
         ([*COMMAND, "--set", "output=s3://me:key@b/o"], "holds a credential"),
         ([*COMMAND, "--set", "manifest=https://h/m?X-Amz-Signature=abcdef"], "holds a credential"),
