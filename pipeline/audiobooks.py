@@ -85,6 +85,13 @@ def open_catalogue(config: Config) -> Catalogue:
                 f"{name}: {place} lies in the catalogue {settings.catalogue}, where it would be read as books; name "
                 "a place beside it"
             )
+    manifest = open_storage(config.manifest, config.storage).uri.rstrip("/")
+    for name, place in (("output", config.output), ("audiobook.chapters", settings.chapters)):
+        if f"{open_storage(place, config.storage).uri}/".startswith(f"{manifest}/"):
+            raise ConfigError(
+                f"{name}: {place} lies in the manifest {config.manifest}, where an import expects its own files alone; "
+                "name a place beside it"
+            )
     catalogue = Catalogue(
         settings, storage, read_casts(settings.casting, config.storage), Cast(narrator=settings.narrator)
     )

@@ -126,6 +126,7 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     [
         ({"audiobook": None}, "audiobook: required"),
         ({"output": "{}/in/output"}, "lies in the catalogue"),
+        ({"output": "{}/manifest/output"}, "lies in the manifest"),
         ({"audiobook": {"casting": None}}, "audiobook.narrator: nobody defined the voice(s) 'narrator' (book cats)"),
         ({"audiobook": {"assembly": {"formats": ["ogg"]}}}, "audiobook.assembly.formats"),
     ],

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.books.quotes import Quote
-from pipeline.config import StorageConfig
+from pipeline.config import StorageConfig, read_yaml
 from pipeline.errors import ConfigError
 from pipeline.storage import read_bytes
 
@@ -102,10 +101,7 @@ def load_casting(text: str, place: str) -> Mapping[str, Cast]:
     Raises:
         ConfigError: lists every problem with its place.
     """
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{place}: not a YAML file: {' '.join(str(error).split())}") from None
+    raw = read_yaml(text, place)
     if not isinstance(raw, dict):
         raise ConfigError(f"{place}: expected a cast for each book_id, or for `default`, at the top level")
     casts: dict[str, Cast] = {}
@@ -115,8 +111,12 @@ def load_casting(text: str, place: str) -> Mapping[str, Cast]:
             casts[str(book_id)] = Cast.model_validate(cast)
         except ValidationError as error:
             for problem in error.errors():
-                where = ".".join(str(part) for part in problem["loc"])
-                problems.append(f"  {book_id}.{where}: {problem['msg']}, got {str(problem['input'])[:60]!r}")
+                where = ".".join(str(part) for part in (book_id, *problem["loc"]))
+                if problem["type"] == "extra_forbidden":
+                    known = (Character if "characters" in problem["loc"] else Cast).model_fields
+                    problems.append(f"  {where}: unknown; expected one of: {', '.join(known)}")
+                else:
+                    problems.append(f"  {where}: {problem['msg']}, got {str(problem['input'])[:60]!r}")
     if problems:
         raise ConfigError(f"{place}: {len(problems)} wrong setting(s):\n" + "\n".join(problems))
     return casts

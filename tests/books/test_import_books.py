@@ -11,11 +11,11 @@ import pytest
 
 from jobs.import_books import main
 from pipeline.books import Cast, Character, read_book
-from pipeline.books.casting import attribute_quotes
+from pipeline.books.casting import attribute_quotes, load_casting
 from pipeline.books.chapters import split_into_chapters
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.books.rows import make_rows
-from pipeline.errors import ManifestError
+from pipeline.errors import ConfigError, ManifestError
 from pipeline.manifest import Manifest
 
 BOOKS = Path(__file__).parent.parent / "fixtures" / "books"
@@ -243,3 +243,18 @@ def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_impor
         (catalogue / name).rename(catalogue / f"_{name}")
     assert main(arguments) == 0
     assert "kept as it was" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alice: {narator: ross}", "alice.narator: unknown; expected one of: narrator, characters, speech"),
+        ("alice: {characters: [{name: A, voic: b}]}", "alice.characters.0.voic: unknown; expected one of: name, voice"),
+        ("alice: {min_confidence: 2}", r"alice.min_confidence: .*, got '2'"),
+        ("- alice", "expected a cast for each book_id"),
+        ("alice: [", "cast.yaml: not YAML"),
+    ],
+)
+def test_a_wrong_cast_is_told_with_its_place(text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_casting(text, "cast.yaml")
