@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pipeline.books.cleaning import drop_voice_marks
 from pipeline.books.document import Block, LeftOut
 from pipeline.books.headings import (
+    has_chapter_label,
     is_bare_label,
     is_contents_title,
+    is_numbered_title,
     is_part_label,
     is_unread_title,
     starts_chapter,
 )
 
 _MAX_KEY_CHARS = 48
+_MAX_ENTRY_CHARS = 90
+_LABELLED, _NUMBERED = 0, -1
 
 
 @dataclass
@@ -38,8 +42,9 @@ class Chapter:
 def split_into_chapters(blocks: list[Block], left_out: LeftOut) -> list[Chapter]:
     """Cut a book at the headings of its chapters.
 
-    Numbered headings count; without any, those of the highest level that occurs twice; without headings the whole
-    book is one chapter. What stands before the first heading is front matter.
+    Headings such as `Chapter I` count; without any, those with a number and a name; without these, those of the highest
+    level that occurs twice; without headings the whole book is one chapter. What stands before the first
+    heading is front matter.
 
     Args:
         blocks: of the whole book.
@@ -71,19 +76,32 @@ def _drop_repeated_scenes(blocks: list[Block]) -> list[Block]:
 def _drop_contents(blocks: list[Block], left_out: LeftOut) -> list[Block]:
     """Leave out a table of contents: what follows its title, up to the first heading that text follows."""
     kept: list[Block] = []
-    inside = False
+    end = 0
     for index, block in enumerate(blocks):
-        if block.kind == "heading" and is_contents_title(block.text):
-            inside = True
-        elif inside and block.kind == "heading":
-            following = next((later for later in blocks[index + 1 :] if later.kind != "scene"), None)
-            is_entry = following is not None and following.kind == "heading" and starts_chapter(following.text)
-            inside = is_entry and not is_part_label(block.text)
-        if inside:
+        if index >= end and block.kind == "heading" and is_contents_title(block.text):
+            end = _find_contents_end(blocks, index + 1)
+        if index < end:
             left_out.add("table of contents", block.text)
         else:
             kept.append(block)
     return kept
+
+
+def _find_contents_end(blocks: list[Block], start: int) -> int:
+    for index, block in enumerate(blocks[start:], start):
+        if block.kind != "heading" or is_contents_title(block.text):
+            continue
+        following = next((later for later in blocks[index + 1 :] if later.kind != "scene"), None)
+        is_entry = following is not None and following.kind == "heading" and _is_chapter_title(following.text)
+        if not is_entry or is_part_label(block.text):
+            return index
+    # Without a heading after it, what is short is the table, and the rest is the book.
+    lengths = (index for index, block in enumerate(blocks[start:], start) if len(block.text) > _MAX_ENTRY_CHARS)
+    return next(lengths, len(blocks))
+
+
+def _is_chapter_title(text: str) -> bool:
+    return starts_chapter(text) or is_numbered_title(text)
 
 
 def _merge_titles(blocks: list[Block]) -> list[Block]:
@@ -107,10 +125,12 @@ def _is_name(block: Block) -> bool:
 
 
 def _chapter_levels(blocks: list[Block]) -> set[int]:
-    """Return the levels whose headings begin a chapter, 0 standing for the numbered ones of any level."""
+    """Return the levels whose headings begin a chapter; `_LABELLED` and `_NUMBERED` stand for those of any level."""
     headings = [block for block in blocks if block.kind == "heading" and not is_unread_title(block.text)]
-    if any(starts_chapter(block.text) for block in headings):
-        return {0}
+    if any(has_chapter_label(block.text) for block in headings):
+        return {_LABELLED}
+    if sum(is_numbered_title(block.text) for block in headings) > 1:
+        return {_NUMBERED}
     counts = Counter(block.level for block in headings)
     repeated = [level for level, count in sorted(counts.items()) if count > 1]
     if repeated:
@@ -119,9 +139,9 @@ def _chapter_levels(blocks: list[Block]) -> set[int]:
 
 
 def _begins(block: Block, levels: set[int]) -> bool:
-    if is_unread_title(block.text):
+    if is_unread_title(block.text) or starts_chapter(block.text):
         return True
-    return starts_chapter(block.text) if 0 in levels else block.level in levels
+    return is_numbered_title(block.text) if _NUMBERED in levels else block.level in levels
 
 
 def _has_text(blocks: list[Block]) -> bool:

@@ -10,6 +10,7 @@ _NUMBER = (
     r"sixth|seventh|eighth|ninth|tenth|last)(?:-\w+)?)"
 )
 _LABEL = re.compile(rf"^(chapter|chap\.?|book|part|letter|canto|stave|volume|section|act|scene)\s+{_NUMBER}\b\.?", re.I)
+_NUMBERED = re.compile(r"^(?:[IVXLC]+|\d{1,3})[.:]\s+[\"'“‘]?[A-Z]")
 _BARE_NUMBER = re.compile(r"^(?:[IVXLC]+|\d{1,3})\.?$")
 _NAMED = re.compile(
     r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude)\b[.:]?", re.I
@@ -29,6 +30,16 @@ _MAX_HEADING_CHARS = 90
 def starts_chapter(text: str) -> bool:
     """Tell whether a heading is numbered as a chapter or has the name of one (`Prologue`)."""
     return bool(_LABEL.match(text) or (_NAMED.match(text) and len(text) < 40))
+
+
+def has_chapter_label(text: str) -> bool:
+    """Tell whether a heading says that it is one of a chapter: `Chapter I`, `Part Two`."""
+    return bool(_LABEL.match(text))
+
+
+def is_numbered_title(text: str) -> bool:
+    """Tell whether a heading is a number and a name: `3. How Dorothy Saved the Scarecrow`."""
+    return bool(_NUMBERED.match(text))
 
 
 def is_bare_label(text: str) -> bool:
@@ -66,9 +77,11 @@ def is_heading_line(line: str) -> bool:
 
 
 def is_title_line(line: str) -> bool:
-    """Tell whether a line with room around it is a heading: capitals only, or a number alone."""
+    """Tell whether a line with room around it is a heading: capitals only, a number alone, or a number and a name."""
     if _FINIS.match(line) or len(line) > _MAX_HEADING_CHARS or not re.search(r"\w", line):
         return False
+    if is_numbered_title(line) and line[-1] not in ".,;:":
+        return True
     return bool(_BARE_NUMBER.match(line)) or (line.isupper() and line[-1] not in ",;" and len(line) > 2)
 
 

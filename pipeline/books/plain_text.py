@@ -82,9 +82,10 @@ def _read_group(group: list[str], num_blank: int, usual_indent: int, left_out: L
     flat = " ".join(line.strip() for line in group)
     if is_heading_line(group[0].strip()) and len(group) <= 3 and len(flat) <= 120:
         return [Block("heading", clean_text(flat, left_out), 2)]
-    if len(group) <= 2 and num_blank >= 2 and is_title_line(flat):
+    num_items = sum(bool(_ITEM.match(line)) for line in group)
+    if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):
         return [Block("heading", clean_text(flat, left_out), 3)]
-    if _ITEM.match(group[0]) and sum(bool(_ITEM.match(line)) for line in group) >= 2:
+    if _ITEM.match(group[0]) and num_items >= 2:
         return [Block("item", clean_text(text, left_out)) for text in _split_items(group)]
     if len(group) >= 2 and all(_indent(line) > usual_indent and len(line.strip()) <= _MAX_VERSE_LINE for line in group):
         return _read_verse(group, left_out)

@@ -160,6 +160,47 @@ def test_apostrophes_are_no_quotes():
     assert [text[quote.start : quote.end] for quote in find_quotes(text)] == ["'Dinah'll miss me,'"]
 
 
+OZ = """
+                 CONTENTS
+
+   1.  The Cyclone
+   2.  The Council
+
+
+
+          1.  The Cyclone
+
+
+    Dorothy lived in the midst of the great Kansas prairies, with Uncle
+Henry, who was a farmer, and Aunt Em.
+
+    Their house was small.
+
+
+
+          2.  The Council
+
+
+    She was awakened by a shock.
+"""
+
+
+def test_chapters_may_be_numbered_without_the_word_chapter():
+    """As in the Wizard of Oz, all of which was taken for its table of contents."""
+    rows = import_text(OZ, "oz.txt")
+    assert [row["chapter_title"] for row in rows if row["position"] == 0] == ["1. The Cyclone", "2. The Council"]
+    assert [row["text"] for row in rows][-3:] == [
+        "Their house was small.", "2. The Council", "She was awakened by a shock."
+    ]  # fmt: skip
+
+
+def test_a_table_of_contents_without_a_heading_after_it_does_not_take_the_book_along():
+    text = OZ.replace("          1.  The Cyclone\n", "").replace("          2.  The Council\n", "")
+    rows = import_text(text, "oz.txt")
+    assert rows[0]["text"].startswith("Dorothy lived in the midst")
+    assert rows[-1]["text"] == "She was awakened by a shock."
+
+
 def test_sentences_end_where_people_hear_it():
     text = "Mr. Smith said 'Stop!' and left. 'Why?' he asked. No."
     assert [text[start:end] for start, end in split_sentences(text)] == [
