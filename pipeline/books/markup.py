@@ -65,14 +65,24 @@ def read_html(text: str, place: str) -> Document:
     reader.visit(root, verse=False, depth=0)
     reader.end_block("paragraph")
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
-    title = root.findtext(".//title") or ""
+    title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
     return Document(
-        title=" ".join(names.get("dc.title", title).split()),
-        author=names.get("author", names.get("dc.creator", "")),
+        title=title,
+        author=names.get("author", names.get("dc.creator", author)),
         language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
         blocks=cut_license_blocks(reader.blocks, reader.left_out),
         left_out=reader.left_out,
     )
+
+
+def _read_title(title: str) -> tuple[str, str]:
+    """Return title and author of a page's title as Project Gutenberg writes it; others are a title as they are."""
+    title = re.sub(r"\s*\|\s*Project Gutenberg$", "", title)
+    match = re.match(r"(?:The )?Project Gutenberg(?:['’]s)? (?:e-?book (?:of )?)?(?P<title>.+)", title, re.I)
+    if match is None:
+        return title, ""
+    name, _, author = match["title"].rpartition(", by ")
+    return (name, author) if name else (author, "")
 
 
 class _Reader:

@@ -299,3 +299,18 @@ def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_impor
 def test_a_wrong_cast_is_told_with_its_place(text, message):
     with pytest.raises(ConfigError, match=message):
         load_casting(text, "cast.yaml")
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("The Project Gutenberg eBook of The Adventures of Sherlock Holmes, by A. C. Doyle",
+         ("The Adventures of Sherlock Holmes", "A. C. Doyle")),
+        ("Project Gutenberg's Emma, by Jane Austen", ("Emma", "Jane Austen")),
+        ("Emma | Project Gutenberg", ("Emma", "")),
+        ("Stand, by me", ("Stand, by me", "")),
+    ],
+)  # fmt: skip
+def test_a_page_of_gutenberg_has_its_books_title(title, expected):
+    document = read_book(f"<title>{title}</title><p>Text.</p>".encode(), "a.html", "a.html")
+    assert (document.title, document.author) == expected
