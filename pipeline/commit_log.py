@@ -402,7 +402,7 @@ class CommitLog:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
                 names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
                 return file.read(names, use_threads=False)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise StorageError(
                 f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
                 "the unit again"

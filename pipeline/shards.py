@@ -100,7 +100,7 @@ def _damage_told(shard: Shard) -> Iterator[None]:
     """Turn what Parquet's reader says of a damaged page into an error that names the shard."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise ManifestError(f"{shard.uri}: damaged ({detail}); put an intact copy in its place") from error
 
@@ -148,7 +148,7 @@ def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
     try:
         with pq.ParquetFile(storage.open_input(info)) as file:
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, EOFError, OSError) as error:
+    except (pa.ArrowException, EOFError, OSError, UnicodeDecodeError) as error:  # names that are not UTF-8
         return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
     problems = [f"{uri}: {text}" for text in _check_schema(schema)]
     fingerprint = f"{info.size}-{storage.content_hash(info)}"

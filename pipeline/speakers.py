@@ -257,7 +257,7 @@ def _problem(problem: Any) -> str:
 def _read_parquet(uri: str, data: bytes) -> list[Any]:
     try:
         rows = pq.read_table(io.BytesIO(data)).to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SpeakerError(f"{uri}: not a readable Parquet file: {error}") from None
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 

@@ -124,7 +124,7 @@ class Audit:
             table = self._log.read_commit(unit, _COLUMNS)
         except StorageError as error:
             # Only what was read and makes no sense is damage; a store that is away is not.
-            if isinstance(error.__cause__, pa.ArrowException):
+            if isinstance(error.__cause__, pa.ArrowException | UnicodeDecodeError):
                 return unit, None
             raise
         except FileNotFoundError:  # Taken away since it was listed.

@@ -21,8 +21,11 @@ from pipeline.codec.speaker_encoder import NUM_ECAPA_LAYERS, TRUNK_CHANNELS
 from pipeline.config import read_yaml as parse_yaml
 from pipeline.errors import ConfigError, WeightsError
 
-Size = Annotated[int, Field(ge=1)]
-Levels = Annotated[int, Field(ge=2)]
+# Bounds far above any model's: a damaged number must end as a sentence, not as a million layers being built.
+Size = Annotated[int, Field(ge=1, le=1 << 20)]
+Window = Annotated[int, Field(ge=1, le=1 << 16)]
+Count = Annotated[int, Field(ge=1, le=256)]
+Levels = Annotated[int, Field(ge=2, le=1 << 16)]
 Shape = tuple[int, ...]
 
 WAY_OUT = "download the model again, or point to a complete Spark-TTS model directory"
@@ -37,12 +40,12 @@ class MelConfig(_Part):
     """The spectrogram that a voice is read from."""
 
     sample_rate: Size
-    n_fft: Size
-    win_length: Size
-    hop_length: Size
+    n_fft: Window
+    win_length: Window
+    hop_length: Window
     mel_fmin: float = Field(ge=0)
     mel_fmax: float | None = None
-    num_mels: Size
+    num_mels: Annotated[int, Field(ge=1, le=4_096)]
 
 
 class EncoderConfig(_Part):
@@ -51,9 +54,9 @@ class EncoderConfig(_Part):
     input_channels: Size
     vocos_dim: Size
     vocos_intermediate_dim: Size
-    vocos_num_layers: Size
+    vocos_num_layers: Count
     out_channels: Size
-    sample_ratios: list[Size] = [1, 1]
+    sample_ratios: list[Count] = Field([1, 1], max_length=16)
 
 
 class FeatureDecoderConfig(EncoderConfig):
@@ -68,8 +71,8 @@ class WaveGeneratorConfig(_Part):
 
     input_channel: Size
     channels: Size
-    rates: list[Size] = Field(min_length=1)
-    kernel_sizes: list[Size]
+    rates: list[Count] = Field(min_length=1, max_length=16)
+    kernel_sizes: list[Window]
     d_out: Literal[1] = 1
 
 
@@ -90,9 +93,9 @@ class SpeakerConfig(_Part):
     out_dim: Size
     latent_dim: Size
     token_num: Size
-    fsq_levels: list[Levels] = Field(min_length=1)
-    fsq_num_quantizers: Size = 1
-    trunk_channels: Annotated[int, Field(ge=8, multiple_of=8)] = TRUNK_CHANNELS
+    fsq_levels: list[Levels] = Field(min_length=1, max_length=64)
+    fsq_num_quantizers: Count = 1
+    trunk_channels: Annotated[int, Field(ge=8, le=1 << 20, multiple_of=8)] = TRUNK_CHANNELS
 
 
 class BiCodecConfig(_Part):

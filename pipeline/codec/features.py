@@ -54,8 +54,7 @@ class SpeechFeatures:
             WeightsError: a file is missing or broken, or weights and configuration do not fit.
         """
         config = _read_config(directory / "config.json")
-        with torch.device("meta"):
-            network = Wav2Vec2Model(config)
+        network = _build(config, directory / "config.json")
         path, weights = _read_weights(directory)
         _fill(network, weights, path)
         if config.do_stable_layer_norm:
@@ -126,6 +125,14 @@ def _read_config(path: Path) -> Wav2Vec2Config:
     if num_layers < _NUM_LAYERS:
         raise WeightsError(f"{path}: num_hidden_layers: expected at least {_NUM_LAYERS}, found {num_layers}; {WAY_OUT}")
     return config
+
+
+def _build(config: Wav2Vec2Config, path: Path) -> Wav2Vec2Model:
+    try:
+        with torch.device("meta"):
+            return Wav2Vec2Model(config)
+    except Exception as error:  # whatever transformers and torch make of sizes that do not fit each other
+        raise WeightsError(f"{path}: no wav2vec2 network can be built from it: {error}; {WAY_OUT}") from error
 
 
 def _read_weights(directory: Path) -> tuple[Path, dict[str, Tensor]]:

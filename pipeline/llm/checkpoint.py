@@ -6,6 +6,7 @@ Knows names and shapes, nothing of what the network computes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pipeline.errors import WeightsError
+
+# Far above any model's: a damaged number must end as a sentence, not as a million layers being listed.
+_MOST_LAYERS = 1_024
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,11 @@ class Qwen2Config:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read ({error.strerror}); expected a Qwen2 config") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WeightsError(f"{path}: not JSON ({error}); copy the file again") from error
         if not isinstance(raw, dict):
             raise WeightsError(f"{path}: expected a mapping, found {type(raw).__name__}; copy the file again")
-        rope = raw.get("rope_parameters") or {}
-        scaling = raw.get("rope_scaling") or {}
+        rope, scaling = _read_mapping(path, raw, "rope_parameters"), _read_mapping(path, raw, "rope_scaling")
         _refuse_unsupported(path, raw, {**scaling, **rope})
         sizes = {
             name: _read_number(path, raw, name, int)
@@ -64,7 +67,13 @@ class Qwen2Config:
                 "max_position_embeddings",
             )
         }
-        head_dim = raw.get("head_dim") or sizes["hidden_size"] // sizes["num_attention_heads"]
+        if sizes["num_hidden_layers"] > _MOST_LAYERS:
+            raise WeightsError(
+                f"{path}: num_hidden_layers is {sizes['num_hidden_layers']}; expected at most {_MOST_LAYERS}; copy the "
+                "file again"
+            )
+        derived_head_dim = max(sizes["hidden_size"] // sizes["num_attention_heads"], 1)
+        head_dim = _read_number(path, {"head_dim": raw.get("head_dim") or derived_head_dim}, "head_dim", int)
         if sizes["num_attention_heads"] % sizes["num_key_value_heads"] or head_dim % 2:
             raise WeightsError(
                 f"{path}: {sizes['num_attention_heads']} attention heads of size {head_dim} over "
@@ -79,21 +88,29 @@ class Qwen2Config:
         )
 
 
+def _read_mapping(path: Path, raw: dict[str, Any], name: str) -> dict[str, Any]:
+    value = raw.get(name) or {}
+    if not isinstance(value, dict):
+        raise WeightsError(f"{path}: {name} is {value!r}; expected a mapping; copy the file again")
+    return value
+
+
 def _read_number(path: Path, raw: dict[str, Any], name: str, kind: type[int] | type[float]) -> Any:
     value = raw.get(name)
     allowed = (int,) if kind is int else (int, float)
-    if not isinstance(value, allowed) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, allowed) or isinstance(value, bool) or not 0 < value < math.inf:
         raise WeightsError(f"{path}: {name} is {value!r}; expected a positive number; copy the file again")
     return kind(value)
 
 
 def _refuse_unsupported(path: Path, raw: dict[str, Any], rope: dict[str, Any]) -> None:
     layer_types = raw.get("layer_types") or []
+    is_full = isinstance(layer_types, list) and all(kind == "full_attention" for kind in layer_types)
     wishes = {
         "model_type": (raw.get("model_type"), raw.get("model_type") == "qwen2", "qwen2"),
         "hidden_act": (raw.get("hidden_act"), raw.get("hidden_act", "silu") == "silu", "silu"),
         "use_sliding_window": (raw.get("use_sliding_window"), not raw.get("use_sliding_window"), "false"),
-        "layer_types": (layer_types, set(layer_types) <= {"full_attention"}, "only full_attention"),
+        "layer_types": (layer_types, is_full, "only full_attention"),
         "rope type": (
             rope.get("rope_type", rope.get("type")),
             rope.get("rope_type", rope.get("type", "default")) == "default",
@@ -181,9 +198,9 @@ def _read_safetensors(llm_dir: Path) -> Iterator[tuple[Path, str, Tensor]]:
     if not paths[0].is_file() and index.is_file():
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise WeightsError(f"{index}: not an index of safetensors files ({error!r}); copy it again") from error
-        if any(Path(name).name != name for name in names):
+        if any(not isinstance(name, str) or Path(name).name != name for name in names):
             raise WeightsError(f"{index}: names files outside its folder; expected plain file names; copy it again")
         paths = [llm_dir / name for name in sorted(names)]
     for path in paths:

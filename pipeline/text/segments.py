@@ -16,6 +16,7 @@ from typing import Literal
 import regex
 
 from pipeline.text.english_abbreviations import is_abbreviation
+from pipeline.text.normalize import SPEAKABLE
 
 Boundary = Literal["clause", "sentence", "paragraph"]
 
@@ -121,8 +122,8 @@ class _Limits:
 def split_into_segments(text: str, language: str, *, max_chars: int = 200, max_s: float = 18.0) -> list[Segment]:
     """Cut a text into segments within both limits; short sentences of a paragraph share one.
 
-    The segments' texts follow each other in `text` with nothing but white space before, between and after them:
-    without white space, their concatenation equals the text.
+    The segments' texts follow each other in `text` with nothing before, between and after them but white space and
+    pieces without a letter or digit (a line of asterisks, a sign before an overlong word), which nobody can say.
 
     Args:
         text: normalized; paragraphs are parted by an empty line.
@@ -131,14 +132,14 @@ def split_into_segments(text: str, language: str, *, max_chars: int = 200, max_s
         max_s: most estimated seconds of a segment; one grapheme cluster may be longer.
 
     Returns:
-        In order; none for a text of white space only.
+        In order; none for a text without a letter or digit.
     """
     if max_chars < 1 or max_s <= 0:
         raise ValueError(f"max_chars and max_s must be positive, got {max_chars} and {max_s}")
     limits = _Limits(language, max_chars, max_s)
     segments: list[Segment] = []
     for paragraph in _PARAGRAPH.split(text):
-        pieces = list(_pack(_sentences(paragraph.strip()), limits))
+        pieces = [piece for piece in _pack(_sentences(paragraph.strip()), limits) if SPEAKABLE.search(piece[0])]
         for index, (piece, boundary) in enumerate(pieces):
             last: Boundary = "paragraph" if index == len(pieces) - 1 else boundary
             segments.append(Segment(piece, last, estimate_seconds(piece, language)))

@@ -35,6 +35,7 @@ from pipeline.manifest import Manifest, read_utterance, safe_file_name
 from pipeline.speakers import SpeakerRegistry, read_definitions
 from pipeline.storage import open_storage
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
+from tests.soak.bad_weights import check_weights, weights_cases
 from tests.soak.watch import Watch
 
 LONGEST_CASE_S = 20.0
@@ -371,12 +372,13 @@ def check_records(folder, run, speakers):
 
 
 FAMILIES = {
-    "texts": (0.35, text_cases, check_text),
+    "texts": (0.3, text_cases, check_text),
     "ids": (0.1, lambda draw: (draw(IDS),), check_ids),
     "yaml": (0.15, yaml_cases, check_yaml),
     "manifests": (0.15, manifest_cases, check_manifest),
     "recordings": (0.15, audio_cases, check_audio),
     "records": (0.1, record_cases, check_records),
+    "weights": (0.05, weights_cases, check_weights),
 }
 
 
