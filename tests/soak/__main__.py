@@ -68,7 +68,8 @@ class Soak:
             report = killer.report
             print(f"kills: {report.kills.total()} in {report.num_runs} runs: {dict(report.kills)}", flush=True)
             print(
-                f"at most {report.most_units_redone} units done again, {report.max_units_in_flight} in flight",
+                f"{report.num_units_redone} units done again, at most {report.most_units_redone} for a kill; "
+                f"{report.max_units_in_flight} may be in flight",
                 flush=True,
             )
 

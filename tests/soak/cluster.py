@@ -30,6 +30,9 @@ sys.stdin.read()
 ray.shutdown()
 """
 LONGEST_S = 900.0
+# So many that the run still goes on when its state has been asked for and its metrics have been scraped.
+NUM_ROWS, UNIT_SIZE = 400, 4
+NUM_UNITS = NUM_ROWS // UNIT_SIZE
 
 
 @contextmanager
@@ -99,8 +102,8 @@ def scrape(url):
 
 def check_cluster(folder, weights):
     """Do all of it once; takes a minute or two on an idle machine."""
-    write_shard(folder / "manifest" / "a.parquet", simple_rows(0, 12))
-    config = make_config(folder, weights, unit_size=2)
+    write_shard(folder / "manifest" / "a.parquet", simple_rows(0, NUM_ROWS))
+    config = make_config(folder, weights, unit_size=UNIT_SIZE)
     (folder / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     log = CommitLog(open_storage(config.output))
     words = ["--", "jobs.synthesize", "--config", str(folder / "run.yaml")]
@@ -142,21 +145,21 @@ def _send_and_resume(temporary, log, config, words):
         assert code == 0
         assert "STOPPED" in out
         num_before = len(log.committed())
-        assert 0 < num_before < 6
+        assert 0 < num_before < NUM_UNITS
         assert not list(Path(config.output).rglob(".tmp-*"))
         assert not open_storage(config.output).exists("lease.json")
 
         code, out, told = submitter.run(*words)
         assert code == 0, told
         assert name not in told
-        assert "12 of 12 utterances voiced" in out
+        assert f"{NUM_ROWS} of {NUM_ROWS} utterances voiced" in out
         assert "never-to-travel" not in out
-        assert len(log.committed()) == 6
+        assert len(log.committed()) == NUM_UNITS
         assert verify_output(open_storage(config.output)).is_intact
-        wait_until(lambda: scrape(metrics_url)[0].get(("units_total", ())) == 6, "units of both drivers")
+        wait_until(lambda: scrape(metrics_url)[0].get(("units_total", ())) == NUM_UNITS, "units of both drivers")
         samples, types = scrape(metrics_url)
-        assert samples["utterances_total", ("ok",)] == 12
+        assert samples["utterances_total", ("ok",)] == NUM_ROWS
         assert samples["audio_seconds_total", ()] > 0
         assert samples["llm_slot_steps_total", ("used",)] > 0
         assert all(kind == ("counter" if metric.endswith("_total") else "gauge") for metric, kind in types.items())
-    print(f"cluster: sent, left, stopped after {num_before} of 6 units, resumed, verified, scraped", flush=True)
+    print(f"cluster: sent, left, stopped after {num_before} of {NUM_UNITS} units, resumed, verified, scraped", flush=True)
