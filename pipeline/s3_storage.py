@@ -84,7 +84,7 @@ class S3Storage(Storage):
             raise self._refuse(operation, path, error, way_out) from error
         except (failures.NoCredentialsError, failures.PartialCredentialsError, failures.ParamValidationError) as error:
             raise self._refuse(operation, path, error, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
-        except (failures.BotoCoreError, OSError) as error:
+        except _broken_answers() as error:
             raise TransientError from error
 
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
@@ -109,11 +109,9 @@ class S3Storage(Storage):
         return self._read_body(answer), str(answer["ETag"])
 
     def _read_body(self, answer: Any) -> bytes:
-        import botocore.exceptions as failures
-
         try:
             return bytes(answer["Body"].read())
-        except (failures.BotoCoreError, OSError) as error:  # The connection broke in the middle.
+        except _broken_answers() as error:
             raise TransientError from error
 
     def _find(self, path: str) -> ObjectInfo | None:
@@ -145,6 +143,15 @@ class S3Storage(Storage):
         except PreconditionFailed as error:
             raise self._refuse("read", info.path, error, "the object was replaced while it was in use") from error
         return self._read_body(answer)
+
+
+def _broken_answers() -> tuple[type[Exception], ...]:
+    """What is raised where a connection breaks or stands still: botocore wraps only some of what lies below it."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, ResponseParserError, HTTPError, OSError
 
 
 def _make_s3_client(settings: StorageConfig) -> tuple[Any, Any]:

@@ -101,8 +101,10 @@ def test_an_answer_or_a_body_that_never_comes_is_asked_for_again(seaweedfs, monk
         assert verify_output(open_storage(uri, settings)).is_intact
         assert proxy.counts["silence"] > 2 and proxy.counts["cut_short"] > 2
         proxy.rate, proxy.faults = 1.0, ("silence",)
-        with pytest.raises(StorageError, match=r"failed 2 time\(s\), last with ReadTimeoutError"):
-            open_storage(uri, settings.model_copy(update={"max_attempts": 2})).get("run.json")
+        storage = open_storage(uri, settings.model_copy(update={"max_attempts": 2}))
+        for name in ("run.json", "nothing"):  # An object's body, and an error's.
+            with pytest.raises(StorageError, match=r"failed 2 time\(s\), last with ReadTimeoutError"):
+                storage.get(name)
 
 
 def test_listings_that_lag_are_found_out(seaweedfs, tmp_path):

@@ -34,8 +34,8 @@ _FOREIGN_DIGITS = regex.compile(r"[\p{Nd}--0-9]", regex.V1)
 _TOKEN_START = re.compile(r"<\|+|<(?=[/A-Za-z_!])|<(?=\s*\|)")
 _TOKEN_END = re.compile(r"\|+>|(?<=[A-Za-z_/\"'])>")
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n|\u2029")
-SPEAKABLE = regex.compile(r"[\p{L}\p{N}]|[%$€£¥₹&@+=°]")
-_WORD = regex.compile(r"[\p{L}\p{N}]")
+_SPEAKABLE = regex.compile(r"[\p{L}\p{N}]|[%$€£¥₹&@+=°]")
+WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$))")
 
 _LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh",
@@ -151,7 +151,7 @@ def clean_text(text: object) -> str:
         cleaned = _FOREIGN_DIGITS.sub(lambda match: str(unicodedata.digit(match[0])), cleaned)
         cleaned = _MARK_PILE.sub(r"\1", unicodedata.normalize("NFC", _EMOJI.sub(" ", cleaned)))
     cleaned = _fold_spaces(_disarm(cleaned))
-    if not SPEAKABLE.search(cleaned):
+    if not _SPEAKABLE.search(cleaned):
         raise UtteranceError(
             RejectionCode.INVALID_TEXT,
             f"text {text[:40]!r} has only punctuation, symbols or emoji; expected at least one word",
@@ -269,7 +269,7 @@ def normalize_text(
         spoken = _SPACE_BEFORE_MARK.sub("", spoken)
     # Once more: a reading or a lexicon entry may have put brackets or spaces together.
     spoken = _fold_spaces(_disarm(spoken))
-    if not _WORD.search(spoken):
+    if not WORD_CHARACTER.search(spoken):
         raise UtteranceError(
             RejectionCode.INVALID_TEXT, f"text {str(text)[:40]!r} has nothing to say; expected at least one word"
         )

@@ -16,7 +16,7 @@ from typing import Literal
 import regex
 
 from pipeline.text.english_abbreviations import is_abbreviation
-from pipeline.text.normalize import SPEAKABLE
+from pipeline.text.normalize import WORD_CHARACTER
 
 Boundary = Literal["clause", "sentence", "paragraph"]
 
@@ -31,9 +31,10 @@ _SPACE = re.compile(r"(?=\s)")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _UNIT = regex.compile(r"[A-Za-z0-9]+(?:[.,:'-][A-Za-z0-9]+)*\p{M}*|\X")
 _LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
-_TOKEN = re.compile(
+# `regex` knows scripts that are newer than this Python.
+_TOKEN = regex.compile(
     rf"(?P<latin>[A-Za-zÀ-ɏḀ-ỿ]+)|(?P<han>[{_HAN}々〇]+)|(?P<kana>[\u3040-\u30ff\uff66-\uff9f]+)"
-    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)|(?P<other>\w+)"
+    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)|(?P<other>[\p{L}\p{N}_]+)"
 )
 _VOWELS = re.compile(r"[aeiouyà-æè-ïò-öø-ýÿāēīōūăĕĭŏŭœ]+", re.IGNORECASE)
 _SILENT_E = re.compile(r"[^aeiouyl](?:e|es|ed)$")
@@ -139,7 +140,7 @@ def split_into_segments(text: str, language: str, *, max_chars: int = 200, max_s
     limits = _Limits(language, max_chars, max_s)
     segments: list[Segment] = []
     for paragraph in _PARAGRAPH.split(text):
-        pieces = [piece for piece in _pack(_sentences(paragraph.strip()), limits) if SPEAKABLE.search(piece[0])]
+        pieces = [piece for piece in _pack(_sentences(paragraph.strip()), limits) if WORD_CHARACTER.search(piece[0])]
         for index, (piece, boundary) in enumerate(pieces):
             last: Boundary = "paragraph" if index == len(pieces) - 1 else boundary
             segments.append(Segment(piece, last, estimate_seconds(piece, language)))

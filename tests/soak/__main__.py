@@ -22,10 +22,11 @@ from tests.faulty_store import FAULTS, FaultyProxy
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import POINTS, Killer, check_output, rows_of
+from tests.soak.nodes import check_nodes
 from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
 
-PARTS = ("bad_input", "storage", "kills", "cluster")
+PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
 
 
 class Soak:
@@ -111,6 +112,9 @@ def test_soak(request, seaweedfs, tmp_path):
     if "cluster" in parts:
         pytest.importorskip("prometheus_client", reason="install the cluster extra: pip install -e '.[cluster]'")
         check_cluster(tmp_path, request.getfixturevalue("demo_weights"))
+    if "nodes" in parts:
+        address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
+        check_nodes(tmp_path, request.getfixturevalue("demo_weights"), address)
     if "storage" in parts:
         soak.storage(seaweedfs, minutes)
     if "kills" in parts:
@@ -129,7 +133,7 @@ class _Settings:
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Do harm to runs for a while.")
     parser.add_argument("--minutes", type=float, default=60.0, help="for all parts together")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["bad_input", "storage", "kills"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["bad_input", "nodes", "storage", "kills"])
     parser.add_argument("--rows", type=int, default=2_000, help="utterances of a run that is killed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

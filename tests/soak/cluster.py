@@ -162,4 +162,6 @@ def _send_and_resume(temporary, log, config, words):
         assert samples["audio_seconds_total", ()] > 0
         assert samples["llm_slot_steps_total", ("used",)] > 0
         assert all(kind == ("counter" if metric.endswith("_total") else "gauge") for metric, kind in types.items())
-    print(f"cluster: sent, left, stopped after {num_before} of {NUM_UNITS} units, resumed, verified, scraped", flush=True)
+    print(
+        f"cluster: sent, left, stopped after {num_before} of {NUM_UNITS} units, resumed, verified, scraped", flush=True
+    )

@@ -41,10 +41,14 @@ class Watch:
             watch.opened.append(os.fspath(path))
             if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 watch._note_write(event, path)
-        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod"):
+        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.chmod"):
+            watch._note_write(event, arguments[0], dir_fd=arguments[-1])
+        elif event == "os.truncate":
             watch._note_write(event, arguments[0])
-        elif event in ("os.rename", "os.link", "os.symlink"):
-            watch._note_write(event, arguments[1])
+        elif event in ("os.rename", "os.link"):
+            watch._note_write(event, arguments[1], dir_fd=arguments[-1])
+        elif event == "os.symlink":
+            watch._note_write(event, arguments[1], dir_fd=arguments[2])
         elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"):
             watch.offences.append((event, str(arguments[:2])))
         elif event == "socket.getaddrinfo" and arguments[0] not in ("localhost", "127.0.0.1", "::1", None):
@@ -57,10 +61,18 @@ class Watch:
         self.offences.append((event, str(address)))
         raise PermissionError(f"no connection to {address} in a test")
 
-    def _note_write(self, event, path):
+    def _note_write(self, event, path, dir_fd=-1):
         if isinstance(path, int):
             return
-        place = os.path.realpath(os.fsdecode(path))
+        base = os.getcwd() if dir_fd == -1 else os.readlink(f"/proc/self/fd/{dir_fd}")
+        path = os.path.join(base, os.fsdecode(path))
+        # These act on a link itself, the others on what it names.
+        is_entry = event in ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink")
+        place = (
+            os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if is_entry
+            else os.path.realpath(path)
+        )
         if place != os.devnull and not any(
             place == folder or place.startswith(folder + "/") for folder in self._allowed
         ):

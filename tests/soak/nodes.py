@@ -1,0 +1,134 @@
+"""Nodes that die under a run, and processes that stand still: the coordinator hears of it from a real Ray.
+
+Each harm is done to a run of its own, whose output must be that of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from pipeline.commit_log import CommitLog
+from pipeline.storage import open_storage
+from tests.soak.kills import check_output, our_processes, rows_of
+from tests.test_run import make_config, simple_rows, write_shard
+
+ROOT = Path(__file__).parent.parent.parent
+NUM_ROWS, UNIT_SIZE = 600, 4
+LEASE_S = 5.0
+HANG_S = 15.0
+LONGEST_S = 600.0
+
+
+def check_nodes(folder, weights, cluster_address):
+    """Run once in peace on a cluster that is there, then once for each harm."""
+    write_shard(folder / "manifest" / "a.parquet", simple_rows(0, NUM_ROWS))
+    config = make_config(
+        folder,
+        weights,
+        unit_size=UNIT_SIZE,
+        storage={"lease_timeout_s": LEASE_S},
+        replicas={
+            "hang_timeout_s": HANG_S,
+            **{stage: {"count": count, "num_cpus": 0.25} for stage, count in (("llm", 2), ("codec", 1), ("writer", 1))},
+        },
+    )
+    calm = start(folder, config, "calm", cluster_address)
+    assert calm.wait(LONGEST_S) == 0, told(folder)
+    expected = rows_of(str(folder / "calm"))
+    assert len(expected) == NUM_ROWS
+    kill_nodes(folder, config, expected)
+    for title in ("LLMReplica", "CodecReplica", "WriterReplica"):
+        freeze_replica(folder, config, cluster_address, title, expected)
+    freeze_driver(folder, config, cluster_address, expected)
+
+
+def kill_nodes(folder, config, expected):
+    """Three nodes; the two that are not the head die in turn, each is replaced by a new one."""
+    from ray.cluster_utils import Cluster
+
+    num_killed = 0
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        driver = start(folder, config, "nodes", cluster.address)
+        while driver.poll() is None and num_killed < 4:
+            wait_for_commits(driver, folder / "nodes", 12)
+            if driver.poll() is None:
+                cluster.remove_node(workers.pop(0), allow_graceful=False)
+                num_killed += 1
+                workers.append(cluster.add_node(num_cpus=1))
+        assert driver.wait(LONGEST_S) == 0, told(folder)
+    finally:
+        cluster.shutdown()
+    check_output(str(folder / "nodes"), expected)
+    assert num_killed
+    print(f"nodes: {num_killed} of a cluster of three died under one run, each with its replicas", flush=True)
+
+
+def freeze_replica(folder, config, address, title, expected):
+    """A replica that stands still is noticed after `hang_timeout_s`, ended and replaced."""
+    output = folder / f"frozen-{title}"
+    driver = start(folder, config, output.name, address)
+    wait_for_commits(driver, output, 5)
+    victim = our_processes(f"ray::{title}")[-1]
+    os.kill(victim, signal.SIGSTOP)
+    began = time.monotonic()
+    assert driver.wait(LONGEST_S) == 0, told(folder)
+    assert not Path(f"/proc/{victim}").exists(), "a replica stood still and nobody ended it"
+    check_output(str(output), expected)
+    print(f"frozen: a {title} stood still; the run ended whole {time.monotonic() - began:.0f} s later", flush=True)
+
+
+def freeze_driver(folder, config, address, expected):
+    """A driver that stands still loses its lease to another; woken, it writes nothing and leaves."""
+    output = folder / "frozen-driver"
+    first = start(folder, config, output.name, address)
+    wait_for_commits(first, output, 5)
+    os.kill(first.pid, signal.SIGSTOP)
+    time.sleep(3 * LEASE_S)
+    second = start(folder, config, output.name, address)
+    try:
+        wait_for_commits(second, output, 5)
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert second.wait(LONGEST_S) == 0, told(folder)
+    assert first.wait(LONGEST_S) == 2, told(folder)
+    check_output(str(output), expected)
+    print("frozen: a driver stood still, another finished its run; woken, it left with exit 2", flush=True)
+
+
+def start(folder, config, name, address):
+    """Start a driver in a process of its own."""
+    path = folder / f"{name}.yaml"
+    raw = config.model_copy(update={"output": str(folder / name)}).model_dump(mode="json")
+    path.write_text(yaml.safe_dump(raw))
+    with open(folder / "drivers.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "jobs.synthesize", "--config", str(path)],
+            env={**os.environ, "RAY_ADDRESS": address}, stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+
+
+def wait_for_commits(driver, output, num_more):
+    """Wait until so many units more are committed, or the driver has ended."""
+
+    def count():
+        storage = open_storage(str(output))
+        return len(CommitLog(storage).committed()) if Path(output).exists() else 0
+
+    wanted, deadline = count() + num_more, time.monotonic() + LONGEST_S
+    while driver.poll() is None and count() < wanted:
+        assert time.monotonic() < deadline, "no progress"
+        time.sleep(0.1)
+
+
+def told(folder):
+    """Return the drivers' last words."""
+    return (folder / "drivers.log").read_text(errors="replace")[-3_000:]
