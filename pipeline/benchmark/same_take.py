@@ -38,7 +38,7 @@ from pipeline.text import normalize_text, split_into_segments
 from pipeline.weights import resolve_weights
 
 DTYPES: tuple[str, ...] = ("float32", "bfloat16")
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _LONGEST_START_S = 600.0
 _NUM_CHARS = 120
 _SPEAKERS = [
@@ -130,7 +130,7 @@ def compare_takes(
     results["rejected"] = sum(len(value) != 64 for value in alone.wavs.values())
     for name, voice in (ways | (runs if with_runs else {})).items():
         results[name] = describe_equality(alone, voice())
-        _logger.info("%s, %s: %s", dtype, name, results[name])
+        logger.info("%s, %s: %s", dtype, name, results[name])
     return results
 
 
