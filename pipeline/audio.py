@@ -149,7 +149,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
         SpeakerError: it cannot be decoded, or is empty, silent, longer than ten minutes, or not finite.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)) as file:
+        with soundfile.SoundFile(_Bytes(source) if isinstance(source, bytes) else os.fspath(source)) as file:
             rate, num_frames = file.samplerate, file.frames
             if num_frames > MAX_REFERENCE_S * rate:
                 raise _too_long(name, num_frames / rate)
@@ -168,6 +168,19 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
         logger.warning("%s: %s; the voice may not be as expected", name, doubt)
     return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+class _Bytes(io.BytesIO):
+    """A file of bytes that stays where it is when a damaged header sends libsndfile before its start.
+
+    An exception could not pass through libsndfile: it would be printed as a traceback and forgotten.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:

@@ -108,6 +108,16 @@ def test_a_missing_recording_is_named(tmp_path):
         read_reference(tmp_path / "gone.wav", "anna")
 
 
+def test_a_header_that_leads_before_the_start_is_refused_without_a_word_from_the_library(monkeypatch):
+    lost = []
+    monkeypatch.setattr("sys.unraisablehook", lost.append)
+    sink = io.BytesIO()
+    soundfile.write(sink, np.zeros(400), 16_000, format="AIFF", subtype="PCM_16")
+    with pytest.raises(SpeakerError, match="cannot be read as audio"):
+        read_reference(sink.getvalue()[:46], "anna.aiff")
+    assert not lost
+
+
 @pytest.mark.parametrize(("num_samples", "rate"), [(399, 16_000), (1_000, 48_000), (1, 16_000)])
 def test_recordings_shorter_than_a_frame_are_refused(num_samples, rate):
     with pytest.raises(SpeakerError, match="samples at 16000 Hz, expected at least 400"):

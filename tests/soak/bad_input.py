@@ -13,6 +13,7 @@ import io
 import json
 import resource
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -314,8 +315,8 @@ def audio_cases(draw):
         rate, num_samples = 100, 2 * 3_600 * 100  # Two hours.
     shape = (num_samples, draw(st.sampled_from([1, 1, 2, 8])))
     content = draw(st.sampled_from(["noise", "zeros", "constant", "nan", "inf", "huge", "quiet", "low"]))
-    if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") and content in ("nan", "inf", "huge"):
-        content = "noise"  # Their encoders crash on those; it is the readers that are tried here.
+    if coding not in ("FLOAT", "DOUBLE") and content in ("nan", "inf", "huge"):
+        content = "noise"  # Some encoders of libsndfile crash on those; it is the readers that are tried here.
     times = np.arange(num_samples)[:, None] * np.ones(shape[1])
     samples = {
         "noise": lambda: np.random.default_rng(0).uniform(-0.5, 0.5, shape),
@@ -387,18 +388,21 @@ FAMILIES = {
 def run_family(name, num_cases, first_seed, folder):
     """Run cases of one kind; returns how often each ended how. A case that ends otherwise is shown made small."""
     _, draw_case, check = FAMILIES[name]
-    outcomes, slowest_s = Counter(), 0.0
+    outcomes, slowest_s, lost = Counter(), 0.0, []
     cases = st.composite(draw_case)()
 
     def judge(case):
         nonlocal slowest_s
         began = time.monotonic()
+        lost.clear()
         with time_bound(LONGEST_CASE_S), Watch(folder, "/dev") as watch:
             outcome = check(folder, *case)
         assert not watch.offences, watch.offences
+        assert not lost, f"printed as a traceback and forgotten: {lost}"
         outcomes[outcome] += 1
         slowest_s = max(slowest_s, time.monotonic() - began)
 
+    sys.unraisablehook = lambda told: lost.append(f"{told.err_msg}: {told.exc_value!r}")
     round_number = 0
     while outcomes.total() < num_cases:
         options = settings(
@@ -409,6 +413,7 @@ def run_family(name, num_cases, first_seed, folder):
         )
         seed(first_seed + round_number)(options(given(cases)(judge)))()
         round_number += 1
+    sys.unraisablehook = sys.__unraisablehook__
     return outcomes, slowest_s
 
 
