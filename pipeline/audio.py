@@ -32,6 +32,8 @@ MAX_REFERENCE_S = 600.0
 SILENCE_DBFS = -120.0
 _SILENT_FRAME_DBFS = -50.0
 _FRAME_S = 0.02
+# Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
+_LOUDEST_REFERENCE_PEAK = 2.0**32
 _SILENT_REFERENCE_PEAK = 1e-4
 _TELEPHONE_RATE = 8_000
 _NO_TREBLE = 1e-6
@@ -245,6 +247,10 @@ def _check_samples(samples: NDArray[Any], sample_rate: int, name: str) -> None:
         raise SpeakerError(
             f"{name}: silent (peak {peak:.1g}, expected at least {_SILENT_REFERENCE_PEAK:g}); "
             "give speech in the first channel"
+        )
+    if peak > _LOUDEST_REFERENCE_PEAK:
+        raise SpeakerError(
+            f"{name}: a sample of {peak:.1g}, expected up to 1 at full scale; export the recording again"
         )
 
 

@@ -95,6 +95,7 @@ TONE = 0.1 * np.sin(np.arange(16_000) / 10)
         (encode(np.zeros(16_000)), "anna.wav: silent"),
         (encode(np.where(np.arange(16_000) == 7, np.nan, TONE)), "anna.wav: holds NaN or infinite samples"),
         (encode(np.where(np.arange(16_000) == 7, np.inf, TONE)), "anna.wav: holds NaN or infinite samples"),
+        (encode(np.where(np.arange(16_000) == 7, 1e30, TONE)), r"anna.wav: a sample of 1e\+30, expected up to 1"),
         (encode(np.resize(TONE, 601 * 100), rate=100), "anna.wav: 601 s long, expected at most 600 s"),
     ],
 )

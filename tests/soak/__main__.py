@@ -74,6 +74,20 @@ class Soak:
                 flush=True,
             )
 
+    def faulty_run(self, seaweedfs, demo_weights, folder):
+        """Voice over a line that fails every eighth request, and compare with a run over a good one."""
+        from pipeline import run_voicing
+
+        self.write_manifest(folder, 300)
+        uri = seaweedfs.new_uri()
+        config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=4)
+        run_voicing(config)
+        with FaultyProxy(seaweedfs.endpoint_url, rate=0.125, seed=self.seed) as proxy:
+            settings = {"output": f"{uri}/run", "storage": {"endpoint_url": proxy.url, "max_attempts": 15}}
+            run_voicing(make_config(folder, demo_weights, unit_size=4, **settings))
+            print(f"storage: a whole run over {proxy.num_faults} faults: {dict(proxy.counts)}", flush=True)
+        check_output(f"{uri}/run", rows_of(f"{uri}/calm"))
+
     def storage(self, seaweedfs, minutes):
         """Commit over a line that fails every fourth request, until time is up."""
         pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
@@ -116,6 +130,8 @@ def test_soak(request, seaweedfs, tmp_path):
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
         check_nodes(tmp_path, request.getfixturevalue("demo_weights"), address)
     if "storage" in parts:
+        request.getfixturevalue("ray_cluster")
+        soak.faulty_run(seaweedfs, request.getfixturevalue("demo_weights"), tmp_path)
         soak.storage(seaweedfs, minutes)
     if "kills" in parts:
         cluster, weights = request.getfixturevalue("ray_cluster"), request.getfixturevalue("demo_weights")
