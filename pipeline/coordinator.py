@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
 from pipeline.manifest import WorkUnit
-from pipeline.pools import MAX_FAILED_STARTS, Call, Pool, Replica, Stage, UnitState, is_own_death
+from pipeline.pools import MAX_FAILED_STARTS, REPLICA_DEATHS, Call, Pool, Replica, Stage, UnitState, is_own_death
 from pipeline.replicas import ReplicaInfo, UnitReceipt
 from pipeline.secrets import redact
 from pipeline.takes import Rejection
 
 logger = logging.getLogger(__name__)
+_MEMORY_RETURNS_S = 3.0
 
 
 class Coordinator:
@@ -188,7 +189,7 @@ class Coordinator:
         except RayTaskError as error:
             cause = f"{type(error.cause).__name__}: {error.cause}"
             raise RunStopped(f"a {pool.stage} replica could not start: {cause}") from None
-        except RayActorError as error:
+        except REPLICA_DEATHS as error:
             pool.replace(replica, error)
             return
         self._on_start(pool.stage, info)
@@ -238,11 +239,14 @@ class Coordinator:
 
     def _recover(self, call: Call, pool: Pool, error: RayError) -> None:
         state = call.state
-        is_death = isinstance(error, RayActorError)
+        is_death = isinstance(error, REPLICA_DEATHS)
         is_failure = isinstance(error, RayTaskError)
         assert call.replica is not None
-        if is_death:
-            pool.replace(call.replica, error)
+        if is_death and pool.replace(call.replica, error) and isinstance(error, OutOfMemoryError):
+            # The monitor kills several at once, and the dead give their memory back by and by.
+            time.sleep(_MEMORY_RETURNS_S)
+            for other in self._pools.values():
+                other.replace_idle_dead()
         if not is_failure and not (is_death and is_own_death(error)):
             # A node went, with replicas or objects. Nobody's fault: make them again.
             logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
@@ -276,20 +280,23 @@ class Coordinator:
 
     def _suspect_failed(self, state: UnitState, error: RayError, *, is_death: bool, is_hang: bool) -> None:
         assert state.suspects
-        state.num_crashes += 1
-        if state.num_crashes >= self._max_crashes:
-            row = state.suspects.popleft()
-            state.num_crashes = 0
+        row = state.suspects.popleft()
+        state.crashes_alone[row] += 1
+        if state.crashes_alone[row] < self._max_crashes:
+            # Not again at once: it may have died of a neighbor that ate the node's memory.
+            state.suspects.append(row)
+        else:
             if is_hang:
                 message = f"no step in {self._hang_timeout_s:g} s, {self._max_crashes} times, with this row alone"
                 state.rejections[row] = Rejection(RejectionCode.TIMED_OUT, message)
             elif is_death:
-                message = f"its replica died {self._max_crashes} times while voicing this row alone"
+                cause = ", at last for want of memory" if isinstance(error, OutOfMemoryError) else ""
+                message = f"its replica died {self._max_crashes} times while voicing this row alone{cause}"
                 state.rejections[row] = Rejection(RejectionCode.REPLICA_CRASH, message)
             else:
-                cause = getattr(error, "cause", error)
+                failure = getattr(error, "cause", error)
                 state.rejections[row] = Rejection(
-                    RejectionCode.INTERNAL_ERROR, redact(f"{type(cause).__name__}: {cause}")[:1_000]
+                    RejectionCode.INTERNAL_ERROR, redact(f"{type(failure).__name__}: {failure}")[:1_000]
                 )
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)

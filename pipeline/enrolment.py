@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from pipeline.config import Config
 from pipeline.errors import HangError, RunStopped, VoicingError
-from pipeline.pools import Replica, pool_options
+from pipeline.pools import REPLICA_DEATHS, Replica, pool_options
 from pipeline.replicas import locate_process, set_torch_threads, stack_in_log
 from pipeline.speakers import Speaker, SpeakerDefinition, enroll
 
@@ -88,7 +88,7 @@ def enroll_remotely(config: Config, definitions: Sequence[SpeakerDefinition]) ->
         replica.arrival = replica.handle.locate.remote()
         try:
             return _await(replica, replica.handle.enroll.remote(definitions), config, definitions)
-        except (HangError, RayActorError) as error:
+        except (HangError, *REPLICA_DEATHS) as error:
             problem = str(error) if isinstance(error, HangError) else f"enrolment died ({replica.place})"
             if attempt == MAX_TRIES:
                 stopped = HangError if isinstance(error, HangError) else RunStopped

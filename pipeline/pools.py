@@ -6,14 +6,21 @@ Knows nothing of what the calls mean.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
-from ray.exceptions import ActorUnavailableError, NodeDiedError, RayError
+from ray.exceptions import (
+    ActorUnavailableError,
+    GetTimeoutError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+)
 
 from pipeline.errors import HangError, RunStopped
 from pipeline.manifest import WorkUnit
@@ -22,6 +29,9 @@ from pipeline.takes import Rejection, Wanted
 logger = logging.getLogger(__name__)
 
 Stage = Literal["llm", "codec", "writer"]
+_ANSWER_S = 5.0
+REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
+"""What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
 MAX_FAILED_STARTS = 8
 """Replicas of one kind that may die one after the other, with no call done between, before the run stops."""
 MAX_HUNG_STARTS = 2
@@ -43,6 +53,8 @@ class UnitState:
     num_crashes: int = 0
     suspects: deque[int] | None = None
     """Rows still to be run alone, once the unit has crashed too often; the first one is running."""
+    crashes_alone: Counter[int] = field(default_factory=Counter)
+    """By row."""
 
     def restart(self) -> None:
         """Forget what was made: it is lost, or may be."""
@@ -157,14 +169,14 @@ class Pool:
         """A call was done: the replicas of this kind can work."""
         self._failures = self._hung_starts = 0
 
-    def replace(self, replica: Replica, error: BaseException) -> None:
-        """Take a dead replica's place.
+    def replace(self, replica: Replica, error: BaseException) -> bool:
+        """Take a dead replica's place; tells whether that was still to be done.
 
         Raises:
             RunStopped: too many died with nothing done between.
         """
         if replica not in self.replicas:
-            return
+            return False
         self.replicas.remove(replica)
         # A preempted node takes many replicas at once, and says nothing of whether they can work.
         self._failures += is_own_death(error)
@@ -176,6 +188,17 @@ class Pool:
         logger.warning("%s replica died (%s); starting another", self.stage, type(error).__name__)
         ray.kill(replica.handle, no_restart=True)
         self._add()
+        return True
+
+    def replace_idle_dead(self) -> None:
+        """Find replicas that died without a call in hand, before a call finds them and takes the blame."""
+        for replica in [replica for replica in self.replicas if replica.is_ready and not replica.calls]:
+            try:
+                ray.get(replica.handle.pulse.remote(), timeout=_ANSWER_S)
+            except REPLICA_DEATHS as error:
+                self.replace(replica, error)
+            except GetTimeoutError:
+                pass
 
     def end_hung_starts(self, now: float, timeout_s: float) -> None:
         """Take the place of replicas that do not come to the end of their start.

@@ -298,7 +298,7 @@ def _describe_start(config: Config) -> dict[str, Any]:
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """Use the Ray that is there; else connect or start one, and leave it at the end."""
+    """Use the Ray that is initialized or that RAY_ADDRESS names; else start one. Leave it at the end."""
     # A failed call fails twice, with its report and with its payload; nobody asks for the second.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if ray.is_initialized():
@@ -310,7 +310,8 @@ def ray_cluster() -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.ERROR)
     else:
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
+        # Not one that somebody else started here: it may end before this run does.
+        ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     try:

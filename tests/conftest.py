@@ -148,7 +148,7 @@ def ray_cluster(seaweedfs: S3Server) -> Iterator[Any]:
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield ray
     ray.shutdown()
 

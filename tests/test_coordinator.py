@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
 
 from pipeline import pools
 from pipeline.coordinator import Coordinator, list_states
@@ -56,6 +56,11 @@ class FakeLLM(_Stage):
         if set(rows) & self.behavior.get("deadly", set()):
             time.sleep(0.05)
             os._exit(1)
+        if set(rows) & self.behavior.get("greedy", set()):
+            eaten = []
+            while True:
+                eaten.append(b"x" * 100_000_000)
+                time.sleep(0.05)
         if set(rows) & self.behavior.get("hanging", set()):
             time.sleep(3_600)
         if set(rows) & self.behavior.get("raising", set()):
@@ -272,6 +277,7 @@ def test_starts_that_keep_hanging_stop_the_run_unless_work_is_done_between(inlin
     ("error", "is_own"),
     [
         (ActorDiedError(), True),
+        (OutOfMemoryError("killed due to the node running low on memory"), True),
         (ActorUnavailableError("the actor restarts", None), False),
         (NodeDiedError("gone"), False),
         (RayActorError(error_msg="The actor died because its node has died. Node Id: 1"), False),
@@ -289,14 +295,15 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
         coordinator._recover(call, pool, error)
     assert (state.suspects is not None) == is_own
     assert len(pool.queue) == 5
+    assert pool.num_replaced == (0 if isinstance(error, NodeDiedError) else 5)
 
 
 class IdlePool:
     def __init__(self):
-        self.queue = deque()
+        self.queue, self.num_replaced = deque(), 0
 
     def replace(self, replica, error):
-        pass
+        self.num_replaced += 1
 
 
 def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):
