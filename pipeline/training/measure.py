@@ -241,9 +241,14 @@ def median_pitch(waveform: NDArray[np.float32], lowest_hz: float = 60, highest_h
         correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:size]
         correlation /= np.fft.irfft(np.abs(np.fft.rfft(np.hanning(size), 2 * size)) ** 2)[:size] + 1e-9
         first, last = int(SAMPLE_RATE / highest_hz), int(SAMPLE_RATE / lowest_hz)
-        lag = first + int(np.argmax(correlation[first:last]))
-        if correlation[lag] > 0.5 * correlation[0]:
-            found.append(SAMPLE_RATE / lag)
+        highest = correlation[first:last].max()
+        if highest > 0.5 * correlation[0]:
+            # Two and three periods fit as well as one, and better where only they are a whole number of samples.
+            peaks = (correlation[first:last] > 0.85 * highest) & (
+                correlation[first:last]
+                >= np.maximum(correlation[first - 1 : last - 1], correlation[first + 1 : last + 1])
+            )
+            found.append(SAMPLE_RATE / (first + int(np.argmax(peaks))))
     return float(np.median(found)) if found else 0.0
 
 
