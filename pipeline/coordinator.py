@@ -25,6 +25,8 @@ from pipeline.takes import Rejection
 
 logger = logging.getLogger(__name__)
 _MEMORY_RETURNS_S = 3.0
+_ASLEEP_S = 5.0
+"""A look at the replicas that comes so late finds a driver that was frozen, or a machine that was."""
 
 
 class Coordinator:
@@ -162,7 +164,13 @@ class Coordinator:
         now = time.monotonic()
         if now < self._next_look:
             return
+        late_s = now - self._next_look if self._next_look else 0.0
         self._next_look = now + min(5.0, self._hang_timeout_s / 10, self._start_timeout_s / 10)
+        if late_s > _ASLEEP_S:
+            # This process stood still itself, and watched nobody meanwhile.
+            for pool in self._pools.values():
+                for replica in pool.replicas:
+                    replica.moved_at = min(now, replica.moved_at + late_s)
         for pool in self._pools.values():
             pool.end_hung_starts(now, self._start_timeout_s)
             for replica in pool.replicas:

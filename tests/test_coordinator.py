@@ -298,6 +298,24 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
     assert pool.num_replaced == (0 if isinstance(error, NodeDiedError) else 5)
 
 
+@pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
+def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, is_hung):
+    """It watched the replica stand still for 31 s, or for 5 s before it slept for 100."""
+    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    state = next(list_states(iter(units(1)), {}, set()))
+    replica = Replica(handle=None)
+    replica.calls.append(Call("llm", state, replica=replica))
+    replica.feel_pulse = lambda now: None
+    pool = SimpleNamespace(stage="llm", replicas=[replica], end_hung_starts=lambda now, timeout_s: None)
+    coordinator = Coordinator(
+        {"llm": pool}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None, hang_timeout_s=30.0
+    )
+    coordinator._next_look = time.monotonic() - slept_s
+    replica.moved_at = coordinator._next_look - (31.0 if is_hung else 5.0)
+    coordinator._end_hung_replicas()
+    assert replica.is_hung == is_hung
+
+
 class IdlePool:
     def __init__(self):
         self.queue, self.num_replaced = deque(), 0
