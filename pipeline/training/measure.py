@@ -34,7 +34,10 @@ LEVELS = ("very_low", "low", "moderate", "high", "very_high")
 _BOOTSTRAP = 2000
 _REFERENCE_TEXT = "The quick train to the coast leaves at seven."
 _TRANSCRIPT_SENTENCES = 20
-_STYLE_TEXT = "We waited for an hour, but nobody came. The old man sat down and began to talk."
+_STYLE_TEXTS = (
+    "We waited for an hour, but nobody came. The old man sat down and began to talk.",
+    *(f"{EVERYDAY[number]} {EVERYDAY[number + 1]}" for number in range(0, 10, 2)),
+)
 
 
 @dataclass(frozen=True)
@@ -218,10 +221,13 @@ def measure_styles(weights: Path, folder: Path) -> dict[str, Any]:
         for name in ("pitch", "speed")
         for level in LEVELS
     }
-    spoken = voice_sentences(weights, folder / "styles", [(_STYLE_TEXT, name) for name in speakers], speakers)
+    rows = [(text, name) for name in speakers for text in _STYLE_TEXTS]
+    spoken = [audio for _, audio in voice_sentences(weights, folder / "styles", rows, speakers)]
+    num_words = sum(len(text.split()) for text in _STYLE_TEXTS)
     report: dict[str, Any] = {}
-    for name, (_, audio) in zip(speakers, spoken, strict=True):
-        report[name] = {"median_f0_hz": median_pitch(audio), "words_per_s": len(_STYLE_TEXT.split()) / _seconds(audio)}
+    for number, name in enumerate(speakers):
+        audio = np.concatenate(spoken[number * len(_STYLE_TEXTS) : (number + 1) * len(_STYLE_TEXTS)])
+        report[name] = {"median_f0_hz": median_pitch(audio), "words_per_s": num_words / _seconds(audio)}
     return report
 
 
