@@ -86,7 +86,8 @@ def _start_server(binary: str, folder: Path) -> tuple[subprocess.Popen[bytes], s
         "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
         "actions": ["Admin"],
     }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    anonymous = {"name": "anonymous", "actions": ["Read"]}  # For a browser, which signs nothing.
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, anonymous]}))
     master, volume, filer, s3 = _free_ports(4)
     command = [
         binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",

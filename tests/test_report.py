@@ -52,10 +52,8 @@ def make_output(folder, num_rows=12, rejected=(3,), num_committed=None, **column
     return str(folder)
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """A run of one book with two chapters, one of them assembled; its page."""
-    folder = tmp_path_factory.mktemp("report")
+def make_report(root):
+    """Make a run of one book with two chapters, one of them assembled, and its page."""
     chapters = pa.array([1] * 6 + [2] * 6, pa.int32())
     books = {
         "book_id": ["b%"] * 12,
@@ -63,9 +61,16 @@ def report(tmp_path_factory):
         "chapter": chapters,
         "chapter_title": [HOSTILE] * 12,
     }
-    output = make_output(folder / "out", **books)
-    open_storage(str(folder / "made")).put("b%25/001.wav", wav(1.0))
-    assert jobs.report.main([output, "--chapters", str(folder / "made")]) == 0
+    output = make_output(f"{root}/out", **books)
+    open_storage(f"{root}/made").put("b%25/001.wav", wav(1.0))
+    assert jobs.report.main([output, "--chapters", f"{root}/made"]) == 0
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The folder of a report, and its page."""
+    folder = tmp_path_factory.mktemp("report")
+    make_report(folder)
     return folder, (folder / "out" / "report.html").read_text()
 
 
@@ -148,10 +153,21 @@ FILTER = """(() => {
 })()"""
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def report_url(request):
+    """Where a browser finds the page: on the disk, or in a bucket that everybody may read."""
+    if request.param == "folder":
+        folder, _ = request.getfixturevalue("report")
+        return (folder / "out" / "report.html").as_uri()
+    store = request.getfixturevalue("seaweedfs")
+    uri = store.new_uri()
+    make_report(uri)
+    return f"{store.endpoint_url}/{uri.removeprefix('s3://')}/out/report.html"
+
+
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed")
-def test_in_a_browser_it_opens_sorts_filters_and_plays(report, tmp_path):
-    folder, _ = report
-    browser = Chromium(tmp_path / "profile", (folder / "out" / "report.html").as_uri())
+def test_in_a_browser_it_opens_sorts_filters_and_plays(report_url, tmp_path):
+    browser = Chromium(tmp_path / "profile", report_url)
     try:
         assert browser.evaluate(PLAY % "#chapters") == [None, pytest.approx(1.0, abs=0.01)]
         assert browser.evaluate(PLAY % "#doubtful") == [None, pytest.approx(0.1, abs=0.01)]
