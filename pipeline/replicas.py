@@ -13,7 +13,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -350,6 +350,13 @@ class WriterReplica(_Replica):
             for row, fields in enumerate(rows, start=unit.first_row)
             if only is None or row in only
         ]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        # A failure is told once no upload is under way: the process may end right after, and leave its temporary files.
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        for future in done:
+            future.result()
         records = [future.result() for future in futures]
         lease.check()
         if only is not None:
