@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,9 +160,10 @@ class Killer:
             if victims and self._count_commits(output) >= wait_for:
                 time.sleep(self._random.uniform(0.0, 0.5))
                 if driver.poll() is None:
-                    os.kill(self._random.choice(victims), signal.SIGKILL)
-                    self.report.kills[point] += 1
-                    num_kills += 1
+                    with suppress(ProcessLookupError):  # It came to its end by itself.
+                        os.kill(self._random.choice(victims), signal.SIGKILL)
+                        self.report.kills[point] += 1
+                        num_kills += 1
                 if point == "driver":
                     break
                 # A unit that is hit again and again would be taken for poison.
