@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+DAMAGED_PARQUET = (pa.ArrowException, UnicodeDecodeError)
+"""What the reader raises on bytes that are no Parquet, or whose names are no text."""
 RUN_PATH, REPORT_PATH, SUCCESS_PATH = "run.json", "report.json", "_SUCCESS"
 _METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
 _MAX_STARTS = 20
@@ -402,7 +404,7 @@ class CommitLog:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
                 names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
                 return file.read(names, use_threads=False)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except DAMAGED_PARQUET as error:
             raise StorageError(
                 f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
                 "the unit again"

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.commit_log import CommitLog, map_ahead
+from pipeline.commit_log import DAMAGED_PARQUET, CommitLog, map_ahead
 from pipeline.errors import StorageError
 from pipeline.manifest import WorkUnit
 from pipeline.storage import Storage
@@ -124,7 +124,7 @@ class Audit:
             table = self._log.read_commit(unit, _COLUMNS)
         except StorageError as error:
             # Only what was read and makes no sense is damage; a store that is away is not.
-            if isinstance(error.__cause__, pa.ArrowException | UnicodeDecodeError):
+            if isinstance(error.__cause__, DAMAGED_PARQUET):
                 return unit, None
             raise
         except FileNotFoundError:  # Taken away since it was listed.
