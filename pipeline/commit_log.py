@@ -27,6 +27,7 @@ from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
 __all__ = [
     "COMMIT_SCHEMA",
+    "DAMAGED_PARQUET",
     "CommitLog",
     "Lease",
     "LeaseLost",
