@@ -71,7 +71,9 @@ class Generation:
 
 
 @dataclass
-class _Sequence:
+class AdmittedRequest:
+    """A request and what is known of its answer."""
+
     request: Request
     prefix: tuple[int, ...]
     """Prompt and the forced tokens that open the answer: all that is known before the first step."""
@@ -113,7 +115,7 @@ class LLMEngine:
         self.vocabulary = vocabulary
         self.sampling = sampling
         self._model = model
-        self._scheduler: SlotScheduler[_Sequence] = SlotScheduler(num_slots)
+        self._scheduler: SlotScheduler[AdmittedRequest] = SlotScheduler(num_slots)
         self._num_semantic = len(vocabulary.semantic_ids)
         self._speech_ids_V = self._as_ids((*vocabulary.semantic_ids, *vocabulary.stop_ids))
         self._speech_head = PackedLinear(model.head_rows(self._speech_ids_V))
@@ -145,7 +147,7 @@ class LLMEngine:
         max_context: int = 2_048,
         sampling: SamplingParams | None = None,
     ) -> LLMEngine:
-        """Load the language model of a model directory.
+        """Load the language model of a model directory; for a GPU, into an engine made for it.
 
         Args:
             weights_dir: the model directory, or its `LLM` folder.
@@ -165,10 +167,17 @@ class LLMEngine:
             llm_dir = llm_dir / "LLM"
         if num_slots < 1 or max_context < 1:
             raise ConfigError(f"llm.slots: {num_slots}, llm.max_context: {max_context}; expected at least 1 of each")
-        model = Qwen2.load(
-            llm_dir, device=torch.device(device), dtype=dtype, num_slots=num_slots, max_context=max_context
-        )
-        return cls(model, num_slots, vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams())
+        place = torch.device(device)
+        vocabulary, sampling = vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams()
+        if place.type == "cuda":
+            # Here, as Triton is there where a GPU is.
+            from pipeline.llm.fused_qwen2 import FusedQwen2
+            from pipeline.llm.graphed_engine import GraphedEngine
+
+            fused = FusedQwen2.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
+            return GraphedEngine(fused, num_slots, vocabulary, sampling)
+        model = Qwen2.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
+        return cls(model, num_slots, vocabulary, sampling)
 
     @property
     def device(self) -> torch.device:
@@ -216,7 +225,7 @@ class LLMEngine:
         steps = request.grammar.steps
         num_forced = next((i for i, step in enumerate(steps) if isinstance(step, Family)), len(steps))
         prefix = (*prompt_ids, *(int(step) for step in steps[:num_forced]))
-        sequence = _Sequence(request, prefix, steps[num_forced:])
+        sequence = AdmittedRequest(request, prefix, steps[num_forced:])
         if not prompt_ids or min(prefix) < 0 or max(prefix) >= self._model.config.vocab_size:
             raise ValueError(
                 f"request {request.request_id!r}: expected a prompt of ids in [0, {self._model.config.vocab_size}); "
@@ -267,7 +276,7 @@ class LLMEngine:
         is_stop_R = column_R >= self._num_semantic
         is_done_R = self._is_speaking_S[:num_rows] & (is_stop_R | (position_R >= self._last_position_S[:num_rows]))
         if self._opening_slots:
-            self._follow_openings(token_R)
+            self._follow_openings(token_R, self._position_S)
         finished = [self._finish(slot) for slot in is_done_R.nonzero().flatten().tolist()]
         if self.num_active:
             num_rows = self._num_rows_to_run()
@@ -372,7 +381,7 @@ class LLMEngine:
     def _as_ids(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
 
-    def _prefill(self, slot: int, sequence: _Sequence) -> None:
+    def _prefill(self, slot: int, sequence: AdmittedRequest) -> None:
         first, last = len(sequence.prefix), sequence.last_position
         self._hidden_SH[slot] = self._model.prefill(self._as_ids(sequence.prefix), slot)[-1]
         self._position_S[slot] = self._positions[slot] = first
@@ -384,36 +393,40 @@ class LLMEngine:
         if sequence.opening:
             self._opening_slots[slot] = iter(sequence.opening)
 
-    def _follow_openings(self, token_R: Tensor) -> None:
+    def _follow_openings(self, token_R: Tensor, position_S: Tensor) -> None:
         """Put the tokens of sequences that do not speak yet in place of what was drawn for them."""
         chosen: dict[Family, tuple[Tensor, list[int]]] = {}
         for slot, opening in list(self._opening_slots.items()):
             sequence, step = self._scheduler[slot], next(opening)
             if isinstance(step, Family):
                 if step not in chosen:
-                    chosen[step] = self._choose(step)
+                    chosen[step] = self._choose(step, position_S)
                 ids_V, numbers = chosen[step]
                 sequence.numbers.setdefault(step, []).append(numbers[slot])
                 token_R[slot] = ids_V[numbers[slot]]
             else:
                 token_R[slot] = step
             if self._positions[slot] + 1 == sequence.first_semantic:
-                self._is_speaking_S[slot] = True
+                self._speak(slot)
                 del self._opening_slots[slot]
 
-    def _choose(self, family: Family) -> tuple[Tensor, list[int]]:
+    def _speak(self, slot: int) -> None:
+        """From the next token on, one may end the answer."""
+        self._is_speaking_S[slot] = True
+
+    def _choose(self, family: Family, position_S: Tensor) -> tuple[Tensor, list[int]]:
         """Draw a member of a family for every slot; all slots, so that the product has its fixed shape."""
         if family not in self._family_heads:
             ids_V = self._as_ids(self.vocabulary.family_ids(family))
             self._family_heads[family] = (ids_V, self._model.head_rows(ids_V))
         ids_V, head_VH = self._family_heads[family]
-        uniform_S = self._uniform_SC[self._rows_S, self._position_S]
+        uniform_S = self._uniform_SC[self._rows_S, position_S]
         logits = F.linear(self._hidden_SH.float(), head_VH)
         return ids_V, draw(find_candidates(logits, self.sampling), uniform_S).tolist()
 
     def _finish(self, slot: int) -> Generation:
         sequence = self._scheduler.deallocate(slot)
-        columns = self._answer_SC[slot, sequence.first_semantic : self._positions[slot] + 1].cpu().numpy()
+        columns = self._read_answer(slot, sequence.first_semantic)
         has_stopped = bool(columns[-1] >= self._num_semantic)
         num_steps = int(self._positions[slot]) + 1 - len(sequence.prefix)
         self._clear(slot)
@@ -428,6 +441,10 @@ class LLMEngine:
             hit_length_cap=not has_stopped,
             num_steps=num_steps,
         )
+
+    def _read_answer(self, slot: int, first: int) -> NDArray[np.int64]:
+        columns: NDArray[np.int64] = self._answer_SC[slot, first : self._positions[slot] + 1].cpu().numpy()
+        return columns
 
     def _clear(self, slot: int) -> None:
         self._opening_slots.pop(slot, None)

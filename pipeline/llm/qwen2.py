@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -96,9 +97,7 @@ class Qwen2:
         self._cos_CD, self._sin_CD = _make_rope_table(config, max_context, device, dtype)
 
     @classmethod
-    def load(
-        cls, llm_dir: Path, *, device: torch.device, dtype: torch.dtype, num_slots: int, max_context: int
-    ) -> Qwen2:
+    def load(cls, llm_dir: Path, *, device: torch.device, dtype: torch.dtype, num_slots: int, max_context: int) -> Self:
         """Load `config.json` and the safetensors file or files of an LLM folder.
 
         Args:

@@ -1,0 +1,77 @@
+"""Qwen2 for GPUs: the same network, with everything between its matrix products in few fused kernels.
+
+A call takes any tokens of any sequences: one of each slot (decoding), or the prompts of many, one after another
+(a pack). Each call of a kind has the same shape, so that the products are the same ones every time and a CUDA graph can
+replay it; attention reads the live positions of each sequence alone.
+
+Legend of shape suffixes: as in `pipeline.llm.kernels`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.llm import kernels
+from pipeline.llm.kernels import NOT_LIVE, Tiles
+from pipeline.llm.qwen2 import Qwen2
+
+TILE_TOKENS = 16
+"""Tokens of a prompt that share a read of its keys."""
+
+
+class FusedQwen2(Qwen2):
+    """The network and its cache on a GPU; arguments as of `Qwen2`."""
+
+    can_shrink = False
+    """Every step runs all rows: a graph has one shape."""
+
+    def run_tokens(self, ids_T: Tensor, position_T: Tensor, slot_T: Tensor, tiles: Tiles) -> Tensor:
+        """Advance sequences by the tokens given, and put their keys and values into the cache.
+
+        Args:
+            ids_T: (T,) int64.
+            position_T: (T,) int64; the positions before a sequence's first are in the cache. `NOT_LIVE`: no token.
+            slot_T: (T,) int32, whose token it is.
+            tiles: the same, for attention.
+
+        Returns:
+            (T, H) normed hidden states; without meaning where there is no token.
+        """
+        num_heads, num_kv = self.config.num_attention_heads, self.config.num_key_value_heads
+        eps = self.config.rms_norm_eps
+        hidden_TH = F.embedding(ids_T, self._embedding_VH)
+        update_TH = None
+        for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+            normed_TH = kernels.add_and_norm(hidden_TH, update_TH, layer.attention_norm_H, eps)
+            query_TX = kernels.rotate_and_store(
+                layer.qkv(normed_TH), self._cos_CD, self._sin_CD, position_T, slot_T, keys, values, num_heads
+            )
+            update_TH = layer.output(kernels.attend(query_TX, keys, values, tiles, num_kv))
+            normed_TH = kernels.add_and_norm(hidden_TH, update_TH, layer.mlp_norm_H, eps)
+            update_TH = layer.down(kernels.gate(layer.gate_up(normed_TH)))
+        return kernels.add_and_norm(hidden_TH, update_TH, self._final_norm_H, eps)
+
+    def prefill(self, ids: Tensor, slot: int) -> Tensor:
+        """Read a prompt into a slot alone; as `Qwen2.prefill`."""
+        num_ids = len(ids)
+        padded = -(-num_ids // TILE_TOKENS) * TILE_TOKENS
+        position_T = torch.arange(padded, device=self.device)
+        position_T[num_ids:] = NOT_LIVE
+        first_N = torch.arange(0, padded, TILE_TOKENS, dtype=torch.int32, device=self.device)
+        tiles = Tiles(
+            first_token_N=first_N,
+            num_tokens_N=(num_ids - first_N).clamp(max=TILE_TOKENS).int(),
+            slot_N=torch.full_like(first_N, slot),
+            first_position_N=first_N,
+            size=TILE_TOKENS,
+        )
+        slot_T = torch.full((padded,), slot, dtype=torch.int32, device=self.device)
+        return self.run_tokens(F.pad(ids, (0, padded - num_ids)), position_T, slot_T, tiles)[:num_ids]
+
+    def decode_step(self, ids_S: Tensor, positions_S: Tensor, num_live: int = 0) -> Tensor:
+        """Advance all slots by one token; as `Qwen2.decode_step`, but `num_live` is not asked for."""
+        slot_S = self._slots_S1[: len(ids_S), 0].int()
+        tiles = Tiles(slot_S, torch.ones_like(slot_S), slot_S, positions_S, size=1)
+        return self.run_tokens(ids_S, positions_S, slot_S, tiles)

@@ -1,0 +1,357 @@
+"""The engine for GPUs: steps that never wait for the host, prompts read in packs, both replayed as CUDA graphs.
+
+The device moves its sequences on by itself: it draws a token for every slot, notices which answers end with it, and
+runs the network. The host only reads what was drawn, a few steps later, so that there is always a step to compute; a
+sequence that has ended in the meantime stands still. Prompts are read in packs of one fixed number of tokens, taken
+from as many sequences as wait. What a sequence is given follows from its own prompt, grammar and seed as in
+`pipeline.llm.engine`: rows never mix, and every call has one shape.
+
+Without a GPU the same code runs, unrecorded, through Triton's interpreter: for tests.
+
+Legend of shape suffixes: S slots (rounded up), T tokens of a pack, H hidden, V head rows, N tiles, C positions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.llm import kernels
+from pipeline.llm.engine import AdmittedRequest, Generation, LLMEngine
+from pipeline.llm.fused_qwen2 import TILE_TOKENS, FusedQwen2
+from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles
+from pipeline.llm.sampling import SamplingParams, philox_uniforms
+from pipeline.prompt import SpeechVocabulary
+
+logger = logging.getLogger(__name__)
+
+_STEPS_AHEAD = 2
+"""Steps that are on their way to the GPU while the host reads an older one: as many each sequence runs too long."""
+_STEPS_TO_WAIT = 4
+"""Steps for which prompts are held back in the hope of a full pack."""
+
+
+@dataclass
+class _Reading:
+    """A prompt on its way into the cache."""
+
+    slot: int
+    sequence: AdmittedRequest
+    num_read: int = 0
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A step whose tokens the host has not read yet."""
+
+    column_S: Tensor
+    """In memory that the GPU writes to; valid once `is_there` has been waited for."""
+    is_there: torch.cuda.Event | None
+    epochs: NDArray[np.int64]
+    """Which sequence sat in each slot, see `GraphedEngine._epochs`."""
+    is_speaking: NDArray[np.bool_]
+    """Whether its token may have ended the answer."""
+
+
+class GraphedEngine(LLMEngine):
+    """Generates speech tokens for many prompts at a time, on a GPU.
+
+    Args:
+        model: the network and its cache, made for this number of slots.
+        num_slots: sequences decoded together at most.
+        vocabulary: what the ids mean.
+        sampling: how tokens are drawn.
+        pack_tokens: of prompts, in one call; a multiple of 16.
+
+    Raises:
+        WeightsError: the tokenizer has ids that the network has no row for.
+    """
+
+    _model: FusedQwen2
+
+    def __init__(
+        self,
+        model: FusedQwen2,
+        num_slots: int,
+        vocabulary: SpeechVocabulary,
+        sampling: SamplingParams,
+        *,
+        pack_tokens: int = 1_024,
+    ) -> None:
+        super().__init__(model, num_slots, vocabulary, sampling)
+        num_rows, device = model.num_rows, model.device
+        self._state = SlotState.over(self._position_S, self._last_position_S, self._uniform_SC)
+        self._speech_head_VH = model.head_rows(self._speech_ids_V)
+        if self._has_mixed_product():
+            self._speech_head_VH = self._speech_head_VH.to(model.dtype)
+        self._slot_S = torch.arange(num_rows, dtype=torch.int32, device=device)
+        self._one_S = torch.ones_like(self._slot_S)
+        # The host's copy of what the device knows, as of the last step that was read.
+        self._last_positions = np.zeros(num_rows, dtype=np.int64)
+        self._is_speaking = np.zeros(num_rows, dtype=bool)
+        self._answers = np.zeros((num_rows, model.max_context + 1), dtype=np.int32)
+        self._epochs = np.zeros(num_rows, dtype=np.int64)
+        """A number that no other sequence had before, for each slot; 0 where nothing is decoded."""
+        self._last_epoch = 0
+        self._launched: deque[_Launched] = deque()
+        self._to_read: deque[_Reading] = deque()
+        self._steps_waited = 0
+        self._pack = _Pack.empty(pack_tokens, device)
+        self._run_step = self._record(self._step_all)
+        self._run_pack = self._record(self._read_pack)
+        self._warn_if_rows_differ()
+
+    def step(self) -> list[Generation]:
+        """Let waiting requests into free slots and give every sequence one more token.
+
+        Returns:
+            the answers that were found to have ended, in the order of their slots.
+        """
+        with torch.inference_mode():
+            self._to_read.extend(_Reading(slot, sequence) for slot, sequence in self._scheduler.allocate())
+            self._read_prompts()
+            if self._opening_slots:
+                return self._step_with_openings()
+            if self._epochs.any():
+                self._run_step()
+                self._launched.append(self._fetch())
+            if self._launched and (len(self._launched) > _STEPS_AHEAD or not self._epochs.any()):
+                return self._collect(self._launched.popleft())
+            return []
+
+    def _clear(self, slot: int) -> None:
+        super()._clear(slot)
+        self._epochs[slot] = 0
+        self._state.is_active_S[slot] = 0
+        self._to_read = deque(reading for reading in self._to_read if reading.slot != slot)
+
+    def _step_all(self) -> None:
+        """Draw for every slot and run the network: all of a step, without a word from the host."""
+        self._draw_all()
+        self._advance_all()
+
+    def _draw_all(self) -> None:
+        if self._speech_head_VH.dtype == torch.float32:
+            logits_SV = F.linear(self._hidden_SH.float(), self._speech_head_VH)
+        else:
+            logits_SV = torch.mm(self._hidden_SH, self._speech_head_VH.t(), out_dtype=torch.float32)
+        kernels.sample(logits_SV, self._speech_ids_V, self._num_semantic, self.sampling, self._state)
+
+    def _advance_all(self) -> None:
+        state = self._state
+        tiles = Tiles(self._slot_S, self._one_S, self._slot_S, state.step_position_S, size=1)
+        hidden_SH = self._model.run_tokens(state.token_S, state.step_position_S, self._slot_S, tiles)
+        self._hidden_SH.copy_(hidden_SH)
+
+    def _has_mixed_product(self) -> bool:
+        """Tell whether bfloat16 can be multiplied into float32: as exact as float32 weights, which hold the same."""
+        if self._model.dtype == torch.float32 or self._model.device.type != "cuda":
+            return False
+        try:
+            torch.mm(self._hidden_SH, self._hidden_SH.t(), out_dtype=torch.float32)
+        except (RuntimeError, TypeError):
+            return False
+        return True
+
+    def _fetch(self) -> _Launched:
+        """Ask for what was drawn last, without waiting for it."""
+        if self.device.type != "cuda":
+            return _Launched(self._state.column_S.clone(), None, self._epochs.copy(), self._is_speaking.copy())
+        column_S = torch.empty_like(self._state.column_S, device="cpu", pin_memory=True)
+        column_S.copy_(self._state.column_S, non_blocking=True)
+        is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        is_there.record()
+        return _Launched(column_S, is_there, self._epochs.copy(), self._is_speaking.copy())
+
+    def _collect(self, launched: _Launched) -> list[Generation]:
+        """Read a step: note its tokens, and end the answers that ended with it."""
+        if launched.is_there is not None:
+            launched.is_there.synchronize()
+        columns = launched.column_S.numpy()
+        slots = np.flatnonzero((launched.epochs == self._epochs) & (self._epochs > 0))
+        positions, drawn = self._positions[slots], columns[slots]
+        self._answers[slots, positions] = drawn
+        is_last = (drawn >= self._num_semantic) | (positions >= self._last_positions[slots])
+        has_ended = launched.is_speaking[slots] & is_last
+        self._positions[slots[~has_ended]] += 1
+        return [self._finish(int(slot)) for slot in slots[has_ended]]
+
+    def _step_with_openings(self) -> list[Generation]:
+        """Take a step whose tokens the host has a say in: some sequences do not speak yet. Rare: created voices."""
+        finished = []
+        while self._launched:
+            finished += self._collect(self._launched.popleft())
+        if not self._opening_slots or not self._epochs.any():
+            return finished
+        self._draw_all()
+        launched = self._fetch()
+        self._follow_openings(self._state.token_S, self._state.step_position_S.clamp(min=0))
+        self._advance_all()
+        return finished + self._collect(launched)
+
+    def _speak(self, slot: int) -> None:
+        self._is_speaking[slot] = True
+        self._state.is_speaking_S[slot] = 1
+
+    def _read_answer(self, slot: int, first: int) -> NDArray[np.int64]:
+        return self._answers[slot, first : self._positions[slot] + 1].astype(np.int64)
+
+    def _read_prompts(self) -> None:
+        """Read prompts while they fill packs; the rest after a while, or when there is nothing else to do."""
+        num_tokens = len(self._pack.ids_T)
+        while self._to_read:
+            waiting = sum(len(reading.sequence.prefix) - reading.num_read for reading in self._to_read)
+            is_idle = not self._epochs.any()
+            if waiting < num_tokens and not is_idle and self._steps_waited < _STEPS_TO_WAIT:
+                self._steps_waited += 1
+                return
+            self._steps_waited = 0
+            self._start(self._fill_pack())
+
+    def _fill_pack(self) -> list[tuple[_Reading, int]]:
+        """Lay the oldest prompts into the pack and read them; return those that are complete, with their last token."""
+        num_tokens, num_tiles = len(self._pack.ids_T), len(self._pack.tiles.slot_N)
+        ids = np.zeros(num_tokens, dtype=np.int64)
+        positions = np.full(num_tokens, NOT_LIVE, dtype=np.int64)
+        slots = np.zeros(num_tokens, dtype=np.int32)
+        tiles: list[tuple[int, int, int, int]] = []
+        complete, filled = [], 0
+        while self._to_read and filled < num_tokens and len(tiles) < num_tiles:
+            reading = self._to_read[0]
+            prefix, first = reading.sequence.prefix, reading.num_read
+            room = min(num_tokens - filled, (num_tiles - len(tiles)) * TILE_TOKENS)
+            count = min(len(prefix) - first, room)
+            place = slice(filled, filled + count)
+            ids[place] = prefix[first : first + count]
+            positions[place] = np.arange(first, first + count)
+            slots[place] = reading.slot
+            tiles += [
+                (filled + start, min(TILE_TOKENS, count - start), reading.slot, first + start)
+                for start in range(0, count, TILE_TOKENS)
+            ]
+            filled, reading.num_read = filled + count, first + count
+            if reading.num_read == len(prefix):
+                complete.append((self._to_read.popleft(), filled - 1))
+        table = np.zeros((num_tiles, 4), dtype=np.int32)
+        table[: len(tiles)] = tiles
+        for target, values in zip(self._pack.inputs, (ids, positions, slots, *table.T), strict=True):
+            target.copy_(self._to_device(values), non_blocking=True)
+        self._run_pack()
+        return complete
+
+    def _read_pack(self) -> None:
+        pack = self._pack
+        pack.hidden_TH = self._model.run_tokens(pack.ids_T, pack.position_T, pack.slot_T, pack.tiles)
+
+    def _start(self, complete: list[tuple[_Reading, int]]) -> None:
+        """Let sequences speak whose prompts have been read."""
+        if not complete:
+            return
+        num_places = max(reading.sequence.last_position for reading, _ in complete) + 1
+        uniforms = np.zeros((len(complete), num_places))
+        for row, (reading, _) in enumerate(complete):
+            slot, sequence = reading.slot, reading.sequence
+            first, last = len(sequence.prefix), sequence.last_position
+            uniforms[row, first : last + 1] = philox_uniforms(sequence.request.seed, last - first + 1)
+            self._positions[slot], self._last_positions[slot] = first, last
+            self._is_speaking[slot] = not sequence.opening
+            if sequence.opening:
+                self._opening_slots[slot] = iter(sequence.opening)
+            self._last_epoch += 1
+            self._epochs[slot] = self._last_epoch
+        slots = np.array([reading.slot for reading, _ in complete])
+        slot_N = self._to_device(slots)
+        state = self._state
+        state.position_S[slot_N] = self._to_device(self._positions[slots])
+        state.last_position_S[slot_N] = self._to_device(self._last_positions[slots])
+        state.is_speaking_S[slot_N] = self._to_device(self._is_speaking[slots].astype(np.int32))
+        state.is_active_S[slot_N] = 1
+        state.uniform_SC[slot_N, :num_places] = self._to_device(uniforms)
+        assert self._pack.hidden_TH is not None
+        self._hidden_SH[slot_N] = self._pack.hidden_TH[self._to_device(np.array([last for _, last in complete]))]
+
+    def _to_device(self, values: NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(values))
+        if self.device.type != "cuda":
+            return tensor
+        # From pinned memory, so that the copy does not wait for the steps before it.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _record(self, run: Callable[[], None]) -> Callable[[], None]:
+        """Return a call that replays what `run` computes, which must touch only tensors that stay where they are.
+
+        No slot is active yet, so that running it here changes nothing.
+        """
+        if self.device.type != "cuda":
+            return run
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream), torch.inference_mode():
+            run()  # Kernels are compiled and libraries opened before the recording.
+            run()
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            run()
+        return graph.replay
+
+    @torch.inference_mode()
+    def _warn_if_rows_differ(self) -> None:
+        """Try out whether a row's bits depend on its place; the same take rests on their not doing so."""
+        num_rows = self._model.num_rows
+        ids_S = torch.full((num_rows,), int(self._speech_ids_V[0]), device=self.device)
+        hidden_SH = self._model.decode_step(ids_S, torch.zeros_like(ids_S))
+        if not torch.equal(hidden_SH, hidden_SH[:1].expand_as(hidden_SH)):
+            logger.warning(
+                "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; voice "
+                "with llm.slots: 1, or on other hardware, where the same take matters",
+                self.device,
+            )
+
+
+@dataclass
+class _Pack:
+    """Tokens of many prompts, one after another, in tensors that stay where they are."""
+
+    ids_T: Tensor
+    position_T: Tensor
+    slot_T: Tensor
+    tiles: Tiles
+    hidden_TH: Tensor | None = None
+    """What came out of the last call."""
+
+    @classmethod
+    def empty(cls, num_tokens: int, device: torch.device) -> _Pack:
+        """Return a pack without a token."""
+        # Twice the tiles of one long prompt: the last tile of each prompt is seldom full.
+        num_tiles = 2 * -(-num_tokens // TILE_TOKENS)
+        columns = torch.zeros((4, num_tiles), dtype=torch.int32, device=device).unbind()
+        tiles = Tiles(columns[0], columns[1], columns[2], columns[3], size=TILE_TOKENS)
+        return cls(
+            ids_T=torch.zeros(num_tokens, dtype=torch.int64, device=device),
+            position_T=torch.full((num_tokens,), NOT_LIVE, device=device),
+            slot_T=torch.zeros(num_tokens, dtype=torch.int32, device=device),
+            tiles=tiles,
+        )
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors that a call reads."""
+        tiles = self.tiles
+        return (
+            self.ids_T,
+            self.position_T,
+            self.slot_T,
+            tiles.first_token_N,
+            tiles.num_tokens_N,
+            tiles.slot_N,
+            tiles.first_position_N,
+        )

@@ -1,0 +1,369 @@
+"""The GPU's kernels, in Triton: what lies between the matrix products of a step, each as one read and one write.
+
+Every program computes one row (or one tile of one sequence) alone, in an order that depends on nothing else, so that a
+row's bits follow from that row. Sums are in float32, results in the tensors' own dtype. Triton's interpreter runs all
+of it on a CPU, which is how the tests hold it to the plain network.
+
+Legend of shape suffixes: T tokens of a call, S slots, H hidden, K key-value heads, G query heads of one key-value head,
+D head size, C positions of a slot's cache, V head rows, I width of the perceptron, N tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pipeline.llm.sampling import SamplingParams
+
+NOT_LIVE = -1
+"""A token's position where there is no token: nothing is stored for it."""
+
+_BLOCK_POSITIONS = 64
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which tokens attend to which slot's cache.
+
+    Args:
+        first_token_N: (N,) int32, index of a tile's first token among the call's.
+        num_tokens_N: (N,) int32, consecutive tokens of one sequence; 0 skips the tile.
+        slot_N: (N,) int32, whose cache.
+        first_position_N: (N,) int32, position of the first token.
+        size: tokens that a tile may have.
+    """
+
+    first_token_N: Tensor
+    num_tokens_N: Tensor
+    slot_N: Tensor
+    first_position_N: Tensor
+    size: int
+
+
+def add_and_norm(hidden_TH: Tensor, update_TH: Tensor | None, weight_H: Tensor, eps: float) -> Tensor:
+    """Add an update to the hidden states in place, and return them with their root mean square normed."""
+    normed_TH = torch.empty_like(hidden_TH)
+    width = hidden_TH.shape[1]
+    has_update = update_TH is not None
+    _add_and_norm[(len(hidden_TH),)](
+        hidden_TH, update_TH if has_update else hidden_TH, weight_H, normed_TH, eps, has_update, width,
+        triton.next_power_of_2(width),
+    )  # fmt: skip
+    return normed_TH
+
+
+@triton.jit
+def _add_and_norm(
+    hidden, update, weight, normed, eps, HAS_UPDATE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr
+):
+    columns = tl.arange(0, BLOCK)
+    is_live = columns < WIDTH
+    offsets = tl.program_id(0).to(tl.int64) * WIDTH + columns
+    values = tl.load(hidden + offsets, mask=is_live, other=0.0)
+    if HAS_UPDATE:
+        # Rounded to the dtype before it is squared, as what is stored is what the next layer adds to.
+        values = (values.to(tl.float32) + tl.load(update + offsets, mask=is_live, other=0.0).to(tl.float32)).to(
+            values.dtype
+        )
+        tl.store(hidden + offsets, values, mask=is_live)
+    wide = values.to(tl.float32)
+    scale = 1.0 / tl.sqrt(tl.sum(wide * wide, axis=0) / WIDTH + eps)
+    weights = tl.load(weight + columns, mask=is_live, other=0.0)
+    result = weights.to(tl.float32) * (wide * scale).to(values.dtype).to(tl.float32)
+    tl.store(normed + offsets, result.to(values.dtype), mask=is_live)
+
+
+def gate(gate_up_TX: Tensor) -> Tensor:
+    """Return silu(first half) * second half: (T, I) for (T, 2 I)."""
+    width = gate_up_TX.shape[1] // 2
+    gated_TI = gate_up_TX.new_empty((len(gate_up_TX), width))
+    block = min(triton.next_power_of_2(width), 1024)
+    _gate[(len(gate_up_TX), triton.cdiv(width, block))](gate_up_TX, gated_TI, width, block)
+    return gated_TI
+
+
+@triton.jit
+def _gate(gate_up, gated, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    is_live = columns < WIDTH
+    first = tl.load(gate_up + row * 2 * WIDTH + columns, mask=is_live, other=0.0)
+    second = tl.load(gate_up + row * 2 * WIDTH + WIDTH + columns, mask=is_live, other=0.0)
+    wide = first.to(tl.float32)
+    activated = (wide / (1.0 + tl.exp(-wide))).to(first.dtype)
+    result = activated.to(tl.float32) * second.to(tl.float32)
+    tl.store(gated + row * WIDTH + columns, result.to(first.dtype), mask=is_live)
+
+
+def rotate_and_store(
+    heads_TX: Tensor,
+    cos_CD: Tensor,
+    sin_CD: Tensor,
+    position_T: Tensor,
+    slot_T: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    num_heads: int,
+) -> Tensor:
+    """Rotate queries and keys to their positions and put keys and values into the cache.
+
+    Args:
+        heads_TX: (T, (num_heads + 2 K) * D), what the projection gave.
+        cos_CD: of the rotary positions.
+        sin_CD: likewise.
+        position_T: (T,) int64; `NOT_LIVE` stores nothing.
+        slot_T: (T,) int32.
+        keys: (S * K, C, D), of one layer.
+        values: likewise.
+        num_heads: of the queries.
+
+    Returns:
+        (T, num_heads * D) queries, scaled for the product with keys.
+    """
+    max_context, head_dim = keys.shape[1:]
+    num_kv = (heads_TX.shape[1] // head_dim - num_heads) // 2
+    query_TX = heads_TX.new_empty((len(heads_TX), num_heads * head_dim))
+    _rotate_and_store[(len(heads_TX),)](
+        heads_TX, cos_CD, sin_CD, position_T, slot_T, keys, values, query_TX, max_context, head_dim**-0.5,
+        num_heads, num_kv, head_dim // 2, triton.next_power_of_2(num_heads + num_kv),
+        triton.next_power_of_2(head_dim // 2), triton.next_power_of_2(num_kv), triton.next_power_of_2(head_dim),
+    )  # fmt: skip
+    return query_TX
+
+
+@triton.jit
+def _rotate_and_store(
+    heads, cos, sin, position, slot, keys, values, query, max_context, scale,
+    NUM_HEADS: tl.constexpr, NUM_KV: tl.constexpr, HALF: tl.constexpr, BLOCK_HEADS: tl.constexpr,
+    BLOCK_HALF: tl.constexpr, BLOCK_KV: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    given_place = tl.load(position + token).to(tl.int64)
+    place = tl.maximum(given_place, 0)
+    first_row = tl.load(slot + token).to(tl.int64) * NUM_KV
+    row = token * (NUM_HEADS + 2 * NUM_KV) * 2 * HALF
+    head = tl.arange(0, BLOCK_HEADS)[:, None]
+    column = tl.arange(0, BLOCK_HALF)[None, :]
+    is_live = (head < NUM_HEADS + NUM_KV) & (column < HALF)
+    source = heads + row + head * 2 * HALF + column
+    first = tl.load(source, mask=is_live, other=0.0)
+    second = tl.load(source + HALF, mask=is_live, other=0.0)
+    dtype = first.dtype
+    turn = place * 2 * HALF + column
+    cosine = tl.load(cos + turn, mask=column < HALF, other=0.0).to(tl.float32)
+    sine = tl.load(sin + turn, mask=column < HALF, other=0.0).to(tl.float32)
+    turned_first = (first.to(tl.float32) * cosine - second.to(tl.float32) * sine).to(dtype)
+    turned_second = (second.to(tl.float32) * cosine + first.to(tl.float32) * sine).to(dtype)
+    is_query = is_live & (head < NUM_HEADS)
+    target = query + token * NUM_HEADS * 2 * HALF + head * 2 * HALF + column
+    tl.store(target, (turned_first.to(tl.float32) * scale).to(dtype), mask=is_query)
+    tl.store(target + HALF, (turned_second.to(tl.float32) * scale).to(dtype), mask=is_query)
+    is_key = is_live & (head >= NUM_HEADS) & (given_place + 0 * head >= 0)
+    target = keys + ((first_row + head - NUM_HEADS) * max_context + place) * 2 * HALF + column
+    tl.store(target, turned_first, mask=is_key)
+    tl.store(target + HALF, turned_second, mask=is_key)
+    kv_head = tl.arange(0, BLOCK_KV)[:, None]
+    column = tl.arange(0, BLOCK_D)[None, :]
+    is_value = (kv_head < NUM_KV) & (column < 2 * HALF)
+    value = tl.load(heads + row + (NUM_HEADS + NUM_KV + kv_head) * 2 * HALF + column, mask=is_value, other=0.0)
+    target = values + ((first_row + kv_head) * max_context + place) * 2 * HALF + column
+    tl.store(target, value, mask=is_value & (given_place + 0 * kv_head >= 0))
+
+
+def attend(query_TX: Tensor, keys: Tensor, values: Tensor, tiles: Tiles, num_kv: int) -> Tensor:
+    """Attend to the live positions of each tile's slot, and read no others.
+
+    One kernel for decoding (tiles of one token) and for prompts (tiles of many), whose keys are in the cache already.
+
+    Args:
+        query_TX: (T, K * G * D), scaled.
+        keys: (S * K, C, D), of one layer, with those of the tokens themselves.
+        values: likewise.
+        tiles: who attends to what; a token sees its own position and those before it.
+        num_kv: K.
+
+    Returns:
+        (T, K * G * D); zeros for tokens of no tile.
+    """
+    max_context, head_dim = keys.shape[1:]
+    num_groups = query_TX.shape[1] // (head_dim * num_kv)
+    attended_TX = torch.zeros_like(query_TX)
+    # A matrix unit's product has 16 rows and columns at least.
+    num_rows = max(16, triton.next_power_of_2(tiles.size * num_groups))
+    block_d = max(16, triton.next_power_of_2(head_dim))
+    _attend[(len(tiles.slot_N), num_kv)](
+        query_TX, keys, values, attended_TX, tiles.first_token_N, tiles.num_tokens_N, tiles.slot_N,
+        tiles.first_position_N, max_context, num_kv, num_groups, head_dim, num_rows, block_d, _BLOCK_POSITIONS,
+    )  # fmt: skip
+    return attended_TX
+
+
+@triton.jit
+def _attend(
+    query, keys, values, attended, first_token, num_tokens, slot, first_position, max_context,
+    NUM_KV: tl.constexpr, NUM_GROUPS: tl.constexpr, HEAD_DIM: tl.constexpr, NUM_ROWS: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_POSITIONS: tl.constexpr,
+):  # fmt: skip
+    tile, kv_head = tl.program_id(0), tl.program_id(1)
+    count = tl.load(num_tokens + tile)
+    begin = tl.load(first_position + tile).to(tl.int32)
+    if (count > 0) & (begin >= 0):
+        # Row m is query head m % G of token m // G.
+        row = tl.arange(0, NUM_ROWS)
+        token = row // NUM_GROUPS
+        column = tl.arange(0, BLOCK_D)
+        is_live = (token < count)[:, None] & (column < HEAD_DIM)[None, :]
+        offsets = (tl.load(first_token + tile).to(tl.int64) + token) * NUM_KV + kv_head
+        offsets = (offsets * NUM_GROUPS + row % NUM_GROUPS)[:, None] * HEAD_DIM + column[None, :]
+        queries = tl.load(query + offsets, mask=is_live, other=0.0)
+        cache = (tl.load(slot + tile).to(tl.int64) * NUM_KV + kv_head) * max_context
+        highest = tl.full((NUM_ROWS,), float("-inf"), tl.float32)
+        total = tl.zeros((NUM_ROWS,), tl.float32)
+        result = tl.zeros((NUM_ROWS, BLOCK_D), tl.float32)
+        # Whole blocks from position 0 on: one that a row sees nothing of multiplies by one and adds zeros, so that a
+        # row's bits do not depend on the tile that it shares.
+        for start in range(0, begin + count, BLOCK_POSITIONS):
+            position = start + tl.arange(0, BLOCK_POSITIONS)
+            is_read = (position < begin + count)[:, None] & (column < HEAD_DIM)[None, :]
+            source = (cache + position)[:, None] * HEAD_DIM + column[None, :]
+            block_keys = tl.load(keys + source, mask=is_read, other=0.0)
+            scores = tl.dot(queries, tl.trans(block_keys), input_precision="ieee")
+            scores = tl.where(position[None, :] <= (begin + token)[:, None], scores, float("-inf"))
+            new_highest = tl.maximum(highest, tl.max(scores, axis=1))
+            weights = tl.exp(scores - new_highest[:, None])
+            shrink = tl.exp(highest - new_highest)
+            total = total * shrink + tl.sum(weights, axis=1)
+            block_values = tl.load(values + source, mask=is_read, other=0.0)
+            result = result * shrink[:, None]
+            result += tl.dot(weights.to(block_values.dtype), block_values, input_precision="ieee")
+            highest = new_highest
+        tl.store(attended + offsets, (result / total[:, None]).to(queries.dtype), mask=is_live)
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """What the device knows of its sequences, one entry a slot; `sample` moves it on.
+
+    Args:
+        position_S: (S,) int64, where the newest token will stand.
+        last_position_S: (S,) int64, where the answer's last token may stand.
+        is_active_S: (S,) int32; becomes 0 when a sequence has ended.
+        is_speaking_S: (S,) int32, whether a token may end the answer.
+        uniform_SC: (S, C + 1) float64 in [0, 1), the random number of each position.
+        column_S: (S,) int32, what was drawn: columns of the legal rows of the head.
+        token_S: (S,) int64, the same as token ids.
+        step_position_S: (S,) int64, where those tokens stand; `NOT_LIVE` where the sequence has ended.
+    """
+
+    position_S: Tensor
+    last_position_S: Tensor
+    is_active_S: Tensor
+    is_speaking_S: Tensor
+    uniform_SC: Tensor
+    column_S: Tensor
+    token_S: Tensor
+    step_position_S: Tensor
+
+    @classmethod
+    def over(cls, position_S: Tensor, last_position_S: Tensor, uniform_SC: Tensor) -> SlotState:
+        """Return the state of slots that hold nothing yet, over tensors that somebody else reads, too."""
+        nothing_S = torch.zeros_like(position_S)
+        return cls(
+            position_S=position_S,
+            last_position_S=last_position_S,
+            is_active_S=nothing_S.int(),
+            is_speaking_S=nothing_S.int(),
+            uniform_SC=uniform_SC,
+            column_S=nothing_S.int(),
+            token_S=nothing_S.clone(),
+            step_position_S=torch.full_like(position_S, NOT_LIVE),
+        )
+
+
+def sample(
+    logits_SV: Tensor, speech_ids_V: Tensor, num_semantic: int, params: SamplingParams, state: SlotState
+) -> None:
+    """Draw a token for each slot and move the state on, in one pass over the logits.
+
+    The rules are those of `pipeline.llm.sampling`, ties and float64 included.
+
+    Args:
+        logits_SV: (S, V) float32, over the legal tokens.
+        speech_ids_V: (V,) int64, their ids.
+        num_semantic: columns from here on end an answer.
+        params: how to draw.
+        state: moved on in place.
+    """
+    num_columns = logits_SV.shape[1]
+    k = 1 if params.temperature == 0.0 else min(params.top_k, num_columns)
+    settings = _sampling_settings(params, logits_SV.device)
+    _sample[(len(logits_SV),)](
+        logits_SV, settings, speech_ids_V, state.position_S, state.last_position_S, state.is_active_S,
+        state.is_speaking_S, state.uniform_SC, state.column_S, state.token_S, state.step_position_S, num_columns,
+        state.uniform_SC.shape[1], num_semantic, k, triton.next_power_of_2(num_columns),
+        max(2, triton.next_power_of_2(k)), num_warps=16,
+    )  # fmt: skip
+
+
+_settings: dict[tuple[SamplingParams, torch.device], Tensor] = {}
+
+
+def _sampling_settings(params: SamplingParams, device: torch.device) -> Tensor:
+    """Return (temperature, mass that top-p leaves out) as float64, which a kernel's plain arguments cannot be."""
+    key = (params, device)
+    if key not in _settings:
+        numbers = (params.temperature or 1.0, 1.0 - params.top_p)
+        _settings[key] = torch.tensor(numbers, dtype=torch.float64, device=device)
+    return _settings[key]
+
+
+@triton.jit
+def _sample(
+    logits, settings, speech_ids, position, last_position, is_active, is_speaking, uniform, column_out, token_out,
+    step_position, num_columns, num_places, num_semantic, k, BLOCK_COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    slot = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, BLOCK_COLUMNS)
+    values = tl.load(logits + slot * num_columns + column, mask=column < num_columns, other=float("-inf"))
+    values = tl.where(values == 0.0, 0.0, values)  # -0.0 is no other number.
+    bits = values.to(tl.int32, bitcast=True)
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)  # integers that compare as the floats do
+    # Equal logits: the lower column first, as it is part of the number that is compared.
+    lowest: tl.constexpr = -0x7FFFFFFFFFFFFFFF
+    keys = tl.where(column < num_columns, ordered * 0x100000000 + (0xFFFFFFFF - column.to(tl.int64)), lowest)
+    rank = tl.arange(0, BLOCK_K)
+    chosen = tl.full((BLOCK_K,), lowest, tl.int64)
+    for place in range(k):
+        best = tl.max(keys, axis=0)
+        chosen = tl.where(rank == place, best, chosen)
+        keys = tl.where(keys == best, lowest, keys)
+    is_kept = rank < k
+    top = (chosen >> 32).to(tl.int32)
+    logit = (top ^ ((top >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True).to(tl.float64)
+    logit = tl.where(is_kept, logit, float("-inf"))
+    weights = tl.exp((logit - tl.max(logit, axis=0)) / tl.load(settings))
+    weights = tl.where(is_kept, weights, 0.0)
+    probabilities = weights / tl.sum(weights, axis=0)
+    tail = tl.cumsum(probabilities, axis=0, reverse=True)
+    probabilities = tl.where((tail <= tl.load(settings + 1)) & (rank > 0), 0.0, probabilities)
+    probabilities = probabilities / tl.sum(probabilities, axis=0)
+    cumulative = tl.cumsum(probabilities, axis=0)
+    place = tl.load(position + slot)
+    number = tl.load(uniform + slot * num_places + place)
+    is_passed = is_kept & (cumulative <= number * tl.max(cumulative, axis=0))
+    # The product may round up to the total; then the last candidate that has any probability is meant.
+    drawn = tl.minimum(tl.sum(is_passed.to(tl.int32), axis=0), tl.sum((probabilities > 0.0).to(tl.int32), axis=0) - 1)
+    key = tl.max(tl.where(rank == drawn, chosen, lowest), axis=0)
+    drawn_column = (0xFFFFFFFF - (key & 0xFFFFFFFF)).to(tl.int32)
+    tl.store(column_out + slot, drawn_column)
+    tl.store(token_out + slot, tl.load(speech_ids + drawn_column))
+    has_ended = (drawn_column >= num_semantic) | (place >= tl.load(last_position + slot))
+    has_ended = has_ended & (tl.load(is_speaking + slot) != 0)
+    goes_on = (tl.load(is_active + slot) != 0) & (has_ended == 0)
+    tl.store(is_active + slot, goes_on.to(tl.int32))
+    tl.store(step_position + slot, tl.where(goes_on, place, -1))
+    tl.store(position + slot, tl.where(goes_on, place + 1, place))

@@ -1,0 +1,100 @@
+"""The GPU's engine, without its graphs and through Triton's interpreter, gives the plain engine's answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+os.environ["TRITON_INTERPRET"] = "1"  # Read when the kernels are defined.
+pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install triton")
+
+from pipeline.llm import LLMEngine, Request, SamplingParams
+from pipeline.llm.checkpoint import Qwen2Config
+from pipeline.llm.fused_qwen2 import FusedQwen2
+from pipeline.llm.graphed_engine import GraphedEngine
+from pipeline.llm.qwen2 import Qwen2, StepShapes
+from pipeline.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
+from tests.llm.test_engine import answer
+
+# Few candidates: the interpreter takes milliseconds for each.
+SAMPLING = SamplingParams(top_k=3)
+NUM_SLOTS = 2
+
+
+def load(network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1) -> Any:
+    """A network with few layers and no more rows than slots: the interpreter takes milliseconds for every program."""
+    config = replace(Qwen2Config.read(tiny_dir / "LLM" / "config.json"), num_hidden_layers=num_layers)
+    tensors = load_file(tiny_dir / "LLM" / "model.safetensors")
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    return network_class(config, tensors, NUM_SLOTS, 64, StepShapes(row_tile=1, can_shrink=False))
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_dir: Path, vocabulary: SpeechVocabulary) -> LLMEngine:
+    return LLMEngine(load(Qwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING)
+
+
+@pytest.fixture(scope="module")
+def graphed(tiny_dir: Path, vocabulary: SpeechVocabulary) -> GraphedEngine:
+    return GraphedEngine(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+
+
+def make_request(
+    vocabulary: SpeechVocabulary, number: int, length: int, cap: int, *opening: Forced | Choice
+) -> Request:
+    ids = torch.randint(1_000, (length,), generator=torch.Generator().manual_seed(number)).tolist()
+    return Request(number, ids, AnswerGrammar((Forced((vocabulary.semantic_ids[0],)), *opening)), 100 + number, cap)
+
+
+def test_the_network_gives_the_plain_hidden_states(tiny_dir: Path) -> None:
+    plain, fused = load(Qwen2, tiny_dir, num_layers=2), load(FusedQwen2, tiny_dir, num_layers=2)
+    with torch.inference_mode():
+        for slot, length in ((0, 5), (1, 21)):
+            ids = torch.randint(1_000, (length,))
+            torch.testing.assert_close(fused.prefill(ids, slot), plain.prefill(ids, slot), atol=1e-4, rtol=1e-4)
+        ids, positions = torch.randint(1_000, (2,)), torch.tensor([5, 21])
+        found, expected = fused.decode_step(ids, positions), plain.decode_step(ids, positions, 22)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_answers_are_the_plain_engines_whatever_the_order(plain: LLMEngine, graphed: GraphedEngine) -> None:
+    """More requests than slots, a prompt longer than a pack, packs of several prompts, and one voice created."""
+    vocabulary = plain.vocabulary
+    lengths = [(3, 4), (20, 2), (5, 1)]
+    requests = [make_request(vocabulary, number, *sizes) for number, sizes in enumerate(lengths)]
+    opening = (Choice(Family.PITCH_VALUE, 1), Forced((vocabulary.semantic_ids[7],)), Choice(Family.GLOBAL, 2))
+    requests.insert(2, make_request(vocabulary, 9, 4, 2, *opening))
+    expected = answer(plain, requests)
+    assert answer(graphed, requests) == expected
+    assert answer(graphed, requests[::-1]) == expected
+
+
+def test_a_cancelled_request_leaves_no_trace(plain: LLMEngine, graphed: GraphedEngine) -> None:
+    first, second, third = (make_request(plain.vocabulary, number, 3, 3) for number in range(3))
+    for request in (first, second, third):
+        graphed.add(request)
+    graphed.step()
+    graphed.cancel(1)
+    found = {}
+    while graphed.has_work:
+        found |= {generation.request_id: generation.semantic_tokens.tolist() for generation in graphed.step()}
+    expected = answer(plain, [first, third])
+    assert found == {number: record[0] for number, record in expected.items()}
+    assert answer(graphed, [second]) == answer(plain, [second])
+
+
+def test_a_row_that_depends_on_its_place_is_told(
+    tiny_dir: Path, vocabulary: SpeechVocabulary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def drift(self: FusedQwen2, ids: torch.Tensor, positions: torch.Tensor, num_live: int = 0) -> torch.Tensor:
+        return torch.arange(len(ids), dtype=torch.float32)[:, None].expand(-1, 32)
+
+    monkeypatch.setattr(FusedQwen2, "decode_step", drift)
+    GraphedEngine(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+    assert "a take may depend on its place" in caplog.text

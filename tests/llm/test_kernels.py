@@ -1,0 +1,109 @@
+"""The GPU's kernels, run by Triton's interpreter, give what the plain arithmetic gives."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+os.environ["TRITON_INTERPRET"] = "1"  # Read when the kernels are defined.
+pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install triton")
+
+from pipeline.llm import kernels
+from pipeline.llm.sampling import SamplingParams, draw, find_candidates
+
+# bfloat16: the interpreter rounds toward zero, so that a digit may differ; it cannot multiply bfloat16 matrices at all.
+TOLERANCES = {torch.float32: 2e-6, torch.bfloat16: 2**-6}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("has_update", [True, False])
+def test_add_and_norm(dtype: torch.dtype, has_update: bool) -> None:
+    hidden, update, weight = (torch.randn(shape).to(dtype) for shape in ((3, 40), (3, 40), (40,)))
+    expected_sum = hidden + update if has_update else hidden.clone()
+    scale = torch.rsqrt(expected_sum.float().square().mean(-1, keepdim=True) + 1e-6)
+    normed = kernels.add_and_norm(hidden, update if has_update else None, weight, 1e-6)
+    tolerance = TOLERANCES[dtype]
+    torch.testing.assert_close(hidden, expected_sum, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(
+        normed, weight * (expected_sum.float() * scale).to(dtype), atol=2 * tolerance, rtol=2 * tolerance
+    )
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_gate(dtype: torch.dtype) -> None:
+    gate_up = torch.randn(3, 2 * 1_100).to(dtype)
+    first, second = gate_up.chunk(2, dim=-1)
+    expected = torch.nn.functional.silu(first) * second
+    torch.testing.assert_close(kernels.gate(gate_up), expected, atol=TOLERANCES[dtype], rtol=TOLERANCES[dtype])
+
+
+def test_attention_reads_the_live_positions_of_each_slot_alone() -> None:
+    num_kv, groups, head_dim, context = 2, 3, 8, 160
+    keys, values = torch.randn(2, 3 * num_kv, context, head_dim)
+    positions = torch.tensor([5, 130, kernels.NOT_LIVE])
+    for slot, position in enumerate(positions.tolist()):
+        keys.view(3, num_kv, context, head_dim)[slot, :, position + 1 :] = float("nan")
+    query = torch.randn(3, num_kv * groups * head_dim)
+    slots = torch.arange(3, dtype=torch.int32)
+    tiles = kernels.Tiles(slots, torch.ones_like(slots), slots, positions, size=1)
+    found = kernels.attend(query, keys, values, tiles, num_kv).view(3, num_kv, groups, head_dim)
+    assert not found[2].any()
+    for slot in range(2):
+        end = int(positions[slot]) + 1
+        for head in range(num_kv):
+            row = slot * num_kv + head
+            scores = query.view(3, num_kv, groups, head_dim)[slot, head] @ keys[row, :end].t()
+            torch.testing.assert_close(found[slot, head], scores.softmax(-1) @ values[row, :end])
+
+
+def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
+    """Equal bits are checked on a GPU (`jobs.benchmark gpu`): here numpy multiplies, whose bits follow its shapes."""
+    num_kv, groups, head_dim, num_tokens = 1, 2, 16, 70
+    keys, values = torch.randn(2, 4 * num_kv, 128, head_dim)
+    query = torch.randn(num_tokens, num_kv * groups * head_dim)
+    first = torch.arange(0, num_tokens, 16, dtype=torch.int32)
+    counts = (num_tokens - first).clamp(max=16)
+    whole = kernels.attend(
+        query, keys, values, kernels.Tiles(first, counts, torch.full_like(first, 2), first, 16), num_kv
+    )
+    tokens = torch.tensor([0, 15, 16, 63, 64, 69], dtype=torch.int32)
+    ones, slots = torch.ones_like(tokens), torch.full_like(tokens, 2)
+    alone = kernels.attend(query, keys, values, kernels.Tiles(tokens, ones, slots, tokens, 16), num_kv)
+    torch.testing.assert_close(alone[tokens.long()], whole[tokens.long()])
+
+
+@pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0.0), SamplingParams(1.5, 7, 0.5)])
+def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams) -> None:
+    num_slots, num_columns = 5, 8_193
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(num_slots, num_columns, generator=generator) * 3
+    logits[0] = 0.0
+    logits[0, ::2] = -0.0
+    logits[1, 5:9] = 20.0
+    logits[2] = logits[2].round()
+    ids = torch.arange(num_columns) + 100
+    uniforms = torch.rand(num_slots, 20, dtype=torch.float64, generator=generator)
+    positions = torch.tensor([0, 3, 4, 5, 7])
+    state = kernels.SlotState.over(positions.clone(), torch.tensor([10, 3, 10, 10, 10]), uniforms)
+    state.is_active_S[:4] = 1
+    state.is_speaking_S[:] = 1
+    kernels.sample(logits, ids, 8_192, params, state)
+    expected = draw(find_candidates(logits, params), uniforms[torch.arange(num_slots), positions])
+    assert state.column_S.tolist() == expected.tolist()
+    assert torch.equal(state.token_S, expected + 100)
+    # The second has reached its last position; the last was not active.
+    assert state.is_active_S.tolist() == [1, 0, 1, 1, 0]
+    assert state.position_S.tolist() == [1, 3, 5, 6, 7]
+    assert state.step_position_S.tolist() == [0, -1, 4, 5, -1]
+
+
+def test_a_stop_ends_only_a_sequence_that_speaks() -> None:
+    logits = torch.zeros(2, 10)
+    logits[:, 9] = 5.0
+    state = kernels.SlotState.over(torch.zeros(2, dtype=torch.int64), torch.full((2,), 10), torch.zeros(2, 11).double())
+    state.is_active_S[:] = 1
+    state.is_speaking_S[0] = 1
+    kernels.sample(logits, torch.arange(10), 9, SamplingParams(temperature=0.0), state)
+    assert state.is_active_S.tolist() == [0, 1]
