@@ -124,8 +124,9 @@ class LLMConfig(Settings):
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
-    slots: int = setting(32, changes="audio", ge=1, le=4_096)
-    """Sequences decoded together, always this many, so that a neighbour never changes a take."""
+    slots: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = setting(32, changes="audio")
+    """Sequences decoded together, always this many, so that a neighbour never changes a take. `auto` fills the
+    replica's share of its GPU's memory (on a CPU: 32) and is recorded: takes are the same under the same number."""
     max_context: int = setting(2_048, changes="audio", ge=256)
     """Tokens of prompt and answer that one sequence may have."""
     use_reference_text: bool = setting(False, changes="audio")

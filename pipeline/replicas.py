@@ -149,8 +149,9 @@ class _Replica:
         raise NotImplementedError
 
 
-def _describe_replica(stage: str, num_threads: int, device: str, dtype: str) -> ReplicaInfo:
-    ground = describe_ground(stage, device, dtype.removeprefix("torch."), num_threads)
+def _describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
+    """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
+    ground = {**describe_ground(stage, device, dtype.removeprefix("torch."), num_threads), **chosen}
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, ground)
 
 
@@ -210,7 +211,8 @@ class LLMReplica(_Replica):
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
-        return _describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype))
+        chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
+        return _describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype), **chosen)
 
     def pulse(self) -> int:
         """Return a number that grows while work goes on: rows prepared and tokens made."""

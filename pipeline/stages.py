@@ -6,6 +6,7 @@ Knows nothing of Ray or storage. Each take that fails its checks is made again w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,21 @@ import torch
 from pipeline.audio import measure
 from pipeline.codec import BiCodec
 from pipeline.config import Config
-from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.errors import ConfigError, RejectionCode, UtteranceError
 from pipeline.listening import Listener
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
+from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
 from pipeline.manifest import Utterance
 from pipeline.prompt import Prompt, build_prompt
 from pipeline.quality import judge_audio, judge_hearing, judge_tokens, length_cap
 from pipeline.recognition import load_recognizer
 from pipeline.speakers import Speaker
 from pipeline.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
+
+_CPU_SLOTS = 32
+_MOST_AUTO_SLOTS = 1_024
+_GPU_RESERVE_BYTES = 1 << 30
+"""For the driver's context, graphs and workspaces; not measured on a GPU yet."""
 
 FRAME_BUCKET = 16
 """Decoded lengths are padded to a multiple of this many frames: a shape that follows from the take's own length."""
@@ -50,10 +57,53 @@ def load_engine(config: Config, weights_dir: Path) -> LLMEngine:
         weights_dir,
         device=device,
         dtype=dtype,
-        num_slots=config.llm.slots,
+        num_slots=_choose_slots(config, weights_dir, device, dtype),
         max_context=config.llm.max_context,
         sampling=SamplingParams(config.sampling.temperature, config.sampling.top_k, config.sampling.top_p),
     )
+
+
+def _choose_slots(config: Config, weights_dir: Path, device: torch.device, dtype: torch.dtype) -> int:
+    if config.llm.slots != "auto":
+        return config.llm.slots
+    if device.type != "cuda":
+        return _CPU_SLOTS
+    # The card's whole memory times the replica's share of it, not what is free just now: the number must be the same
+    # at every start, whoever has loaded first.
+    share = min(config.replicas.llm.num_gpus or 1.0, 1.0)
+    memory = int(torch.cuda.get_device_properties(device).total_memory * share)
+    return count_slots(weights_dir, memory, dtype, config.llm.max_context)
+
+
+def count_slots(weights_dir: Path, memory_bytes: int, dtype: torch.dtype, max_context: int) -> int:
+    """Return how many slots fit into a GPU's memory beside the language model's weights.
+
+    Args:
+        weights_dir: the model directory.
+        memory_bytes: the replica's share of the card.
+        dtype: of weights and cache.
+        max_context: positions of each slot.
+
+    Returns:
+        a multiple of 8, up to 1,024: with that many rows, the products are bound by arithmetic.
+
+    Raises:
+        ConfigError: not even 8 fit.
+    """
+    sizes = Qwen2Config.read(weights_dir / "LLM" / "config.json")
+    weights = sum(math.prod(shape) for shape in list_tensor_shapes(sizes).values()) * dtype.itemsize
+    keys_and_values = 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * dtype.itemsize
+    # Beside the cache: random numbers and tokens (8 bytes each), a row of logits, and a row of the widest product.
+    slot = max_context * (keys_and_values + 16) + 64 * sizes.hidden_size * dtype.itemsize + 4 * 8_256
+    free = memory_bytes - weights - _GPU_RESERVE_BYTES
+    fitting = min(free // slot, _MOST_AUTO_SLOTS) // 8 * 8
+    if fitting < 8:
+        raise ConfigError(
+            f"llm.slots: auto: {memory_bytes / 2**30:.1f} GiB of GPU memory hold the weights "
+            f"({weights / 2**30:.1f} GiB), but no 8 slots of {slot / 2**20:.0f} MiB; lower llm.max_context, raise "
+            "replicas.llm.num_gpus, or give a number of slots"
+        )
+    return int(fitting)
 
 
 def load_codec(config: Config, weights_dir: Path) -> BiCodec:

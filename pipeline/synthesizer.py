@@ -173,7 +173,7 @@ class Synthesizer:
         for utterance in utterances:
             batch.append(utterance)
             # Long enough to keep the slots full, short enough that the first audio comes soon.
-            if len(batch) == 2 * self._config.llm.slots:
+            if len(batch) == 2 * self._engine.num_slots:
                 yield from self._speak_batch(batch, on_error)
                 batch = []
         yield from self._speak_batch(batch, on_error)

@@ -73,7 +73,9 @@ class InstantCodec:
 
 
 def _make_engine(config: Config, weights_dir: Path) -> InstantEngine:
-    return InstantEngine(SpeechVocabulary.load(weights_dir / "LLM"), config.llm.slots)
+    return InstantEngine(
+        SpeechVocabulary.load(weights_dir / "LLM"), 32 if config.llm.slots == "auto" else config.llm.slots
+    )
 
 
 def _make_codec(config: Config, weights_dir: Path) -> InstantCodec:

@@ -1,0 +1,42 @@
+"""Slots are counted from memory; decoding in the audio stage is in test_run.py and codec/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.config import parse_config
+from pipeline.errors import ConfigError
+from pipeline.stages import count_slots, load_engine
+
+OFFICIAL = Path(__file__).parent / "fixtures" / "reference" / "official"
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    "memory_gib, max_context, expected",
+    # 12,304 bytes a position: 24.0 MiB a slot of 2,048, beside weights of 0.94 GiB and a reserve of 1 GiB.
+    [(139 * 0.7, 2_048, 1_024), (24 * 0.7, 2_048, 624), (8 * 0.7, 2_048, 152), (8 * 0.7, 1_024, 304)],
+)
+def test_slots_fill_the_replicas_share_of_a_card(memory_gib: float, max_context: int, expected: int) -> None:
+    assert count_slots(OFFICIAL, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
+
+
+def test_a_card_without_room_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"llm\.slots: auto: 2\.0 GiB .* raise replicas\.llm\.num_gpus"):
+        count_slots(OFFICIAL, 2 * GIB, torch.float32, 2_048)
+
+
+def test_auto_is_32_slots_on_a_cpu(demo_weights: Path) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
+    config = parse_config({**raw, "llm": {"slots": "auto", "device": "cpu", "max_context": 256}}, source="test")
+    assert load_engine(config, demo_weights).num_slots == 32
+
+
+@pytest.mark.parametrize("wrong", [0, 4_097, "many", True])
+def test_other_slots_are_refused(wrong: object) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"slots": wrong}}
+    with pytest.raises(ConfigError, match=r"llm\.slots"):
+        parse_config(raw, source="test")
