@@ -140,8 +140,9 @@ class CodecConfig(Settings):
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is float32."""
-    batch_size: int = setting(1, changes="audio", ge=1, le=1_024)
-    """Segments decoded together, always this many (missing ones are padded), so that a neighbor changes nothing."""
+    pack_frames: int = setting(2_048, changes="audio", ge=128, le=32_768)
+    """GPU only: frames (20 ms each) decoded at once, always this many, in which segments lie one after another with
+    silence between them. GPU memory grows with it."""
 
 
 class ReplicaConfig(Settings):

@@ -290,7 +290,7 @@ class CodecReplica(_Replica):
         return _describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
 
     def pulse(self) -> int:
-        """Return a number that grows while work goes on: batches decoded."""
+        """Return a number that grows while work goes on: takes decoded."""
         return self._stage.num_batches
 
     def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:

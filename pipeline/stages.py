@@ -34,9 +34,6 @@ _MOST_AUTO_SLOTS = 1_024
 _GPU_RESERVE_BYTES = 1 << 30
 """For the driver's context, graphs and workspaces; not measured on a GPU yet."""
 
-FRAME_BUCKET = 16
-"""Decoded lengths are padded to a multiple of this many frames: a shape that follows from the take's own length."""
-
 
 def resolve_placement(
     device: str, dtype: str, *, cpu_dtype: torch.dtype, gpu_dtype: torch.dtype
@@ -111,7 +108,7 @@ def load_codec(config: Config, weights_dir: Path) -> BiCodec:
     device, dtype = resolve_placement(
         config.codec.device, config.codec.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.float32
     )
-    return BiCodec.load(weights_dir, device=device, dtype=dtype)
+    return BiCodec.load(weights_dir, device=device, dtype=dtype, pack_frames=config.codec.pack_frames)
 
 
 @dataclass
@@ -255,7 +252,7 @@ class AudioStage:
         asr = config.quality.asr
         self._listener = None if asr == "none" else Listener(load_recognizer(asr), codec)
         self.num_batches = 0
-        """Calls of the codec so far: what shows that a long decode moves."""
+        """Takes that came from the codec so far: what shows that a long decode moves."""
 
     @property
     def sample_rate(self) -> int:
@@ -265,27 +262,17 @@ class AudioStage:
     def decode(self, takes: Sequence[Take]) -> list[SegmentAudio]:
         """Decode takes, in their order.
 
-        Every call of the codec has a shape that follows from a take's own length and the config, so that what is
-        decoded beside a take never changes its bytes.
+        The codec gets all of them at once, and sees to it that what is decoded beside a take never changes its bytes.
         """
-        batch_size = self._config.codec.batch_size
-        by_bucket: dict[int, list[int]] = {}
-        for position, take in enumerate(takes):
-            bucket = -(-len(take.semantic_tokens) // FRAME_BUCKET) * FRAME_BUCKET
-            by_bucket.setdefault(bucket, []).append(position)
+        if not takes:
+            return []
         audios: dict[int, SegmentAudio] = {}
-        for bucket, positions in sorted(by_bucket.items()):
-            for start in range(0, len(positions), batch_size):
-                batch = positions[start : start + batch_size]
-                waveforms = self._codec.decode(
-                    [torch.tensor(takes[position].semantic_tokens, dtype=torch.int64) for position in batch],
-                    torch.tensor([takes[position].global_tokens for position in batch], dtype=torch.int64),
-                    pad_to_frames=bucket,
-                    pad_to_batch=batch_size,
-                )
-                self.num_batches += 1
-                for position, waveform in zip(batch, waveforms, strict=True):
-                    audios[position] = self.judge(takes[position], waveform.numpy())
+        for decoded in self._codec.decode_each(
+            [torch.tensor(take.semantic_tokens, dtype=torch.int64) for take in takes],
+            torch.tensor([take.global_tokens for take in takes], dtype=torch.int64),
+        ):
+            self.num_batches += 1
+            audios[decoded.item] = self.judge(takes[decoded.item], decoded.waveform.numpy())
         return [audios[position] for position in range(len(takes))]
 
     def judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:

@@ -51,7 +51,7 @@ def refusal(config):
         ("quality", "max_takes", 1),
         ("audio", "sample_rate", 24_000),
         ("llm", "slots", 4),
-        ("codec", "batch_size", 2),
+        ("codec", "pack_frames", 256),
     ],
 )
 def test_other_settings_are_refused_by_name(begun, group, name, value):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.codec import DecodedItem
 from pipeline.config import parse_config
 from pipeline.errors import RejectionCode, SpeakerError
 from pipeline.listening import Listener, compare_voices, trace_contour
@@ -24,8 +25,9 @@ class FakeCodec:
     def __init__(self, samples, voice=VOICE):
         self.samples, self.voice = samples, voice
 
-    def decode(self, semantic_tokens, global_tokens, **padding):
-        return [torch.from_numpy(self.samples) for _ in semantic_tokens]
+    def decode_each(self, semantic_tokens, global_tokens):
+        for index in range(len(semantic_tokens)):
+            yield DecodedItem(index, torch.from_numpy(self.samples))
 
     def encode_speaker(self, audio, sample_rate):
         if not np.abs(audio).max() > 0:

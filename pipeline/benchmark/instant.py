@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.codec import DecodedItem
 from pipeline.config import Config
 from pipeline.llm import Generation, Request
 from pipeline.prompt import SpeechVocabulary
@@ -60,16 +61,10 @@ class InstantCodec:
     def __init__(self) -> None:
         self._tone_S = torch.sin(torch.arange(NUM_FRAMES * _SAMPLES_PER_FRAME) * 0.05)
 
-    def decode(
-        self,
-        semantic_tokens: Sequence[Tensor],
-        global_tokens: Tensor,
-        *,
-        pad_to_frames: int | None = None,
-        pad_to_batch: int | None = None,
-    ) -> list[Tensor]:
-        """Return (num_frames * 320,) for each item; the arguments are those of the real one."""
-        return [self._tone_S * (0.1 + 0.5 * float(tokens[0]) / _CODEBOOK_SIZE) for tokens in semantic_tokens]
+    def decode_each(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
+        """Yield (num_frames * 320,) for each item; the arguments are those of the real one."""
+        for index, tokens in enumerate(semantic_tokens):
+            yield DecodedItem(index, self._tone_S * (0.1 + 0.5 * float(tokens[0]) / _CODEBOOK_SIZE))
 
 
 def _make_engine(config: Config, weights_dir: Path) -> InstantEngine:

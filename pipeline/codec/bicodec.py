@@ -7,7 +7,7 @@ S samples, C channels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from pipeline.codec.networks import (
     SpeakerNetwork,
     checkpoint_shapes,
 )
+from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
 from pipeline.codec.packed_generator import PackedWaveGenerator
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound=nn.Module)
 
+PACK_FRAMES = 2_048
+"""What a GPU decodes at once if nothing else is said: 41 s of audio."""
 _FEATURES_FOLDER = "wav2vec2-large-xlsr-53"
 
 
@@ -76,6 +79,7 @@ class BiCodec:
         features_dir: Path,
         device: torch.device,
         dtype: torch.dtype,
+        pack_frames: int = PACK_FRAMES,
     ) -> None:
         self.config = config
         self.device = device
@@ -87,9 +91,12 @@ class BiCodec:
         self._decode_network.prenet.to(dtype)
         self._decode_network.wave_generator.to(dtype)
         self._packed_generator: PackedWaveGenerator | None = None
+        self._pack_decoder: PackDecoder | None = None
         if device.type == "cpu":
             self._packed_generator = PackedWaveGenerator(self._decode_network.wave_generator)
             del self._decode_network.wave_generator  # The packed weights are a copy.
+        else:
+            self._pack_decoder = PackDecoder(self._decode_network, config, device, pack_frames)
 
     @classmethod
     def load(
@@ -98,6 +105,7 @@ class BiCodec:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        pack_frames: int = PACK_FRAMES,
     ) -> BiCodec:
         """Read a model directory, or the BiCodec folder in it.
 
@@ -105,6 +113,7 @@ class BiCodec:
             weights_dir: decoding needs its BiCodec/ alone; encoding semantic tokens also its wav2vec2 folder.
             device: for all networks.
             dtype: float32 or bfloat16.
+            pack_frames: frames that are decoded at once; a CPU, which decodes items one at a time, does not look at it.
 
         Raises:
             WeightsError: a file is missing or broken, or weights and configuration do not fit.
@@ -124,7 +133,9 @@ class BiCodec:
         config = read_config(folder / "config.yaml")
         checkpoint = Checkpoint(folder / "model.safetensors", *checkpoint_shapes(config))
         reference = read_reference_config(directory / "config.yaml")
-        return cls(config, checkpoint, reference, directory / _FEATURES_FOLDER, torch.device(device), dtype)
+        return cls(
+            config, checkpoint, reference, directory / _FEATURES_FOLDER, torch.device(device), dtype, pack_frames
+        )
 
     @property
     def sample_rate(self) -> int:
@@ -156,7 +167,6 @@ class BiCodec:
         """Levels of the finite scalars that one global token is made of; the first one varies fastest."""
         return self.config.speaker_encoder.fsq_levels
 
-    @torch.no_grad()
     def decode(
         self,
         semantic_tokens: Sequence[Tensor],
@@ -165,17 +175,14 @@ class BiCodec:
         pad_to_frames: int | None = None,
         pad_to_batch: int | None = None,
     ) -> list[Tensor]:
-        """Turn speech tokens into waveforms; each as if decoded alone, whatever the others' lengths.
-
-        At equal padded sizes an item's samples are bit-equal, whatever its row and its neighbors. On a CPU items are
-        decoded one at a time at their own length: padding costs nothing there, and changes no bit.
+        """Turn speech tokens into waveforms; each as if decoded alone, to the bit, whatever the others are.
 
         Args:
             semantic_tokens: (num_frames,) int64 each, in [0, semantic_codebook_size), one frame or more.
             global_tokens: (batch, num_global_tokens) int64 in [0, global_codebook_size), a voice for each item; with
                 residual quantizers, all of the first one's tokens come first.
-            pad_to_frames: compute with so many frames; None takes the longest item's.
-            pad_to_batch: compute with so many rows; None takes the number of items.
+            pad_to_frames: not below the longest item; as nothing is padded, it has no other meaning.
+            pad_to_batch: not below the number of items; has no other meaning, either.
 
         Returns:
             (num_frames * samples_per_frame,) float32 in [-1, 1] on the CPU, for each item.
@@ -185,44 +192,39 @@ class BiCodec:
 
         Source: Spark-TTS, arXiv 2503.01710; held to the official code by tests/codec/test_decode_parity.py.
         """
+        _check_padding("pad_to_batch", pad_to_batch, len(semantic_tokens))
+        _check_padding("pad_to_frames", pad_to_frames, max((tokens.numel() for tokens in semantic_tokens), default=0))
+        waveforms = {item.item: item.waveform for item in self.decode_each(semantic_tokens, global_tokens)}
+        return [waveforms[index] for index in range(len(semantic_tokens))]
+
+    @torch.no_grad()
+    def decode_each(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
+        """Yield each item of `decode` as soon as it is there, in any order.
+
+        A CPU decodes items one at a time at their own length: there, others beside it make none faster. A GPU decodes
+        packs of items, and the next pack while the last one's items are taken: give it all there are.
+
+        Args:
+            semantic_tokens: as for `decode`.
+            global_tokens: as for `decode`.
+
+        Raises:
+            ValueError: as for `decode`; before the first item.
+        """
         self._check_tokens(semantic_tokens, global_tokens)
-        if not semantic_tokens:
-            return []
-        num_items, num_frames = len(semantic_tokens), max(tokens.numel() for tokens in semantic_tokens)
-        num_rows = _check_padding("pad_to_batch", pad_to_batch, num_items)
-        width = _check_padding("pad_to_frames", pad_to_frames, num_frames)
-        speaker = self.config.speaker_encoder
-        if self._packed_generator is not None:
-            return [
-                self._decode_one(self._packed_generator, tokens, global_tokens[row : row + 1])
-                for row, tokens in enumerate(semantic_tokens)
-            ]
-        semantic_BF = torch.zeros(num_rows, width, dtype=torch.int64)
-        lengths_B = torch.zeros(num_rows, dtype=torch.int64)
-        global_BG = torch.zeros(num_rows, self.num_global_tokens, dtype=torch.int64)
-        for row, tokens in enumerate(semantic_tokens):
-            semantic_BF[row, : tokens.numel()] = tokens
-            lengths_B[row] = tokens.numel()
-        global_BG[:num_items] = global_tokens.flatten(1)
-        waveforms_BS = self._decode_network(
-            semantic_BF.to(self.device),
-            lengths_B.to(self.device),
-            global_BG.view(num_rows, speaker.fsq_num_quantizers, speaker.token_num).to(self.device),
-        )
-        waveforms_BS = waveforms_BS.to(torch.float32).cpu()
-        return [
-            waveforms_BS[row, : tokens.numel() * self.samples_per_frame].clone()
-            for row, tokens in enumerate(semantic_tokens)
-        ]
+        if self._pack_decoder is not None:
+            yield from self._pack_decoder.decode(semantic_tokens, global_tokens.flatten(1))
+        elif self._packed_generator is not None:
+            for index, tokens_F in enumerate(semantic_tokens):
+                voice = global_tokens[index : index + 1]
+                yield DecodedItem(index, self._decode_one(self._packed_generator, tokens_F, voice))
 
     def _decode_one(self, generate: PackedWaveGenerator, tokens_F: Tensor, global_tokens: Tensor) -> Tensor:
         speaker = self.config.speaker_encoder
-        features_1CF, length_1 = self._decode_network.make_features(
-            tokens_F[None].to(torch.int64),
-            torch.tensor([tokens_F.numel()]),
-            global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num),
+        features_1CF, _ = self._decode_network.make_features(
+            tokens_F[None].to(torch.int64), global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num)
         )
-        waveform_S = generate(features_1CF[0, :, : int(length_1)].t())
+        waveform_S = generate(features_1CF[0].t())
         return waveform_S[: tokens_F.numel() * self.samples_per_frame].to(torch.float32)
 
     def encode(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> SpeechTokens:
@@ -349,9 +351,6 @@ def _check_range(name: str, tokens: Tensor, codebook_size: int) -> None:
         )
 
 
-def _check_padding(name: str, padded: int | None, needed: int) -> int:
-    if padded is None:
-        return needed
-    if padded < needed:
+def _check_padding(name: str, padded: int | None, needed: int) -> None:
+    if padded is not None and padded < needed:
         raise ValueError(f"{name}: {padded} is too small; these items need {needed}")
-    return padded

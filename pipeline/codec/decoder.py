@@ -1,8 +1,9 @@
 """From semantic frames and a speaker vector to a waveform: the prenet and the wave generator.
 
-Shape suffixes: B batch, C channels, F frames, S samples, D speaker vector.
+Shape suffixes: B batch, C channels, F frames, S samples, D speaker vector, N items, which are the rows where there are
+no spans.
 
-Both take each item's own length and give a padded batch the same audio as each item alone.
+Both take the spans of the items in a row, and give each item the same audio as it has alone.
 
 Source: Spark-TTS, arXiv 2503.01710; wave generator after DAC, arXiv 2306.06546; held to the official code by
 tests/codec/test_decode_parity.py.
@@ -10,15 +11,22 @@ tests/codec/test_decode_parity.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import logging
+import subprocess
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.codec.vocos import SamplingBlock, VocosBackbone, zero_past_length
+from pipeline.codec.spans import Spans, zero_outside
+from pipeline.codec.vocos import SamplingBlock, VocosBackbone
 
+logger = logging.getLogger(__name__)
+
+RESIDUAL_DILATIONS = (1, 3, 9)
+"""Of the residual units of a stage, each with a kernel of 7."""
 _SNAKE_EPS = 1e-9
-_RESIDUAL_DILATIONS = (1, 3, 9)
 _SAMPLING_LAYERS = 2
 
 
@@ -66,18 +74,20 @@ class FeatureDecoder(nn.Module):
         self.sample_ratios = tuple(sample_ratios)
         self.use_tanh_at_final = use_tanh_at_final
 
-    def forward(self, x_BCF: Tensor, condition_BD: Tensor | None, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (batch, out_channels, frames * product of ratios) and the items' lengths at that rate."""
+    def forward(
+        self, x_BCF: Tensor, condition_ND: Tensor | None, spans: Spans | None = None
+    ) -> tuple[Tensor, Spans | None]:
+        """Return (batch, out_channels, frames * product of ratios) and the items' spans at that rate."""
         x_BFC = self.linear_pre(x_BCF.transpose(1, 2))
         for ratio, stage in zip(self.sample_ratios, self.downsample, strict=True):
             resample, backbone = stage.children()
-            resampled_BCF = resample(x_BFC.transpose(1, 2), lengths_B)
-            lengths_B = lengths_B * ratio
-            x_BFC = backbone(resampled_BCF, None, lengths_B)
-        x_BFC = self.linear(self.vocos_backbone(x_BFC.transpose(1, 2), condition_BD, lengths_B))
+            resampled_BCF = resample(x_BFC.transpose(1, 2), spans)
+            spans = spans and spans.upsample(ratio)
+            x_BFC = backbone(resampled_BCF, None, spans)
+        x_BFC = self.linear(self.vocos_backbone(x_BFC.transpose(1, 2), condition_ND, spans))
         if self.use_tanh_at_final:
             x_BFC = torch.tanh(x_BFC)
-        return x_BFC.transpose(1, 2), lengths_B
+        return x_BFC.transpose(1, 2), spans
 
 
 class FoldedConv1d(nn.Conv1d):
@@ -95,13 +105,49 @@ class Snake(nn.Module):
         super().__init__()
         self.alpha = nn.Parameter(torch.empty(1, channels, 1))
 
-    def forward(self, x_BCS: Tensor) -> Tensor:
-        """Activate every sample."""
-        return x_BCS + self.inverse_alpha() * torch.sin(self.alpha * x_BCS).square()
+    def forward(self, x_BCS: Tensor, spans: Spans | None = None) -> Tensor:
+        """Activate every sample, and leave zeros outside of the items."""
+        inverse_1C1 = self.inverse_alpha()
+        if x_BCS.is_cuda and x_BCS.dtype == torch.float32 and not torch.is_grad_enabled():
+            fused = _find_fused_snake(x_BCS.device)
+            if fused is not None:
+                return fused(x_BCS, self.alpha, inverse_1C1, None if spans is None else spans.inside_B1F)
+        return _snake(x_BCS, self.alpha, inverse_1C1, None if spans is None else spans.inside_B1F)
 
     def inverse_alpha(self) -> Tensor:
         """Return what the squared sine is multiplied with, (1, channels, 1)."""
         return (self.alpha + _SNAKE_EPS).reciprocal()
+
+
+def _snake(x_BCS: Tensor, alpha_1C1: Tensor, inverse_1C1: Tensor, inside_B1S: Tensor | None) -> Tensor:
+    y_BCS = x_BCS + inverse_1C1 * torch.sin(alpha_1C1 * x_BCS).square()
+    return y_BCS if inside_B1S is None else y_BCS * inside_B1S
+
+
+@functools.cache
+def _find_fused_snake(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None:
+    """Return the kernel that gives `_snake`'s very bits on this device, if there is one.
+
+    Another rounding would be as good, but then audio would follow from whether Triton, a C compiler and Python's
+    headers, which Triton needs, are on the machine, and that no record of the ground tells.
+    """
+    try:
+        from pipeline.codec.kernels import snake
+
+        generator = torch.Generator().manual_seed(0)
+        x_BCS = torch.randn(2, 8, 5_000, generator=generator) * torch.logspace(-6, 4, 8)[:, None]
+        alpha_1C1 = torch.rand(1, 8, 1, generator=generator) * 10 + _SNAKE_EPS
+        inside_B1S = (torch.rand(2, 1, 5_000, generator=generator) > 0.5).to(torch.float32)
+        x_BCS, alpha_1C1, inside_B1S = x_BCS.to(device), alpha_1C1.to(device), inside_B1S.to(device)
+        for mask_B1S in (inside_B1S, None):
+            arguments = (x_BCS, alpha_1C1, alpha_1C1.reciprocal(), mask_B1S)
+            if not torch.equal(snake(*arguments), _snake(*arguments)):
+                logger.info("Snake runs as torch's own kernels: the fused one rounds differently on %s", device)
+                return None
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        logger.info("Snake runs as torch's own kernels, some times slower: %s: %s", type(error).__name__, error)
+        return None
+    return snake
 
 
 class ResidualUnit(nn.Module):
@@ -118,10 +164,10 @@ class ResidualUnit(nn.Module):
             ]
         )
 
-    def forward(self, x_BCS: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, x_BCS: Tensor, spans: Spans | None) -> Tensor:
         """Refine every sample with 3 * dilation samples of context on each side."""
         activate, convolve, activate_again, mix = self.block
-        hidden_BCS = convolve(zero_past_length(activate(x_BCS), lengths_B))
+        hidden_BCS = convolve(activate(x_BCS, spans))
         mixed_BCS: Tensor = mix(activate_again(hidden_BCS))
         return x_BCS + mixed_BCS
 
@@ -146,18 +192,18 @@ class UpsamplingStage(nn.Module):
             [
                 Snake(input_channels),
                 FoldedConvTranspose1d(input_channels, output_channels, kernel_size, stride=rate, padding=padding),
-                *(ResidualUnit(output_channels, dilation) for dilation in _RESIDUAL_DILATIONS),
+                *(ResidualUnit(output_channels, dilation) for dilation in RESIDUAL_DILATIONS),
             ]
         )
 
-    def forward(self, x_BCS: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the upsampled signal and the items' lengths at its rate."""
+    def forward(self, x_BCS: Tensor, spans: Spans | None) -> tuple[Tensor, Spans | None]:
+        """Return the upsampled signal and the items' spans at its rate."""
         activate, upsample, *residual_units = self.block
-        x_BCS = upsample(zero_past_length(activate(x_BCS), lengths_B))
-        lengths_B = lengths_B * self.rate + self.extra_samples
+        x_BCS = upsample(activate(x_BCS, spans))
+        spans = spans and spans.upsample(self.rate, self.extra_samples)
         for unit in residual_units:
-            x_BCS = unit(x_BCS, lengths_B)
-        return x_BCS, lengths_B
+            x_BCS = unit(x_BCS, spans)
+        return x_BCS, spans
 
 
 class WaveGenerator(nn.Module):
@@ -185,11 +231,11 @@ class WaveGenerator(nn.Module):
             ]
         )
 
-    def forward(self, x_BCF: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return (batch, samples) in [-1, 1]; past an item's own length the samples mean nothing."""
+    def forward(self, x_BCF: Tensor, spans: Spans | None = None) -> Tensor:
+        """Return (batch, samples) in [-1, 1]; outside of the items the samples mean nothing."""
         first, *stages, activate, last = self.model
-        x_BCS = first(zero_past_length(x_BCF, lengths_B))
+        x_BCS = first(zero_outside(x_BCF, spans))
         for stage in stages:
-            x_BCS, lengths_B = stage(x_BCS, lengths_B)
-        x_B1S = last(zero_past_length(activate(x_BCS), lengths_B))
+            x_BCS, spans = stage(x_BCS, spans)
+        x_B1S = last(activate(x_BCS, spans))
         return torch.tanh(x_B1S).squeeze(1)

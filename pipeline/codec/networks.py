@@ -1,6 +1,7 @@
 """BiCodec's three networks, one for each thing it is loaded for, and the names of their tensors in a checkpoint.
 
-Shape suffixes: B batch, F frames, Q residual quantizers, N global tokens of one quantizer, S samples, C channels.
+Shape suffixes: B batch, F frames, Q residual quantizers, N global tokens of one quantizer, S samples, C channels, I
+items, which are the rows where there are no spans.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pipeline.codec.checkpoint import BiCodecConfig, Shape, derived_shapes, expe
 from pipeline.codec.decoder import FeatureDecoder, WaveGenerator
 from pipeline.codec.encoder import FeatureEncoder
 from pipeline.codec.quantizer import SemanticLookup, SemanticSearch
+from pipeline.codec.spans import Spans, spread
 from pipeline.codec.speaker_encoder import MelSpectrogram, SpeakerEncoder, SpeakerLookup
 
 # Our names for the networks' parts, and the checkpoint's.
@@ -45,21 +47,21 @@ class DecodeNetwork(nn.Module):
             decoder.input_channel, decoder.channels, decoder.rates, decoder.kernel_sizes
         )
 
-    def forward(self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor) -> Tensor:
-        """Return (batch, samples) of the networks' dtype; samples past an item's own length mean nothing."""
-        features_BCF, lengths_B = self.make_features(semantic_tokens_BF, lengths_B, global_tokens_BQN)
-        waveform_BS: Tensor = self.wave_generator(features_BCF, lengths_B)
+    def forward(self, semantic_tokens_BF: Tensor, global_tokens_IQN: Tensor, spans: Spans | None = None) -> Tensor:
+        """Return (batch, samples) of the networks' dtype; outside of the items the samples mean nothing."""
+        features_BCF, spans = self.make_features(semantic_tokens_BF, global_tokens_IQN, spans)
+        waveform_BS: Tensor = self.wave_generator(features_BCF, spans)
         return waveform_BS
 
     def make_features(
-        self, semantic_tokens_BF: Tensor, lengths_B: Tensor, global_tokens_BQN: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the wave generator's input (batch, channels, frames), and the items' lengths at its rate."""
+        self, semantic_tokens_BF: Tensor, global_tokens_IQN: Tensor, spans: Spans | None = None
+    ) -> tuple[Tensor, Spans | None]:
+        """Return the wave generator's input (batch, channels, frames), and the items' spans at its rate."""
         dtype = self.prenet.linear.weight.dtype
         latent_BCF = self.semantic_lookup(semantic_tokens_BF).to(dtype)
-        speaker_BC = self.speaker_lookup(global_tokens_BQN).to(dtype)
-        features_BCF, lengths_B = self.prenet(latent_BCF, speaker_BC, lengths_B)
-        return features_BCF + speaker_BC[..., None], lengths_B
+        speaker_IC = self.speaker_lookup(global_tokens_IQN).to(dtype)
+        features_BCF, spans = self.prenet(latent_BCF, speaker_IC, spans)
+        return features_BCF + spread(speaker_IC, spans).transpose(1, 2), spans
 
 
 class SemanticNetwork(nn.Module):

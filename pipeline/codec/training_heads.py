@@ -69,7 +69,6 @@ class TrainingHeads(nn.Module):
 
     def predict_features(self, prenet_out_BCF: Tensor) -> Tensor:
         """Return the wav2vec2 features that the prenet's output stands for, (batch, channels, frames)."""
-        lengths_B = torch.full((prenet_out_BCF.shape[0],), prenet_out_BCF.shape[2])
-        features_BCF, _ = self.postnet(prenet_out_BCF, None, lengths_B)
+        features_BCF, _ = self.postnet(prenet_out_BCF, None)
         result: Tensor = features_BCF
         return result

@@ -1,9 +1,9 @@
 """The Vocos backbone: the ConvNeXt stack that BiCodec's encoder and prenet are made of.
 
-Shape suffixes: B batch, C channels, F frames, D condition width.
+Shape suffixes: B batch, C channels, F frames, D condition width, N items, which are the rows where there are no spans.
 
-Every convolution wider than one frame is given zeros past each item's own length, since that is what it sees at the
-end of an item decoded alone. Masking once at the entrance would not do: biases and norms refill the padding.
+Every convolution wider than one frame is given zeros between items, since that is what it sees before and after an
+item decoded alone. Masking once at the entrance would not do: biases and norms refill the gaps.
 
 Source: Spark-TTS, arXiv 2503.01710, after Vocos, arXiv 2306.00814; held to it by tests/codec/test_decode_parity.py.
 """
@@ -14,21 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.codec.spans import Spans, spread, zero_outside
+
 _NORM_EPS = 1e-6
-
-
-def zero_past_length(x_BCF: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """Return `x_BCF` with zeros from each item's length on; None says that every item fills its row.
-
-    Args:
-        x_BCF: (batch, channels, frames), or samples in place of frames.
-        lengths_B: (batch,) int64, in units of the last axis.
-    """
-    if lengths_B is None:
-        return x_BCF
-    positions_F = torch.arange(x_BCF.shape[-1], device=x_BCF.device)
-    mask_B1F = positions_F[None, None, :] < lengths_B[:, None, None]
-    return x_BCF * mask_B1F.to(x_BCF.dtype)
 
 
 class ConditionedLayerNorm(nn.Module):
@@ -40,21 +28,19 @@ class ConditionedLayerNorm(nn.Module):
         self.scale = nn.Linear(condition_dim, dim)
         self.shift = nn.Linear(condition_dim, dim)
 
-    def forward(self, x_BFC: Tensor, condition_BD: Tensor) -> Tensor:
-        """Normalize each frame over its channels."""
+    def forward(self, x_BFC: Tensor, condition_ND: Tensor, spans: Spans | None) -> Tensor:
+        """Normalize each frame over its channels, then scale and shift it as its own item's condition says."""
         normalized_BFC = functional.layer_norm(x_BFC, (self.dim,), eps=_NORM_EPS)
-        scale_B1C: Tensor = self.scale(condition_BD)[:, None, :]
-        shift_B1C: Tensor = self.shift(condition_BD)[:, None, :]
-        return normalized_BFC * scale_B1C + shift_B1C
+        return normalized_BFC * spread(self.scale(condition_ND), spans) + spread(self.shift(condition_ND), spans)
 
 
 class PlainLayerNorm(nn.LayerNorm):
-    """Layer norm with the same call as the conditioned one; the condition is not looked at."""
+    """Layer norm with the same call as the conditioned one; condition and spans are not looked at."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim, eps=_NORM_EPS)
 
-    def forward(self, x_BFC: Tensor, condition_BD: Tensor | None = None) -> Tensor:
+    def forward(self, x_BFC: Tensor, condition_ND: Tensor | None = None, spans: Spans | None = None) -> Tensor:
         """Normalize each frame over its channels."""
         return super().forward(x_BFC)
 
@@ -74,10 +60,10 @@ class ConvNeXtBlock(nn.Module):
         self.pwconv2 = nn.Linear(intermediate_dim, dim)
         self.gamma = nn.Parameter(torch.empty(dim))
 
-    def forward(self, x_BCF: Tensor, condition_BD: Tensor | None, lengths_B: Tensor | None) -> Tensor:
+    def forward(self, x_BCF: Tensor, condition_ND: Tensor | None, spans: Spans | None) -> Tensor:
         """Refine every frame with three frames of context on each side."""
-        mixed_BFC = self.dwconv(zero_past_length(x_BCF, lengths_B)).transpose(1, 2)
-        hidden_BFC = functional.gelu(self.pwconv1(self.norm(mixed_BFC, condition_BD)))
+        mixed_BFC = self.dwconv(zero_outside(x_BCF, spans)).transpose(1, 2)
+        hidden_BFC = functional.gelu(self.pwconv1(self.norm(mixed_BFC, condition_ND, spans)))
         update_BFC: Tensor = self.gamma * self.pwconv2(hidden_BFC)
         return x_BCF + update_BFC.transpose(1, 2)
 
@@ -102,12 +88,12 @@ class VocosBackbone(nn.Module):
         self.convnext = nn.ModuleList(ConvNeXtBlock(dim, intermediate_dim, condition_dim) for _ in range(num_layers))
         self.final_layer_norm = PlainLayerNorm(dim)
 
-    def forward(self, x_BCF: Tensor, condition_BD: Tensor | None = None, lengths_B: Tensor | None = None) -> Tensor:
+    def forward(self, x_BCF: Tensor, condition_ND: Tensor | None = None, spans: Spans | None = None) -> Tensor:
         """Return (batch, frames, dim); note that the channels move to the end."""
-        x_BCF = self.embed(zero_past_length(x_BCF, lengths_B))
-        x_BCF = self.norm(x_BCF.transpose(1, 2), condition_BD).transpose(1, 2)
+        x_BCF = self.embed(zero_outside(x_BCF, spans))
+        x_BCF = self.norm(x_BCF.transpose(1, 2), condition_ND, spans).transpose(1, 2)
         for block in self.convnext:
-            x_BCF = block(x_BCF, condition_BD, lengths_B)
+            x_BCF = block(x_BCF, condition_ND, spans)
         normalized_BFC: Tensor = self.final_layer_norm(x_BCF.transpose(1, 2))
         return normalized_BFC
 
@@ -155,15 +141,15 @@ class SamplingBlock(nn.Module):
                 ),
             )
 
-    def forward(self, x_BCF: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+    def forward(self, x_BCF: Tensor, spans: Spans | None = None) -> Tensor:
         """Return (batch, dim, frames * upsample_ratio // downsample_ratio).
 
-        `lengths_B` counts input frames and may be given only to a block that does not reduce the rate.
+        `spans` are the input's, and may be given only to a block that does not reduce the rate.
         """
         repeated = merged = x_BCF
         if self.upsample_ratio > 1:
             repeated = x_BCF.repeat_interleave(self.upsample_ratio, dim=2)
-            merged = repeated + self.de_conv_upsampler(zero_past_length(x_BCF, lengths_B))
+            merged = repeated + self.de_conv_upsampler(zero_outside(x_BCF, spans))
         if self.downsample_ratio == 1:
             return merged + merged + repeated
         average_merged = functional.avg_pool1d(merged, self.downsample_ratio)

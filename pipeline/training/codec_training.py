@@ -131,14 +131,13 @@ def train_decoder(folder: Path, recordings: Sequence[Recording], minutes: float,
         with_waves = training.progress >= _WAVES_FROM
         batch = batches.next(*((_BATCH, _WAVE_FRAMES) if with_waves else (_FEATURE_BATCH, _CONTEXT_FRAMES)))
         tokens_BF, voices_B1N, target_BS = (tensor.to(device) for tensor in batch[:3])
-        lengths_B = torch.full((len(tokens_BF),), _CONTEXT_FRAMES, device=device)
-        features_BCF, _ = network.make_features(tokens_BF, lengths_B, voices_B1N)
+        features_BCF, _ = network.make_features(tokens_BF, voices_B1N)
         values: dict[str, Tensor] = {}
         if not with_waves:
             loss = values["spectrum"] = head(features_BCF, target_BS)
         else:
             inner_BCF = features_BCF[..., batch[3] : batch[3] + _WAVE_FRAMES]
-            generated_BS = network.wave_generator(inner_BCF, torch.full_like(lengths_B, _WAVE_FRAMES))
+            generated_BS = network.wave_generator(inner_BCF)
             edge = _MARGIN_FRAMES * _SAMPLES
             generated_BS, heard_BS = generated_BS[:, edge:-edge], target_BS[:, edge:-edge]
             values["linear"], values["mel"], values["phased"] = spectral(generated_BS, heard_BS)

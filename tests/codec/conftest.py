@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.networks import DecodeNetwork, checkpoint_shapes
+from pipeline.codec.pack_decoder import PackDecoder
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 
@@ -27,24 +28,28 @@ def codec() -> BiCodec:
     return BiCodec.load(REFERENCE / "tiny")
 
 
-def pad_instead(codec: BiCodec) -> BiCodec:
-    """Make a codec on a CPU decode as one on a GPU does: padded batches through the plain modules."""
+PACK_FRAMES = 192
+
+
+def use_packs(codec: BiCodec, pack_frames: int = PACK_FRAMES) -> BiCodec:
+    """Make a codec on a CPU decode as one on a GPU does: packs of items through the plain modules."""
     network = codec._load_network(DecodeNetwork)
     network.prenet.to(codec.dtype)
     network.wave_generator.to(codec.dtype)
     codec._decode_network, codec._packed_generator = network, None
+    codec._pack_decoder = PackDecoder(network, codec.config, codec.device, pack_frames)
     return codec
 
 
 @pytest.fixture(scope="session")
-def padded_codec() -> BiCodec:
-    return pad_instead(BiCodec.load(REFERENCE / "tiny"))
+def pack_codec() -> BiCodec:
+    return use_packs(BiCodec.load(REFERENCE / "tiny"))
 
 
-@pytest.fixture(params=["packed", "padded"])
+@pytest.fixture(params=["cpu", "packs"])
 def either_way(request) -> Callable[[BiCodec], BiCodec]:
     """What makes a codec decode in one of its two ways."""
-    return pad_instead if request.param == "padded" else lambda codec: codec
+    return use_packs if request.param == "packs" else lambda codec: codec
 
 
 @pytest.fixture(scope="session")

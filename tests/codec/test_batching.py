@@ -29,28 +29,25 @@ def largest_difference(ours, expected):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
-@pytest.mark.parametrize("padding", [{}, {"pad_to_frames": 96, "pad_to_batch": 8}, {"pad_to_frames": 49}])
-def test_a_mixed_batch_equals_each_item_alone(padded_codec, order, padding):
-    codec = padded_codec
+def test_items_of_a_pack_equal_each_alone(codec, pack_codec, order):
     semantic, voices = make_tokens(codec, LENGTHS)
     alone = decode_alone(codec, semantic, voices)
-    together = codec.decode([semantic[row] for row in order], voices[list(order)], **padding)
+    assert len(pack_codec._pack_decoder.plan(LENGTHS)) == 1
+    together = pack_codec.decode([semantic[row] for row in order], voices[list(order)])
     assert largest_difference(together, [alone[row] for row in order]) <= AUDIO_ATOL
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_at_fixed_shapes_row_and_neighbors_change_no_bit(reference, dtype, either_way):
+def test_neighbors_change_no_bit(reference, dtype, either_way):
     codec = either_way(BiCodec.load(reference / "tiny", dtype=dtype))
     semantic, voices = make_tokens(codec, (5, 32, 1, 31, 20, 17, 32, 2))
-    fixed = {"pad_to_batch": 8, "pad_to_frames": 32}
-    expected = codec.decode(semantic, voices, **fixed)
+    expected = codec.decode(semantic, voices)
     for shift in (1, 6):
         order = [(row + shift) % 8 for row in range(8)]
-        moved = codec.decode([semantic[row] for row in order], voices[order], **fixed)
+        moved = codec.decode([semantic[row] for row in order], voices[order])
         assert all(torch.equal(waveform, expected[row]) for row, waveform in zip(order, moved, strict=True))
     for row in (0, 5):
-        alone = codec.decode([semantic[row]], voices[row : row + 1], **fixed)[0]
-        assert torch.equal(alone, expected[row])
+        assert torch.equal(codec.decode([semantic[row]], voices[row : row + 1])[0], expected[row])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -82,29 +79,40 @@ def test_without_onednn_the_plain_convolutions_give_the_same_audio(reference, mo
     assert largest_difference(codec.decode(semantic, voices), expected) <= AUDIO_ATOL
 
 
-@pytest.mark.parametrize("module", [decoder_module, vocos_module])
-def test_without_the_masks_padding_is_heard(padded_codec, monkeypatch, module):
-    codec = padded_codec
+UNMASKED = {
+    "prenet": (vocos_module, "zero_outside", lambda x, spans: x),
+    "entrance": (decoder_module, "zero_outside", lambda x, spans: x),
+    "snake": (decoder_module, "_snake", lambda x, alpha, inverse, inside: _SNAKE(x, alpha, inverse, None)),
+}
+_SNAKE = decoder_module._snake
+
+
+@pytest.mark.parametrize("name", UNMASKED)
+def test_without_the_masks_neighbors_are_heard(codec, pack_codec, monkeypatch, name):
     semantic, voices = make_tokens(codec, (20, 48))
     alone = decode_alone(codec, semantic, voices)
-    monkeypatch.setattr(module, "zero_past_length", lambda x, lengths: x)
-    assert largest_difference(codec.decode(semantic, voices)[:1], alone[:1]) > 1e-3
+    monkeypatch.setattr(*UNMASKED[name])
+    assert largest_difference(pack_codec.decode(semantic, voices), alone) > 1e-3
 
 
-def test_poison_behind_every_mask_is_never_heard(padded_codec, monkeypatch):
-    codec = padded_codec
-    """What a convolution computes past an item's length is thrown away, be it ever so large."""
-    semantic, voices = make_tokens(codec, (20, 48))
-    expected = codec.decode(semantic, voices)
-    mask = vocos_module.zero_past_length
+def test_poison_behind_every_mask_is_never_heard(pack_codec, monkeypatch):
+    """What a convolution computes outside of the items is thrown away, be it ever so large."""
+    semantic, voices = make_tokens(pack_codec, (20, 48))
+    expected = pack_codec.decode(semantic, voices)
 
-    def poison_then_mask(x_BCF, lengths_B):
-        tail_BCF = 1e6 * (torch.ones_like(x_BCF) - mask(torch.ones_like(x_BCF), lengths_B))
-        return mask(x_BCF + tail_BCF, lengths_B)
+    def poison(x, inside):
+        return (x + 1e6 * (1 - inside)) * inside
 
-    for module in (decoder_module, vocos_module):
-        monkeypatch.setattr(module, "zero_past_length", poison_then_mask)
-    assert largest_difference(codec.decode(semantic, voices), expected) == 0.0
+    monkeypatch.setattr(vocos_module, "zero_outside", lambda x, spans: poison(x, spans.inside_B1F))
+    monkeypatch.setattr(decoder_module, "zero_outside", lambda x, spans: poison(x, spans.inside_B1F))
+    monkeypatch.setattr(
+        decoder_module,
+        "_snake",
+        lambda x, alpha, inverse, inside: (
+            _SNAKE(x, alpha, inverse, None) if inside is None else poison(_SNAKE(x, alpha, inverse, None), inside)
+        ),
+    )
+    assert largest_difference(pack_codec.decode(semantic, voices), expected) == 0.0
 
 
 OTHER_SIZES = {
@@ -134,7 +142,7 @@ def test_other_sizes_equal_a_plain_reading_of_the_checkpoint(write_checkpoint, n
     """Batched decoding against an unbatched decoder written a second time, straight from the tensors' names."""
     codec = either_way(BiCodec.load(write_checkpoint(OTHER_SIZES[name])))
     semantic, voices = make_tokens(codec, (9, 23, 1, 14))
-    together = codec.decode(semantic, voices, pad_to_frames=25)
+    together = codec.decode(semantic, voices)
     expected = [PlainDecoder(codec).decode(tokens, voices[row]) for row, tokens in enumerate(semantic)]
     assert [waveform.numel() for waveform in together] == [len(t) * codec.samples_per_frame for t in semantic]
     assert largest_difference(together, expected) <= AUDIO_ATOL

@@ -43,9 +43,8 @@ def test_predicted_features_equal_the_official_ones(codec, heads, golden_encode)
     semantic = golden_encode[f"{clip}.semantic_tokens"]
     speaker = golden_encode[f"{clip}.global_tokens"].long()
     with torch.inference_mode():
-        lengths = torch.tensor([semantic.shape[1]])
         condition = network.speaker_lookup(speaker)
-        prenet_out, _ = network.prenet(network.semantic_lookup(semantic), condition, lengths)
+        prenet_out, _ = network.prenet(network.semantic_lookup(semantic), condition)
         features = heads.predict_features(prenet_out)
     torch.testing.assert_close(features, golden_encode[f"{clip}.forward.pred_feat"], atol=INNER_ATOL, rtol=0)
 

@@ -150,7 +150,7 @@ GOOD_CONFIG = {"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}
 SETTINGS = st.sampled_from(
     ["weights", "manifest", "speakers", "output", "seed", "unit_size", "limit", "text", "text.language", "text.max_segment_s", "sampling",
      "sampling.top_p", "quality.max_takes", "quality.min_pace", "audio.sample_rate", "audio.target_rms_dbfs", "llm.slots", "llm.dtype",
-     "codec.batch_size", "replicas.llm", "replicas.llm.count", "storage.max_attempts", "storage.endpoint_url", "nonsense", "text.nonsense"]
+     "codec.pack_frames", "replicas.llm", "replicas.llm.count", "storage.max_attempts", "storage.endpoint_url", "nonsense", "text.nonsense"]
 )  # fmt: skip
 FIELDS = [
     "speaker_id",

@@ -1,0 +1,237 @@
+"""Decoding on a GPU: items lie one after another in packs of one fixed shape, so that one CUDA graph decodes them all.
+
+A batch of rows as long as its longest item computes mostly padding, and each of its shapes would need a graph of its
+own. Knows nothing of what tokens mean or whether they are in range.
+
+Shape suffixes: F frames of a pack, I items of a pack, Q residual quantizers, N global tokens of one quantizer, S
+samples.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.codec.checkpoint import BiCodecConfig
+from pipeline.codec.networks import DecodeNetwork
+from pipeline.codec.packs import Pack, Place, find_gap, plan_packs
+from pipeline.codec.spans import Spans
+
+logger = logging.getLogger(__name__)
+
+_MAX_ITEMS = 64
+"""Of a pack: for so many voices the conditions are computed; with the default length, items of half a second."""
+_NEIGHBOR_FRAMES = 29
+"""Of the proof's neighbors, or more where so many would not fit."""
+_NUM_WARM_UPS = 3
+"""Runs before the capture, as torch's documentation asks: libraries choose and compile their kernels in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedItem:
+    """One item's audio.
+
+    Attributes:
+        item: its index in what was to be decoded.
+        waveform: (num_frames * samples_per_frame,) float32 in [-1, 1], on the CPU.
+    """
+
+    item: int
+    waveform: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _RunningPack:
+    """A pack whose samples are on their way; `arrived` is None where they are there already."""
+
+    pack: Pack
+    waveform_S: Tensor
+    arrived: torch.cuda.Event | None
+
+
+class PackDecoder:
+    """Tokens to waveforms by packs; for one thread.
+
+    It shows at its making whether an item's samples stay the same bits wherever it lies and whatever lies beside it.
+    Where they do not, every item is decoded in a pack of its own, from the first frame on.
+
+    Attributes:
+        packs_items: whether a pack holds more than one item.
+        gap_frames: between two of them.
+
+    Args:
+        network: on its device, with the dtype to compute in.
+        config: the network's.
+        device: where the network is. On CUDA the decoding of a pack is captured in a graph; elsewhere it is called.
+        pack_frames: length of a pack.
+    """
+
+    def __init__(self, network: DecodeNetwork, config: BiCodecConfig, device: torch.device, pack_frames: int) -> None:
+        self._network = network
+        self._device = device
+        self._pack_frames = pack_frames
+        self._config = config
+        self._voice_shape = (config.speaker_encoder.fsq_num_quantizers, config.speaker_encoder.token_num)
+        self.gap_frames = find_gap(config)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._graph_inputs = torch.zeros(0)
+        self._graph_waveform_S = torch.zeros(0)
+        with torch.no_grad(), self._on_device():
+            if device.type == "cuda":
+                self._capture()
+            self.packs_items = self._prove_places()
+        if not self.packs_items:
+            logger.warning(
+                "BiCodec on %s: an item's samples are not the same bits at every place of a pack of %d frames, so that "
+                "each item gets a pack of its own, which is several times as slow",
+                device,
+                pack_frames,
+            )
+
+    def plan(self, lengths: Sequence[int]) -> list[Pack]:
+        """Return the packs that items of these lengths (frames) are decoded in."""
+        return plan_packs(lengths, self._pack_frames, self.gap_frames, _MAX_ITEMS if self.packs_items else 1)
+
+    @torch.no_grad()
+    def decode(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
+        """Yield each item's waveform once, in the order in which the packs come.
+
+        Args:
+            semantic_tokens: (num_frames,) int64 each, one frame or more, on the CPU.
+            global_tokens: (items, num_global_tokens) int64 on the CPU.
+        """
+        running: _RunningPack | None = None
+        for pack in self.plan([tokens.numel() for tokens in semantic_tokens]):
+            # The device works on this pack while the one before is taken apart and its takers judge it.
+            started = self._start(pack, semantic_tokens, global_tokens)
+            if running is not None:
+                yield from self._finish(running)
+            running = started
+        if running is not None:
+            yield from self._finish(running)
+
+    def _start(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> _RunningPack:
+        inputs = self._lay_out(pack, semantic_tokens, global_tokens)
+        with self._on_device():
+            if self._graph is None or pack.num_frames != self._pack_frames:
+                waveform_S = self._run(inputs.to(self._device, non_blocking=True), pack.num_frames)
+            else:
+                self._graph_inputs.copy_(inputs, non_blocking=True)
+                self._graph.replay()
+                waveform_S = self._graph_waveform_S
+            if self._device.type != "cuda":
+                return _RunningPack(pack, waveform_S.cpu(), None)
+            # On the same stream, so that the next pack cannot overwrite what is being copied: a pack's samples take a
+            # hundredth of the time that it took to make them. Torch keeps pinned memory from being reused too early.
+            arriving_S = torch.empty(waveform_S.shape, dtype=waveform_S.dtype, pin_memory=True)
+            arriving_S.copy_(waveform_S, non_blocking=True)
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record()
+        return _RunningPack(pack, arriving_S, arrived)
+
+    def _finish(self, running: _RunningPack) -> Iterator[DecodedItem]:
+        if running.arrived is not None:
+            running.arrived.synchronize()
+        rate = self._config.samples_per_frame
+        for place in running.pack.places:
+            stop = (place.start + place.num_frames) * rate
+            # A copy: a view would keep a whole pack in memory for as long as one of its items.
+            yield DecodedItem(place.item, running.waveform_S[place.start * rate : stop].clone())
+
+    def _lay_out(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Tensor:
+        """Return a pack's tokens as one array, so that one copy brings all: see `_run`."""
+        size = 2 * pack.num_frames + _MAX_ITEMS * self._voice_shape[0] * self._voice_shape[1]
+        inputs = torch.zeros(size, dtype=torch.int64, pin_memory=self._device.type == "cuda")
+        semantic_F, item_F, global_IQN = self._take_apart(inputs, pack.num_frames)
+        item_F.fill_(-1)
+        for index, place in enumerate(pack.places):
+            frames = slice(place.start, place.start + place.num_frames)
+            semantic_F[frames] = semantic_tokens[place.item]
+            item_F[frames] = index
+            global_IQN[index] = global_tokens[place.item].view(self._voice_shape)
+        return inputs
+
+    def _take_apart(self, inputs: Tensor, num_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        voices = inputs[2 * num_frames :].view(_MAX_ITEMS, *self._voice_shape)
+        return inputs[:num_frames], inputs[num_frames : 2 * num_frames], voices
+
+    def _run(self, inputs: Tensor, num_frames: int) -> Tensor:
+        """Decode a pack: (samples,) float32. Its shapes follow from `num_frames` alone, and it asks the host nothing.
+
+        Args:
+            inputs: int64: a semantic token for each frame, then each frame's place or -1, then each place's voice.
+            num_frames: of the pack.
+        """
+        semantic_F, item_F, global_IQN = self._take_apart(inputs, num_frames)
+        spans = Spans.of_items(item_F[None], self._network.prenet.linear.weight.dtype)
+        with _deterministic_convolutions():
+            waveform_1S: Tensor = self._network(semantic_F[None], global_IQN, spans)
+        return waveform_1S[0].to(torch.float32)
+
+    def _capture(self) -> None:
+        self._graph_inputs = self._lay_out(Pack(self._pack_frames, ()), [], torch.zeros(0)).to(self._device)
+        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        warm_up.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up):
+            for _ in range(_NUM_WARM_UPS):
+                self._run(self._graph_inputs, self._pack_frames)
+        torch.cuda.current_stream().wait_stream(warm_up)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._graph_waveform_S = self._run(self._graph_inputs, self._pack_frames)
+
+    def _prove_places(self) -> bool:
+        """Decode one item at several places among several neighbors; whether its samples are always the same bits."""
+        num_frames = self._pack_frames // 3
+        last_start = self._pack_frames - num_frames
+        generator = torch.Generator().manual_seed(0)
+        num_tokens, num_ids = self._config.quantizer.codebook_size, math.prod(self._config.speaker_encoder.fsq_levels)
+        item = torch.randint(num_tokens, (num_frames,), generator=generator)
+        voice = torch.randint(num_ids, (1, self._config.num_global_tokens), generator=generator)
+        expected: Tensor | None = None
+        # Neither the first frame, nor a multiple of what kernels work on at once, nor the end must make a difference.
+        for start in (0, self.gap_frames + 1, last_start // 2 | 1, last_start):
+            places = _surround(start, num_frames, self._pack_frames, self.gap_frames)
+            neighbors = [torch.randint(num_tokens, (place.num_frames,), generator=generator) for place in places]
+            others = torch.randint(num_ids, (len(places), voice.shape[1]), generator=generator)
+            running = self._start(Pack(self._pack_frames, places), [item, *neighbors], torch.cat([voice, others]))
+            found = next(decoded.waveform for decoded in self._finish(running) if decoded.item == 0)
+            if expected is not None and not torch.equal(found, expected):
+                return False
+            expected = found
+        return True
+
+    def _on_device(self) -> AbstractContextManager[Any]:
+        """Make the device torch's current one: streams, graphs and Triton look at nothing else."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+
+
+def _surround(start: int, num_frames: int, pack_frames: int, gap_frames: int) -> tuple[Place, ...]:
+    """Put item 0 at `start` and fill the pack with others of some frames each, as near as the gap allows."""
+    longest = max(_NEIGHBOR_FRAMES, 2 * pack_frames // _MAX_ITEMS)
+    places: list[Place] = []
+    for first, stop in ((0, start - gap_frames), (start + num_frames + gap_frames, pack_frames)):
+        while first < stop:
+            places.append(Place(len(places) + 1, first, min(longest, stop - first)))
+            first += longest + gap_frames
+        if first <= start + num_frames:
+            places.append(Place(0, start, num_frames))
+    return tuple(places)
+
+
+@contextmanager
+def _deterministic_convolutions() -> Iterator[None]:
+    """Keep cuDNN from kernels that add up in the order in which threads come, as some transposed ones do."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
