@@ -15,7 +15,9 @@ from typing import Any
 
 from jobs.console import EXIT_OK, run_command
 
+DTYPES = ("float32", "bfloat16")
 PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "same-take", "overhead")
+QUICK_PARTS = ("codec", "steps", "shapes", "pipeline")
 _BOOK = Path(__file__).parents[1] / "tests" / "fixtures" / "books" / "alice-extract.txt"
 _SIZES = Path(__file__).parents[1] / "tests" / "fixtures" / "reference" / "official"
 
@@ -31,9 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from jobs import benchmark_quality
 
         return benchmark_quality.main(arguments[1:])
+    if arguments[:1] == ["gpu"]:
+        from jobs import benchmark_gpu
+
+        return benchmark_gpu.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m jobs.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few and short utterances: under two minutes")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="all of them; with --quick: " + " ".join(QUICK_PARTS))
     parser.add_argument("--utterances", type=int, default=64)
     parser.add_argument("--official-utterances", type=int, default=3, help="how many of them the official way voices")
     parser.add_argument("--rounds", type=int, default=2)
@@ -44,11 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--book", type=Path, default=_BOOK, help="same-take: a plain text to voice")
     parser.add_argument("--takes", type=int, default=200, help="same-take: how many utterances of it")
     parser.add_argument("--weights", default="demo", help="same-take: whose bytes to compare")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="same-take: computed in")
     parser.add_argument(
         "--counts", type=int, nargs="+", default=[100, 1_000, 10_000], help="overhead: utterances of each run"
     )
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     options = parser.parse_args(arguments)
+    options.parts = options.parts or (QUICK_PARTS if options.quick else PARTS)
     return run_command(lambda: _run(options))
 
 

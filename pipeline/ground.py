@@ -27,11 +27,13 @@ def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> di
         dtype: of the network's arithmetic.
         num_threads: of torch; sums may be cut into as many parts.
     """
+    on_gpu = device.startswith("cuda")
     return {
-        "hardware": _name_gpu(device) if device.startswith("cuda") else _name_cpu(),
+        "hardware": _name_gpu(device) if on_gpu else _name_cpu(),
         "dtype": dtype,
         "threads": num_threads,
-        **{name: version(name) for name in _VERSIONS[stage]},
+        # What Triton compiles is part of both networks there.
+        **{name: version(name) for name in (*_VERSIONS[stage], *(("triton",) if on_gpu else ()))},
     }
 
 

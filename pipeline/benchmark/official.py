@@ -68,10 +68,10 @@ class OfficialLLM:
         The library runs all rows until the longest answer is complete.
         """
         width = max(len(task.prompt_ids) for task in tasks)
-        ids = torch.full((len(tasks), width), self._stop_id)
+        ids = torch.full((len(tasks), width), self._stop_id, device=self.network.device)
         mask = torch.zeros_like(ids)
         for row, task in enumerate(tasks):
-            ids[row, width - len(task.prompt_ids) :] = torch.tensor(task.prompt_ids)
+            ids[row, width - len(task.prompt_ids) :] = torch.tensor(task.prompt_ids, device=ids.device)
             mask[row, width - len(task.prompt_ids) :] = 1
         num_tokens = max(task.num_frames for task in tasks)
         answers = self.network.generate(
@@ -100,12 +100,13 @@ class OfficialDecoder:
     Args:
         model_dir: its weights.
         config: its sizes.
+        device: where to compute.
     """
 
-    def __init__(self, model_dir: Path, config: BiCodecConfig) -> None:
+    def __init__(self, model_dir: Path, config: BiCodecConfig, device: str = "cpu") -> None:
         self._config = config
         names = ("quantizer.", "speaker_encoder.", "prenet.", "decoder.")
-        tensors = load_file(model_dir / "BiCodec" / "model.safetensors")
+        tensors = load_file(model_dir / "BiCodec" / "model.safetensors", device=device)
         self._tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(names)}
 
     @torch.no_grad()
@@ -124,8 +125,8 @@ class OfficialDecoder:
         return self._generate_wave(x)
 
     def _find_speaker(self, global_tokens: Tensor) -> Tensor:
-        levels = torch.tensor(self._config.speaker_encoder.fsq_levels)
-        basis = torch.cumprod(torch.cat([torch.ones(1, dtype=torch.int64), levels[:-1]]), dim=0)
+        levels = torch.tensor(self._config.speaker_encoder.fsq_levels, device=global_tokens.device)
+        basis = torch.cumprod(torch.cat([torch.ones_like(levels[:1]), levels[:-1]]), dim=0)
         digits = global_tokens[:, None] // basis % levels
         codes = self._linear("speaker_encoder.quantizer.project_out", (digits - levels // 2) / (levels // 2))
         return self._linear("speaker_encoder.project", codes.T.reshape(1, -1))

@@ -14,7 +14,7 @@ from pipeline.benchmark import parts
 from pipeline.benchmark.machine import choose_clock, describe_machine, measure_product_rate
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.overhead import measure_overhead
-from pipeline.benchmark.same_take import DTYPES, are_all_equal, compare_takes, read_rows
+from pipeline.benchmark.same_take import are_all_equal, compare_takes, read_rows
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
@@ -52,8 +52,6 @@ def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if not set(options.parts) <= runs.keys():
         runs |= _duels(options, folder, speech, num_utterances, num_rounds, clock)
     for name in options.parts:
-        if name == "peers" and options.quick:
-            continue
         results[name] = runs[name]()
         logger.info("%s: %s", name, results[name])
     return results
@@ -61,7 +59,7 @@ def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return the parts that run the whole pipeline on Ray, which need no network of the official size."""
-    num_takes, dtypes = (8, DTYPES[:1]) if options.quick else (options.takes, DTYPES)
+    num_takes, dtypes = (8, options.dtypes[:1]) if options.quick else (options.takes, options.dtypes)
     counts = [100, 400] if options.quick else options.counts
 
     def same_take() -> dict[str, Any]:

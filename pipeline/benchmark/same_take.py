@@ -37,7 +37,6 @@ from pipeline.synthesizer import Synthesizer, enroll_from_file
 from pipeline.text import normalize_text, split_into_segments
 from pipeline.weights import resolve_weights
 
-DTYPES: tuple[str, ...] = ("float32", "bfloat16")
 logger = logging.getLogger(__name__)
 _LONGEST_START_S = 600.0
 _NUM_CHARS = 120
