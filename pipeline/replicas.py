@@ -44,8 +44,9 @@ from pipeline.takes import (
     utterance_seed,
 )
 
-if TYPE_CHECKING:
-    from pipeline.alone import LoneRow, LoneTake  # Loads torch, which the driver and the writers do without.
+if TYPE_CHECKING:  # These load torch, which the driver and the writers do without.
+    from pipeline.alone import LoneRow, LoneTake
+    from pipeline.stages import UtteranceJob
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +232,7 @@ class LLMReplica(_Replica):
         """
         rows = self._setup.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         results: UnitTakes = []
-        pending: list[Future[UtteranceTakes]] = []
+        jobs: list[UtteranceJob] = []
         for row, fields in enumerate(rows, start=unit.first_row):
             if row in skipped or (wanted is not None and row not in wanted):
                 continue
@@ -249,9 +250,10 @@ class LLMReplica(_Replica):
                 results.append(UtteranceTakes(row, seed, 0, rejection=internal_error(error)))
                 continue
             job.owner = Future()
-            pending.append(job.owner)
+            jobs.append(job)
+        for job in self._stage.longest_first(jobs):
             self._inbox.put(job)
-        results += [future.result() for future in pending]
+        results += [job.owner.result() for job in jobs]
         return results, sum(len(result.takes) for result in results)
 
     def _serve(self) -> None:

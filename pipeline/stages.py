@@ -124,6 +124,11 @@ class UtteranceJob:
     """Whoever wants the result; never looked at here."""
     outstanding: int = 0
 
+    @property
+    def estimated_s(self) -> float:
+        """Speaking time of the longest segment to make."""
+        return max(self.script.segments[segment].estimated_s for segment in self.wanted)
+
 
 class TokenStage:
     """Text to semantic tokens: utterances of any number of callers share the engine's slots."""
@@ -177,6 +182,11 @@ class TokenStage:
         takes = dict(wanted) if wanted else dict.fromkeys(range(len(script.segments)), 0)
         result = UtteranceTakes(row, script.seed, len(script.segments))
         return UtteranceJob(script, {index: prompts[index] for index in takes}, takes, result)
+
+    @staticmethod
+    def longest_first(jobs: Sequence[UtteranceJob]) -> list[UtteranceJob]:
+        """Return jobs in the order to start them in: what is short fills the slots that stand empty at the end."""
+        return sorted(jobs, key=lambda job: -job.estimated_s)
 
     def start(self, job: UtteranceJob) -> None:
         """Put an utterance's segments into the engine's queue."""

@@ -15,7 +15,7 @@ from pipeline.llm import LLMEngine, Request
 from pipeline.manifest import Utterance
 from pipeline.prompt import SpeechVocabulary, Voice, build_prompt
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
-from pipeline.stages import AudioStage, TokenStage, load_codec, load_engine
+from pipeline.stages import AudioStage, TokenStage, UtteranceJob, load_codec, load_engine
 from pipeline.takes import SegmentAudio, finish_audio, hash_seed, next_takes
 from pipeline.weights import resolve_weights
 
@@ -185,14 +185,17 @@ class Synthesizer:
         done: dict[int, dict[int, SegmentAudio]] = {position: {} for position in range(len(batch))}
         wanted: dict[int, dict[int, int]] = {position: {} for position in range(len(batch))}
         while wanted:
+            jobs: list[UtteranceJob] = []
             for position, takes in wanted.items():
                 try:
                     utterance = batch[position]
                     if not isinstance(utterance, Utterance):
                         utterance = Utterance.from_mapping(utterance)
-                    self._tokens.start(self._tokens.prepare(position, utterance, takes))
+                    jobs.append(self._tokens.prepare(position, utterance, takes))
                 except UtteranceError as error:
                     errors[position] = error
+            for job in self._tokens.longest_first(jobs):
+                self._tokens.start(job)
             heard: list[tuple[int, SegmentAudio]] = []
             while self._tokens.has_work:
                 for job in self._tokens.step():

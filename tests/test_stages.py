@@ -9,7 +9,10 @@ import torch
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError
-from pipeline.stages import count_slots, load_engine
+from pipeline.manifest import Utterance
+from pipeline.prompt import Voice
+from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.stages import TokenStage, count_slots, load_engine
 
 OFFICIAL = Path(__file__).parent / "fixtures" / "reference" / "official"
 GIB = 1 << 30
@@ -33,6 +36,17 @@ def test_auto_is_32_slots_on_a_cpu(demo_weights: Path) -> None:
     raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
     config = parse_config({**raw, "llm": {"slots": "auto", "device": "cpu", "max_context": 256}}, source="test")
     assert load_engine(config, demo_weights).num_slots == 32
+
+
+def test_long_rows_start_first(demo_weights: Path) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"device": "cpu"}}
+    config = parse_config(raw, source="test")
+    definition = SpeakerDefinition(speaker_id="anna", global_tokens=tuple(range(32)))
+    speaker = Speaker("anna", Voice(global_tokens=definition.global_tokens), definition.kind, definition.canonical())
+    stage = TokenStage(config, load_engine(config, demo_weights), SpeakerRegistry([speaker]), {})
+    texts = ["Short.", "This one is a good deal longer than the others are.", "Two words."]
+    jobs = [stage.prepare(row, Utterance(str(row), text, "anna")) for row, text in enumerate(texts)]
+    assert [job.result.row for job in stage.longest_first(jobs)] == [1, 2, 0]
 
 
 @pytest.mark.parametrize("wrong", [0, 4_097, "many", True])

@@ -86,6 +86,8 @@ def _duels(
     num_rivals = 1 if options.quick else options.official_utterances
     rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
     few = tasks[: max(8, len(tasks) // 8)]
+    for some in (tasks, few):
+        some.sort(key=lambda task: -task.num_frames)  # As a replica starts a unit's rows.
     return {
         "codec": lambda: parts.compare_codec(contestants, few[:4], 3, clock),
         "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
