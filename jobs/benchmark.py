@@ -61,11 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline.benchmark.report import run_parts, to_table
+    from pipeline.benchmark.report import run_parts, to_picture, to_table
 
     with tempfile.TemporaryDirectory() as folder:
         results: dict[str, Any] = run_parts(options, Path(folder))
     print(to_table(results))
+    print(to_picture(results))
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return EXIT_OK

@@ -56,6 +56,11 @@ def test_both_sides_compute_the_same(contestants: parts.Contestants) -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     result = parts.compare_codec(contestants, [task], 1, iter(range(100)).__next__)
     assert result["largest_difference"] <= 2e-5
+    shares = {name: value for name, value in result.items() if name.startswith("share of ")}
+    assert len(shares) == 3 + len(contestants.codec.config.decoder.rates) and sum(shares.values()) == pytest.approx(1.0)
+    picture = report.to_picture({"codec": result, "steps": {"products": 3.0, "attention": 1.5, "total": 4.5}})
+    assert "products           " + 40 * "#" + " 3" in picture and "attention          " + 20 * "#" in picture
+    assert "share" not in picture and "total" not in picture
 
 
 def test_every_answer_has_the_length_of_the_workload(contestants: parts.Contestants) -> None:

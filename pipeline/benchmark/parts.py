@@ -144,7 +144,23 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
         "ratio": seconds["official"] / seconds["ours"],
         "largest_difference": difference,
         "padding": 0.0,
+        **_share_codec(contestants, items[0]),
     }
+
+
+def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[str, float]:
+    """Return each block's part of decoding one item, from 0 to 1."""
+    from torch.profiler import ProfilerActivity, profile
+
+    tokens, voice = item
+    with profile(activities=[ProfilerActivity.CPU]) as record:
+        contestants.codec.decode([tokens], voice[None])
+    blocks = {
+        event.key.removeprefix("codec: "): event.cpu_time_total
+        for event in record.key_averages()
+        if event.key.startswith("codec: ")
+    }
+    return {f"share of {name}": time / sum(blocks.values()) for name, time in blocks.items()}
 
 
 def price_shapes(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:

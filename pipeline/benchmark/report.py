@@ -24,6 +24,8 @@ from pipeline.llm.qwen2 import Qwen2
 logger = logging.getLogger(__name__)
 
 _STEP_CONTEXT = 300
+_BAR = 40
+"""Characters of the longest bar."""
 _MAX_CONTEXT = 1_536
 _SPEECH = {"shortest_s": 2.0, "mean_s": 6.0, "longest_s": 20.0}
 _QUICK_SPEECH = {"shortest_s": 0.4, "mean_s": 0.6, "longest_s": 1.0}
@@ -123,6 +125,28 @@ def to_table(results: dict[str, Any]) -> str:
         for index, numbers in enumerate(rounds or [found]):
             name = f"{part} {index + 1}" if rounds else part
             lines += [f"| {name} | {what} | {_show(value)} |" for what, value in numbers.items()]
+    return "\n".join(lines)
+
+
+def to_picture(results: dict[str, Any]) -> str:
+    """Return bars of where the time goes: a decode step, the codec's blocks, and both stages' part of a second."""
+    steps, codec = results.get("steps", {}), results.get("codec", {})
+    rounds = results.get("pipeline", {}).get("rounds", [])
+    groups = {
+        "a decode step, ms": {name: value for name, value in steps.items() if name != "total"},
+        "the codec, %": {
+            name.removeprefix("share of "): 100 * value for name, value in codec.items() if name.startswith("share of ")
+        },
+        "a second of audio, s": {
+            name: rounds[-1][name] for name in ("ours_llm", "ours_codec", "official_llm", "official_codec") if rounds
+        },
+    }
+    lines = []
+    for title, shares in groups.items():
+        if shares:
+            longest = max(shares.values()) or 1.0
+            bars = ((name, value, "#" * round(_BAR * value / longest)) for name, value in shares.items())
+            lines += ["", title, *(f"  {name:<18} {bar:<{_BAR}} {_show(float(value))}" for name, value, bar in bars)]
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from pipeline.audio import prepare_reference, reference_clip
 from pipeline.codec.checkpoint import (
@@ -221,9 +222,10 @@ class BiCodec:
 
     def _decode_one(self, generate: PackedWaveGenerator, tokens_F: Tensor, global_tokens: Tensor) -> Tensor:
         speaker = self.config.speaker_encoder
-        features_1CF, _ = self._decode_network.make_features(
-            tokens_F[None].to(torch.int64), global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num)
-        )
+        with record_function("codec: prenet"):
+            features_1CF, _ = self._decode_network.make_features(
+                tokens_F[None].to(torch.int64), global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num)
+            )
         waveform_S = generate(features_1CF[0].t())
         return waveform_S[: tokens_F.numel() * self.samples_per_frame].to(torch.float32)
 

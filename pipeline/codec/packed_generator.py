@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.profiler import record_function
 
 from pipeline.codec.decoder import (
     FoldedConv1d,
@@ -55,13 +56,16 @@ class PackedWaveGenerator:
     def __call__(self, features_FI: Tensor) -> Tensor:
         """Return (samples,) in [-1, 1], in the features' dtype."""
         num_rows, margin = len(features_FI), self._margin
-        x_SC = functional.pad(features_FI, (0, 0, 3, 3)).contiguous()
-        x_SC = functional.pad(self._first(x_SC), (0, 0, margin, margin + _stretch(self._first.output_channels)))
-        for stage in self._stages:
-            x_SC, num_rows = stage(x_SC, num_rows)
-        return torch.cat([self._finish(x_SC, start, rows) for start, rows in _stretches(num_rows, x_SC.shape[1])])[
-            :num_rows
-        ]
+        # The names are for whoever runs a profiler: `jobs.benchmark --parts codec` does.
+        with record_function("codec: entrance"):
+            x_SC = functional.pad(features_FI, (0, 0, 3, 3)).contiguous()
+            x_SC = functional.pad(self._first(x_SC), (0, 0, margin, margin + _stretch(self._first.output_channels)))
+        for index, stage in enumerate(self._stages, start=1):
+            with record_function(f"codec: stage {index}"):
+                x_SC, num_rows = stage(x_SC, num_rows)
+        with record_function("codec: exit"):
+            stretches = _stretches(num_rows, x_SC.shape[1])
+            return torch.cat([self._finish(x_SC, start, rows) for start, rows in stretches])[:num_rows]
 
     def _finish(self, x_SC: Tensor, start: int, num_rows: int) -> Tensor:
         first = self._margin + start - 3
