@@ -135,7 +135,7 @@ def _find_fused_snake(device: torch.device) -> Callable[[Tensor, Tensor, Tensor,
         from pipeline.codec.kernels import snake
 
         generator = torch.Generator().manual_seed(0)
-        x_BCS = torch.randn(2, 8, 5_000, generator=generator) * torch.logspace(-6, 4, 8)[:, None]
+        x_BCS = torch.randn(2, 8, 5_000, generator=generator) * torch.logspace(-6, 3, 8)[:, None]
         alpha_1C1 = torch.rand(1, 8, 1, generator=generator) * 10 + _SNAKE_EPS
         inside_B1S = (torch.rand(2, 1, 5_000, generator=generator) > 0.5).to(torch.float32)
         x_BCS, alpha_1C1, inside_B1S = x_BCS.to(device), alpha_1C1.to(device), inside_B1S.to(device)

@@ -199,9 +199,12 @@ class PackDecoder:
         # Neither the first frame, nor a multiple of what kernels work on at once, nor the end must make a difference.
         for start in (0, self.gap_frames + 1, last_start // 2 | 1, last_start):
             places = _surround(start, num_frames, self._pack_frames, self.gap_frames)
-            neighbors = [torch.randint(num_tokens, (place.num_frames,), generator=generator) for place in places]
-            others = torch.randint(num_ids, (len(places), voice.shape[1]), generator=generator)
-            running = self._start(Pack(self._pack_frames, places), [item, *neighbors], torch.cat([voice, others]))
+            semantic = [item] * len(places)
+            for place in places:
+                if place.item != 0:
+                    semantic[place.item] = torch.randint(num_tokens, (place.num_frames,), generator=generator)
+            others = torch.randint(num_ids, (len(places) - 1, voice.shape[1]), generator=generator)
+            running = self._start(Pack(self._pack_frames, places), semantic, torch.cat([voice, others]))
             found = next(decoded.waveform for decoded in self._finish(running) if decoded.item == 0)
             if expected is not None and not torch.equal(found, expected):
                 return False
@@ -215,15 +218,14 @@ class PackDecoder:
 
 def _surround(start: int, num_frames: int, pack_frames: int, gap_frames: int) -> tuple[Place, ...]:
     """Put item 0 at `start` and fill the pack with others of some frames each, as near as the gap allows."""
-    longest = max(_NEIGHBOR_FRAMES, 2 * pack_frames // _MAX_ITEMS)
-    places: list[Place] = []
-    for first, stop in ((0, start - gap_frames), (start + num_frames + gap_frames, pack_frames)):
-        while first < stop:
-            places.append(Place(len(places) + 1, first, min(longest, stop - first)))
-            first += longest + gap_frames
-        if first <= start + num_frames:
-            places.append(Place(0, start, num_frames))
-    return tuple(places)
+    step = max(_NEIGHBOR_FRAMES, 2 * pack_frames // _MAX_ITEMS) + gap_frames
+    stretches = (0, start - gap_frames), (start + num_frames + gap_frames, pack_frames)
+    before, after = (
+        [(first, min(step - gap_frames, stop - first)) for first in range(begin, stop, step)]
+        for begin, stop in stretches
+    )
+    neighbors = [Place(item, *where) for item, where in enumerate(before + after, start=1)]
+    return (*neighbors[: len(before)], Place(0, start, num_frames), *neighbors[len(before) :])
 
 
 @contextmanager
