@@ -11,18 +11,13 @@ tests/codec/test_decode_parity.py.
 
 from __future__ import annotations
 
-import functools
-import logging
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.codec.spans import Spans, zero_outside
 from pipeline.codec.vocos import SamplingBlock, VocosBackbone
-
-logger = logging.getLogger(__name__)
 
 RESIDUAL_DILATIONS = (1, 3, 9)
 """Of the residual units of a stage, each with a kernel of 7."""
@@ -107,12 +102,13 @@ class Snake(nn.Module):
 
     def forward(self, x_BCS: Tensor, spans: Spans | None = None) -> Tensor:
         """Activate every sample, and leave zeros outside of the items."""
-        inverse_1C1 = self.inverse_alpha()
-        if x_BCS.is_cuda and x_BCS.dtype == torch.float32 and not torch.is_grad_enabled():
-            fused = _find_fused_snake(x_BCS.device)
-            if fused is not None:
-                return fused(x_BCS, self.alpha, inverse_1C1, None if spans is None else spans.inside_B1F)
-        return _snake(x_BCS, self.alpha, inverse_1C1, None if spans is None else spans.inside_B1F)
+        inverse_1C1, inside_B1S = self.inverse_alpha(), None if spans is None else spans.inside_B1F
+        if x_BCS.is_cuda and not torch.is_grad_enabled():
+            # Here, as Triton comes with torch for CUDA.
+            from pipeline.codec.kernels import snake
+
+            return snake(x_BCS, self.alpha, inverse_1C1, inside_B1S)
+        return _snake(x_BCS, self.alpha, inverse_1C1, inside_B1S)
 
     def inverse_alpha(self) -> Tensor:
         """Return what the squared sine is multiplied with, (1, channels, 1)."""
@@ -122,32 +118,6 @@ class Snake(nn.Module):
 def _snake(x_BCS: Tensor, alpha_1C1: Tensor, inverse_1C1: Tensor, inside_B1S: Tensor | None) -> Tensor:
     y_BCS = x_BCS + inverse_1C1 * torch.sin(alpha_1C1 * x_BCS).square()
     return y_BCS if inside_B1S is None else y_BCS * inside_B1S
-
-
-@functools.cache
-def _find_fused_snake(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None:
-    """Return the kernel that gives `_snake`'s very bits on this device, if there is one.
-
-    Another rounding would be as good, but then audio would follow from whether Triton, a C compiler and Python's
-    headers, which Triton needs, are on the machine, and that no record of the ground tells.
-    """
-    try:
-        from pipeline.codec.kernels import snake
-
-        generator = torch.Generator().manual_seed(0)
-        x_BCS = torch.randn(2, 8, 5_000, generator=generator) * torch.logspace(-6, 3, 8)[:, None]
-        alpha_1C1 = torch.rand(1, 8, 1, generator=generator) * 10 + _SNAKE_EPS
-        inside_B1S = (torch.rand(2, 1, 5_000, generator=generator) > 0.5).to(torch.float32)
-        x_BCS, alpha_1C1, inside_B1S = x_BCS.to(device), alpha_1C1.to(device), inside_B1S.to(device)
-        for mask_B1S in (inside_B1S, None):
-            arguments = (x_BCS, alpha_1C1, alpha_1C1.reciprocal(), mask_B1S)
-            if not torch.equal(snake(*arguments), _snake(*arguments)):
-                logger.info("Snake runs as torch's own kernels: the fused one rounds differently on %s", device)
-                return None
-    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        logger.info("Snake runs as torch's own kernels, some times slower: %s: %s", type(error).__name__, error)
-        return None
-    return snake
 
 
 class ResidualUnit(nn.Module):

@@ -23,25 +23,25 @@ def _snake_kernel(
     exists = samples < num_samples
     # In 64 bits: a long item's samples times its channels pass 2^31.
     first = row.to(tl.int64) * num_samples
-    value = tl.load(x + first + samples, mask=exists)
-    wave = tl.sin(tl.load(alpha + row % num_channels) * value)
-    value = value + tl.load(inverse_alpha + row % num_channels) * (wave * wave)
+    value = tl.load(x + first + samples, mask=exists).to(tl.float32)
+    wave = tl.sin(tl.load(alpha + row % num_channels).to(tl.float32) * value)
+    value = value + tl.load(inverse_alpha + row % num_channels).to(tl.float32) * (wave * wave)
     if MASKED:
         batch = row // num_channels
-        value = value * tl.load(inside + batch.to(tl.int64) * num_samples + samples, mask=exists)
-    tl.store(y + first + samples, value, mask=exists)
+        value = value * tl.load(inside + batch.to(tl.int64) * num_samples + samples, mask=exists).to(tl.float32)
+    tl.store(y + first + samples, value.to(y.dtype.element_ty), mask=exists)
 
 
 def snake(x_BCS: Tensor, alpha_1C1: Tensor, inverse_alpha_1C1: Tensor, inside_B1S: Tensor | None) -> Tensor:
     """Return `(x + inverse_alpha * sin(alpha * x)^2) * inside` in one pass over memory, where torch takes six.
 
-    Every product and sum is rounded on its own, as torch does between its passes. Knows no gradient.
+    Computed in float32 and rounded once. Knows no gradient.
 
     Args:
-        x_BCS: float32.
-        alpha_1C1: float32.
-        inverse_alpha_1C1: float32.
-        inside_B1S: float32; None stands for ones.
+        x_BCS: float32 or bfloat16, as the others.
+        alpha_1C1: of each channel.
+        inverse_alpha_1C1: likewise.
+        inside_B1S: 1 inside of items, 0 outside; None stands for ones.
     """
     x_BCS = x_BCS.contiguous()
     batch, num_channels, num_samples = x_BCS.shape

@@ -170,9 +170,15 @@ class LLMEngine:
         place = torch.device(device)
         vocabulary, sampling = vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams()
         if place.type == "cuda":
-            # Here, as Triton is there where a GPU is.
-            from pipeline.llm.fused_qwen2 import FusedQwen2
-            from pipeline.llm.graphed_engine import GraphedEngine
+            # Here, as Triton comes with torch for CUDA.
+            try:
+                from pipeline.llm.fused_qwen2 import FusedQwen2
+                from pipeline.llm.graphed_engine import GraphedEngine
+            except ImportError as error:
+                raise ConfigError(
+                    f"llm.device: {place}: the GPU's kernels need Triton, which cannot be opened ({error}); "
+                    "`pip install triton`, or use `llm.device: cpu`"
+                ) from error
 
             fused = FusedQwen2.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
             return GraphedEngine(fused, num_slots, vocabulary, sampling)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,9 @@ def test_demo_answers_end_where_speech_would(demo_dir: Path) -> None:
         requests = [Request(seed, prompt.ids, prompt.grammar, seed, 300) for seed in range(16)]
         lengths = [len(generation.semantic_tokens) for generation in engine.generate(requests)]
         assert shortest <= min(lengths) and max(lengths) <= longest
+
+
+def test_a_gpu_without_triton_is_told(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pipeline.llm.fused_qwen2", None)
+    with pytest.raises(ConfigError, match=r"llm\.device: cuda:0: the GPU's kernels need Triton"):
+        LLMEngine.load(tiny_dir, device="cuda:0")

@@ -1,4 +1,4 @@
-"""The Triton kernels by Triton's interpreter; on a GPU they are held to torch's own bits at load."""
+"""The Triton kernels by Triton's interpreter."""
 
 import os
 
@@ -21,6 +21,16 @@ def test_snake_equals_torchs_own(num_samples, masked):
     inside_B1S = (torch.rand(2, 1, num_samples, generator=generator) > 0.3).float() if masked else None
     arguments = (x_BCS, alpha_1C1, alpha_1C1.reciprocal(), inside_B1S)
     torch.testing.assert_close(kernels.snake(*arguments), _snake(*arguments), atol=1e-5, rtol=0)
+
+
+def test_snake_in_bfloat16_is_rounded_once():
+    generator = torch.Generator().manual_seed(0)
+    x_BCS = torch.randn(1, 4, 300, generator=generator).bfloat16()
+    alpha_1C1 = (torch.rand(1, 4, 1, generator=generator) + 0.5).bfloat16()
+    found = kernels.snake(x_BCS, alpha_1C1, alpha_1C1.reciprocal(), None)
+    expected = _snake(x_BCS.float(), alpha_1C1.float(), alpha_1C1.reciprocal().float(), None)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0, rtol=2**-7)
 
 
 def test_snake_takes_a_signal_whose_channels_lie_last():
