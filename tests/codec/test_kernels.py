@@ -10,8 +10,8 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # Before triton is imported: it decides then, for the whole process.
 pytest.importorskip("triton", reason="Triton comes with torch for CUDA alone")
 
-from pipeline.codec import kernels
-from pipeline.codec.decoder import _snake
+from pipeline.codec import kernels  # noqa: E402
+from pipeline.codec.decoder import _snake  # noqa: E402
 
 
 def move(*tensors):
