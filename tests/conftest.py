@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.config import StorageConfig
 from pipeline.storage import Storage, open_storage
+
+if not torch.cuda.is_available():
+    # The GPU's kernels run on the CPU then. Triton looks at this when a kernel is defined, once for a whole process.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-value"
 

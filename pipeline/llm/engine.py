@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -168,22 +169,23 @@ class LLMEngine:
         if num_slots < 1 or max_context < 1:
             raise ConfigError(f"llm.slots: {num_slots}, llm.max_context: {max_context}; expected at least 1 of each")
         place = torch.device(device)
-        vocabulary, sampling = vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams()
-        if place.type == "cuda":
-            # Here, as Triton comes with torch for CUDA.
-            try:
-                from pipeline.llm.fused_qwen2 import FusedQwen2
-                from pipeline.llm.graphed_engine import GraphedEngine
-            except ImportError as error:
-                raise ConfigError(
-                    f"llm.device: {place}: the GPU's kernels need Triton, which cannot be opened ({error}); "
-                    "`pip install triton`, or use `llm.device: cpu`"
-                ) from error
-
-            fused = FusedQwen2.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
-            return GraphedEngine(fused, num_slots, vocabulary, sampling)
-        model = Qwen2.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
-        return cls(model, num_slots, vocabulary, sampling)
+        sizes: dict[str, Any] = {"device": place, "dtype": dtype, "num_slots": num_slots, "max_context": max_context}
+        if place.type != "cuda":
+            model = Qwen2.load(llm_dir, **sizes)
+            return cls(model, num_slots, vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams())
+        # Here, as Triton comes with torch for CUDA.
+        try:
+            from pipeline.llm.fused_qwen2 import FusedQwen2
+            from pipeline.llm.graphed_engine import GraphedEngine
+        except ImportError as error:
+            raise ConfigError(
+                f"llm.device: {place}: the GPU's kernels need Triton, which cannot be opened ({error}); "
+                "`pip install triton`, or use `llm.device: cpu`"
+            ) from error
+        fused = FusedQwen2.load(llm_dir, **sizes)
+        return GraphedEngine(
+            fused, num_slots, vocabulary or SpeechVocabulary.load(llm_dir), sampling or SamplingParams()
+        )
 
     @property
     def device(self) -> torch.device:

@@ -1,8 +1,7 @@
-"""The GPU's engine, without its graphs and through Triton's interpreter, gives the plain engine's answers."""
+"""The GPU's engine gives the plain engine's answers: on a GPU, or else without graphs by Triton's interpreter."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-os.environ["TRITON_INTERPRET"] = "1"  # Read when the kernels are defined.
 pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install triton")
 
 from pipeline.llm import LLMEngine, Request, SamplingParams
@@ -31,7 +29,8 @@ def load(network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1) -> Any
     """A network with few layers and no more rows than slots: the interpreter takes milliseconds for every program."""
     config = replace(Qwen2Config.read(tiny_dir / "LLM" / "config.json"), num_hidden_layers=num_layers)
     tensors = load_file(tiny_dir / "LLM" / "model.safetensors")
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    device = "cuda" if network_class is FusedQwen2 and torch.cuda.is_available() else "cpu"
+    tensors = {name: tensor.to(device, torch.float32) for name, tensor in tensors.items()}
     return network_class(config, tensors, NUM_SLOTS, 64, StepShapes(row_tile=1, can_shrink=False))
 
 
@@ -57,9 +56,11 @@ def test_the_network_gives_the_plain_hidden_states(tiny_dir: Path) -> None:
     with torch.inference_mode():
         for slot, length in ((0, 5), (1, 21)):
             ids = torch.randint(1_000, (length,))
-            torch.testing.assert_close(fused.prefill(ids, slot), plain.prefill(ids, slot), atol=1e-4, rtol=1e-4)
+            found, expected = fused.prefill(ids.to(fused.device), slot).cpu(), plain.prefill(ids, slot)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
         ids, positions = torch.randint(1_000, (2,)), torch.tensor([5, 21])
-        found, expected = fused.decode_step(ids, positions), plain.decode_step(ids, positions, 22)
+        found = fused.decode_step(ids.to(fused.device), positions.to(fused.device)).cpu()
+        expected = plain.decode_step(ids, positions, 22)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -1,13 +1,12 @@
-"""The GPU's kernels, run by Triton's interpreter, give what the plain arithmetic gives."""
+"""The GPU's kernels give what the plain arithmetic gives: on a GPU, or else by Triton's interpreter (see conftest)."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-os.environ["TRITON_INTERPRET"] = "1"  # Read when the kernels are defined.
 pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install triton")
 
 from pipeline.llm import kernels
@@ -15,6 +14,15 @@ from pipeline.llm.sampling import SamplingParams, draw, find_candidates
 
 # bfloat16: the interpreter rounds toward zero, so that a digit may differ; it cannot multiply bfloat16 matrices at all.
 TOLERANCES = {torch.float32: 2e-6, torch.bfloat16: 2**-6}
+
+
+@pytest.fixture(autouse=True)
+def on_the_gpu() -> Iterator[None]:
+    """Where there is one, all tensors are made there."""
+    torch.manual_seed(0)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    yield
+    torch.set_default_device("cpu")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -77,14 +85,13 @@ def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
 @pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0.0), SamplingParams(1.5, 7, 0.5)])
 def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams) -> None:
     num_slots, num_columns = 5, 8_193
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(num_slots, num_columns, generator=generator) * 3
+    logits = torch.randn(num_slots, num_columns) * 3
     logits[0] = 0.0
     logits[0, ::2] = -0.0
     logits[1, 5:9] = 20.0
     logits[2] = logits[2].round()
     ids = torch.arange(num_columns) + 100
-    uniforms = torch.rand(num_slots, 20, dtype=torch.float64, generator=generator)
+    uniforms = torch.rand(num_slots, 20, dtype=torch.float64)
     positions = torch.tensor([0, 3, 4, 5, 7])
     state = kernels.SlotState.over(positions.clone(), torch.tensor([10, 3, 10, 10, 10]), uniforms)
     state.is_active_S[:4] = 1
