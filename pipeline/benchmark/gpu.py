@@ -23,6 +23,7 @@ from pipeline.benchmark.workload import (
     FRAME_RATE,
     Task,
     draw_lengths,
+    draw_tokens,
     make_llm_tensors,
     make_tasks,
     read_vocabulary,
@@ -176,20 +177,20 @@ def measure_codec(networks: _Networks, load: GpuWorkload, ceilings: dict[str, An
     num_items = min(load.num_utterances, 256)
     tasks = make_tasks(networks.vocabulary, _lengths(load, num_items))
     plain = BiCodec.load(networks.model_dir)
-    items = [_draw_tokens(plain, task) for task in tasks]
+    items = [draw_tokens(plain, task) for task in tasks]
     few = items[:4]
     expected = [plain.decode([tokens], voice[None])[0] for tokens, voice in few]
     audio_s = sum(task.num_frames for task in tasks) / FRAME_RATE
     results: dict[str, Any] = {}
     for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
         codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype)
-        found = codec.decode([tokens for tokens, _ in few], torch.stack([voice for _, voice in few]))
+        found = _decode(codec, few)
         error = sum(float((a - b).square().sum()) for a, b in zip(found, expected, strict=True))
         power = sum(float(b.square().sum()) for b in expected)
         results[f"{name}: error, dB"] = 10 * torch.log10(torch.tensor(max(error, 1e-30) / power)).item()
 
         def decode(codec: BiCodec = codec) -> None:
-            codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
+            _decode(codec, items)
 
         seconds = _median_s(decode, load.device, num_tries=3)
         results[f"{name}: x real time"] = audio_s / seconds
@@ -263,10 +264,8 @@ def measure_pipeline(networks: _Networks, load: GpuWorkload, ceilings: dict[str,
     codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype)
     _voice(engine, codec, tasks[:2])
     llm_s = _time(lambda: _answer(engine, [task.request for task in tasks]), load.device)
-    items = [_draw_tokens(codec, task) for task in tasks]
-    codec_s = _time(
-        lambda: codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items])), load.device
-    )
+    items = [draw_tokens(codec, task) for task in tasks]
+    codec_s = _time(lambda: _decode(codec, items), load.device)
     counted = audio_s * (GFLOP_PER_TOKEN * FRAME_RATE + GFLOP_PER_S_OF_CODEC) / 1e3 / ceilings["bf16_tflops"]
     return {
         "audio, s": audio_s,
@@ -286,7 +285,7 @@ def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
     codec = BiCodec.load(networks.model_dir)
     decoder = OfficialDecoder(networks.model_dir, codec.config, load.device)
     llm.network.to(load.device)
-    items = [_draw_tokens(codec, task) for task in tasks]
+    items = [draw_tokens(codec, task) for task in tasks]
 
     def voice() -> None:
         for task, (tokens, speaker) in zip(tasks, items, strict=True):
@@ -302,8 +301,8 @@ def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
 def _voice(engine: LLMEngine, codec: BiCodec, tasks: list[Task]) -> float:
     begin = time.perf_counter()
     _answer(engine, [task.request for task in tasks])
-    items = [_draw_tokens(codec, task) for task in tasks]
-    codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
+    items = [draw_tokens(codec, task) for task in tasks]
+    _decode(codec, items)
     return time.perf_counter() - begin
 
 
@@ -317,11 +316,8 @@ def _lengths(load: GpuWorkload, num_utterances: int) -> list[int]:
     return draw_lengths(num_utterances, 0, **_SPEECH)
 
 
-def _draw_tokens(codec: BiCodec, task: Task) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(task.request.seed)
-    semantic = torch.randint(codec.semantic_codebook_size, (task.num_frames,), generator=generator)
-    voice = torch.tensor(task.global_tokens)[: codec.num_global_tokens] % codec.global_codebook_size
-    return semantic, voice
+def _decode(codec: BiCodec, items: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    return codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
 
 
 def _time(run: Callable[[], Any], device: str) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.benchmark.machine import counted_seconds, measure_product_rate
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
-from pipeline.benchmark.workload import FRAME_RATE, Task
+from pipeline.benchmark.workload import FRAME_RATE, Task, draw_tokens
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
 from pipeline.llm import LLMEngine
@@ -125,7 +125,7 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
     """Decode the same tokens both ways in turn, and compare the audio."""
     seconds = {"official": float("inf"), "ours": float("inf")}
     difference = 0.0
-    items = [_random_tokens(contestants, task) for task in tasks]
+    items = [draw_tokens(contestants.codec, task) for task in tasks]
     for _ in range(num_rounds):
         begin = clock()
         expected = [contestants.official_decoder.decode(*item) for item in items]
@@ -238,12 +238,6 @@ def _voice_officially(contestants: Contestants, tasks: Sequence[Task], clock: Cl
         begin = clock()
         contestants.official_llm.generate([task])
         middle = clock()
-        contestants.official_decoder.decode(*_random_tokens(contestants, task))
+        contestants.official_decoder.decode(*draw_tokens(contestants.codec, task))
         llm, codec = llm + middle - begin, codec + clock() - middle
     return llm, codec
-
-
-def _random_tokens(contestants: Contestants, task: Task) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(task.request.seed)
-    size = contestants.codec.semantic_codebook_size
-    return torch.randint(size, (task.num_frames,), generator=generator), torch.tensor(task.global_tokens)

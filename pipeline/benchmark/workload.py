@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import read_config
 from pipeline.codec.networks import checkpoint_shapes
 from pipeline.errors import WeightsError
@@ -76,6 +77,13 @@ def make_tasks(vocabulary: SpeechVocabulary, lengths: list[int], seed: int = 0) 
         request = Request(index, prompt.ids, prompt.grammar, seed + index, num_frames)
         tasks.append(Task(tuple(prompt.ids), request, num_frames, voice))
     return tasks
+
+
+def draw_tokens(codec: BiCodec, task: Task) -> tuple[Tensor, Tensor]:
+    """Return semantic tokens as many as the task's, and its voice, as far as a smaller codec can hold it."""
+    generator = torch.Generator().manual_seed(task.request.seed)
+    semantic = torch.randint(codec.semantic_codebook_size, (task.num_frames,), generator=generator)
+    return semantic, torch.tensor(task.global_tokens)[: codec.num_global_tokens] % codec.global_codebook_size
 
 
 def read_vocabulary(sizes_dir: Path, folder: Path) -> SpeechVocabulary:
