@@ -21,7 +21,7 @@ from pipeline.verify import verify_output
 from tests.faulty_store import FAULTS, FaultyProxy
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
-from tests.soak.kills import POINTS, Killer, check_output, rows_of
+from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.soak.nodes import check_nodes
 from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
@@ -57,14 +57,11 @@ class Soak:
         killer = Killer(config, environment, folder, self.seed)
         order = random.Random(self.seed)
         deadline = time.monotonic() + 60 * minutes
-        left = []
         while time.monotonic() < deadline:
-            points = []
-            for _ in range(3):
-                left = left or order.sample(POINTS, len(POINTS))
-                points.append(left.pop())
             output = f"{uri}/run{killer.report.num_runs}"
-            killer.run(output, points)
+            writer_point = WRITER_POINTS[killer.report.num_runs % len(WRITER_POINTS)]
+            driver_points = order.sample(DRIVER_POINTS, len(DRIVER_POINTS))
+            killer.run(output, (*driver_points, writer_point, *REPLICAS, "finishing"))
             check_output(output, expected)
             report = killer.report
             print(f"kills: {report.kills.total()} in {report.num_runs} runs: {dict(report.kills)}", flush=True)

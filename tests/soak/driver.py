@@ -1,9 +1,10 @@
-"""`jobs.synthesize` that kills itself, or its writer, once, at the point that SPARK_TTS_KILL_AT names.
+"""`jobs.synthesize` that kills itself, or its writer, once at each of the points that SPARK_TTS_KILL_AT names.
 
 It notes each unit that it begins in the file that SPARK_TTS_BEGUN names.
 
 Points in the driver: planning, resume, enrolment, finishing, first_commit. In a writer: before_commit, during_commit,
-after_commit. SPARK_TTS_KILLED names a file that is made by the kill, so that it happens once.
+after_commit. Others are left to the harness. SPARK_TTS_KILLED and the point's name make the path of a file that is made
+by the kill, so that it happens once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from pipeline.coordinator import Coordinator
 from pipeline.replicas import WriterReplica
 
 BEGUN = os.environ["SPARK_TTS_BEGUN"]
-POINT, MARK = os.environ.get("SPARK_TTS_KILL_AT", ""), os.environ.get("SPARK_TTS_KILLED", "")
+POINTS = os.environ.get("SPARK_TTS_KILL_AT", "").split(",")
+MARK = os.environ.get("SPARK_TTS_KILLED", "")
+WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
 
 
 class RecordedCoordinator(Coordinator):
@@ -36,20 +39,22 @@ class RecordedCoordinator(Coordinator):
         super()._send(call, replica)
 
 
-def die_once(mark):
+def die_once(mark, point):
     try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        os.close(os.open(f"{mark}.{point}", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_after(owner, name):
+def die_after(point, owner, name):
+    if point not in POINTS:
+        return
     original = getattr(owner, name)
 
     def call(*arguments, **options):
         result = original(*arguments, **options)
-        die_once(MARK)
+        die_once(MARK, point)
         return result
 
     setattr(owner, name, call)
@@ -58,21 +63,21 @@ def die_after(owner, name):
 class KilledWriter(WriterReplica.__ray_metadata__.modified_class):
     """A writer that dies at a point of its first commit."""
 
-    point, mark = POINT, MARK
+    points, mark = POINTS, MARK
 
     def start(self):
         info = super().start()
         commit = self._log.commit
 
         def deadly_commit(unit, table):
-            if self.point == "before_commit":
-                die_once(self.mark)
-            if self.point == "during_commit":
+            if "before_commit" in self.points:
+                die_once(self.mark, "before_commit")
+            if "during_commit" in self.points:
                 delay_s = 0.002 * (unit.first_row % 5)
-                threading.Thread(target=lambda: (time.sleep(delay_s), die_once(self.mark))).start()
+                threading.Thread(target=lambda: (time.sleep(delay_s), die_once(self.mark, "during_commit"))).start()
             done = commit(unit, table)
-            if self.point == "after_commit":
-                die_once(self.mark)
+            if "after_commit" in self.points:
+                die_once(self.mark, "after_commit")
             return done
 
         self._log.commit = deadly_commit
@@ -81,18 +86,13 @@ class KilledWriter(WriterReplica.__ray_metadata__.modified_class):
 
 def main():
     run.Coordinator = RecordedCoordinator
-    if POINT in ("before_commit", "during_commit", "after_commit"):
+    if not set(POINTS).isdisjoint(WRITER_POINTS):
         run._ACTORS["writer"] = ray.remote(max_restarts=0)(KilledWriter)
-    elif POINT == "planning":
-        die_after(run, "plan_run")
-    elif POINT == "resume":
-        die_after(CommitLog, "committed")
-    elif POINT == "enrolment":
-        die_after(run, "_enroll_missing")
-    elif POINT == "finishing":
-        die_after(CommitLog, "summarize")
-    elif POINT == "first_commit":
-        die_after(run.Progress, "add")
+    die_after("planning", run, "plan_run")
+    die_after("resume", CommitLog, "committed")
+    die_after("enrolment", run, "_enroll_missing")
+    die_after("first_commit", run.Progress, "add")
+    die_after("finishing", CommitLog, "summarize")
     return jobs.synthesize.main()
 
 

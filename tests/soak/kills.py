@@ -20,12 +20,10 @@ from pipeline.commit_log import CommitLog
 from pipeline.storage import open_storage
 from pipeline.verify import verify_output
 
-DRIVER_POINTS = ("planning", "resume", "enrolment", "finishing", "first_commit")
+DRIVER_POINTS = ("planning", "resume", "enrolment", "first_commit", "driver")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
 REPLICAS = ("LLMReplica", "CodecReplica", "WriterReplica")
-POINTS = (*DRIVER_POINTS, *WRITER_POINTS, *REPLICAS, "driver")
-LONGEST_START_S = 600.0
-MOST_KILLS_A_START = 12
+LONGEST_START_S = 1_800.0
 
 
 @dataclass
@@ -61,6 +59,11 @@ def check_output(uri, expected):
     assert CommitLog(open_storage(uri)).is_finished()
 
 
+def count_commits(uri):
+    """How many units of this output are committed."""
+    return len(CommitLog(open_storage(uri)).committed())
+
+
 def our_processes(title):
     """Ids of the live processes of this title that descend from this process."""
     parents, titles = {}, {}
@@ -83,7 +86,7 @@ def our_processes(title):
 
 
 class Killer:
-    """Runs a config to its end while doing it harm, one kill of its driver or many of its replicas a start.
+    """Runs a config to its end while doing it harm.
 
     Args:
         config: the run; every run gets an output of its own.
@@ -101,42 +104,58 @@ class Killer:
         self.report = KillReport()
 
     def run(self, output, points):
-        """Kill at each point in turn, then let the run end; return its exit code."""
+        """Kill at each point, then let the run end; return its exit code.
+
+        A run outlives its replicas but not its driver: `DRIVER_POINTS` are a start each, `driver` at a random moment.
+        One start sees the rest: the writer's death at its point, then those of replicas of the kinds in `points` at
+        random moments for as long as there is work, then that of the driver while `finishing`.
+        """
         path = self._folder / f"run{self.report.num_runs}.yaml"
         raw = self._config.model_copy(update={"output": output}).model_dump(mode="json")
         path.write_text(yaml.safe_dump(raw))
         self.report.num_runs += 1
         self._begun_before = set()
-        # A run outlives its replicas but not its driver: the kills that end it come first, or the rest find it done.
-        for point in (*sorted(points, key=lambda point: point in (*WRITER_POINTS, *REPLICAS, "finishing")), ""):
-            code = self._start(path, output, point)
-            if code == 0 and not CommitLog(open_storage(output)).is_finished():
-                raise AssertionError("exit 0 without the mark")
+        starts = [[point] for point in points if point in DRIVER_POINTS]
+        starts.append([point for point in points if point not in DRIVER_POINTS])
+        for harms in starts:
+            code = self._start(path, output, harms)
+        if code:
+            code = self._start(path, output, [])
+        if not CommitLog(open_storage(output)).is_finished():
+            raise AssertionError(f"exit {code} without the mark")
         return code
 
-    def _start(self, path, output, point):
-        mark = self._folder / f"killed{self.report.num_starts}"
-        self.report.num_starts += 1
-        begun = self._folder / f"begun{self.report.num_starts}"
-        harm = {"SPARK_TTS_KILL_AT": point, "SPARK_TTS_KILLED": str(mark), "SPARK_TTS_BEGUN": str(begun)}
-        environment = {**self._environment, **harm}
+    def _start(self, path, output, points):
+        report = self.report
+        report.num_starts += 1
+        marks = {point: self._folder / f"killed{report.num_starts}.{point}" for point in points}
+        begun = self._folder / f"begun{report.num_starts}"
+        environment = {
+            **self._environment,
+            "SPARK_TTS_KILL_AT": ",".join(points),
+            "SPARK_TTS_KILLED": str(self._folder / f"killed{report.num_starts}"),
+            "SPARK_TTS_BEGUN": str(begun),
+        }
         command = [sys.executable, "-m", "tests.soak.driver", "--config", str(path)]
+        kills = Counter()
         with open(self._folder / "drivers.log", "ab") as log:
             driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + LONGEST_START_S
-        num_kills = 1
-        if point in (*REPLICAS, "driver"):
-            num_kills = self._kill_at_random(driver, output, point, deadline)
+        if "driver" in points:
+            self._kill_driver(driver, output, kills, deadline)
+        if kinds := [point for point in points if point in REPLICAS]:
+            first = [mark for point, mark in marks.items() if point in WRITER_POINTS]
+            self._kill_replicas(driver, output, kinds, first, kills, deadline)
         try:
             code = driver.wait(max(1.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             driver.kill()
-            raise AssertionError(f"a start did not end in {LONGEST_START_S:g} s after a kill at {point!r}") from None
-        if mark.exists():
-            self.report.kills[point] += 1
-        self._count_redone(begun, max(1, num_kills))
+            raise AssertionError(f"a start did not end in {LONGEST_START_S:g} s after kills at {points}") from None
+        kills.update(point for point, mark in marks.items() if mark.exists())
+        report.kills.update(kills)
+        self._count_redone(begun, max(1, kills.total()))
         if code not in (0, -signal.SIGKILL):
-            raise AssertionError(f"exit {code} after a kill at {point!r}; see {self._folder}/drivers.log")
+            raise AssertionError(f"exit {code} after kills at {points}; see {self._folder}/drivers.log")
         return code
 
     def _count_redone(self, path, num_kills):
@@ -152,25 +171,32 @@ class Killer:
         report.most_units_redone = max(report.most_units_redone, math.ceil(redone / num_kills))
         assert redone <= num_kills * report.max_units_in_flight, (redone, num_kills, report.max_units_in_flight)
 
-    def _kill_at_random(self, driver, output, point, deadline):
-        """Kill the driver once, or replicas of this kind while the run goes on, with some commits between."""
-        num_kills, wait_for = 0, self._count_commits(output) + self._random.randint(0, 2)
-        while driver.poll() is None and time.monotonic() < deadline and num_kills < MOST_KILLS_A_START:
-            victims = [driver.pid] if point == "driver" else our_processes(f"ray::{point}")
-            if victims and self._count_commits(output) >= wait_for:
-                time.sleep(self._random.uniform(0.0, 0.5))
-                if driver.poll() is None:
-                    with suppress(ProcessLookupError):  # It came to its end by itself.
-                        os.kill(self._random.choice(victims), signal.SIGKILL)
-                        self.report.kills[point] += 1
-                        num_kills += 1
-                if point == "driver":
-                    break
-                # A unit that is hit again and again would be taken for poison.
-                wait_for = self._count_commits(output) + self.report.max_units_in_flight + self._random.randint(1, 8)
+    def _kill_driver(self, driver, output, kills, deadline):
+        """Kill the driver at a random moment, most often in the middle of its work."""
+        self._wait_for(driver, output, count_commits(output) + self._random.randint(0, 8), deadline)
+        time.sleep(self._random.uniform(0.0, 0.5))
+        if driver.poll() is None:
+            driver.kill()
+            kills["driver"] += 1
+
+    def _kill_replicas(self, driver, output, kinds, first, kills, deadline):
+        """Kill replicas, each kind as often as the others, until the run ends; `first` are marks to wait for."""
+        kinds_left = []
+        while driver.poll() is None and time.monotonic() < deadline and not all(mark.exists() for mark in first):
             time.sleep(0.05)
-        return num_kills
+        while driver.poll() is None and time.monotonic() < deadline:
+            # A unit that is hit again and again would be taken for poison.
+            num_between = self.report.max_units_in_flight + self._random.randint(1, 8) if kills or first else 1
+            self._wait_for(driver, output, count_commits(output) + num_between, deadline)
+            time.sleep(self._random.uniform(0.0, 0.5))
+            kinds_left = kinds_left or self._random.sample(kinds, len(kinds))
+            victims = our_processes(f"ray::{kinds_left[-1]}")
+            if victims and driver.poll() is None:
+                with suppress(ProcessLookupError):  # It came to its end by itself.
+                    os.kill(self._random.choice(victims), signal.SIGKILL)
+                    kills[kinds_left.pop()] += 1
 
     @staticmethod
-    def _count_commits(output):
-        return len(CommitLog(open_storage(output)).committed())
+    def _wait_for(driver, output, num_commits, deadline):
+        while driver.poll() is None and time.monotonic() < deadline and count_commits(output) < num_commits:
+            time.sleep(0.05)

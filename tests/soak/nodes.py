@@ -14,9 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.commit_log import CommitLog
 from pipeline.storage import open_storage
-from tests.soak.kills import check_output, our_processes, rows_of
+from tests.soak.kills import check_output, count_commits, our_processes, rows_of
 from tests.test_commit_log import put_foreign_lease
 from tests.test_run import make_config, simple_rows, write_shard
 
@@ -120,13 +119,8 @@ def start(folder, config, name, address):
 
 def wait_for_commits(driver, output, num_more):
     """Wait until so many units more are committed, or the driver has ended."""
-
-    def count():
-        storage = open_storage(str(output))
-        return len(CommitLog(storage).committed()) if Path(output).exists() else 0
-
-    wanted, deadline = count() + num_more, time.monotonic() + LONGEST_S
-    while driver.poll() is None and count() < wanted:
+    wanted, deadline = count_commits(str(output)) + num_more, time.monotonic() + LONGEST_S
+    while driver.poll() is None and count_commits(str(output)) < wanted:
         assert time.monotonic() < deadline, "no progress"
         time.sleep(0.1)
 
