@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import tempfile
@@ -36,11 +37,15 @@ class Soak:
         self.minutes, self.seed = minutes, seed
 
     def write_manifest(self, folder, num_rows):
-        """Eight shards; one has a single row."""
-        per_shard = (num_rows - 1) // 7
-        for shard in range(7):
-            write_shard(folder / "manifest" / f"s{shard}.parquet", simple_rows(1_000 * shard, per_shard))
-        write_shard(folder / "manifest" / "single.parquet", simple_rows(9_000, 1))
+        """Eight shards of rows of two syllables each, no two alike; one shard has a single row."""
+        syllables = [consonant + vowel for consonant in "bdfghjklmnprstvz" for vowel in "aeiou"]
+        rows = simple_rows(0, num_rows)
+        for row, (first, second) in zip(rows, itertools.product(syllables, repeat=2), strict=False):
+            row["text"] = f"{first.title()} {second}."
+        per_shard = -(-(num_rows - 1) // 7)
+        for shard, first in enumerate(range(1, num_rows, per_shard)):
+            write_shard(folder / "manifest" / f"s{shard}.parquet", rows[first : first + per_shard])
+        write_shard(folder / "manifest" / "single.parquet", rows[:1])
 
     def kills(self, seaweedfs, ray_cluster, demo_weights, folder, minutes, num_rows):
         """Kill drivers and replicas until time is up; each run must end as an undisturbed one."""

@@ -199,4 +199,4 @@ class Killer:
     @staticmethod
     def _wait_for(driver, output, num_commits, deadline):
         while driver.poll() is None and time.monotonic() < deadline and count_commits(output) < num_commits:
-            time.sleep(0.05)
+            time.sleep(0.3)
