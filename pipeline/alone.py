@@ -115,6 +115,12 @@ class LoneVoicer:
         self._tokens = tokens
         self._audio = audio
         self._use_threads = use_threads
+        self._num_token_steps = 0
+
+    @property
+    def num_steps(self) -> int:
+        """A number that grows while work goes on: token steps and decodes."""
+        return self._num_token_steps + self._audio.num_batches
 
     def voice(self, rows: Sequence[LoneRow]) -> Iterator[LoneTake]:
         """Yield each row's take, in their order."""
@@ -135,6 +141,7 @@ class LoneVoicer:
             self._tokens.start(self._tokens.prepare(0, utterance, wanted[0]))
             while self._tokens.has_work:
                 ended = self._tokens.step()
+                self._num_token_steps += 1
             result = ended[0].result
             if result.rejection is not None:
                 raise UtteranceError(result.rejection.code, result.rejection.message)

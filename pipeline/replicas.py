@@ -45,7 +45,6 @@ from pipeline.takes import (
 )
 
 if TYPE_CHECKING:  # These load torch, which the driver and the writers do without.
-    from pipeline.alone import LoneRow, LoneTake
     from pipeline.stages import UtteranceJob
 
 logger = logging.getLogger(__name__)
@@ -156,7 +155,8 @@ def _describe_replica(stage: str, num_threads: int, device: str, dtype: str, **c
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, ground)
 
 
-def _load_networks(setup: ReplicaSetup) -> Networks:
+def load_networks(setup: ReplicaSetup) -> Networks:
+    """Return where this replica's networks come from."""
     if setup.networks is not None:
         return setup.networks
     from pipeline.stages import load_codec, load_engine
@@ -164,7 +164,7 @@ def _load_networks(setup: ReplicaSetup) -> Networks:
     return Networks(load_engine, load_codec)
 
 
-def _find_weights(setup: ReplicaSetup) -> Path:
+def find_weights(setup: ReplicaSetup) -> Path:
     """Return this machine's copy of the weights, which must be the driver's bit for bit."""
     from pipeline.weights import fingerprint_weights, resolve_weights
 
@@ -207,7 +207,7 @@ class LLMReplica(_Replica):
 
         set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        engine = _load_networks(self._setup).load_engine(config, _find_weights(self._setup))
+        engine = load_networks(self._setup).load_engine(config, find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
@@ -287,7 +287,7 @@ class CodecReplica(_Replica):
 
         set_torch_threads(self._setup.num_threads)
         config = self._setup.config
-        codec = _load_networks(self._setup).load_codec(config, _find_weights(self._setup))
+        codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
         self._stage = AudioStage(config, codec)
         return _describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
 
@@ -468,19 +468,3 @@ def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bo
         committed=committed,
         examples=tuple(examples),
     )
-
-
-@ray.remote(max_retries=0)
-def voice_remotely(setup: ReplicaSetup, num_codec_threads: int, rows: Sequence[LoneRow]) -> list[LoneTake]:
-    """Voice rows one at a time in one process on a replica's machine; writes nothing."""
-    from pipeline.alone import LoneVoicer
-    from pipeline.stages import AudioStage, TokenStage
-
-    config, networks, weights_dir = setup.config, _load_networks(setup), _find_weights(setup)
-    set_torch_threads(setup.num_threads)
-    registry = SpeakerRegistry.from_parquet(open_storage(config.output, config.storage).get("speakers.parquet"))
-    tokens = TokenStage(config, networks.load_engine(config, weights_dir), registry, setup.lexicon)
-    audio = AudioStage(config, networks.load_codec(config, weights_dir))
-    num_threads = {"llm": setup.num_threads, "codec": num_codec_threads}
-    voicer = LoneVoicer(config, tokens, audio, lambda stage: set_torch_threads(num_threads[stage]))
-    return list(voicer.voice(rows))

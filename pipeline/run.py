@@ -33,8 +33,9 @@ from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import Coordinator, list_states
 from pipeline.enrolment import enroll_remotely
-from pipeline.errors import ConfigError, RunStopped, SpeakerError, StorageError, VoicingError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError, StorageError
 from pipeline.lexicon import read_lexicon
+from pipeline.lone_replica import voice_remotely
 from pipeline.manifest import Manifest
 from pipeline.metrics import RunMetrics
 from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
@@ -48,7 +49,6 @@ from pipeline.replicas import (
     ReplicaSetup,
     UnitReceipt,
     WriterReplica,
-    voice_remotely,
 )
 from pipeline.secrets import redact_all
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
@@ -198,13 +198,7 @@ def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
     setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, _num_threads(llm))
     with ray_cluster():
         _plan_counts(config)
-        voicing = voice_remotely.options(num_cpus=llm.num_cpus, num_gpus=max(llm.num_gpus, codec.num_gpus))
-        try:
-            takes: list[LoneTake] = ray.get(voicing.remote(setup, _num_threads(codec), rows))
-        except VoicingError as error:
-            # Ray's own text would carry a traceback.
-            raise getattr(error, "cause", error) from None
-    return takes
+        return voice_remotely(setup, _num_threads(codec), rows)
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:

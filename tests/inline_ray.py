@@ -12,8 +12,9 @@ import pytest
 import ray
 import torch
 
-from pipeline import coordinator, enrolment, pools, run
+from pipeline import coordinator, enrolment, lone_replica, pools, run, watched
 from pipeline.enrolment import EnrolmentReplica
+from pipeline.lone_replica import LoneReplica
 from pipeline.replicas import CodecReplica, LLMReplica, WriterReplica
 
 
@@ -110,16 +111,14 @@ class Silence:
 def inline_ray():
     """Let runs use threads of this process while the block runs."""
     num_threads, module = torch.get_num_threads(), InlineRay()
-    tasks = ThreadPoolExecutor(1)
     with pytest.MonkeyPatch.context() as patch:
-        for user in (run, coordinator, enrolment, pools):
+        for user in (run, coordinator, watched, pools):
             patch.setattr(user, "ray", module)
         actors = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
         patch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(EnrolmentReplica))
-        patch.setattr(run, "voice_remotely", InlineCall(run.voice_remotely._function, tasks))
+        patch.setattr(lone_replica, "LoneReplica", InlineActorClass(LoneReplica))
         patch.setattr("pipeline.metrics.Counter", Silence)
         patch.setattr("pipeline.metrics.Gauge", Silence)
         yield
-    tasks.shutdown()
     torch.set_num_threads(num_threads)

@@ -5,10 +5,11 @@ import threading
 import pytest
 from ray.exceptions import ActorDiedError
 
-from pipeline import enrolment, pools
-from pipeline.enrolment import MAX_TRIES, enroll_remotely
+from pipeline import enrolment, pools, watched
+from pipeline.enrolment import enroll_remotely
 from pipeline.errors import HangError, RunStopped, WeightsError
 from pipeline.speakers import SpeakerDefinition
+from pipeline.watched import MAX_TRIES
 from tests.inline_ray import InlineActorClass, InlineRay
 from tests.test_run import make_config
 
@@ -27,7 +28,7 @@ def enroll_with(tmp_path, monkeypatch):
 
     Fake.__ray_metadata__ = type("Metadata", (), {"modified_class": Fake})
     body_of = []
-    monkeypatch.setattr(enrolment, "ray", InlineRay())
+    monkeypatch.setattr(watched, "ray", InlineRay())
     monkeypatch.setattr(pools, "ray", InlineRay())
     monkeypatch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(Fake))
     config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 0.2})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import sys
 import tempfile
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import pipeline.s3_storage
 import pipeline.storage
+from pipeline import run_voicing
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig
 from pipeline.manifest import WorkUnit
@@ -28,6 +32,7 @@ from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
 
 PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
+NUM_FAULTS = 10_000
 
 
 class Soak:
@@ -47,12 +52,8 @@ class Soak:
             write_shard(folder / "manifest" / f"s{shard}.parquet", rows[first : first + per_shard])
         write_shard(folder / "manifest" / "single.parquet", rows[:1])
 
-    def kills(self, seaweedfs, ray_cluster, demo_weights, folder, minutes, num_rows):
-        """Kill drivers and replicas until time is up; each run must end as an undisturbed one."""
-        import os
-
-        from pipeline import run_voicing
-
+    def kills(self, seaweedfs, ray_cluster, demo_weights, folder, deadline, num_rows):
+        """Kill drivers and replicas while there is time for a run; each must end as an undisturbed one."""
         self.write_manifest(folder, num_rows)
         uri = seaweedfs.new_uri()
         config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=8)
@@ -61,13 +62,15 @@ class Soak:
         environment = {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
         killer = Killer(config, environment, folder, self.seed)
         order = random.Random(self.seed)
-        deadline = time.monotonic() + 60 * minutes
-        while time.monotonic() < deadline:
+        longest_s = 0.0
+        while not killer.report.num_runs or time.monotonic() + longest_s < deadline:
+            began = time.monotonic()
             output = f"{uri}/run{killer.report.num_runs}"
             writer_point = WRITER_POINTS[killer.report.num_runs % len(WRITER_POINTS)]
             driver_points = order.sample(DRIVER_POINTS, len(DRIVER_POINTS))
             killer.run(output, (*driver_points, writer_point, *REPLICAS, "finishing"))
             check_output(output, expected)
+            longest_s = max(longest_s, time.monotonic() - began)
             report = killer.report
             print(f"kills: {report.kills.total()} in {report.num_runs} runs: {dict(report.kills)}", flush=True)
             print(
@@ -78,8 +81,6 @@ class Soak:
 
     def faulty_run(self, seaweedfs, demo_weights, folder):
         """Voice over a line that fails every eighth request, and compare with a run over a good one."""
-        from pipeline import run_voicing
-
         self.write_manifest(folder, 300)
         uri = seaweedfs.new_uri()
         config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=4)
@@ -91,53 +92,67 @@ class Soak:
         check_output(f"{uri}/run", rows_of(f"{uri}/calm"))
 
     def storage(self, seaweedfs, minutes):
-        """Commit over a line that fails every fourth request, until time is up."""
+        """Commit over a line that fails every fourth request, until there were faults enough or time is up."""
         pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
         pipeline.s3_storage._READ_TIMEOUT_S = 1.0
-        deadline, num_faults, num_wavs, kinds = time.monotonic() + 60 * minutes, 0, 0, {}
-        round_number = 0
-        while time.monotonic() < deadline:
-            round_number += 1
+        deadline, num_wavs, counts = time.monotonic() + 60 * minutes, 0, Counter()
+        shards = [make_shard(f"s{number}", 60) for number in range(8)]
+        while time.monotonic() < deadline and counts.total() < NUM_FAULTS:
             uri = seaweedfs.new_uri()
-            with FaultyProxy(
-                seaweedfs.endpoint_url, rate=0.25, seed=self.seed + round_number, faults=(*FAULTS, "silence")
-            ) as proxy:
-                storage = open_storage(uri, StorageConfig(endpoint_url=proxy.url, max_attempts=15))
+            faults, seed = (*FAULTS, "silence"), self.seed + num_wavs
+            with FaultyProxy(seaweedfs.endpoint_url, rate=0.25, seed=seed, faults=faults) as proxy:
+                settings = StorageConfig(endpoint_url=proxy.url, max_attempts=15)
+                storage = open_storage(uri, settings)
                 log = CommitLog(storage)
-                log.begin({"unit_size": 3}, {}, [make_shard("s", 150)])
-                for first in range(0, 150, 3):
-                    unit = WorkUnit("s", first, first + 2)
-                    assert log.commit(unit, make_commit(log, unit))
+                log.begin({"unit_size": 3}, {}, shards)
+
+                def commit_shard(shard, uri=uri, settings=settings):
+                    """As a writer of its own would."""
+                    log = CommitLog(open_storage(uri, settings))
+                    for first in range(0, shard.num_rows, 3):
+                        unit = WorkUnit(shard.name, first, first + 2)
+                        assert log.commit(unit, make_commit(log, unit))
+
+                with ThreadPoolExecutor(len(shards)) as writers:
+                    list(writers.map(commit_shard, shards))
                 log.finish({})
                 assert verify_output(storage).is_intact
-                num_faults += proxy.num_faults
-                for kind, count in proxy.counts.items():
-                    kinds[kind] = kinds.get(kind, 0) + count
+                counts += proxy.counts
+                del counts["none"]
             report = verify_output(open_storage(uri))
-            assert (report.num_checked, report.is_intact, report.orphaned) == (150, True, [])
-            num_wavs += 150
-        print(f"storage: {num_faults:,} faults, {num_wavs:,} WAVs, nothing lost or twice: {kinds}", flush=True)
+            num_rows = sum(shard.num_rows for shard in shards)
+            assert (report.num_checked, report.is_intact, report.orphaned) == (num_rows, True, [])
+            num_wavs += num_rows
+        print(f"storage: {counts.total():,} faults, {num_wavs:,} WAVs, none lost or twice: {dict(counts)}", flush=True)
 
 
 def test_soak(request, seaweedfs, tmp_path):
     """Run as a test, so that the fixtures are those of the tests."""
     soak, parts, num_rows = request.config.soak
-    minutes = soak.minutes / len(parts)
+    deadline = time.monotonic() + 60 * soak.minutes
     if "bad_input" in parts:
-        check_all(10_000, soak.seed, tmp_path)
+        check_all(10_000, soak.seed, make_folder(tmp_path, "bad_input"))
     if "cluster" in parts:
         pytest.importorskip("prometheus_client", reason="install the cluster extra: pip install -e '.[cluster]'")
-        check_cluster(tmp_path, request.getfixturevalue("demo_weights"))
+        check_cluster(make_folder(tmp_path, "cluster"), request.getfixturevalue("demo_weights"))
     if "nodes" in parts:
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
-        check_nodes(tmp_path, request.getfixturevalue("demo_weights"), address)
+        check_nodes(make_folder(tmp_path, "nodes"), request.getfixturevalue("demo_weights"), address)
     if "storage" in parts:
         request.getfixturevalue("ray_cluster")
-        soak.faulty_run(seaweedfs, request.getfixturevalue("demo_weights"), tmp_path)
-        soak.storage(seaweedfs, minutes)
+        soak.faulty_run(seaweedfs, request.getfixturevalue("demo_weights"), make_folder(tmp_path, "storage"))
+        minutes = (deadline - time.monotonic()) / 60
+        soak.storage(seaweedfs, minutes / 2 if "kills" in parts else minutes)
     if "kills" in parts:
         cluster, weights = request.getfixturevalue("ray_cluster"), request.getfixturevalue("demo_weights")
-        soak.kills(seaweedfs, cluster, weights, tmp_path, minutes, num_rows)
+        soak.kills(seaweedfs, cluster, weights, make_folder(tmp_path, "kills"), deadline, num_rows)
+
+
+def make_folder(parent, name):
+    """A folder for a part, which would take another's shards for its own."""
+    folder = parent / name
+    folder.mkdir()
+    return folder
 
 
 class _Settings:
