@@ -19,15 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import canonical_json
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.lease import Lease, LeaseLost
 from pipeline.manifest import WorkUnit, safe_file_name
-from pipeline.shards import REQUIRED_COLUMNS, Shard
+from pipeline.shards import DAMAGED_PARQUET, REQUIRED_COLUMNS, Shard
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
 __all__ = [
     "COMMIT_SCHEMA",
-    "DAMAGED_PARQUET",
     "CommitLog",
     "Lease",
     "LeaseLost",
@@ -37,8 +36,6 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-DAMAGED_PARQUET = (pa.ArrowException, UnicodeDecodeError)
-"""What the reader raises on bytes that are no Parquet, or whose names are no text."""
 RUN_PATH, REPORT_PATH, SUCCESS_PATH = "run.json", "report.json", "_SUCCESS"
 _METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
 _MAX_STARTS = 20
@@ -328,7 +325,7 @@ class CommitLog:
 
         Raises:
             FileNotFoundError: the unit is not committed.
-            StorageError: the commit is not readable.
+            DamagedCommit: it is not readable.
         """
         path = self.metadata_path(unit)
         while True:
@@ -404,12 +401,15 @@ class CommitLog:
         try:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
                 names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-                return file.read(names, use_threads=False)
+                table = file.read(names, use_threads=False)
+            table.validate(full=True)  # Parquet does not check that text is UTF-8.
         except DAMAGED_PARQUET as error:
-            raise StorageError(
-                f"{self._storage.uri_of(path)}: not a readable commit ({error}); delete it, and the next start makes "
+            detail = " ".join(str(error).split())[:200]
+            raise DamagedCommit(
+                f"{self._storage.uri_of(path)}: not a readable commit ({detail}); delete it, and the next start makes "
                 "the unit again"
             ) from error
+        return table
 
 
 def _normalize(pinned: Mapping[str, Any], shards: Iterable[Shard]) -> tuple[dict[str, Any], dict[str, Any]]:

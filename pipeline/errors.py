@@ -84,6 +84,10 @@ class StorageError(VoicingError):
     """The store failed for longer than the retries last; what is committed is safe."""
 
 
+class DamagedCommit(StorageError):
+    """The store gave back a commit that is not Parquet."""
+
+
 class RunStopped(VoicingError):
     """The run stopped early on purpose (lost its lease, too many rejections); it can be resumed."""
 

@@ -24,6 +24,8 @@ from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
 
 REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
 OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
+DAMAGED_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What the reader raises on bytes that are no Parquet, on damaged pages, and on names that are no text."""
 _KEPT_ROW_GROUPS = 2
 _KEPT_FILES = 4
 
@@ -100,7 +102,7 @@ def _damage_told(shard: Shard) -> Iterator[None]:
     """Turn what Parquet's reader says of a damaged page into an error that names the shard."""
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except DAMAGED_PARQUET as error:
         detail = " ".join(str(error).split())[:200]
         raise ManifestError(f"{shard.uri}: damaged ({detail}); put an intact copy in its place") from error
 
@@ -148,7 +150,7 @@ def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
     try:
         with pq.ParquetFile(storage.open_input(info)) as file:
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, EOFError, OSError, UnicodeDecodeError) as error:  # names that are not UTF-8
+    except (*DAMAGED_PARQUET, EOFError) as error:
         return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
     problems = [f"{uri}: {text}" for text in _check_schema(schema)]
     fingerprint = f"{info.size}-{storage.content_hash(info)}"

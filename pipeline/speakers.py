@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.config import StorageConfig, canonical_json, read_yaml
 from pipeline.errors import ConfigError, SpeakerError, StorageError
 from pipeline.prompt import Voice
+from pipeline.shards import DAMAGED_PARQUET
 from pipeline.storage import read_bytes
 from pipeline.takes import hash_seed
 
@@ -193,7 +194,7 @@ class SpeakerRegistry(Mapping[str, Speaker]):
         try:
             rows = pq.read_table(io.BytesIO(data)).to_pylist()
             return cls(_speaker_from_row(row) for row in rows)
-        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        except (*DAMAGED_PARQUET, ValueError, KeyError, TypeError) as error:
             raise SpeakerError(
                 f"speakers.parquet of the output is damaged: {error}; restore it from a backup"
             ) from None
@@ -257,7 +258,7 @@ def _problem(problem: Any) -> str:
 def _read_parquet(uri: str, data: bytes) -> list[Any]:
     try:
         rows = pq.read_table(io.BytesIO(data)).to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except DAMAGED_PARQUET as error:
         raise SpeakerError(f"{uri}: not a readable Parquet file: {error}") from None
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 

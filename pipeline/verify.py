@@ -7,6 +7,7 @@ WAV, by which the listing is told apart from what no commit names.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.commit_log import DAMAGED_PARQUET, CommitLog, map_ahead
-from pipeline.errors import StorageError
+from pipeline.commit_log import CommitLog, map_ahead
+from pipeline.errors import DamagedCommit
 from pipeline.manifest import WorkUnit
 from pipeline.storage import Storage
 
@@ -122,16 +123,9 @@ class Audit:
     def _read(self, unit: WorkUnit) -> tuple[WorkUnit, pa.Table | None]:
         try:
             table = self._log.read_commit(unit, _COLUMNS)
-        except StorageError as error:
-            # Only what was read and makes no sense is damage; a store that is away is not.
-            if isinstance(error.__cause__, DAMAGED_PARQUET):
-                return unit, None
-            raise
-        except FileNotFoundError:  # Taken away since it was listed.
+        except (DamagedCommit, FileNotFoundError):  # Or taken away since it was listed.
             return unit, None
-        whole = list(range(unit.first_row, unit.last_row + 1))
-        complete = {"utterance_id", "status", "audio_sha256", "row"} <= set(table.column_names)
-        return unit, table if complete and table.column("row").to_pylist() == whole else None
+        return unit, table if _is_whole(unit, table) else None
 
     def _check_unit(self, unit: WorkUnit, table: pa.Table) -> Iterator[Finding]:
         rows = [row for row in table.to_pylist() if row["status"] == "ok"]
@@ -237,6 +231,18 @@ def read_wav_header(data: bytes) -> tuple[int, int] | None:
             return (rate, size // 2) if rate is not None and at + size == len(data) else None
         at += size + size % 2
     return None
+
+
+def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
+    """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
+    if not {"utterance_id", "status", "audio_sha256", "row"} <= set(table.column_names):
+        return False
+    rows = table.to_pylist()
+    return [row["row"] for row in rows] == list(range(unit.first_row, unit.last_row + 1)) and all(
+        isinstance(row["utterance_id"], str) and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"]))
+        for row in rows
+        if row["status"] == "ok"
+    )
 
 
 def _is_planned(unit: WorkUnit, shards: Mapping[str, Any], unit_size: int | None) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.commit_log import COMMIT_SCHEMA, CommitLog, build_commit_table
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, DamagedCommit, StorageError
 from pipeline.lease import LEASE_PATH, Lease, LeaseLost
 from pipeline.manifest import Shard, WorkUnit
 from pipeline.storage import ObjectInfo, Storage, open_storage
@@ -55,6 +55,20 @@ def make_commit(log: CommitLog, unit: WorkUnit, rejected: tuple[int, ...] = ()) 
             record |= {"status": "ok", "audio_sha256": sha256, "duration_s": 1.5, "seed": 2**63 - 1}
         records.append(record)
     return build_commit_table(records, make_rows(unit))
+
+
+@pytest.mark.parametrize("damage", ["cut", "page", "footer", "empty"])
+def test_a_damaged_commit_is_named(storage: Storage, damage: str) -> None:
+    log = CommitLog(storage)
+    log.commit(UNIT, make_commit(log, UNIT))
+    path = log.metadata_path(UNIT)
+    data = bytearray(storage.get(path))
+    places = {"page": slice(4, 40), "footer": slice(len(data) - 60, len(data) - 8)}
+    if damage in places:
+        data[places[damage]] = b"\xff" * len(data[places[damage]])
+    storage.put(path, bytes(data[: {"cut": 100, "empty": 0}.get(damage)]))
+    with pytest.raises(DamagedCommit, match=r"not a readable commit .*the next start makes the unit again"):
+        log.read_commit(UNIT)
 
 
 def test_commit_is_readable_and_final(storage: Storage) -> None:

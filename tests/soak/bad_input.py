@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,14 @@ from pipeline.audio import prepare_reference, read_reference
 from pipeline.commit_log import CommitLog, build_commit_table
 from pipeline.config import StorageConfig, load_config
 from pipeline.errors import UtteranceError, VoicingError
-from pipeline.manifest import Manifest, read_utterance, safe_file_name
+from pipeline.manifest import Manifest, WorkUnit, read_utterance, safe_file_name
 from pipeline.speakers import SpeakerRegistry, read_definitions
 from pipeline.storage import open_storage
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
+from pipeline.verify import verify_output
 from tests.soak.bad_weights import check_weights, weights_cases
 from tests.soak.watch import Watch
+from tests.test_commit_log import make_commit, make_shard
 
 LONGEST_CASE_S = 20.0
 """Of the processor: the machine may be busy with other things."""
@@ -374,13 +377,49 @@ def check_records(folder, run, speakers):
     return outcome
 
 
+# Commits that a bad disk has changed.
+
+UNIT = WorkUnit("s", 0, 2)
+
+
+def make_output(folder):
+    log = CommitLog(open_storage(str(folder)))
+    log.begin({"unit_size": 3}, {}, [make_shard("s", 3)])
+    log.commit(UNIT, make_commit(log, UNIT))
+    log.finish({})
+    return folder / log.metadata_path(UNIT)
+
+
+@cache
+def good_commit():
+    with tempfile.TemporaryDirectory() as folder:
+        return make_output(Path(folder)).read_bytes()
+
+
+def check_commit(folder, data):
+    storage = open_storage(str(folder))
+    path = folder / CommitLog.metadata_path(UNIT)
+    if not path.exists():
+        make_output(folder)
+    path.write_bytes(data)
+    report = verify_output(storage)
+    try:
+        rows = [row for table in CommitLog(storage).iter_metadata(["utterance_id"]) for row in table.to_pylist()]
+    except VoicingError as error:
+        assert not report.is_intact
+        return type(error).__name__
+    assert len(rows) == 3 or not report.is_intact
+    return "intact" if report.is_intact else "found"
+
+
 FAMILIES = {
-    "texts": (0.3, text_cases, check_text),
+    "texts": (0.25, text_cases, check_text),
     "ids": (0.1, lambda draw: (draw(IDS),), check_ids),
     "yaml": (0.15, yaml_cases, check_yaml),
     "manifests": (0.15, manifest_cases, check_manifest),
     "recordings": (0.15, audio_cases, check_audio),
     "records": (0.1, record_cases, check_records),
+    "commits": (0.05, lambda draw: (damage(draw, good_commit()),), check_commit),
     "weights": (0.05, weights_cases, check_weights),
 }
 
