@@ -32,7 +32,7 @@ from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
 
 PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
-NUM_FAULTS = 10_000
+NUM_FAULTS, UNIT_SIZE = 10_000, 12
 
 
 class Soak:
@@ -94,9 +94,9 @@ class Soak:
     def storage(self, seaweedfs, minutes):
         """Commit over a line that fails every fourth request, until there were faults enough or time is up."""
         pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
-        pipeline.s3_storage._READ_TIMEOUT_S = 1.0
+        pipeline.s3_storage._READ_TIMEOUT_S = 0.4
         deadline, num_wavs, counts = time.monotonic() + 60 * minutes, 0, Counter()
-        shards = [make_shard(f"s{number}", 60) for number in range(8)]
+        shards = [make_shard(f"s{number}", 96) for number in range(8)]
         while time.monotonic() < deadline and counts.total() < NUM_FAULTS:
             uri = seaweedfs.new_uri()
             faults, seed = (*FAULTS, "silence"), self.seed + num_wavs
@@ -104,13 +104,13 @@ class Soak:
                 settings = StorageConfig(endpoint_url=proxy.url, max_attempts=15)
                 storage = open_storage(uri, settings)
                 log = CommitLog(storage)
-                log.begin({"unit_size": 3}, {}, shards)
+                log.begin({"unit_size": UNIT_SIZE}, {}, shards)
 
                 def commit_shard(shard, uri=uri, settings=settings):
                     """As a writer of its own would."""
                     log = CommitLog(open_storage(uri, settings))
-                    for first in range(0, shard.num_rows, 3):
-                        unit = WorkUnit(shard.name, first, first + 2)
+                    for first in range(0, shard.num_rows, UNIT_SIZE):
+                        unit = WorkUnit(shard.name, first, first + UNIT_SIZE - 1)
                         assert log.commit(unit, make_commit(log, unit))
 
                 with ThreadPoolExecutor(len(shards)) as writers:
