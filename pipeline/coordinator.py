@@ -19,8 +19,7 @@ from pipeline.commit_log import Lease
 from pipeline.errors import RejectionCode, RunStopped, VoicingError
 from pipeline.manifest import WorkUnit
 from pipeline.pools import MAX_FAILED_STARTS, REPLICA_DEATHS, Call, Pool, Replica, Stage, UnitState, is_own_death
-from pipeline.replicas import ReplicaInfo, UnitReceipt
-from pipeline.secrets import redact
+from pipeline.replicas import ReplicaInfo, UnitReceipt, internal_error
 from pipeline.takes import Rejection
 
 logger = logging.getLogger(__name__)
@@ -166,26 +165,12 @@ class Coordinator:
             return
         late_s = now - self._next_look if self._next_look else 0.0
         self._next_look = now + min(5.0, self._hang_timeout_s / 10, self._start_timeout_s / 10)
-        if late_s > _ASLEEP_S:
-            # This process stood still itself, and watched nobody meanwhile.
-            for pool in self._pools.values():
-                for replica in pool.replicas:
-                    replica.moved_at = min(now, replica.moved_at + late_s)
         for pool in self._pools.values():
+            if late_s > _ASLEEP_S:
+                # This process stood still itself, and watched nobody meanwhile.
+                pool.forgive(now, late_s)
             pool.end_hung_starts(now, self._start_timeout_s)
-            for replica in pool.replicas:
-                if not replica.calls or replica.is_hung:
-                    continue
-                replica.feel_pulse(now)
-                if now - replica.moved_at > self._hang_timeout_s:
-                    replica.is_hung = True
-                    units = ", ".join(call.state.unit.unit_id for call in replica.calls)
-                    logger.warning(
-                        "a %s replica made no step for %.0f s; ending it (%s; %s)",
-                        pool.stage, self._hang_timeout_s, units, replica.place,
-                    )  # fmt: skip
-                    # Its calls now end with an error, and go the way of any dead replica's.
-                    ray.kill(replica.handle, no_restart=True)
+            pool.end_hung(now, self._hang_timeout_s)
 
     def _finish_start(self, ref: Any) -> None:
         pool = next(pool for pool in self._pools.values() if ref in pool.starting)
@@ -294,20 +279,20 @@ class Coordinator:
             # Not again at once: it may have died of a neighbor that ate the node's memory.
             state.suspects.append(row)
         else:
-            if is_hang:
-                message = f"no step in {self._hang_timeout_s:g} s, {self._max_crashes} times, with this row alone"
-                state.rejections[row] = Rejection(RejectionCode.TIMED_OUT, message)
-            elif is_death:
-                cause = ", at last for want of memory" if isinstance(error, OutOfMemoryError) else ""
-                message = f"its replica died {self._max_crashes} times while voicing this row alone{cause}"
-                state.rejections[row] = Rejection(RejectionCode.REPLICA_CRASH, message)
-            else:
-                failure = getattr(error, "cause", error)
-                state.rejections[row] = Rejection(
-                    RejectionCode.INTERNAL_ERROR, redact(f"{type(failure).__name__}: {failure}")[:1_000]
-                )
+            state.rejections[row] = self._judge_suspect(error, is_death=is_death, is_hang=is_hang)
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)
+
+    def _judge_suspect(self, error: RayError, *, is_death: bool, is_hang: bool) -> Rejection:
+        times = f"{self._max_crashes} times"
+        if is_hang:
+            message = f"no step in {self._hang_timeout_s:g} s, {times}, with this row alone"
+            return Rejection(RejectionCode.TIMED_OUT, message)
+        if is_death:
+            cause = ", at last for want of memory" if isinstance(error, OutOfMemoryError) else ""
+            message = f"its replica died {times} while voicing this row alone{cause}"
+            return Rejection(RejectionCode.REPLICA_CRASH, message)
+        return internal_error(getattr(error, "cause", error))
 
 
 def list_states(

@@ -200,6 +200,36 @@ class Pool:
             except GetTimeoutError:
                 pass
 
+    def forgive(self, now: float, late_s: float) -> None:
+        """Count no time in which nobody watched.
+
+        Args:
+            now: monotonic seconds.
+            late_s: seconds without a look.
+        """
+        for replica in self.replicas:
+            replica.moved_at = min(now, replica.moved_at + late_s)
+
+    def end_hung(self, now: float, timeout_s: float) -> None:
+        """End busy replicas whose pulse stands still; their calls then end as those of any dead replica.
+
+        Args:
+            now: monotonic seconds.
+            timeout_s: seconds since the pulse was last seen to move.
+        """
+        for replica in self.replicas:
+            if not replica.calls or replica.is_hung:
+                continue
+            replica.feel_pulse(now)
+            if now - replica.moved_at > timeout_s:
+                replica.is_hung = True
+                units = ", ".join(call.state.unit.unit_id for call in replica.calls)
+                logger.warning(
+                    "a %s replica made no step for %.0f s; ending it (%s; %s)",
+                    self.stage, timeout_s, units, replica.place,
+                )  # fmt: skip
+                ray.kill(replica.handle, no_restart=True)
+
     def end_hung_starts(self, now: float, timeout_s: float) -> None:
         """Take the place of replicas that do not come to the end of their start.
 

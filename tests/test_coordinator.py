@@ -306,7 +306,8 @@ def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, i
     replica = Replica(handle=None)
     replica.calls.append(Call("llm", state, replica=replica))
     replica.feel_pulse = lambda now: None
-    pool = SimpleNamespace(stage="llm", replicas=[replica], end_hung_starts=lambda now, timeout_s: None)
+    pool = Pool("llm", create=None, count=0, max_calls=1)
+    pool.replicas.append(replica)
     coordinator = Coordinator(
         {"llm": pool}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None, hang_timeout_s=30.0
     )
