@@ -397,10 +397,11 @@ def good_commit():
 
 
 def check_commit(folder, data):
-    storage = open_storage(str(folder))
-    path = folder / CommitLog.metadata_path(UNIT)
+    output = folder / "output"  # The folder itself may hold the records of another family.
+    storage = open_storage(str(output))
+    path = output / CommitLog.metadata_path(UNIT)
     if not path.exists():
-        make_output(folder)
+        make_output(output)
     path.write_bytes(data)
     report = verify_output(storage)
     try:
