@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import canonical_json
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.lease import Lease, LeaseLost
 from pipeline.manifest import WorkUnit, safe_file_name
+from pipeline.run_record import compare, compare_shards, format_run, normalize_run, parse_run
 from pipeline.shards import DAMAGED_PARQUET, REQUIRED_COLUMNS, Shard
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
@@ -35,7 +35,6 @@ __all__ = [
     "map_ahead",
 ]
 
-FORMAT_VERSION = 1
 RUN_PATH, REPORT_PATH, SUCCESS_PATH = "run.json", "report.json", "_SUCCESS"
 _METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
 _MAX_STARTS = 20
@@ -136,7 +135,7 @@ class CommitLog:
         Raises:
             ConfigError: the output holds another run, lists every difference; or was made by a newer version.
         """
-        pinned, wanted = _normalize(pinned, shards)
+        pinned, wanted = normalize_run(pinned, shards)
         start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
         while True:
             found = self._read_run()
@@ -166,7 +165,7 @@ class CommitLog:
         """
         found = self._read_run()
         if found is not None:
-            self._refuse_differences(found[0], *_normalize(pinned, shards))
+            self._refuse_differences(found[0], *normalize_run(pinned, shards))
         return found is not None
 
     def add_to_start(self, facts: Mapping[str, Any]) -> None:
@@ -197,7 +196,7 @@ class CommitLog:
             run, etag = self._read_run() or ({}, "")
             grounds = run.get("grounds", {})
             known = grounds.get(stage, [])
-            differences = list(_compare(known[0], ground)) if known else []
+            differences = list(compare(known[0], ground)) if known else []
             if not run or ground in known or (differences and refuse):
                 return differences
             grounds = {**grounds, stage: [*known, dict(ground)][:_MAX_STARTS]}
@@ -208,7 +207,7 @@ class CommitLog:
                 continue
 
     def _refuse_differences(self, run: Mapping[str, Any], pinned: Any, shards: Any) -> None:
-        differences = [*_compare(run["pinned"], pinned), *_compare_shards(run["shards"], shards)]
+        differences = [*compare(run["pinned"], pinned), *compare_shards(run["shards"], shards)]
         if differences:
             listed = "\n".join(f"  {text}" for text in differences[:50])
             rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
@@ -241,32 +240,10 @@ class CommitLog:
             data, etag = self._storage.get_with_etag(RUN_PATH)
         except FileNotFoundError:
             return None
-        try:
-            run = json.loads(data)
-            version = run["format_version"]
-            complete = isinstance(version, int) and _is_whole(run)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            complete, version = False, 0
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ConfigError(
-                f"{place}: format_version {version}, but this version knows up to {FORMAT_VERSION}; upgrade "
-                "spark-tts-batch, or choose another output"
-            )
-        if not complete:
-            raise ConfigError(f"{place}: not a run of this program; choose another output")
-        return run, etag
+        return parse_run(data, place), etag
 
     def _put_run(self, pinned: Any, shards: Any, starts: Any, grounds: Any, condition: dict[str, Any]) -> None:
-        run = {
-            "format_version": FORMAT_VERSION,
-            "fingerprint": hashlib.sha256(canonical_json(pinned).encode()).hexdigest(),
-            "pinned": pinned,
-            "num_rows": sum(shard["num_rows"] for shard in shards.values()),
-            "shards": shards,
-            "starts": starts,
-            "grounds": grounds,
-        }
-        data = json.dumps(run, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        data = format_run(pinned, shards, starts, grounds)
         self._storage.put(RUN_PATH, data, **condition)
 
     def _refuse_foreign_commits(self) -> None:
@@ -400,7 +377,11 @@ class CommitLog:
     def _parse(self, path: str, data: bytes, columns: Sequence[str] | None) -> pa.Table:
         try:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
-                names = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+                found = file.schema_arrow
+                ours = pa.schema(list(found)[: len(COMMIT_SCHEMA)])
+                if not ours.equals(COMMIT_SCHEMA) or len({*found.names}) < len(found):
+                    raise pa.ArrowInvalid("its columns are not those of a commit")
+                names = None if columns is None else [name for name in columns if name in found.names]
                 table = file.read(names, use_threads=False)
             table.validate(full=True)  # Parquet does not check that text is UTF-8.
         except DAMAGED_PARQUET as error:
@@ -412,46 +393,10 @@ class CommitLog:
         return table
 
 
-def _normalize(pinned: Mapping[str, Any], shards: Iterable[Shard]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return both as run.json would give them back."""
-    described = {shard.name: {"num_rows": shard.num_rows, "fingerprint": shard.fingerprint} for shard in shards}
-    return json.loads(canonical_json(dict(pinned))), described
-
-
 def _to_parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _is_whole(run: Mapping[str, Any]) -> bool:
-    """Tell whether a run.json has the parts that everything relies on."""
-    shards = run.get("shards")
-    return (
-        isinstance(run.get("pinned"), dict)
-        and isinstance(shards, dict)
-        and all(isinstance(shard, dict) and isinstance(shard.get("num_rows", 0), int) for shard in shards.values())
-        and isinstance(run.get("starts", []), list)
-    )
-
-
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted({*old, *new}):
-        before, after = (canonical_json(side[name]) if name in side else "(absent)" for side in (old, new))
-        if before != after:
-            yield f"{name}: {before} → {after}"
-
-
-def _compare_shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for name, before in sorted(old.items()):
-        after = new.get(name)
-        if after is None:
-            yield f"shard {name}: {before.get('num_rows', 0):,} rows → missing from the manifest"
-        elif after["num_rows"] != before.get("num_rows", 0):
-            old_rows = before.get("num_rows", 0)
-            yield f"shard {name}: {old_rows:,} rows → {after['num_rows']:,} rows; add rows as new shards"
-        elif after["fingerprint"] != before.get("fingerprint"):
-            yield f"shard {name}: content {before.get('fingerprint')!s:.24}... → {after['fingerprint']:.24}..."
 
 
 def map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

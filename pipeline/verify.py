@@ -89,9 +89,9 @@ class Audit:
         self._named = array("Q")
         run = self._log.read_run()
         shards: Mapping[str, Any] = run["shards"]
-        unit_size = run["pinned"].get("unit_size")
+        unit_size: int = run["pinned"]["unit_size"]
         yield from self._check_stray_commits(shards, unit_size)
-        if unit_size is not None and self._log.is_finished():
+        if self._log.is_finished():
             yield from self._check_uncommitted(shards, unit_size)
         for unit, table in map_ahead(self._read, self._list_units()):
             if table is None:
@@ -105,7 +105,7 @@ class Audit:
             if (unit := parse_unit_id(unit_id)) is not None:
                 yield unit
 
-    def _check_stray_commits(self, shards: Mapping[str, Any], unit_size: int | None) -> Iterator[Finding]:
+    def _check_stray_commits(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:
         for unit_id in self._log.list_units():
             unit = parse_unit_id(unit_id)
             if unit is None or not _is_planned(unit, shards, unit_size):
@@ -235,8 +235,6 @@ def read_wav_header(data: bytes) -> tuple[int, int] | None:
 
 def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
-    if not {"utterance_id", "status", "audio_sha256", "row"} <= set(table.column_names):
-        return False
     rows = table.to_pylist()
     return [row["row"] for row in rows] == list(range(unit.first_row, unit.last_row + 1)) and all(
         isinstance(row["utterance_id"], str) and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"]))
@@ -245,13 +243,11 @@ def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
     )
 
 
-def _is_planned(unit: WorkUnit, shards: Mapping[str, Any], unit_size: int | None) -> bool:
+def _is_planned(unit: WorkUnit, shards: Mapping[str, Any], unit_size: int) -> bool:
     if unit.shard not in shards:
         return False
-    num_rows = shards[unit.shard].get("num_rows")
-    if unit_size is None or num_rows is None:
-        return True
-    return (
+    num_rows = shards[unit.shard]["num_rows"]
+    return bool(
         unit.first_row % unit_size == 0
         and unit.first_row < num_rows
         and unit.last_row == min(unit.first_row + unit_size, num_rows) - 1

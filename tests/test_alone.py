@@ -50,7 +50,7 @@ def test_rows_are_found_with_what_is_committed_of_them(tmp_path):
 
 def test_unlike_ground_is_told_once_more_for_each_start():
     log = CommitLog(MemoryStorage())
-    log.begin({"seed": 1}, {}, [])
+    log.begin({"seed": 1, "unit_size": 3}, {}, [])
     like = describe_ground("llm", "cpu", "float32", 2)
     unlike = {**like, "dtype": "bfloat16", "threads": 4}
     assert log.add_ground("llm", like) == log.add_ground("llm", like) == log.add_ground("codec", unlike) == []
@@ -58,5 +58,5 @@ def test_unlike_ground_is_told_once_more_for_each_start():
     assert log.add_ground("llm", unlike, refuse=True) == differences
     assert log.read_run()["grounds"] == {"llm": [like], "codec": [unlike]}
     assert log.add_ground("llm", unlike) == log.add_ground("llm", unlike) == differences
-    log.begin({"seed": 1}, {}, [])
+    log.begin({"seed": 1, "unit_size": 3}, {}, [])
     assert log.read_run()["grounds"]["llm"] == [like, unlike]

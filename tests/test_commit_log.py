@@ -22,11 +22,15 @@ from pipeline.commit_log import COMMIT_SCHEMA, CommitLog, build_commit_table
 from pipeline.errors import ConfigError, DamagedCommit, StorageError
 from pipeline.lease import LEASE_PATH, Lease, LeaseLost
 from pipeline.manifest import Shard, WorkUnit
+from pipeline.run_record import format_run
 from pipeline.storage import ObjectInfo, Storage, open_storage
 from pipeline.verify import VerifyReport, verify_output
 from tests.fakes import FlakyStorage, MemoryStorage
 
 UNIT = WorkUnit("book/one", 0, 2)
+
+
+SHARD_RECORD = {"num_rows": 6, "fingerprint": "f"}
 
 
 def make_shard(name: str = "book/one", num_rows: int = 6, fingerprint: str = "f") -> Shard:
@@ -55,6 +59,23 @@ def make_commit(log: CommitLog, unit: WorkUnit, rejected: tuple[int, ...] = ()) 
             record |= {"status": "ok", "audio_sha256": sha256, "duration_s": 1.5, "seed": 2**63 - 1}
         records.append(record)
     return build_commit_table(records, make_rows(unit))
+
+
+def test_a_table_that_is_no_commit_is_named(storage: Storage) -> None:
+    log = CommitLog(storage)
+    table = make_commit(log, UNIT)
+    others = (
+        table.drop_columns(["text"]),
+        table.set_column(3, "status", pa.array([1, 2, 3])),
+        table.append_column("row", table.column("row")),
+        pa.table({"x": [1]}),
+    )
+    for other in others:
+        sink = pa.BufferOutputStream()
+        pq.write_table(other, sink)
+        storage.put(log.metadata_path(UNIT), sink.getvalue().to_pybytes())
+        with pytest.raises(DamagedCommit, match="its columns are not those of a commit"):
+            log.read_commit(UNIT, ["row"])
 
 
 @pytest.mark.parametrize("damage", ["cut", "page", "footer", "empty"])
@@ -109,7 +130,7 @@ def test_partial_commit_is_our_own_mistake() -> None:
 
 def test_crash_before_the_commit_leaves_the_unit_undone(storage: Storage) -> None:
     log = CommitLog(storage)
-    log.begin({}, {}, [make_shard()])
+    log.begin({"unit_size": 3}, {}, [make_shard()])
     make_commit(log, UNIT)
     assert log.committed() == set()
     report = verify_output(storage)
@@ -124,10 +145,7 @@ def test_crash_at_any_put_commits_nothing_and_a_second_try_heals(crash_at: int) 
         log.commit(UNIT, make_commit(log, UNIT))
     assert log.committed() == set()
     assert log.commit(UNIT, make_commit(log, UNIT))
-    storage.objects["run.json"] = (
-        json.dumps({"format_version": 1, "pinned": {}, "shards": {"book/one": {}}}).encode(),
-        "v",
-    )
+    storage.objects["run.json"] = (format_run({"unit_size": 3}, {"book/one": SHARD_RECORD}, [], {}), "v")
     report = verify_output(storage)
     assert (report.num_checked, report.missing, report.changed, report.orphaned) == (3, [], [], [])
 
@@ -182,7 +200,7 @@ def test_success_is_written_last_and_taken_away_before_new_work() -> None:
 def test_same_settings_resume_and_starts_are_bounded(storage: Storage) -> None:
     log = CommitLog(storage)
     for number in range(25):
-        log.begin({"seed": 1, "text.language": "en", "top_p": 0.95}, {"number": number}, [make_shard()])
+        log.begin({"unit_size": 3, "text.language": "en", "top_p": 0.95}, {"number": number}, [make_shard()])
     run = log.read_run()
     assert [start["number"] for start in run["starts"]] == list(range(5, 25))
     assert run["shards"] == {"book/one": {"num_rows": 6, "fingerprint": "f"}} and run["num_rows"] == 6
@@ -210,15 +228,15 @@ def test_resume_with_other_settings_lists_every_difference(storage: Storage) -> 
 )
 def test_changed_shards_are_refused(shards: list[Shard], said: str) -> None:
     log = CommitLog(MemoryStorage())
-    log.begin({}, {}, [make_shard()])
+    log.begin({"unit_size": 3}, {}, [make_shard()])
     with pytest.raises(ConfigError, match=said):
-        log.begin({}, {}, shards)
+        log.begin({"unit_size": 3}, {}, shards)
 
 
 def test_new_shards_are_added() -> None:
     log = CommitLog(MemoryStorage())
-    log.begin({}, {}, [make_shard()])
-    log.begin({}, {}, [make_shard(), make_shard("two", 3)])
+    log.begin({"unit_size": 3}, {}, [make_shard()])
+    log.begin({"unit_size": 3}, {}, [make_shard(), make_shard("two", 3)])
     assert log.read_run()["num_rows"] == 9
 
 
@@ -229,32 +247,38 @@ def test_new_shards_are_added() -> None:
         (b'{"other": 1}', "not a run"),
         (b"[1]", "not a run"),
         (b"{", "not a run"),
+        (b"[" * 100_000, "not a run"),
+        (format_run({}, {}, [], {}), "pinned.unit_size: Field required"),
+        (format_run({"unit_size": 0}, {}, [], {}), "pinned.unit_size: Input should be greater"),
+        (format_run({"unit_size": "3"}, {}, [], {}), "pinned.unit_size: Input should be a valid integer"),
+        (format_run({"unit_size": 3}, {"../s": SHARD_RECORD}, [], {}), "shards.*not a relative path"),
+        (format_run({"unit_size": 3}, {}, {}, {}), "starts: Input should be a valid list"),
     ],
 )
 def test_foreign_run_files_are_refused(data: bytes, said: str) -> None:
     storage = MemoryStorage()
     storage.put("run.json", data)
     with pytest.raises(ConfigError, match=said):
-        CommitLog(storage).begin({}, {}, [])
+        CommitLog(storage).begin({"unit_size": 3}, {}, [])
 
 
 def test_commits_of_an_unknown_run_are_refused() -> None:
     log = CommitLog(MemoryStorage())
     log.commit(UNIT, make_commit(log, UNIT))
     with pytest.raises(ConfigError, match=r"no run\.json"):
-        log.begin({}, {}, [make_shard()])
+        log.begin({"unit_size": 3}, {}, [make_shard()])
 
 
 def test_verify_finds_missing_changed_and_orphaned(storage: Storage) -> None:
     log = CommitLog(storage)
-    log.begin({}, {}, [make_shard("book"), make_shard()])
+    log.begin({"unit_size": 3}, {}, [make_shard("book"), make_shard()])
     log.commit(UNIT, make_commit(log, UNIT))
-    unit = WorkUnit("book", 0, 1)
+    unit = WorkUnit("book", 0, 2)
     log.commit(unit, make_commit(log, unit))
     paths = [
         log.audio_path("book/one", f"u{row}", hashlib.sha256(f"wav {row}".encode()).hexdigest()) for row in range(3)
     ]
-    assert verify_output(storage) == VerifyReport(num_checked=5)
+    assert verify_output(storage) == VerifyReport(num_checked=6)
     storage.delete(paths[0])
     storage.put(paths[1], b"bit rot")
     storage.put("audio/book/one/stray.wav", b"")

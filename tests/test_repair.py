@@ -178,7 +178,7 @@ def test_a_wav_header_is_believed_only_if_all_its_bytes_are_there():
 def test_a_long_listing_streams():
     """Many strays: what the audit holds at a time does not grow with the listing."""
     storage = MemoryStorage()
-    CommitLog(storage).begin({}, {}, [])
+    CommitLog(storage).begin({"unit_size": 3}, {}, [])
     largest = 0
 
     class Listing(MemoryStorage):

@@ -15,6 +15,7 @@ import jobs.report
 import jobs.status
 from pipeline.commit_log import CommitLog, build_commit_table
 from pipeline.report import MAX_REJECTED, _link, draw_plot, write_report
+from pipeline.run_record import format_run
 from pipeline.status import MEASURES, Histogram, read_status
 from pipeline.storage import open_storage
 from tests.chromium import Chromium, find_chromium
@@ -31,8 +32,8 @@ def wav(seconds=0.1):
 def make_output(folder, num_rows=12, rejected=(3,), num_committed=None, **columns):
     """Rows of one clip each; row 5 lasts 90 s, as its metadata say."""
     storage = open_storage(str(folder))
-    run = {"format_version": 1, "pinned": {"unit_size": num_rows}, "num_rows": num_rows, "starts": []}
-    storage.put("run.json", json.dumps({**run, "shards": {"s": {"num_rows": num_rows}}}).encode())
+    shards = {"s": {"num_rows": num_rows, "fingerprint": "f"}}
+    storage.put("run.json", format_run({"unit_size": num_rows}, shards, [], {}))
     clip = wav()
     digest = hashlib.sha256(clip).hexdigest()
     records = []

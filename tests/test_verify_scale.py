@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from itertools import islice
 
 from pipeline.config import StorageConfig
+from pipeline.run_record import format_run
 from pipeline.storage import ObjectInfo
 from pipeline.verify import Audit
 from tests.fakes import MemoryStorage
@@ -30,8 +30,8 @@ class EndlessStorage(MemoryStorage):
 
 def test_a_listing_of_a_million_objects_streams():
     storage = EndlessStorage(StorageConfig())
-    run = {"format_version": 1, "pinned": {"unit_size": 8}, "shards": {"s": {"num_rows": 8, "fingerprint": "f"}}}
-    storage.objects["run.json"] = (json.dumps(run).encode(), "v")
+    run = format_run({"unit_size": 8}, {"s": {"num_rows": 8, "fingerprint": "f"}}, [], {})
+    storage.objects["run.json"] = (run, "v")
     findings = Audit(storage).findings()
     assert next(findings).kind == "orphaned"
     tracemalloc.start()

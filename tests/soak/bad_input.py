@@ -354,8 +354,8 @@ def check_audio(folder, data):
 
 
 def record_cases(draw):
-    run = {"format_version": draw(st.sampled_from([1, 1, 1, 2, 99, "1", None, -1])), "pinned": draw(st.just({}) | VALUES),
-           "shards": draw(st.just({"s": {"num_rows": 3, "fingerprint": "f"}}) | VALUES), "starts": draw(st.just([]) | VALUES)}  # fmt: skip
+    run = {"format_version": draw(st.sampled_from([1, 1, 1, 2, 99, "1", None, -1])), "pinned": draw(st.just({"unit_size": 3}) | VALUES),
+           "shards": draw(st.just({"s": {"num_rows": 3, "fingerprint": "f"}}) | VALUES), "starts": draw(st.just([]) | VALUES), "num_rows": draw(st.just(3) | VALUES)}  # fmt: skip
     if draw(st.booleans()):
         run.pop(draw(st.sampled_from(sorted(run))))
     try:
@@ -369,7 +369,10 @@ def check_records(folder, run, speakers):
     outcome = "accepted"
     storage = open_storage(str(folder))
     (folder / "run.json").write_bytes(run)
-    for read in (lambda: CommitLog(storage).begin({"seed": 1}, {}, []), lambda: SpeakerRegistry.from_parquet(speakers)):
+    for read in (
+        lambda: CommitLog(storage).begin({"seed": 1, "unit_size": 3}, {}, []),
+        lambda: SpeakerRegistry.from_parquet(speakers),
+    ):
         try:
             read()
         except VoicingError as error:
