@@ -301,11 +301,20 @@ def ray_cluster() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     # It explains its defaults to everybody before it can be told not to.
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR)
-    else:
-        # Not one that somebody else started here: it may end before this run does.
-        ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(logging_level=logging.ERROR)
+        else:
+            # Not one that somebody else started here: it may end before this run does.
+            ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray has no narrower type for a start that fails.
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if address:
+            raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({told}); correct or unset it") from None
+        raise RunStopped(
+            f"Ray does not start here ({told}); see that memory, processor and /tmp have room, then try again"
+        ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     try:

@@ -25,7 +25,7 @@ from pipeline.manifest import WorkUnit
 from pipeline.storage import Storage
 
 Kind = Literal["missing", "changed", "orphaned", "damaged_commit", "uncommitted", "stray_commit"]
-_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "row")
+_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "shard", "row")
 _LISTED_AT_ONCE = 16_384
 
 
@@ -236,10 +236,11 @@ def read_wav_header(data: bytes) -> tuple[int, int] | None:
 def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
     rows = table.to_pylist()
-    return [row["row"] for row in rows] == list(range(unit.first_row, unit.last_row + 1)) and all(
-        isinstance(row["utterance_id"], str) and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"]))
+    places = [(row["shard"], row["row"]) for row in rows]
+    return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
+        row["status"] == "rejected"
+        or (row["status"] == "ok" and row["utterance_id"] and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])))
         for row in rows
-        if row["status"] == "ok"
     )
 
 

@@ -86,6 +86,19 @@ def test_repair_makes_lost_and_broken_commits_again(output):
     assert audio_hashes(output.output) == before
 
 
+def test_a_commit_in_the_place_of_another_is_damage(output):
+    """As a mistaken copy leaves it: the file is whole, its rows are another shard's or another unit's."""
+    before, commits = audio_hashes(output.output), commit_files(output)
+    root = Path(output.output) / "metadata"
+    (root / "a/000000008-000000009.parquet").replace(root / "b/000000000-000000001.parquet")
+    shutil.copy(root / "a/000000000-000000003.parquet", root / "a/000000004-000000007.parquet")
+    report = verify_output(open_storage(output.output))
+    assert (len(report.damaged_commits), len(report.uncommitted)) == (2, 1)
+    assert repair_output(output) == 8
+    assert verify_output(open_storage(output.output)).is_intact
+    assert audio_hashes(output.output) == before and commit_files(output).keys() == commits.keys()
+
+
 def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
     """Another kind of hardware gives other bytes: here the commit tells of bytes that nobody can make."""
     unit = WorkUnit("a", 0, 3)

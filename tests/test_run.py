@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -19,7 +20,7 @@ import soundfile
 import yaml
 
 import jobs.synthesize
-from pipeline import enroll_speakers, load_config, read_status, run_voicing, verify_output
+from pipeline import enroll_speakers, load_config, read_status, run, run_voicing, verify_output
 from pipeline.commit_log import CommitLog
 from pipeline.config import StorageConfig, parse_config
 from pipeline.errors import ConfigError, RunStopped, SpeakerError
@@ -428,3 +429,16 @@ def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path, configure, ray
     check_audio(rows)
     report = verify_output(open_storage(config.output, StorageConfig()))
     assert (report.missing, report.changed) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here")]
+)
+def test_a_ray_that_does_not_start_is_told(monkeypatch, address, said):
+    def fail(*_, **__):
+        raise Exception("the node timed out\n during startup")
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(run, "ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
+    with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), run.ray_cluster():
+        pass
