@@ -93,16 +93,17 @@ class Audit:
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.is_finished():
             yield from self._check_uncommitted(shards, unit_size)
-        for unit, table in map_ahead(self._read, self._list_units()):
+        for unit, table in map_ahead(self._read, self._list_units(shards, unit_size)):
             if table is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
                 yield from self._check_unit(unit, table)
         yield from self._check_listing()
 
-    def _list_units(self) -> Iterator[WorkUnit]:
+    def _list_units(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
-            if (unit := parse_unit_id(unit_id)) is not None:
+            unit = parse_unit_id(unit_id)
+            if unit is not None and _is_planned(unit, shards, unit_size):
                 yield unit
 
     def _check_stray_commits(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:

@@ -99,6 +99,20 @@ def test_a_commit_in_the_place_of_another_is_damage(output):
     assert audio_hashes(output.output) == before and commit_files(output).keys() == commits.keys()
 
 
+def test_commits_of_no_unit_are_named_and_left_alone(output):
+    before, root = audio_hashes(output.output), Path(output.output) / "metadata"
+    wav_of(output, "u001").unlink()
+    shutil.copytree(root / "a", root / "c")
+    shutil.copy(root / "a/000000000-000000003.parquet", root / "a/000000099-000000102.parquet")
+    report = verify_output(open_storage(output.output))
+    assert (len(report.stray_commits), report.damaged_commits, len(report.missing)) == (4, [], 1)
+    assert repair_output(output) == 1
+    assert len(verify_output(open_storage(output.output)).stray_commits) == 4
+    shutil.rmtree(root / "c")
+    (root / "a/000000099-000000102.parquet").unlink()
+    assert verify_output(open_storage(output.output)).is_intact and audio_hashes(output.output) == before
+
+
 def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
     """Another kind of hardware gives other bytes: here the commit tells of bytes that nobody can make."""
     unit = WorkUnit("a", 0, 3)
