@@ -6,6 +6,7 @@ With `--only ID --to PLACE` a committed row is voiced again, alone, and held aga
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,6 +49,8 @@ def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
     target = open_storage(to, config.storage)
     if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
         raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")
+    if os.path.isfile(to):
+        raise ConfigError(f"--to {to}: is a file; name a folder or a prefix of a bucket")
     takes = voice_alone(config, ids)
     for take in takes:
         if take.wav is not None:

@@ -94,7 +94,7 @@ def _read_committed(log: CommitLog, unit: WorkUnit, row: int) -> Mapping[str, An
         table = log.read_commit(unit, _COMMITTED)
     except FileNotFoundError:
         return None
-    record: Mapping[str, Any] = table.slice(row - unit.first_row, 1).to_pylist()[0]
+    record: Mapping[str, Any] | None = next((record for record in table.to_pylist() if record["row"] == row), None)
     return record
 
 

@@ -35,7 +35,7 @@ __all__ = [
     "map_ahead",
 ]
 
-RUN_PATH, REPORT_PATH, SUCCESS_PATH = "run.json", "report.json", "_SUCCESS"
+RUN_PATH, REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "run.json", "report.json", "_SUCCESS", "_REPAIRING"
 _METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
 _MAX_STARTS = 20
 _READ_THREADS = 8
@@ -354,6 +354,7 @@ class CommitLog:
         data = json.dumps({**report, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1)
         self._storage.put(REPORT_PATH, data.encode())
         self._storage.put(SUCCESS_PATH, b"")
+        self.end_repair()
 
     def clear_success(self) -> None:
         """Take the mark away before new work."""
@@ -362,6 +363,19 @@ class CommitLog:
     def is_finished(self) -> bool:
         """Tell whether the mark is there."""
         return self._storage.exists(SUCCESS_PATH)
+
+    def begin_repair(self) -> None:
+        """Note that a finished output is being repaired, so that a repair that is killed does not look unfinished."""
+        if self.is_finished():
+            self._storage.put(REPAIR_PATH, b"")
+
+    def end_repair(self) -> None:
+        """Take the note away: the output is finished again."""
+        self._storage.delete(REPAIR_PATH)
+
+    def was_finished(self) -> bool:
+        """Tell whether every unit had its commit once, so that one without has lost it."""
+        return self.is_finished() or self._storage.exists(REPAIR_PATH)
 
     def list_units(self, shard: str = "") -> Iterator[str]:
         """Yield the ids of the units that have a commit, of one shard and those below it, or of all."""
@@ -387,8 +401,8 @@ class CommitLog:
         except DAMAGED_PARQUET as error:
             detail = " ".join(str(error).split())[:200]
             raise DamagedCommit(
-                f"{self._storage.uri_of(path)}: not a readable commit ({detail}); delete it, and the next start makes "
-                "the unit again"
+                f"{self._storage.uri_of(path)}: not a readable commit ({detail}); run jobs.verify --repair, "
+                "which makes the unit again"
             ) from error
         return table
 

@@ -189,9 +189,17 @@ def _read(storage: Storage) -> tuple[dict[str, Any], str] | None:
         return None
     try:
         holder = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         holder = None
-    return (holder if isinstance(holder, dict) else {}), etag
+    return (holder if _is_lease(holder) else {}), etag
+
+
+def _is_lease(holder: Any) -> bool:
+    """Tell whether a lease's numbers are numbers; one that somebody edited has an owner that gave no name."""
+    if not isinstance(holder, dict) or (holder.get("boot") and "pid" not in holder):
+        return False
+    numbers = [holder.get(name, 0) for name in ("pid", "epoch", "heartbeat", "started_at")]
+    return all(isinstance(number, int | float) and 0 <= number < 1e11 for number in numbers)
 
 
 def _to_bytes(owner: dict[str, Any], heartbeat: int) -> bytes:

@@ -143,7 +143,7 @@ def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSumma
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
                 _voice(plan, output, progress, islice(units, left.num_units), networks)
-        return _finish(plan, output.log, progress, num_skipped=len(committed))
+        return _finish(plan, output.log, progress, num_skipped=_count_committed(plan, committed))
 
 
 def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> None:
@@ -158,7 +158,8 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
-        was_finished = output.log.is_finished()
+        # A commit that makes no sense is deleted before its unit is made anew: the note says that it was there.
+        output.log.begin_repair()
         states = choose(plan)
         first = next(states, None)
         progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
@@ -167,9 +168,10 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
                 _voice(plan, output, progress, chain([first], states))
-        num_committed = len(output.log.committed())
-        if was_finished and num_committed == plan.num_units:
+        num_committed = _count_committed(plan, output.log.committed())
+        if output.log.was_finished() and num_committed == plan.num_units:
             _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
+            output.log.end_repair()
 
 
 def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
@@ -259,6 +261,10 @@ def _count_left(plan: RunPlan, committed: set[str]) -> _Left:
             num_units += 1
             num_rows += unit.num_rows
     return _Left(num_units, num_rows, num_rows_done)
+
+
+def _count_committed(plan: RunPlan, committed: set[str]) -> int:
+    return sum(unit.unit_id in committed for unit in plan.manifest.plan(plan.config.unit_size))
 
 
 def _probe(storage: Storage, config: Config) -> None:

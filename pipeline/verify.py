@@ -20,12 +20,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.commit_log import CommitLog, map_ahead
-from pipeline.errors import DamagedCommit
+from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest import WorkUnit
 from pipeline.storage import Storage
 
 Kind = Literal["missing", "changed", "orphaned", "damaged_commit", "uncommitted", "stray_commit"]
-_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "shard", "row")
+_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "error_code", "shard", "row")
 _LISTED_AT_ONCE = 16_384
 
 
@@ -91,7 +91,7 @@ class Audit:
         shards: Mapping[str, Any] = run["shards"]
         unit_size: int = run["pinned"]["unit_size"]
         yield from self._check_stray_commits(shards, unit_size)
-        if self._log.is_finished():
+        if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
         for unit, table in map_ahead(self._read, self._list_units(shards, unit_size)):
             if table is None:
@@ -198,9 +198,19 @@ def sweep_orphans(storage: Storage) -> int:
 
     Returns:
         how many objects were deleted.
+
+    Raises:
+        ConfigError: a commit is damaged or lost, so that what looks like an orphan may be its audio.
     """
-    audit = Audit(storage, check_hashes=False)
-    orphans = [finding.path for finding in audit.findings() if finding.kind == "orphaned"]
+    orphans = []
+    for finding in Audit(storage, check_hashes=False).findings():
+        if finding.kind in ("damaged_commit", "uncommitted", "stray_commit"):
+            raise ConfigError(
+                f"{storage.uri_of(finding.path)}: {finding.kind}, so that orphaned WAVs may be its own; run "
+                "jobs.verify --repair first, and delete commits that it calls stray"
+            )
+        if finding.kind == "orphaned":
+            orphans.append(finding.path)
     for path in orphans:
         storage.delete(path)
     return len(orphans) + storage.delete_temporary()
@@ -239,7 +249,7 @@ def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
     rows = table.to_pylist()
     places = [(row["shard"], row["row"]) for row in rows]
     return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
-        row["status"] == "rejected"
+        (row["status"] == "rejected" and row["error_code"])
         or (row["status"] == "ok" and row["utterance_id"] and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])))
         for row in rows
     )

@@ -88,7 +88,7 @@ def test_a_damaged_commit_is_named(storage: Storage, damage: str) -> None:
     if damage in places:
         data[places[damage]] = b"\xff" * len(data[places[damage]])
     storage.put(path, bytes(data[: {"cut": 100, "empty": 0}.get(damage)]))
-    with pytest.raises(DamagedCommit, match=r"not a readable commit .*the next start makes the unit again"):
+    with pytest.raises(DamagedCommit, match=r"not a readable commit .*jobs\.verify --repair"):
         log.read_commit(UNIT)
 
 
@@ -305,6 +305,19 @@ def test_heartbeat_that_stands_still_is_taken_over(storage: Storage) -> None:
     began = time.monotonic()
     with Lease.acquire(storage, timeout_s=1) as lease:
         assert time.monotonic() - began >= 1 and lease.owner["epoch"] == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"heartbeat": "x"}, {"heartbeat": float("inf")}, {"pid": "x"}, {"epoch": None}, {"started_at": 1e300}, None],
+)
+def test_a_lease_of_nonsense_has_an_owner_without_a_name(change: dict[str, Any] | None, caplog: Any) -> None:
+    storage = MemoryStorage()
+    put_foreign_lease(storage)
+    holder = json.loads(storage.get(LEASE_PATH))
+    storage.put(LEASE_PATH, b"[" * 100_000 if change is None else json.dumps({**holder, **change}).encode())
+    with Lease.acquire(storage, timeout_s=0.1):
+        assert "an owner that gave no name" in caplog.text
 
 
 def test_heartbeat_that_moves_is_respected() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import jobs.redo
 import jobs.verify
-from pipeline import repair_output, run_voicing, sweep_output, verify_output
+from pipeline import repair_output, run, run_voicing, sweep_output, verify_output
 from pipeline.audio import Audio
 from pipeline.commit_log import CommitLog
 from pipeline.errors import ConfigError
@@ -84,6 +84,23 @@ def test_repair_makes_lost_and_broken_commits_again(output):
     assert repair_output(output) == 8
     assert verify_output(open_storage(output.output)).is_intact
     assert audio_hashes(output.output) == before
+
+
+def test_a_repair_that_is_killed_is_made_good_by_the_next(output, monkeypatch):
+    before = audio_hashes(output.output)
+    commit = Path(output.output) / "metadata/a/000000000-000000003.parquet"
+    commit.write_bytes(commit.read_bytes()[:500])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "_voice", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        repair_output(output)
+    assert not commit.exists() and not (Path(output.output) / "_SUCCESS").exists()
+    assert len(verify_output(open_storage(output.output)).uncommitted) == 1
+    with pytest.raises(ConfigError, match="uncommitted, so that orphaned WAVs may be its own"):
+        sweep_output(open_storage(output.output))
+    assert repair_output(output) == 4
+    assert verify_output(open_storage(output.output)).is_intact
+    assert audio_hashes(output.output) == before and (Path(output.output) / "_SUCCESS").exists()
+    assert not (Path(output.output) / "_REPAIRING").exists()
 
 
 def test_a_commit_in_the_place_of_another_is_damage(output):
