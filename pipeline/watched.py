@@ -15,6 +15,7 @@ from pipeline.pools import REPLICA_DEATHS, Replica
 
 logger = logging.getLogger(__name__)
 
+_ANSWER_S = 2.0
 MAX_TRIES = 3
 """Times that the call is made before hangs or deaths stop the run."""
 
@@ -70,7 +71,9 @@ def _await(replica: Replica, result: Any, describe: Callable[[int], str], timeou
         replica.feel_pulse(now)
         if now - replica.moved_at > timeout_s:
             raise HangError(f"{describe(replica.pulse)} made no step for {timeout_s:g} s ({replica.place})")
-    replica.note_arrival(time.monotonic())  # For the messages: it may have died before it was asked.
+    if replica.arrived_at is None:  # Messages say where it ran; it may have died before it was asked.
+        ray.wait([replica.arrival], timeout=_ANSWER_S)
+        replica.note_arrival(time.monotonic())
     try:
         return ray.get(result)
     except VoicingError as error:
