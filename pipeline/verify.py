@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.commit_log import CommitLog, map_ahead
@@ -93,11 +92,11 @@ class Audit:
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
-        for unit, table in map_ahead(self._read, self._list_units(shards, unit_size)):
-            if table is None:
+        for unit, rows in map_ahead(self._read, self._list_units(shards, unit_size)):
+            if rows is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
-                yield from self._check_unit(unit, table)
+                yield from self._check_unit(unit, rows)
         yield from self._check_listing()
 
     def _list_units(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[WorkUnit]:
@@ -121,15 +120,15 @@ class Audit:
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
-    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, pa.Table | None]:
+    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]] | None]:
         try:
-            table = self._log.read_commit(unit, _COLUMNS)
+            rows: list[dict[str, Any]] = self._log.read_commit(unit, _COLUMNS).to_pylist()
         except (DamagedCommit, FileNotFoundError):  # Or taken away since it was listed.
             return unit, None
-        return unit, table if _is_whole(unit, table) else None
+        return unit, rows if _is_whole(unit, rows) else None
 
-    def _check_unit(self, unit: WorkUnit, table: pa.Table) -> Iterator[Finding]:
-        rows = [row for row in table.to_pylist() if row["status"] == "ok"]
+    def _check_unit(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+        rows = [row for row in committed if row["status"] == "ok"]
         paths = [self._log.audio_path(unit.shard, row["utterance_id"], row["audio_sha256"]) for row in rows]
         self._named.extend(_hash_paths(paths))
         self.num_checked += len(rows)
@@ -244,9 +243,8 @@ def read_wav_header(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _is_whole(unit: WorkUnit, table: pa.Table) -> bool:
+def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
-    rows = table.to_pylist()
     places = [(row["shard"], row["row"]) for row in rows]
     return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
         (row["status"] == "rejected" and row["error_code"])

@@ -13,7 +13,7 @@ import yaml
 from pipeline import run_voicing
 from pipeline.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
-from tests.soak.kills import Killer, check_output, rows_of
+from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.test_commit_log import put_foreign_lease
 from tests.test_run import make_config, simple_rows, write_shard
 
@@ -43,6 +43,7 @@ def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluste
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
     points = ("planning", "first_commit", "before_commit", "finishing")
+    assert set(points) <= {*DRIVER_POINTS, *WRITER_POINTS, "finishing"}
     assert killer.run(config.output, points) == 0
     assert dict(killer.report.kills) == dict.fromkeys(points, 1)
     assert 0 < killer.report.most_units_redone <= killer.report.max_units_in_flight
