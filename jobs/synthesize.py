@@ -6,7 +6,6 @@ With `--only ID --to PLACE` a committed row is voiced again, alone, and held aga
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from pipeline import Config, load_config, plan_run, run_voicing, voice_alone
 from pipeline.errors import ConfigError
 from pipeline.manifest import safe_file_name
 from pipeline.progress import RunSummary, format_duration
-from pipeline.storage import open_storage
+from pipeline.storage import check_writable, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,8 +48,7 @@ def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
     target = open_storage(to, config.storage)
     if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
         raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")
-    if os.path.isfile(to):
-        raise ConfigError(f"--to {to}: is a file; name a folder or a prefix of a bucket")
+    check_writable("--to", to, config.storage)
     takes = voice_alone(config, ids)
     for take in takes:
         if take.wav is not None:

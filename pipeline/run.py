@@ -33,7 +33,7 @@ from pipeline.commit_log import CommitLog, Lease
 from pipeline.config import Config, ReplicaConfig, canonical_json
 from pipeline.coordinator import Coordinator, list_states
 from pipeline.enrolment import enroll_remotely
-from pipeline.errors import ConfigError, RunStopped, SpeakerError, StorageError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError
 from pipeline.lexicon import read_lexicon
 from pipeline.lone_replica import voice_remotely
 from pipeline.manifest import Manifest
@@ -52,7 +52,7 @@ from pipeline.replicas import (
 )
 from pipeline.secrets import redact_all
 from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
-from pipeline.storage import Storage, open_storage, probe_store
+from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
@@ -86,28 +86,13 @@ def plan_run(config: Config) -> RunPlan:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
         StorageError: a store does not answer, or the output is on a file system that is read-only.
     """
-    _check_output(config)
+    check_writable("output", config.output, config.storage)
     check_recognizer(config.quality.asr)
     manifest = Manifest.open(config.manifest, config.storage)
     definitions = read_definitions(config.speakers.path, config.storage)
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
-
-
-def _check_output(config: Config) -> None:
-    """Refuse an output that cannot be one; writes nothing."""
-    open_storage(config.output, config.storage)
-    if "://" in config.output:
-        return
-    path = Path(config.output).expanduser().absolute()
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
-        # Disks become so by themselves, after an error: then this is an output to go on with.
-        raise StorageError(f"output: {config.output}: {existing} is on a read-only file system; mount it for writing")
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
-        raise ConfigError(f"output: {config.output}: {existing} {problem}; name another folder")
 
 
 def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSummary:

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -253,6 +254,31 @@ def check_path(path: str) -> str:
     if not path or "\0" in path or any(part in ("", ".", "..") for part in parts) or re.match(r"^[A-Za-z]:|\\", path):
         raise ValueError(f"{path!r} is not a relative path inside the store's root")
     return path
+
+
+def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
+    """Refuse an address that nothing can be written to, as far as that shows without writing.
+
+    Args:
+        name: of the setting or option that gives it, for messages.
+        uri: the address.
+        settings: of the store.
+
+    Raises:
+        ConfigError: no store has such an address, or it is no folder that this user may write to.
+        StorageError: it is on a file system that is read-only.
+    """
+    open_storage(uri, settings)
+    if "://" in uri:
+        return
+    path = Path(uri).expanduser().absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        # Disks become so by themselves, after an error: then this is an output to go on with.
+        raise StorageError(f"{name}: {uri}: {existing} is on a read-only file system; mount it for writing")
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+        raise ConfigError(f"{name}: {uri}: {existing} {problem}; name another folder")
 
 
 def split_uri(uri: str) -> tuple[str, str]:

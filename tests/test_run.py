@@ -232,6 +232,8 @@ def test_a_row_voiced_alone_has_the_bytes_of_the_run(finished, tmp_path, capsys)
     # Refused before any work.
     assert jobs.synthesize.main(["--config", str(path), "--only=nobody", "--to", str(tmp_path)]) == 2
     assert jobs.synthesize.main(["--config", str(path), "--only=good", "--to", f"{config.output}/x"]) == 2
+    assert jobs.synthesize.main(["--config", str(path), "--only=good", "--to", str(path)]) == 2
+    assert f"--to: {path}: {path} is not a folder" in capsys.readouterr().err
 
 
 def test_run_json_says_what_equal_bytes_depend_on(finished):
