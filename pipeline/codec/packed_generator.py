@@ -1,9 +1,9 @@
-"""The wave generator for CPUs: the same arithmetic as `decoder.WaveGenerator`, arranged for caches.
+"""The wave generator for CPUs: the same function as `decoder.WaveGenerator`, arranged for caches and for few products.
 
 One item at a time at its own length, so that there is no padding to pay for and no neighbor to be heard. Channels lie
-last, and each residual unit runs over stretches that stay in the cache, where a plain module writes every intermediate
-of the whole utterance to memory. Zeros around the signal take the place of the convolutions' padding, since the
-activation maps zero to zero.
+last, and each layer runs over stretches that stay in the cache, where a plain module writes every intermediate of the
+whole utterance to memory. Wide convolutions, transposed ones too, go through `winograd`. Zeros around the signal take
+the place of the convolutions' padding, since the activation maps zero to zero.
 
 Shape suffixes: F frames, S samples, N rows of a stretch, I and O channels in and out, C channels, K taps.
 """
@@ -26,12 +26,13 @@ from pipeline.codec.decoder import (
     UpsamplingStage,
     WaveGenerator,
 )
+from pipeline.codec.winograd import WinogradConvolution, is_faster
 
 _CONVOLUTIONS = (FoldedConv1d, FoldedConvTranspose1d)
 _STRETCH_FLOATS = 1 << 18
 """Numbers of a stretch; 1 MB of float32. Smaller ones wait for their threads, larger ones for memory (measured)."""
-_STRETCH_STEPS = 16
-"""The last stretch is rounded up to a multiple of this part of a whole one: oneDNN compiles code for each length."""
+_STRETCH_STEPS = 32
+"""Parts of a stretch; a plain convolution's last stretch is rounded up to one."""
 
 
 class PackedWaveGenerator:
@@ -46,8 +47,10 @@ class PackedWaveGenerator:
         convolutions = [part for stage in stages for part in stage.modules() if isinstance(part, _CONVOLUTIONS)]
         # Enough for the widest: (kernel - 1) * dilation / 2 on each side, or all of a transposed one's kernel.
         self._margin = max(part.kernel_size[0] * max(part.dilation[0] // 2 + 1, 1) for part in convolutions)
-        self._first = _PackedConvolution(cast(nn.Conv1d, first))
+        self._first = _convolution(cast(nn.Conv1d, first))
         self._stages = [_PackedStage(cast(UpsamplingStage, stage), self._margin) for stage in stages]
+        # After a signal there is room for what a last stretch, rounded up, reads and writes past the end.
+        self._slack = self._margin + max(stage.overshoot for stage in self._stages)
         self._activate = _PackedSnake(cast(Snake, activate))
         last = cast(nn.Conv1d, last)
         self._last_CK = last.weight.detach()[0].contiguous()
@@ -55,17 +58,18 @@ class PackedWaveGenerator:
 
     def __call__(self, features_FI: Tensor) -> Tensor:
         """Return (samples,) in [-1, 1], in the features' dtype."""
-        num_rows, margin = len(features_FI), self._margin
+        num_rows = len(features_FI)
         # The names are for whoever runs a profiler: `jobs.benchmark --parts codec` does.
         with record_function("codec: entrance"):
-            x_SC = functional.pad(features_FI, (0, 0, 3, 3)).contiguous()
-            x_SC = functional.pad(self._first(x_SC), (0, 0, margin, margin + _stretch(self._first.output_channels)))
+            rounding = -num_rows % self._first.step
+            x_SC = self._first(functional.pad(features_FI, (0, 0, 3, 3 + rounding)).contiguous())
+            x_SC = functional.pad(x_SC[:num_rows], (0, 0, self._margin, self._slack))
         for index, stage in enumerate(self._stages, start=1):
             with record_function(f"codec: stage {index}"):
-                x_SC, num_rows = stage(x_SC, num_rows)
+                x_SC, num_rows = stage(x_SC, num_rows, self._slack)
         with record_function("codec: exit"):
-            stretches = _stretches(num_rows, x_SC.shape[1])
-            return torch.cat([self._finish(x_SC, start, rows) for start, rows in stretches])[:num_rows]
+            stretches = _stretches(num_rows, max(_STRETCH_FLOATS // x_SC.shape[1], 1), 1)
+            return torch.cat([self._finish(x_SC, start, rows) for start, rows in stretches])
 
     def _finish(self, x_SC: Tensor, start: int, num_rows: int) -> Tensor:
         first = self._margin + start - 3
@@ -77,42 +81,30 @@ class PackedWaveGenerator:
 
 
 class _PackedStage:
-    """A transposed convolution as products with few rows of neighbors, then residual units."""
+    """A transposed convolution as a plain one that makes all samples of an input row at once, then residual units."""
 
     def __init__(self, module: UpsamplingStage, margin: int) -> None:
-        activate, upsample, *units = module.block
-        upsample = cast(nn.ConvTranspose1d, upsample)
-        weight_IOK = upsample.weight.detach()
-        bias = upsample.bias.detach() if upsample.bias is not None else weight_IOK.new_zeros(weight_IOK.shape[1])
+        activate, transposed, *units = module.block
+        upsample = cast(nn.ConvTranspose1d, transposed)
         self._margin = margin
         self._rate = module.rate
         self._extra_samples = module.extra_samples
         self._padding = int(upsample.padding[0])
-        self._channels = weight_IOK.shape[1]
         self._activate = _PackedSnake(cast(Snake, activate))
-        # Tap m of output phase r is kernel position m * rate + r: one product a tap gives all phases side by side.
-        self._taps = [
-            part_IOR.permute(0, 2, 1).flatten(1).contiguous() for part_IOR in torch.split(weight_IOK, self._rate, dim=2)
-        ]
-        self._bias = bias.repeat(self._rate)
+        self._upsample = _phase_convolution(upsample)
         self._units = [_PackedUnit(cast(ResidualUnit, unit), margin) for unit in units]
+        self.overshoot: int = max(self._upsample.step * self._rate, *(unit.overshoot for unit in self._units))
 
-    def __call__(self, x_SC: Tensor, num_rows: int) -> tuple[Tensor, int]:
+    def __call__(self, x_SC: Tensor, num_rows: int, slack: int) -> tuple[Tensor, int]:
         """Return the next signal with its margins, and its length."""
         num_samples = num_rows * self._rate + self._extra_samples
-        slack = max(len(self._taps) * self._rate, _stretch(self._channels)) + self._margin
-        y_SC = x_SC.new_empty(self._margin + num_samples + slack, self._channels)
-        before, num_inputs = len(self._taps) - 1, num_rows + len(self._taps) - 1
-        step = _stretch(x_SC.shape[1])
-        for start in range(0, num_inputs, step):
-            count = min(step, num_inputs - start)
+        before = self._upsample.num_taps - 1
+        y_SC = x_SC.new_empty(self._margin + num_samples + slack, self._upsample.output_channels // self._rate)
+        for start, count in _stretches(num_rows + before, self._upsample.stretch, self._upsample.step):
             first = self._margin + start - before
             active_NI = self._activate(x_SC[first : first + count + before])
             target = self._margin - self._padding + start * self._rate
-            y_NO = y_SC[target : target + count * self._rate].view(count, -1)
-            torch.addmm(self._bias, active_NI[before:], self._taps[0], out=y_NO)
-            for tap, weight in enumerate(self._taps[1:], start=1):
-                y_NO[:, : weight.shape[1]].addmm_(active_NI[before - tap : before - tap + count], weight)
+            y_SC[target : target + count * self._rate].view(count, -1).copy_(self._upsample(active_NI))
         self._clear_margins(y_SC, num_samples)
         other_SC = torch.empty_like(y_SC)
         for unit in self._units:
@@ -131,16 +123,17 @@ class _PackedUnit:
         activate, convolve, activate_again, mix = module.block
         self._margin = margin
         self._activate = _PackedSnake(cast(Snake, activate))
-        self._convolve = _PackedConvolution(cast(nn.Conv1d, convolve))
+        self._convolve = _convolution(cast(nn.Conv1d, convolve))
         self._activate_again = _PackedSnake(cast(Snake, activate_again))
         mix = cast(nn.Conv1d, mix)
         self._mix_IO = mix.weight.detach()[:, :, 0].t().contiguous()
         self._mix_bias = mix.bias.detach() if mix.bias is not None else mix.weight.new_zeros(mix.weight.shape[0])
+        self.overshoot: int = self._convolve.step
 
     def __call__(self, x_SC: Tensor, y_SC: Tensor, num_samples: int) -> None:
         """Write the refined signal to `y_SC`; rows past its end are left undefined."""
-        reach = 3 * self._convolve.dilation
-        for start, count in _stretches(num_samples, x_SC.shape[1]):
+        reach = self._convolve.reach // 2
+        for start, count in _stretches(num_samples, self._convolve.stretch, self._convolve.step):
             first = self._margin + start
             active_NC = self._activate(x_SC[first - reach : first + count + reach])
             hidden_NC = self._activate_again(self._convolve(active_NC))
@@ -159,19 +152,45 @@ class _PackedSnake:
         return torch.addcmul(x_NC, wave_NC.mul_(wave_NC), self._inverse_C)
 
 
+def _convolution(module: nn.Conv1d) -> Convolution:
+    return _choose(module.weight.detach(), _bias(module), int(module.dilation[0]))
+
+
+def _phase_convolution(module: nn.ConvTranspose1d) -> Convolution:
+    """Return the convolution over a transposed one's input rows whose channels are output phase by phase."""
+    rate, weight_IOK = int(module.stride[0]), module.weight.detach()
+    # Kernel position t * rate + r reaches phase r of an output row from the input t rows before.
+    weight_IOK = functional.pad(weight_IOK, (0, -weight_IOK.shape[2] % rate))
+    weight_ROIT = weight_IOK.view(*weight_IOK.shape[:2], -1, rate).permute(3, 1, 0, 2).flip(3)
+    return _choose(weight_ROIT.flatten(0, 1).contiguous(), _bias(module).repeat(rate), 1)
+
+
+def _bias(module: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
+    return module.bias.detach() if module.bias is not None else module.weight.new_zeros(module.out_channels)
+
+
+def _choose(weight_OIK: Tensor, bias_O: Tensor, dilation: int) -> Convolution:
+    if is_faster(weight_OIK):
+        return WinogradConvolution(weight_OIK, bias_O, dilation)
+    return _PackedConvolution(weight_OIK, bias_O, dilation)
+
+
 class _PackedConvolution:
     """A convolution without padding over rows, as one of height 1 over an image whose channels lie last."""
 
-    def __init__(self, module: nn.Conv1d) -> None:
-        weight_OIK = module.weight.detach()
-        self.dilation = int(module.dilation[0])
-        self.output_channels = weight_OIK.shape[0]
-        self._bias = module.bias.detach() if module.bias is not None else None
+    def __init__(self, weight_OIK: Tensor, bias_O: Tensor, dilation: int) -> None:
+        self.output_channels, input_channels, self.num_taps = weight_OIK.shape
+        self.dilation = dilation
+        self.reach = (self.num_taps - 1) * dilation
+        # oneDNN compiles code for each length.
+        self.step = max(_STRETCH_FLOATS // input_channels // _STRETCH_STEPS, 1)
+        self.stretch = self.step * _STRETCH_STEPS
+        self._bias = bias_O
         self._weight = weight_OIK.unsqueeze(2).to(memory_format=torch.channels_last)
-        self._packed = _pack(self._weight, self.dilation)
+        self._packed = _pack(self._weight, dilation, self.stretch)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        """Return (N - 6 * dilation, O) for (N, I), contiguous."""
+        """Return (N - (K - 1) * dilation, O) for (N, I), contiguous."""
         x_1IHN = x_NI[None, None].permute(0, 3, 1, 2)
         if self._packed is not None:
             y_1OHN = torch.ops.mkldnn._convolution_pointwise(
@@ -183,11 +202,14 @@ class _PackedConvolution:
         return y_NO
 
 
-def _pack(weight: Tensor, dilation: int) -> Tensor | None:
-    """Lay a weight out as oneDNN wants it, once; None where this torch or machine cannot."""
+Convolution = WinogradConvolution | _PackedConvolution
+
+
+def _pack(weight: Tensor, dilation: int, num_rows: int) -> Tensor | None:
+    """Lay a weight out as oneDNN wants it for so many rows, once; None where this torch or machine cannot."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    shape = [1, weight.shape[1], 1, _stretch(weight.shape[1]) + 6 * dilation]
+    shape = [1, weight.shape[1], 1, num_rows + 6 * dilation]
     arguments = ([0, 0], [1, 1], [1, dilation], 1)
     try:
         # The operators that torch's own compiler emits for frozen weights; private, so they are tried, not trusted.
@@ -199,14 +221,7 @@ def _pack(weight: Tensor, dilation: int) -> Tensor | None:
     return packed
 
 
-def _stretch(num_channels: int) -> int:
-    """Return the rows of a stretch: a multiple of `_STRETCH_STEPS`."""
-    return max(_STRETCH_FLOATS // num_channels // _STRETCH_STEPS, 1) * _STRETCH_STEPS
-
-
-def _stretches(num_rows: int, num_channels: int) -> Iterator[tuple[int, int]]:
-    """Cut rows into stretches: (first row, number of rows); the last may reach past the end."""
-    whole = _stretch(num_channels)
-    step = whole // _STRETCH_STEPS
+def _stretches(num_rows: int, whole: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into stretches: (first row, number of rows), multiples of `step`; the last may reach past the end."""
     for start in range(0, num_rows, whole):
         yield start, min(whole, -(-(num_rows - start) // step) * step)
