@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jobs.console import run_command
 from pipeline import load_config, redo_rows
 from pipeline.config import StorageConfig
+from pipeline.errors import RejectionCode
 from pipeline.repair import Selection, read_config_of
 from pipeline.storage import open_storage
 
@@ -20,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="these utterance_ids")
-    parser.add_argument("--code", nargs="+", default=[], metavar="CODE", help="rows rejected with one of these codes")
+    codes = [str(code) for code in RejectionCode]
+    parser.add_argument(
+        "--code", nargs="+", default=[], metavar="CODE", choices=codes, help=f"rejected with one of {', '.join(codes)}"
+    )
     parser.add_argument("--rejected", action="store_true", help="every rejected row")
     parser.add_argument("--next-take", action="store_true", help="with the next seed, for other audio")
     parser.add_argument("--config", metavar="FILE", help="the run's config, if not as in run.json")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,12 +33,13 @@ class LocalStorage(Storage):
     def open_input(self, info: ObjectInfo) -> pa.NativeFile:
         """Open a file for random access."""
         with self._explained("open", info.path):
+            self._refuse_no_file("open", info.path)
             return pa.OSFile(str(self._root / info.path))
 
     def content_hash(self, info: ObjectInfo) -> str:
         """Return the sha256 of the bytes, all of which are read."""
         # Not the time stamp: a manifest that was copied or touched is still the same manifest.
-        with self._explained("read", info.path), open(self._root / info.path, "rb") as file:
+        with self._explained("read", info.path), self._open("read", info.path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def delete_temporary(self) -> int:
@@ -65,9 +68,22 @@ class LocalStorage(Storage):
             }.get(error.errno or 0, "mend it or choose another folder")
             raise self._refuse(operation, path, error, way_out) from error
 
+    def _refuse_no_file(self, operation: str, path: str) -> None:
+        """A pipe would be waited for without end, and no file takes a folder's place."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = os.stat(self._root / path).st_mode
+            if not stat.S_ISREG(mode):
+                found = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+                raise StorageError(f"{self.uri}: {operation} {path!r}: expected a file, found {found}; move it away")
+
+    def _open(self, operation: str, path: str) -> BufferedReader:
+        self._refuse_no_file(operation, path)
+        return open(self._root / path, "rb")
+
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
         target = self._root / path
         with self._explained("put", path):
+            self._refuse_no_file("put", path)
             self._make_folder(target.parent)
             temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
             try:
@@ -132,7 +148,7 @@ class LocalStorage(Storage):
 
     def _get(self, path: str) -> tuple[bytes, str]:
         try:
-            with self._explained("get", path), open(self._root / path, "rb") as file:
+            with self._explained("get", path), self._open("get", path) as file:
                 return file.read(), _local_etag(os.fstat(file.fileno()))
         except StorageError:
             if (self._root / path).is_dir():
@@ -145,8 +161,7 @@ class LocalStorage(Storage):
                 found = os.stat(self._root / path)
         except FileNotFoundError:
             return None
-        is_folder = (found.st_mode & 0o170000) == 0o040000
-        return None if is_folder else ObjectInfo(path, found.st_size, _local_etag(found))
+        return None if stat.S_ISDIR(found.st_mode) else ObjectInfo(path, found.st_size, _local_etag(found))
 
     def _delete(self, path: str) -> None:
         with suppress(FileNotFoundError), self._explained("delete", path):
@@ -174,7 +189,7 @@ class LocalStorage(Storage):
                     yield ObjectInfo(path, found.st_size, _local_etag(found))
 
     def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
-        with self._explained("read", info.path), open(self._root / info.path, "rb") as file:
+        with self._explained("read", info.path), self._open("read", info.path) as file:
             return os.pread(file.fileno(), stop - start, start)
 
 

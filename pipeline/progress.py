@@ -58,14 +58,14 @@ class Progress:
     """Counts commits and says every now and then how far the run is.
 
     Args:
-        num_rows: rows that this start will do.
+        num_rows: rows that this start will do; None where that shows only as it works (a repair).
         num_rows_done: rows that earlier starts committed.
         interval_s: seconds between lines.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, num_rows: int, num_rows_done: int, interval_s: float, clock: Callable[[], float] = time.monotonic
+        self, num_rows: int | None, num_rows_done: int, interval_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._num_rows = num_rows
         self._num_rows_before = num_rows_done
@@ -111,18 +111,22 @@ class Progress:
 
     def line(self) -> str:
         """Return how far the run is, in one line."""
-        total = self._num_rows + self._num_rows_before
-        done = self.num_done + self._num_rows_before
         parts = [
-            f"{done:,}/{total:,} utterances ({done / max(total, 1):.0%})",
+            self._count(),
             f"{format_duration(self.audio_s)} of audio",
             f"{self.x_real_time:.2f} x real time",
             f"{self.rejected.total():,} rejected",
         ]
-        if self.num_done and self.num_done < self._num_rows:
+        if self._num_rows is not None and 0 < self.num_done < self._num_rows:
             left_s = (self._num_rows - self.num_done) * self.elapsed_s / self.num_done
             parts.append(f"about {format_duration(left_s)} left")
         return " · ".join(parts)
+
+    def _count(self) -> str:
+        if self._num_rows is None:
+            return f"{self.num_done:,} utterances"
+        total, done = self._num_rows + self._num_rows_before, self.num_done + self._num_rows_before
+        return f"{done:,}/{total:,} utterances ({done / max(total, 1):.0%})"
 
     def report_if_due(self) -> None:
         """Log a line if the last one is old enough."""

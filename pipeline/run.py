@@ -147,7 +147,7 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
         output.log.begin_repair()
         states = choose(plan)
         first = next(states, None)
-        progress = Progress(0, plan.manifest.num_rows, config.progress.interval_s)
+        progress = Progress(None, 0, config.progress.interval_s)
         if first is not None:
             output.log.clear_success()
             with ray_cluster():

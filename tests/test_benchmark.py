@@ -86,6 +86,7 @@ def test_parts_report_ratios_of_their_clock(contestants: parts.Contestants) -> N
     assert shapes["price"] == 0.0 and set(shapes) == {"free_s", "default_s", "all_rows_s", "price"}
     shares = parts.share_step(contestants, 50, clock)
     assert shares["products"] > 0 and shares["attention"] > 0
+    assert shares["python_at_most"] == 0.0  # A step takes a tick, and so does the draw in it.
     assert "| pipeline 1 | ratio | 3 |" in report.to_table({"pipeline": {"rounds": [numbers]}})
 
 

@@ -19,6 +19,16 @@ def test_line_tells_rows_audio_speed_rejects_and_time_left():
     assert (progress.num_done, progress.x_real_time) == (50, 30.0)
 
 
+def test_a_repair_knows_no_whole():
+    """Its rows show as it works; a share of the manifest went beyond 100 %."""
+    now = [0.0]
+    progress = Progress(None, 0, 10.0, clock=lambda: now[0])
+    progress.begin()
+    now[0] = 10.0
+    progress.add(Receipt(48, {"no_speech": 2}, 300.0))
+    assert progress.line() == "50 utterances · 5 min 00 s of audio · 30.00 x real time · 2 rejected"
+
+
 def test_lines_come_no_more_often_than_asked(caplog):
     caplog.set_level("INFO")
     now = [0.0]

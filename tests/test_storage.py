@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -212,8 +213,6 @@ def test_lost_answer_of_our_own_put_is_no_conflict() -> None:
 
 
 def test_full_disk_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     def fail(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -221,6 +220,23 @@ def test_full_disk_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(StorageError, match="free some space"):
         open_storage(str(tmp_path)).put("x", b"1")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("conditions", [{}, {"if_absent": True}])
+def test_a_folder_in_a_files_place_is_named(tmp_path: Path, conditions: dict[str, bool]) -> None:
+    """`if_absent` saw it as another's object: whoever waits for that to vanish waits without end."""
+    (tmp_path / "lease.json").mkdir()
+    with pytest.raises(StorageError, match=r"put 'lease.json': expected a file, found a folder; move it away"):
+        open_storage(str(tmp_path)).put("lease.json", b"x", **conditions)
+
+
+def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    storage = open_storage(str(tmp_path))
+    (info,) = storage.list("")
+    for reading in (lambda: storage.get("a.wav"), lambda: storage.open_input(info), lambda: storage.put("a.wav", b"")):
+        with pytest.raises(StorageError, match=r"'a.wav': expected a file, found a pipe"):
+            reading()
 
 
 def test_crash_before_rename_leaves_nothing_visible(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def to_picture(results: dict[str, Any]) -> str:
     steps, codec = results.get("steps", {}), results.get("codec", {})
     rounds = results.get("pipeline", {}).get("rounds", [])
     groups = {
-        "a decode step, ms": {name: value for name, value in steps.items() if name != "total"},
+        "a decode step, ms": {name: value for name, value in steps.items() if name not in ("total", "python_at_most")},
         "the codec, %": {
             name.removeprefix("share of "): 100 * value for name, value in codec.items() if name.startswith("share of ")
         },
