@@ -16,6 +16,8 @@ _VERSIONS = {
     "codec": ("torch", "numpy"),
     "writer": ("numpy", "soxr"),
 }
+_ARITHMETIC = {"llm": 1, "codec": 2, "writer": 1}
+"""Of our own code, by stage: whoever changes a take's bits, be it the last ones only, raises the number."""
 
 
 def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> di
         "hardware": _name_gpu(device) if on_gpu else _name_cpu(),
         "dtype": dtype,
         "threads": num_threads,
+        "arithmetic": _ARITHMETIC[stage],
         # What Triton compiles is part of both networks there.
         **{name: version(name) for name in (*_VERSIONS[stage], *(("triton",) if on_gpu else ()))},
     }

@@ -60,3 +60,12 @@ def test_unlike_ground_is_told_once_more_for_each_start():
     assert log.add_ground("llm", unlike) == log.add_ground("llm", unlike) == differences
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
     assert log.read_run()["grounds"]["llm"] == [like, unlike]
+
+
+def test_an_output_begun_by_other_arithmetic_of_ours_is_told():
+    log = CommitLog(MemoryStorage())
+    log.begin({"seed": 1, "unit_size": 3}, {}, [])
+    ours = describe_ground("codec", "cpu", "float32", 2)
+    number = ours["arithmetic"]
+    log.add_ground("codec", {**ours, "arithmetic": number - 1})
+    assert log.add_ground("codec", ours) == [f"arithmetic: {number - 1} → {number}"]

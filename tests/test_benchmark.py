@@ -111,10 +111,10 @@ def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(demo_weights: s
     """The short version of `--parts same-take`; test_run.py and test_survival.py hold whole runs to it."""
     rows = same_take.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
     assert len({row["text"] for row in rows}) >= 2 and len({row["utterance_id"] for row in rows}) == 5
-    for dtype in ("float32", "bfloat16"):
-        results = same_take.compare_takes(rows, demo_weights, dtype, tmp_path / dtype, with_runs=False)
+    for dtype, count in (("float32", 5), ("bfloat16", 3)):
+        results = same_take.compare_takes(rows[:count], demo_weights, dtype, tmp_path / dtype, with_runs=False)
         assert same_take.are_all_equal(results), results
-        assert results["rejected"] == 0 and results["in a crowd"].startswith("5 of 5 WAVs equal, ")
+        assert results["rejected"] == 0 and results["in a crowd"].startswith(f"{count} of {count} WAVs equal, ")
 
 
 def test_unequal_takes_are_told() -> None:

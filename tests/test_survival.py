@@ -50,8 +50,7 @@ def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluste
     check_output(config.output, expected)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_in_order(tmp_path, demo_weights, ray_cluster, number):
+def test_a_signal_ends_a_run_in_order(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 200))
     config = make_config(tmp_path, demo_weights)
     path = tmp_path / "run.yaml"
@@ -63,13 +62,12 @@ def test_a_signal_ends_a_run_in_order(tmp_path, demo_weights, ray_cluster, numbe
     while not list(output.glob("metadata/**/*.parquet")):
         assert driver.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    if number == signal.SIGTERM:
-        # The second driver is told who is at work, and leaves.
-        second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
-        assert second.returncode == 2
-        assert f"another driver is at work: process {driver.pid}" in second.stderr
+    # The second driver is told who is at work, and leaves.
+    second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
+    assert second.returncode == 2
+    assert f"another driver is at work: process {driver.pid}" in second.stderr
     began = time.monotonic()
-    driver.send_signal(number)
+    driver.send_signal(signal.SIGTERM)
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130, told
     assert time.monotonic() - began < 25
@@ -79,7 +77,8 @@ def test_a_signal_ends_a_run_in_order(tmp_path, demo_weights, ray_cluster, numbe
     assert not (output / LEASE_PATH).exists()
 
 
-def test_a_second_signal_ends_at_once(tmp_path):
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(first):
     script = (
         "import time\nfrom jobs.console import run_command\n"
         "def work():\n    try:\n        print('at work', flush=True); time.sleep(60)\n"
@@ -90,7 +89,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout.readline() == "at work\n"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(first)
     assert process.stdout.readline() == "stopping\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 130

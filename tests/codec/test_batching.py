@@ -62,7 +62,7 @@ def test_on_a_cpu_padding_and_neighbors_change_no_bit(reference, dtype):
 @pytest.mark.parametrize("stretch_floats", [1, 3_000, 1 << 16])
 def test_stretches_of_any_length_give_the_same_audio(reference, monkeypatch, stretch_floats):
     expected_codec = BiCodec.load(reference / "tiny")
-    semantic, voices = make_tokens(expected_codec, LENGTHS)
+    semantic, voices = make_tokens(expected_codec, LENGTHS if stretch_floats > 1 else (5, 1))
     expected = expected_codec.decode(semantic, voices)
     monkeypatch.setattr(packed_generator, "_STRETCH_FLOATS", stretch_floats)
     codec = BiCodec.load(reference / "tiny")

@@ -85,8 +85,8 @@ def test_is_taken_where_it_pays_and_keeps_the_audio(shape, dtype, faster):
 def test_audio_stays_within_90_db_of_the_plain_way(reference, monkeypatch, stretch_floats):
     plainly = BiCodec.load(reference / "tiny")
     generator = torch.Generator().manual_seed(0)
-    semantic = [torch.randint(plainly.semantic_codebook_size, (n,), generator=generator) for n in (1, 2, 31, 50)]
-    voices = torch.randint(plainly.global_codebook_size, (4, plainly.num_global_tokens), generator=generator)
+    semantic = [torch.randint(plainly.semantic_codebook_size, (n,), generator=generator) for n in (1, 2, 11)]
+    voices = torch.randint(plainly.global_codebook_size, (3, plainly.num_global_tokens), generator=generator)
     expected = plainly.decode(semantic, voices)
     monkeypatch.setattr(winograd, "_LEAST_CHANNELS", dict.fromkeys(winograd._OUTPUTS, 1))
     monkeypatch.setattr(winograd, "_STRETCH_FLOATS", stretch_floats)
