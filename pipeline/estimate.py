@@ -30,7 +30,7 @@ _STATED_PACE = {"demo": 1.2}
 """Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
 _CPU_S_PER_S = {"demo": 0.22}
 """CPU seconds for a second of audio, by weights; see docs/performance.md."""
-_OFFICIAL_CPU_S_PER_S = 3.64
+_OFFICIAL_CPU_S_PER_S = 2.3
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 _MIN_ROWS_FOR_PACE, _MAX_ROWS_FOR_PACE = 20, 2_000
