@@ -50,31 +50,40 @@ def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluste
     check_output(config.output, expected)
 
 
-def test_a_signal_ends_a_run_in_order(tmp_path, demo_weights, ray_cluster):
+def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, demo_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 200))
     config = make_config(tmp_path, demo_weights)
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]
-    driver = subprocess.Popen(command, env=environment_of(ray_cluster), stderr=subprocess.PIPE, text=True, cwd=ROOT)
     output = Path(config.output)
-    deadline = time.monotonic() + 120
-    while not list(output.glob("metadata/**/*.parquet")):
-        assert driver.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    # The second driver is told who is at work, and leaves.
-    second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
-    assert second.returncode == 2
-    assert f"another driver is at work: process {driver.pid}" in second.stderr
-    began = time.monotonic()
-    driver.send_signal(signal.SIGTERM)
-    _, told = driver.communicate(timeout=60)
-    assert driver.returncode == 130, told
-    assert time.monotonic() - began < 25
-    assert "run the same command again" in told
-    assert "Traceback" not in told
-    assert not list(output.rglob(".tmp-[0-9a-f]*"))
-    assert not (output / LEASE_PATH).exists()
+
+    def commits():
+        return {path: path.stat().st_mtime_ns for path in output.glob("metadata/**/*.parquet")}
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = commits()
+        driver = subprocess.Popen(command, env=environment_of(ray_cluster), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        deadline = time.monotonic() + 120
+        while len(commits()) <= len(before):
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        if number == signal.SIGTERM:
+            # The second driver is told who is at work, and leaves.
+            second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
+            assert second.returncode == 2
+            assert f"another driver is at work: process {driver.pid}" in second.stderr
+        began = time.monotonic()
+        driver.send_signal(number)
+        _, told = driver.communicate(timeout=60)
+        assert driver.returncode == 130, told
+        assert time.monotonic() - began < 25
+        assert "run the same command again" in told
+        assert "Traceback" not in told
+        assert not list(output.rglob(".tmp-[0-9a-f]*"))
+        assert not (output / LEASE_PATH).exists()
+        # The same command went on, and left what was committed as it was.
+        assert before.items() <= commits().items()
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])

@@ -187,7 +187,7 @@ class _PackedConvolution:
         self.stretch = self.step * _STRETCH_STEPS
         self._bias = bias_O
         self._weight = weight_OIK.unsqueeze(2).to(memory_format=torch.channels_last)
-        self._packed = _pack(self._weight, dilation, self.stretch)
+        self._packed = _pack(self._weight, dilation, self.stretch + self.reach)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """Return (N - (K - 1) * dilation, O) for (N, I), contiguous."""
@@ -209,7 +209,7 @@ def _pack(weight: Tensor, dilation: int, num_rows: int) -> Tensor | None:
     """Lay a weight out as oneDNN wants it for so many rows, once; None where this torch or machine cannot."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    shape = [1, weight.shape[1], 1, num_rows + 6 * dilation]
+    shape = [1, weight.shape[1], 1, num_rows]
     arguments = ([0, 0], [1, 1], [1, dilation], 1)
     try:
         # The operators that torch's own compiler emits for frozen weights; private, so they are tried, not trusted.
