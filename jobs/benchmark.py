@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--official-utterances", type=int, default=3, help="how many of them the official way voices")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of our side; the official one is float32, as its command is"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a machine that is shared")
     parser.add_argument("--sizes", type=Path, default=_SIZES, help="folder with configs and tokenizer")

@@ -16,7 +16,12 @@ _VERSIONS = {
     "codec": ("torch", "numpy"),
     "writer": ("numpy", "soxr"),
 }
-_ARITHMETIC = {"llm": 1, "codec": 2, "writer": 1}
+# What they compile is part of the networks, on a CPU and on a GPU.
+_COMPILERS: dict[bool, dict[str, tuple[str, ...]]] = {
+    False: {"codec": ("numba", "llvmlite")},
+    True: {"llm": ("triton",), "codec": ("triton",)},
+}
+_ARITHMETIC = {"llm": 1, "codec": 3, "writer": 1}
 """Of our own code, by stage: whoever changes a take's bits, be it the last ones only, raises the number."""
 
 
@@ -35,8 +40,7 @@ def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> di
         "dtype": dtype,
         "threads": num_threads,
         "arithmetic": _ARITHMETIC[stage],
-        # What Triton compiles is part of both networks there.
-        **{name: version(name) for name in (*_VERSIONS[stage], *(("triton",) if on_gpu else ()))},
+        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[on_gpu].get(stage, ()))},
     }
 
 

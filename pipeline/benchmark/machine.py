@@ -46,9 +46,9 @@ def describe_machine(num_threads: int, clock: str) -> dict[str, Any]:
     }
 
 
-def measure_product_rate(clock: Callable[[], float], num_tries: int = 10) -> float:
-    """Return GFLOP/s of the best float32 product of two 1,024 x 1,024 matrices."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
+def measure_product_rate(clock: Callable[[], float], dtype: torch.dtype, num_tries: int = 10) -> float:
+    """Return GFLOP/s of the best product of two 1,024 x 1,024 matrices."""
+    left, right = torch.randn(2, 1024, 1024).to(dtype)
     best = float("inf")
     for _ in range(num_tries):
         begin = clock()

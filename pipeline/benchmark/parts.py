@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -72,10 +73,10 @@ def compare_pipeline(
     refuse_unlike(*means)
     rounds = []
     for _ in range(num_rounds):
-        rate = measure_product_rate(clock)
+        rate = measure_product_rate(clock, contestants.model.dtype)
         llm_s, codec_s = _voice_officially(contestants, rivals, clock)
         our_llm_s, our_codec_s = _voice(contestants, tasks, clock)
-        rate = max(rate, measure_product_rate(clock))
+        rate = max(rate, measure_product_rate(clock, contestants.model.dtype))
         audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, rivals))
         ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / rival_audio
         counted = counted_seconds(sum(task.num_frames for task in tasks), rate)
@@ -104,7 +105,8 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
     begin = clock()
     _generate(contestants.make_engine(), tasks)
     ours = clock() - begin
-    result: dict[str, Any] = {"frames": num_frames, "ours_s": ours}
+    dtype = str(contestants.model.dtype).removeprefix("torch.")
+    result: dict[str, Any] = {"frames": num_frames, "ours_dtype": dtype, "ours_s": ours}
     for name, run in (
         ("batched", contestants.official_llm.generate),
         ("continuous", contestants.official_llm.generate_continuously),
@@ -126,7 +128,7 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
 def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Decode the same tokens both ways in turn, and compare the audio."""
     seconds = {"official": float("inf"), "ours": float("inf")}
-    difference = 0.0
+    errors: list[float] = []
     items = [draw_tokens(contestants.codec, task) for task in tasks]
     for _ in range(num_rounds):
         begin = clock()
@@ -138,13 +140,14 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
             "official": min(seconds["official"], middle - begin),
             "ours": min(seconds["ours"], clock() - middle),
         }
-        difference = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+        pairs = zip(expected, found, strict=True)
+        errors = [10 * math.log10(float((a - b).square().mean() / a.square().mean()) or 1e-30) for a, b in pairs]
     audio = sum(task.num_frames for task in tasks) / FRAME_RATE
     return {
         "official_s_per_audio_s": seconds["official"] / audio,
         "ours_s_per_audio_s": seconds["ours"] / audio,
         "ratio": seconds["official"] / seconds["ours"],
-        "largest_difference": difference,
+        "error_db": max(errors),
         "padding": 0.0,
         **_share_codec(contestants, items[0]),
     }
@@ -152,10 +155,12 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
 
 def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Return each block's part of decoding one item, from 0 to 1."""
+    from torch._C._profiler import _ExperimentalConfig
     from torch.profiler import ProfilerActivity, profile
 
     tokens, voice = item
-    with profile(activities=[ProfilerActivity.CPU]) as record:
+    everywhere = _ExperimentalConfig(profile_all_threads=True)  # The codec has threads of its own.
+    with profile(activities=[ProfilerActivity.CPU], experimental_config=everywhere) as record:
         contestants.codec.decode([tokens], voice[None])
     blocks = {
         event.key.removeprefix("codec: "): event.cpu_time_total
@@ -190,7 +195,7 @@ def share_step(contestants: Contestants, context: int, clock: Clock) -> dict[str
     model = contestants.model
     step, kinds = _profile_step(model, context, clock)
     with torch.inference_mode():
-        engine, hidden_RH = contestants.make_engine(), torch.randn(model.num_rows, model.config.hidden_size)
+        engine, hidden_RH = contestants.make_engine(), _draw_hidden(model)
         begin = clock()
         engine.draw_tokens(hidden_RH, torch.zeros(model.num_rows, dtype=torch.float64))
         head = clock() - begin
@@ -231,13 +236,14 @@ def _bound_python(contestants: Contestants, clock: Clock) -> float:
     """
     narrow = replace(contestants.model.config, hidden_size=64, intermediate_size=64, head_dim=4)
     tensors = make_llm_tensors(narrow, contestants.vocabulary.stop_ids)
+    tensors = {name: tensor.to(contestants.model.dtype) for name, tensor in tensors.items()}
     model = Qwen2(narrow, tensors, contestants.num_slots, contestants.model.max_context)
     engine = LLMEngine(model, contestants.num_slots, contestants.vocabulary, SamplingParams())
     tasks = make_tasks(contestants.vocabulary, [_BOUND_STEPS + 2] * contestants.num_slots)
     for task in tasks:
         engine.add(task.request)
     engine.step()  # Reads the prompts.
-    hidden_RH, uniform_R = torch.randn(model.num_rows, narrow.hidden_size), torch.zeros(model.num_rows).double()
+    hidden_RH, uniform_R = _draw_hidden(model), torch.zeros(model.num_rows).double()
     steps: list[float] = []
     draws: list[float] = []
     for _ in range(_BOUND_STEPS):
@@ -250,6 +256,10 @@ def _bound_python(contestants: Contestants, clock: Clock) -> float:
         steps.append(middle - begin)
     _, kinds = _profile_step(model, len(tasks[0].prompt_ids), clock)
     return max(median(steps) - median(draws) - kinds["products"] - kinds["attention"], 0.0)
+
+
+def _draw_hidden(model: Qwen2) -> Tensor:
+    return torch.randn(model.num_rows, model.config.hidden_size).to(model.dtype)
 
 
 def _generate(engine: LLMEngine, tasks: Sequence[Task]) -> None:

@@ -47,8 +47,9 @@ def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     speech = _QUICK_SPEECH if options.quick else _SPEECH
     num_utterances, num_rounds = (16, 1) if options.quick else (options.utterances, options.rounds)
     results: dict[str, Any] = {"machine": describe_machine(options.threads, options.clock)}
-    results["machine"]["product_gflops"] = measure_product_rate(clock)
-    results["workload"] = {"utterances": num_utterances, "slots": options.slots, "dtype": "float32", **speech}
+    results["machine"]["product_gflops"] = measure_product_rate(clock, getattr(torch, options.dtype))
+    dtypes = {"dtype": options.dtype, "official_dtype": "float32"}
+    results["workload"] = {"utterances": num_utterances, "slots": options.slots, **dtypes, **speech}
     logger.info("%s", results)
     runs = _whole_runs(options, folder)
     if not set(options.parts) <= runs.keys():
@@ -104,10 +105,12 @@ def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contes
     config = Qwen2Config.read(options.sizes / "LLM" / "config.json")
     tensors = make_llm_tensors(config, vocabulary.stop_ids)
     model_dir = write_codec(options.sizes, folder)
-    codec = BiCodec.load(model_dir)
+    dtype = getattr(torch, options.dtype)
+    codec = BiCodec.load(model_dir, dtype=dtype)
+    ours = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     stop = vocabulary.stop_ids[0]
     contestants = parts.Contestants(
-        model=Qwen2(config, dict(tensors), options.slots, min(_MAX_CONTEXT, config.max_position_embeddings)),
+        model=Qwen2(config, ours, options.slots, min(_MAX_CONTEXT, config.max_position_embeddings)),
         num_slots=options.slots,
         vocabulary=vocabulary,
         codec=codec,

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.profiler import record_function
 
 from pipeline.audio import prepare_reference, reference_clip
 from pipeline.codec.checkpoint import (
@@ -35,11 +34,11 @@ from pipeline.codec.networks import (
     checkpoint_shapes,
 )
 from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
-from pipeline.codec.packed_generator import PackedWaveGenerator
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 
 if TYPE_CHECKING:
     from pipeline.codec.features import SpeechFeatures
+    from pipeline.codec.item_decoder import ItemDecoder
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -88,16 +87,17 @@ class BiCodec:
         self._checkpoint = checkpoint
         self._reference = reference
         self._features_dir = features_dir
-        self._decode_network = self._load_network(DecodeNetwork)
-        self._decode_network.prenet.to(dtype)
-        self._decode_network.wave_generator.to(dtype)
-        self._packed_generator: PackedWaveGenerator | None = None
-        self._pack_decoder: PackDecoder | None = None
+        network = self._load_network(DecodeNetwork)
+        self._decoder: ItemDecoder | PackDecoder
         if device.type == "cpu":
-            self._packed_generator = PackedWaveGenerator(self._decode_network.wave_generator)
-            del self._decode_network.wave_generator  # The packed weights are a copy.
+            # Here, as its kernels bring in Numba, which nothing else needs.
+            from pipeline.codec.item_decoder import ItemDecoder
+
+            self._decoder = ItemDecoder(network, config, dtype, torch.get_num_threads())
         else:
-            self._pack_decoder = PackDecoder(self._decode_network, config, device, pack_frames)
+            network.prenet.to(dtype)
+            network.wave_generator.to(dtype)
+            self._decoder = PackDecoder(network, config, device, pack_frames)
 
     @classmethod
     def load(
@@ -213,21 +213,7 @@ class BiCodec:
             ValueError: as for `decode`; before the first item.
         """
         self._check_tokens(semantic_tokens, global_tokens)
-        if self._pack_decoder is not None:
-            yield from self._pack_decoder.decode(semantic_tokens, global_tokens.flatten(1))
-        elif self._packed_generator is not None:
-            for index, tokens_F in enumerate(semantic_tokens):
-                voice = global_tokens[index : index + 1]
-                yield DecodedItem(index, self._decode_one(self._packed_generator, tokens_F, voice))
-
-    def _decode_one(self, generate: PackedWaveGenerator, tokens_F: Tensor, global_tokens: Tensor) -> Tensor:
-        speaker = self.config.speaker_encoder
-        with record_function("codec: prenet"):
-            features_1CF, _ = self._decode_network.make_features(
-                tokens_F[None].to(torch.int64), global_tokens.view(1, speaker.fsq_num_quantizers, speaker.token_num)
-            )
-        waveform_S = generate(features_1CF[0].t())
-        return waveform_S[: tokens_F.numel() * self.samples_per_frame].to(torch.float32)
+        yield from self._decoder.decode(semantic_tokens, global_tokens.flatten(1))
 
     def encode(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> SpeechTokens:
         """Turn a recording into speech tokens.

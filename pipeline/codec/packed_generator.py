@@ -1,9 +1,10 @@
 """The wave generator for CPUs: the same function as `decoder.WaveGenerator`, arranged for caches and for few products.
 
-One item at a time at its own length, so that there is no padding to pay for and no neighbor to be heard. Channels lie
-last, and each layer runs over stretches that stay in the cache, where a plain module writes every intermediate of the
-whole utterance to memory. Wide convolutions, transposed ones too, go through `winograd`. Zeros around the signal take
-the place of the convolutions' padding, since the activation maps zero to zero.
+One item at its own length, so that there is no padding to pay for and no neighbor to be heard. Channels lie last, and
+each layer runs over stretches that stay in the cache, where a plain module writes every intermediate of the whole
+utterance to memory. Wide convolutions, transposed ones too, go through `winograd`; what surrounds products is compiled
+(`cpu_kernels`). Zeros around the signal take the place of the convolutions' padding, since the activation maps zero to
+zero.
 
 Shape suffixes: F frames, S samples, N rows of a stretch, I and O channels in and out, C channels, K taps.
 """
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import record_function
 
+from pipeline.codec.cpu_kernels import SnakeParameters, apply_snake
 from pipeline.codec.decoder import (
     FoldedConv1d,
     FoldedConvTranspose1d,
@@ -27,43 +29,50 @@ from pipeline.codec.decoder import (
     WaveGenerator,
 )
 from pipeline.codec.winograd import WinogradConvolution, is_faster
+from pipeline.packed_linear import PackedLinear
 
 _CONVOLUTIONS = (FoldedConv1d, FoldedConvTranspose1d)
 _STRETCH_FLOATS = 1 << 18
-"""Numbers of a stretch; 1 MB of float32. Smaller ones wait for their threads, larger ones for memory (measured)."""
+"""Numbers of a stretch; 1 MB of float32. Of smaller ones there are too many calls, larger ones wait for memory
+(measured)."""
 _STRETCH_STEPS = 32
 """Parts of a stretch; a plain convolution's last stretch is rounded up to one."""
 
 
 class PackedWaveGenerator:
-    """Features to a waveform.
+    """Features to a waveform, in float32; for any number of threads at once.
 
     Args:
-        module: whose weights to use; not needed afterwards.
+        module: whose weights to use, float32; not needed afterwards.
+        dtype: of the transposed convolutions' products and of the pointwise ones. The others stay in float32, since
+            `winograd` needs a quarter of them and bears no rounding.
     """
 
-    def __init__(self, module: WaveGenerator) -> None:
+    def __init__(self, module: WaveGenerator, dtype: torch.dtype = torch.float32) -> None:
         first, *stages, activate, last = module.model
         convolutions = [part for stage in stages for part in stage.modules() if isinstance(part, _CONVOLUTIONS)]
         # Enough for the widest: (kernel - 1) * dilation / 2 on each side, or all of a transposed one's kernel.
         self._margin = max(part.kernel_size[0] * max(part.dilation[0] // 2 + 1, 1) for part in convolutions)
         self._first = _convolution(cast(nn.Conv1d, first))
-        self._stages = [_PackedStage(cast(UpsamplingStage, stage), self._margin) for stage in stages]
+        self._leave = SnakeParameters.nothing(self._first.output_channels)
+        self._stages = [_PackedStage(cast(UpsamplingStage, stage), self._margin, dtype) for stage in stages]
         # After a signal there is room for what a last stretch, rounded up, reads and writes past the end.
         self._slack = self._margin + max(stage.overshoot for stage in self._stages)
-        self._activate = _PackedSnake(cast(Snake, activate))
+        self._snake = _snake(cast(Snake, activate))
         last = cast(nn.Conv1d, last)
         self._last_CK = last.weight.detach()[0].contiguous()
         self._last_bias = last.bias.detach() if last.bias is not None else last.weight.new_zeros(1)
 
     def __call__(self, features_FI: Tensor) -> Tensor:
-        """Return (samples,) in [-1, 1], in the features' dtype."""
+        """Return (samples,) float32 in [-1, 1] for float32 features."""
         num_rows = len(features_FI)
         # The names are for whoever runs a profiler: `jobs.benchmark --parts codec` does.
         with record_function("codec: entrance"):
-            rounding = -num_rows % self._first.step
-            x_SC = self._first(functional.pad(features_FI, (0, 0, 3, 3 + rounding)).contiguous())
-            x_SC = functional.pad(x_SC[:num_rows], (0, 0, self._margin, self._slack))
+            rounded = num_rows + -num_rows % self._first.step
+            padded_FI = functional.pad(features_FI, (0, 0, 3, 3 + rounded - num_rows)).contiguous()
+            x_SC = features_FI.new_empty(self._margin + rounded + self._slack, self._first.output_channels)
+            self._first(padded_FI, self._leave, x_SC[self._margin : self._margin + rounded])
+            _clear_margins(x_SC, self._margin, num_rows)
         for index, stage in enumerate(self._stages, start=1):
             with record_function(f"codec: stage {index}"):
                 x_SC, num_rows = stage(x_SC, num_rows, self._slack)
@@ -73,7 +82,7 @@ class PackedWaveGenerator:
 
     def _finish(self, x_SC: Tensor, start: int, num_rows: int) -> Tensor:
         first = self._margin + start - 3
-        taps_NK = self._activate(x_SC[first : first + num_rows + 6]) @ self._last_CK
+        taps_NK = _activate(x_SC[first : first + num_rows + 6], self._snake) @ self._last_CK
         # One output channel: all taps of all samples in one product, then each sample's own seven are summed.
         width = taps_NK.shape[1]
         summed_N = taps_NK.as_strided((num_rows, width), (width, width + 1)).sum(dim=1)
@@ -83,16 +92,17 @@ class PackedWaveGenerator:
 class _PackedStage:
     """A transposed convolution as a plain one that makes all samples of an input row at once, then residual units."""
 
-    def __init__(self, module: UpsamplingStage, margin: int) -> None:
+    def __init__(self, module: UpsamplingStage, margin: int, dtype: torch.dtype) -> None:
         activate, transposed, *units = module.block
         upsample = cast(nn.ConvTranspose1d, transposed)
         self._margin = margin
         self._rate = module.rate
         self._extra_samples = module.extra_samples
         self._padding = int(upsample.padding[0])
-        self._activate = _PackedSnake(cast(Snake, activate))
-        self._upsample = _phase_convolution(upsample)
-        self._units = [_PackedUnit(cast(ResidualUnit, unit), margin) for unit in units]
+        self._snake = _snake(cast(Snake, activate))
+        self._upsample = _phase_convolution(upsample, dtype)
+        self._leave = SnakeParameters.nothing(self._upsample.output_channels)
+        self._units = [_PackedUnit(cast(ResidualUnit, unit), margin, dtype) for unit in units]
         self.overshoot: int = max(self._upsample.step * self._rate, *(unit.overshoot for unit in self._units))
 
     def __call__(self, x_SC: Tensor, num_rows: int, slack: int) -> tuple[Tensor, int]:
@@ -102,67 +112,71 @@ class _PackedStage:
         y_SC = x_SC.new_empty(self._margin + num_samples + slack, self._upsample.output_channels // self._rate)
         for start, count in _stretches(num_rows + before, self._upsample.stretch, self._upsample.step):
             first = self._margin + start - before
-            active_NI = self._activate(x_SC[first : first + count + before])
+            active_NI = _activate(x_SC[first : first + count + before], self._snake)
             target = self._margin - self._padding + start * self._rate
-            y_SC[target : target + count * self._rate].view(count, -1).copy_(self._upsample(active_NI))
-        self._clear_margins(y_SC, num_samples)
-        other_SC = torch.empty_like(y_SC)
+            # Samples made from one input row lie one after another, as its phases do.
+            self._upsample(active_NI, self._leave, y_SC[target : target + count * self._rate].view(count, -1))
+        _clear_margins(y_SC, self._margin, num_samples)
         for unit in self._units:
-            unit(y_SC, other_SC, num_samples)
-            self._clear_margins(other_SC, num_samples)
-            y_SC, other_SC = other_SC, y_SC
+            unit(y_SC, num_samples)
+            _clear_margins(y_SC, self._margin, num_samples)
         return y_SC, num_samples
-
-    def _clear_margins(self, y_SC: Tensor, num_samples: int) -> None:
-        y_SC[: self._margin].zero_()
-        y_SC[self._margin + num_samples :].zero_()
 
 
 class _PackedUnit:
-    def __init__(self, module: ResidualUnit, margin: int) -> None:
+    def __init__(self, module: ResidualUnit, margin: int, dtype: torch.dtype) -> None:
         activate, convolve, activate_again, mix = module.block
         self._margin = margin
-        self._activate = _PackedSnake(cast(Snake, activate))
+        self._snake = _snake(cast(Snake, activate))
         self._convolve = _convolution(cast(nn.Conv1d, convolve))
-        self._activate_again = _PackedSnake(cast(Snake, activate_again))
+        self._snake_again = _snake(cast(Snake, activate_again))
         mix = cast(nn.Conv1d, mix)
-        self._mix_IO = mix.weight.detach()[:, :, 0].t().contiguous()
-        self._mix_bias = mix.bias.detach() if mix.bias is not None else mix.weight.new_zeros(mix.weight.shape[0])
+        self._dtype = dtype
+        self._mix = PackedLinear(mix.weight.detach()[:, :, 0].to(dtype), _bias(mix).to(dtype))
         self.overshoot: int = self._convolve.step
 
-    def __call__(self, x_SC: Tensor, y_SC: Tensor, num_samples: int) -> None:
-        """Write the refined signal to `y_SC`; rows past its end are left undefined."""
-        reach = self._convolve.reach // 2
+    def __call__(self, x_SC: Tensor, num_samples: int) -> None:
+        """Refine the signal in place; rows past its end are left undefined."""
+        reach = self._convolve.reach
+        first = self._margin + reach // 2
+        # What a stretch reads on its left was overwritten by the one before, which left it here.
+        active_NC = x_SC.new_empty(reach + self._convolve.stretch, x_SC.shape[1])
+        apply_snake(x_SC[first - reach : first], self._snake, active_NC[:reach])
         for start, count in _stretches(num_samples, self._convolve.stretch, self._convolve.step):
-            first = self._margin + start
-            active_NC = self._activate(x_SC[first - reach : first + count + reach])
-            hidden_NC = self._activate_again(self._convolve(active_NC))
-            y_NC = y_SC[first : first + count]
-            torch.add(x_SC[first : first + count], self._mix_bias, out=y_NC).addmm_(hidden_NC, self._mix_IO)
+            apply_snake(x_SC[first + start : first + start + count], self._snake, active_NC[reach : reach + count])
+            hidden_NC = x_SC.new_empty(count, self._convolve.output_channels)
+            self._convolve(active_NC[: reach + count], self._snake_again, hidden_NC)
+            active_NC[:reach] = active_NC[count : count + reach].clone()
+            update_NC = self._mix(hidden_NC.to(self._dtype))
+            x_SC[self._margin + start : self._margin + start + count].add_(update_NC.float())
 
 
-class _PackedSnake:
-    def __init__(self, module: Snake) -> None:
-        self._alpha_C = module.alpha.detach().flatten()
-        self._inverse_C = module.inverse_alpha().detach().flatten()
+def _activate(x_NC: Tensor, snake: SnakeParameters) -> Tensor:
+    y_NC = torch.empty_like(x_NC)
+    apply_snake(x_NC, snake, y_NC)
+    return y_NC
 
-    def __call__(self, x_NC: Tensor) -> Tensor:
-        """Activate in four passes over a stretch that stays in the cache."""
-        wave_NC = torch.mul(x_NC, self._alpha_C).sin_()
-        return torch.addcmul(x_NC, wave_NC.mul_(wave_NC), self._inverse_C)
+
+def _clear_margins(y_SC: Tensor, margin: int, num_samples: int) -> None:
+    y_SC[:margin].zero_()
+    y_SC[margin + num_samples :].zero_()
+
+
+def _snake(module: Snake) -> SnakeParameters:
+    return SnakeParameters(module.alpha.detach().flatten().numpy(), module.inverse_alpha().detach().flatten().numpy())
 
 
 def _convolution(module: nn.Conv1d) -> Convolution:
     return _choose(module.weight.detach(), _bias(module), int(module.dilation[0]))
 
 
-def _phase_convolution(module: nn.ConvTranspose1d) -> Convolution:
+def _phase_convolution(module: nn.ConvTranspose1d, dtype: torch.dtype) -> Convolution:
     """Return the convolution over a transposed one's input rows whose channels are output phase by phase."""
     rate, weight_IOK = int(module.stride[0]), module.weight.detach()
     # Kernel position t * rate + r reaches phase r of an output row from the input t rows before.
     weight_IOK = functional.pad(weight_IOK, (0, -weight_IOK.shape[2] % rate))
     weight_ROIT = weight_IOK.view(*weight_IOK.shape[:2], -1, rate).permute(3, 1, 0, 2).flip(3)
-    return _choose(weight_ROIT.flatten(0, 1).contiguous(), _bias(module).repeat(rate), 1)
+    return _choose(weight_ROIT.flatten(0, 1).contiguous().to(dtype), _bias(module).repeat(rate).to(dtype), 1)
 
 
 def _bias(module: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
@@ -189,17 +203,16 @@ class _PackedConvolution:
         self._weight = weight_OIK.unsqueeze(2).to(memory_format=torch.channels_last)
         self._packed = _pack(self._weight, dilation, self.stretch + self.reach)
 
-    def __call__(self, x_NI: Tensor) -> Tensor:
-        """Return (N - (K - 1) * dilation, O) for (N, I), contiguous."""
-        x_1IHN = x_NI[None, None].permute(0, 3, 1, 2)
+    def __call__(self, x_NI: Tensor, snake: SnakeParameters, y_NO: Tensor) -> None:
+        """Write (N - reach, O), activated, for (N, I), both float32 and contiguous."""
+        x_1IHN = x_NI.to(self._weight.dtype)[None, None].permute(0, 3, 1, 2)
         if self._packed is not None:
             y_1OHN = torch.ops.mkldnn._convolution_pointwise(
                 x_1IHN, self._packed, self._bias, [0, 0], [1, 1], [1, self.dilation], 1, "none", [], ""
             )
         else:
             y_1OHN = functional.conv2d(x_1IHN, self._weight, self._bias, dilation=(1, self.dilation))
-        y_NO: Tensor = y_1OHN.permute(0, 2, 3, 1).reshape(-1, self.output_channels)
-        return y_NO
+        apply_snake(y_1OHN.permute(0, 2, 3, 1).reshape(-1, self.output_channels).to(y_NO.dtype), snake, y_NO)
 
 
 Convolution = WinogradConvolution | _PackedConvolution

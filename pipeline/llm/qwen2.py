@@ -27,7 +27,7 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError
 from pipeline.llm.checkpoint import Qwen2Config, load_tensors
-from pipeline.llm.packed_linear import PackedLinear
+from pipeline.packed_linear import PackedLinear
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,14 @@ def use_packs(codec: BiCodec, pack_frames: int = PACK_FRAMES) -> BiCodec:
     network = codec._load_network(DecodeNetwork)
     network.prenet.to(codec.dtype)
     network.wave_generator.to(codec.dtype)
-    codec._decode_network, codec._packed_generator = network, None
-    codec._pack_decoder = PackDecoder(network, codec.config, codec.device, pack_frames)
+    codec._decoder = PackDecoder(network, codec.config, codec.device, pack_frames)
     return codec
 
 
 @pytest.fixture(scope="session")
 def pack_codec() -> BiCodec:
     codec = use_packs(BiCodec.load(REFERENCE / "tiny"))
-    codec._pack_decoder.packs_items = True  # Whatever this processor's rounding says.
+    codec._decoder.packs_items = True  # Whatever this processor's rounding says.
     return codec
 
 

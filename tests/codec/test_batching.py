@@ -32,7 +32,7 @@ def largest_difference(ours, expected):
 def test_items_of_a_pack_equal_each_alone(codec, pack_codec, order):
     semantic, voices = make_tokens(codec, LENGTHS)
     alone = decode_alone(codec, semantic, voices)
-    assert len(pack_codec._pack_decoder.plan(LENGTHS)) == 1
+    assert len(pack_codec._decoder.plan(LENGTHS)) == 1
     together = pack_codec.decode([semantic[row] for row in order], voices[list(order)])
     assert largest_difference(together, [alone[row] for row in order]) <= AUDIO_ATOL
 
@@ -75,7 +75,7 @@ def test_without_onednn_the_plain_convolutions_give_the_same_audio(reference, mo
     expected = expected_codec.decode(semantic, voices)
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
     codec = BiCodec.load(reference / "tiny")
-    assert codec._packed_generator._first._packed is None
+    assert codec._decoder._generate._first._packed is None
     assert largest_difference(codec.decode(semantic, voices), expected) <= AUDIO_ATOL
 
 

@@ -33,7 +33,7 @@ def test_global_tokens_may_keep_the_official_quantizer_axis(codec, golden_decode
 @pytest.fixture(scope="module")
 def stages(pack_codec, golden_decode):
     """Every module's output for the case `len7`, by its name in the checkpoint."""
-    network = pack_codec._decode_network
+    network = pack_codec._decoder._network
     outputs: dict[str, torch.Tensor] = {}
     upstream = {"prenet": network.prenet, "decoder": network.wave_generator}
 
@@ -86,7 +86,7 @@ def test_latents_equal_the_official_ones(stages, golden_decode, ours, official):
 
 
 def test_finite_scalars_equal_the_official_ones(codec, golden_decode):
-    lookup = codec._decode_network.speaker_lookup
+    lookup = codec._decoder._network.speaker_lookup
     codes = lookup.scalars.dequantize(golden_decode["len7.global_tokens"])
     assert torch.equal(codes, golden_decode["len7.fsq_codes"])
     projected = lookup.project_out(codes)

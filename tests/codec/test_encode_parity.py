@@ -145,7 +145,7 @@ def test_voice_stages_equal_the_official_ones(codec, prepare, golden_encode, cli
         latents = encoder.perceiver(context)
         fsq_in = encoder.project_in(latents)
         bounded = encoder.scalars.bound(fsq_in)
-        voice = codec._decode_network.speaker_lookup(encoder.scalars.quantize(fsq_in))
+        voice = codec._decoder._network.speaker_lookup(encoder.scalars.quantize(fsq_in))
     assert list(mel.shape) == clip_facts[clip]["mel_shape"]
     frames = golden_encode["mel_frames_index"]
     torch.testing.assert_close(mel[..., frames], golden["mel_frames"], atol=MEL_ATOL, rtol=0)

@@ -86,7 +86,7 @@ def surround():
     def decode(codec: BiCodec, gap_frames: int, num_items: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         semantic, voices = make_tokens(codec, [20] * num_items, seed)
         places = tuple(Place(index, index * (20 + gap_frames), 20) for index in range(num_items))
-        packs = codec._pack_decoder
+        packs = codec._decoder
         alone, together = (
             {
                 item.item: item.waveform
@@ -103,7 +103,7 @@ def surround():
 @torch.no_grad()
 def test_at_the_gap_no_neighbor_is_heard(write_checkpoint, surround, name):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._pack_decoder.gap_frames)
+    alone, together = surround(codec, codec._decoder.gap_frames)
     assert torch.equal(alone, together)
 
 
@@ -111,19 +111,19 @@ def test_at_the_gap_no_neighbor_is_heard(write_checkpoint, surround, name):
 @torch.no_grad()
 def test_nearer_than_the_gap_neighbors_are_heard(write_checkpoint, surround, name, less):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._pack_decoder.gap_frames - less)
+    alone, together = surround(codec, codec._decoder.gap_frames - less)
     assert not torch.equal(alone, together)
 
 
 @pytest.mark.parametrize("packs_items", [True, False])
 def test_items_of_many_packs_and_long_ones_equal_each_alone(reference, codec, packs_items):
     pack_codec = use_packs(BiCodec.load(reference / "tiny"), 128)
-    pack_codec._pack_decoder.packs_items = packs_items
+    pack_codec._decoder.packs_items = packs_items
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = pack_codec.decode(semantic, voices)
     assert largest_difference(found, decode_alone(codec, semantic, voices)) <= AUDIO_ATOL
-    packs = pack_codec._pack_decoder.plan(lengths)
+    packs = pack_codec._decoder.plan(lengths)
     assert sorted(pack.num_frames for pack in packs) == [128] * (3 if packs_items else 5) + [256, 384]
 
 
@@ -131,7 +131,7 @@ def test_where_a_place_changes_bits_each_item_gets_a_pack_of_its_own(reference, 
     monkeypatch.setattr("pipeline.codec.pack_decoder.find_gap", lambda config: 3)
     codec = use_packs(BiCodec.load(reference / "tiny"))
     assert "each item gets a pack of its own" in caplog.text
-    assert [len(pack.places) for pack in codec._pack_decoder.plan([5, 6, 7])] == [1, 1, 1]
+    assert [len(pack.places) for pack in codec._decoder.plan([5, 6, 7])] == [1, 1, 1]
 
 
 def test_items_come_pack_by_pack_while_the_next_one_is_decoded(pack_codec, monkeypatch):
@@ -148,7 +148,7 @@ def test_items_come_pack_by_pack_while_the_next_one_is_decoded(pack_codec, monke
 def test_a_gpu_decodes_by_its_graph_what_a_cpu_decodes(reference, codec, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     gpu_codec = BiCodec.load(reference / "tiny", device="cuda", pack_frames=256)
-    assert gpu_codec._pack_decoder._graph is not None and gpu_codec._pack_decoder.packs_items
+    assert gpu_codec._decoder._graph is not None and gpu_codec._decoder.packs_items
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = gpu_codec.decode(semantic, voices)

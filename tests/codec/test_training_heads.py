@@ -39,7 +39,7 @@ def test_x_vectors_equal_the_official_ones(codec, heads, reference, golden_encod
 
 def test_predicted_features_equal_the_official_ones(codec, heads, golden_encode):
     clip = "speech_short_16k"
-    network = codec._decode_network
+    network = codec._decoder._network
     semantic = golden_encode[f"{clip}.semantic_tokens"]
     speaker = golden_encode[f"{clip}.global_tokens"].long()
     with torch.inference_mode():
