@@ -195,7 +195,7 @@ def share_step(contestants: Contestants, context: int, clock: Clock) -> dict[str
     model = contestants.model
     step, kinds = _profile_step(model, context, clock)
     with torch.inference_mode():
-        engine, hidden_RH = contestants.make_engine(), _draw_hidden(model)
+        engine, hidden_RH = contestants.make_engine(), torch.randn(model.num_rows, model.config.hidden_size)
         begin = clock()
         engine.draw_tokens(hidden_RH, torch.zeros(model.num_rows, dtype=torch.float64))
         head = clock() - begin
@@ -243,7 +243,7 @@ def _bound_python(contestants: Contestants, clock: Clock) -> float:
     for task in tasks:
         engine.add(task.request)
     engine.step()  # Reads the prompts.
-    hidden_RH, uniform_R = _draw_hidden(model), torch.zeros(model.num_rows).double()
+    hidden_RH, uniform_R = torch.randn(model.num_rows, narrow.hidden_size), torch.zeros(model.num_rows).double()
     steps: list[float] = []
     draws: list[float] = []
     for _ in range(_BOUND_STEPS):
@@ -256,10 +256,6 @@ def _bound_python(contestants: Contestants, clock: Clock) -> float:
         steps.append(middle - begin)
     _, kinds = _profile_step(model, len(tasks[0].prompt_ids), clock)
     return max(median(steps) - median(draws) - kinds["products"] - kinds["attention"], 0.0)
-
-
-def _draw_hidden(model: Qwen2) -> Tensor:
-    return torch.randn(model.num_rows, model.config.hidden_size).to(model.dtype)
 
 
 def _generate(engine: LLMEngine, tasks: Sequence[Task]) -> None:

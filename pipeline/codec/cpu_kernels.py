@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,8 +57,8 @@ class SnakeParameters:
 
 
 def apply_snake(x_NC: Tensor, snake: SnakeParameters, y_NC: Tensor) -> None:
-    """Activate rows; `y_NC` may be `x_NC`, and both must be contiguous."""
-    _apply_snake(x_NC.numpy(), snake.alpha_C, snake.inverse_C, y_NC.numpy())
+    """Activate rows; `y_NC`, float32 or bfloat16, may be `x_NC`, and both must be contiguous."""
+    _compile_snake(_is_rounded(y_NC))(x_NC.numpy(), snake.alpha_C, snake.inverse_C, _to_array(y_NC))
 
 
 def to_points(x_NC: Tensor, matrix_PP: Array, num_outputs: int, dilation: int, y_PTC: Tensor) -> None:
@@ -84,10 +85,28 @@ def from_points(
         dilation: rows from one output of a tile to its next.
         bias_C: for each channel.
         snake: the activation.
-        y_NC: T * M rows, contiguous.
+        y_NC: T * M rows, contiguous, float32 or bfloat16.
     """
-    kernel = _compile_from_points(*matrix_MP.shape)
-    kernel(x_PTC.numpy(), matrix_MP, dilation, bias_C, snake.alpha_C, snake.inverse_C, y_NC.numpy())
+    kernel = _compile_from_points(*matrix_MP.shape, _is_rounded(y_NC))
+    kernel(x_PTC.numpy(), matrix_MP, dilation, bias_C, snake.alpha_C, snake.inverse_C, _to_array(y_NC))
+
+
+def add_rows(x_NC: Tensor, y_NC: Tensor) -> None:
+    """Add rows, float32 or bfloat16 and contiguous, to float32 ones in place; torch takes longer for mixed ones."""
+    if _is_rounded(x_NC):
+        _add_rounded(_to_array(x_NC), y_NC.numpy())
+    else:
+        y_NC.add_(x_NC)
+
+
+def _is_rounded(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16
+
+
+def _to_array(x: Tensor) -> Array:
+    # NumPy knows no bfloat16: its bits are the upper half of a float32's.
+    array: Array = (x.view(torch.uint16) if _is_rounded(x) else x).numpy()
+    return array
 
 
 @numba.njit(inline="always")
@@ -103,11 +122,32 @@ def _activate(x: Any, alpha: Any, inverse: Any) -> Any:
     return x + inverse * (sine * sine)
 
 
+@numba.njit(inline="always")
+def _round(x: Any) -> Any:
+    """Return the bits of the nearest bfloat16, of two as near the even one; what is no number becomes none."""
+    bits = np.float32(x).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    return np.uint16(rounded if x == x else np.uint32(0x7FC0))
+
+
 @_COMPILE
-def _apply_snake(x_NC: Array, alpha_C: Array, inverse_C: Array, y_NC: Array) -> None:
+def _add_rounded(x_NC: Array, y_NC: Array) -> None:
     for row in range(x_NC.shape[0]):
         for channel in range(x_NC.shape[1]):
-            y_NC[row, channel] = _activate(x_NC[row, channel], alpha_C[channel], inverse_C[channel])
+            y_NC[row, channel] += np.uint32(np.uint32(x_NC[row, channel]) << np.uint32(16)).view(np.float32)
+
+
+@lru_cache
+def _compile_snake(rounds: bool) -> Callable[..., None]:
+    @_COMPILE
+    def run(x_NC: Array, alpha_C: Array, inverse_C: Array, y_NC: Array) -> None:
+        for row in range(x_NC.shape[0]):
+            for channel in range(x_NC.shape[1]):
+                value = _activate(x_NC[row, channel], alpha_C[channel], inverse_C[channel])
+                y_NC[row, channel] = _round(value) if rounds else value
+
+    compiled: Callable[..., None] = run
+    return compiled
 
 
 @lru_cache
@@ -132,7 +172,7 @@ def _compile_to_points(num_points: int) -> Callable[..., None]:
 
 
 @lru_cache
-def _compile_from_points(num_outputs: int, num_points: int) -> Callable[..., None]:
+def _compile_from_points(num_outputs: int, num_points: int, rounds: bool) -> Callable[..., None]:
     @_COMPILE
     def run(
         x_PTC: Array, matrix_MP: Array, dilation: int, bias_C: Array, alpha_C: Array, inverse_C: Array, y_NC: Array
@@ -147,9 +187,8 @@ def _compile_from_points(num_outputs: int, num_points: int) -> Callable[..., Non
                         value = bias_C[channel]
                         for point in range(num_points):
                             value += matrix_MP[output, point] * x_PTC[point, row, channel]
-                        y_NC[first + output * dilation, channel] = _activate(
-                            value, alpha_C[channel], inverse_C[channel]
-                        )
+                        value = _activate(value, alpha_C[channel], inverse_C[channel])
+                        y_NC[first + output * dilation, channel] = _round(value) if rounds else value
 
     compiled: Callable[..., None] = run
     return compiled

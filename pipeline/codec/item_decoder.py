@@ -31,8 +31,8 @@ class ItemDecoder:
     Args:
         network: in float32 on the CPU; its wide products are replaced, and its wave generator is taken away.
         config: the network's.
-        dtype: of those products that bear to be rounded (the prenet's, the transposed convolutions and the pointwise
-            ones of the residual units); everything else is float32.
+        dtype: of those products that bear to be rounded, the prenet's and the pointwise ones of the residual units;
+            everything else is float32.
         num_threads: items that are decoded side by side.
     """
 

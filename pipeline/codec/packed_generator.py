@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import record_function
 
-from pipeline.codec.cpu_kernels import SnakeParameters, apply_snake
+from pipeline.codec.cpu_kernels import SnakeParameters, add_rows, apply_snake
 from pipeline.codec.decoder import (
     FoldedConv1d,
     FoldedConvTranspose1d,
@@ -44,8 +44,8 @@ class PackedWaveGenerator:
 
     Args:
         module: whose weights to use, float32; not needed afterwards.
-        dtype: of the transposed convolutions' products and of the pointwise ones. The others stay in float32, since
-            `winograd` needs a quarter of them and bears no rounding.
+        dtype: of the residual units' pointwise products. The others stay in float32: `winograd` needs so few of them
+            that bfloat16 would gain little, and bears no rounding.
     """
 
     def __init__(self, module: WaveGenerator, dtype: torch.dtype = torch.float32) -> None:
@@ -100,7 +100,7 @@ class _PackedStage:
         self._extra_samples = module.extra_samples
         self._padding = int(upsample.padding[0])
         self._snake = _snake(cast(Snake, activate))
-        self._upsample = _phase_convolution(upsample, dtype)
+        self._upsample = _phase_convolution(upsample)
         self._leave = SnakeParameters.nothing(self._upsample.output_channels)
         self._units = [_PackedUnit(cast(ResidualUnit, unit), margin, dtype) for unit in units]
         self.overshoot: int = max(self._upsample.step * self._rate, *(unit.overshoot for unit in self._units))
@@ -144,11 +144,10 @@ class _PackedUnit:
         apply_snake(x_SC[first - reach : first], self._snake, active_NC[:reach])
         for start, count in _stretches(num_samples, self._convolve.stretch, self._convolve.step):
             apply_snake(x_SC[first + start : first + start + count], self._snake, active_NC[reach : reach + count])
-            hidden_NC = x_SC.new_empty(count, self._convolve.output_channels)
+            hidden_NC = x_SC.new_empty(count, self._convolve.output_channels, dtype=self._dtype)
             self._convolve(active_NC[: reach + count], self._snake_again, hidden_NC)
             active_NC[:reach] = active_NC[count : count + reach].clone()
-            update_NC = self._mix(hidden_NC.to(self._dtype))
-            x_SC[self._margin + start : self._margin + start + count].add_(update_NC.float())
+            add_rows(self._mix(hidden_NC), x_SC[self._margin + start : self._margin + start + count])
 
 
 def _activate(x_NC: Tensor, snake: SnakeParameters) -> Tensor:
@@ -170,13 +169,13 @@ def _convolution(module: nn.Conv1d) -> Convolution:
     return _choose(module.weight.detach(), _bias(module), int(module.dilation[0]))
 
 
-def _phase_convolution(module: nn.ConvTranspose1d, dtype: torch.dtype) -> Convolution:
+def _phase_convolution(module: nn.ConvTranspose1d) -> Convolution:
     """Return the convolution over a transposed one's input rows whose channels are output phase by phase."""
     rate, weight_IOK = int(module.stride[0]), module.weight.detach()
     # Kernel position t * rate + r reaches phase r of an output row from the input t rows before.
     weight_IOK = functional.pad(weight_IOK, (0, -weight_IOK.shape[2] % rate))
     weight_ROIT = weight_IOK.view(*weight_IOK.shape[:2], -1, rate).permute(3, 1, 0, 2).flip(3)
-    return _choose(weight_ROIT.flatten(0, 1).contiguous().to(dtype), _bias(module).repeat(rate).to(dtype), 1)
+    return _choose(weight_ROIT.flatten(0, 1).contiguous(), _bias(module).repeat(rate), 1)
 
 
 def _bias(module: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
@@ -204,15 +203,15 @@ class _PackedConvolution:
         self._packed = _pack(self._weight, dilation, self.stretch + self.reach)
 
     def __call__(self, x_NI: Tensor, snake: SnakeParameters, y_NO: Tensor) -> None:
-        """Write (N - reach, O), activated, for (N, I), both float32 and contiguous."""
-        x_1IHN = x_NI.to(self._weight.dtype)[None, None].permute(0, 3, 1, 2)
+        """Write (N - reach, O), activated, for (N, I), both contiguous."""
+        x_1IHN = x_NI[None, None].permute(0, 3, 1, 2)
         if self._packed is not None:
             y_1OHN = torch.ops.mkldnn._convolution_pointwise(
                 x_1IHN, self._packed, self._bias, [0, 0], [1, 1], [1, self.dilation], 1, "none", [], ""
             )
         else:
             y_1OHN = functional.conv2d(x_1IHN, self._weight, self._bias, dilation=(1, self.dilation))
-        apply_snake(y_1OHN.permute(0, 2, 3, 1).reshape(-1, self.output_channels).to(y_NO.dtype), snake, y_NO)
+        apply_snake(y_1OHN.permute(0, 2, 3, 1).reshape(-1, self.output_channels), snake, y_NO)
 
 
 Convolution = WinogradConvolution | _PackedConvolution

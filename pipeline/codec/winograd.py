@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from pipeline.codec.cpu_kernels import SnakeParameters, from_points, to_points
+from pipeline.packed_linear import PackedLinear
 
 _FINITE_POINTS = tuple(
     map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2", "1/4", "-4", "3/2", "-3/4", "-1/4", "4", "3/4", "-3/2"))
@@ -31,6 +32,8 @@ _OUTPUTS = {2: 5, 3: 6, 7: 10}
 """Of a tile, by taps. More save little and round more: for 7 taps, each two more cost some 8 dB (measured)."""
 _LEAST_CHANNELS = {2: 256, 3: 128, 7: 64}
 """With fewer, by taps, the sums take longer than the saved products (measured)."""
+_LEAST_CHANNELS_TO_PACK = 256
+"""With fewer, one batched product is faster than a call for each point (measured)."""
 _ROWS = 256
 """Of one point in a stretch: with fewer, products pack their weights too often, with more, all waits for memory."""
 
@@ -57,13 +60,20 @@ class WinogradConvolution:
         self.dilation = dilation
         self.reach = (self.num_taps - 1) * dilation
         self.step = _OUTPUTS[self.num_taps] * dilation
-        self.stretch = max(_ROWS // dilation, 1) * self.step
+        # An odd number of groups: with an even one, a tile's points lie so far apart that they share the cache's sets.
+        self.stretch = (_ROWS // dilation - 1 | 1) * self.step if dilation < _ROWS else self.step
         inputs_PP, weights_PK, outputs_MP = _transforms(self.num_taps)
         self._inputs_PP = inputs_PP.to(weight_OIK).numpy()
         self._outputs_MP = outputs_MP.to(weight_OIK).numpy()
         # In float64, as the weights are transformed once and used ever after.
         weight_IOK = weight_OIK.transpose(0, 1).contiguous().double()
-        self._weight_PIO = torch.stack([(weight_IOK @ weights_K).to(weight_OIK) for weights_K in weights_PK])
+        weights_IO = ((weight_IOK @ weights_K).to(weight_OIK) for weights_K in weights_PK)
+        self._packed: list[PackedLinear] = []
+        self._weight_PIO = torch.empty(0)
+        if min(weight_OIK.shape[:2]) >= _LEAST_CHANNELS_TO_PACK:
+            self._packed = [PackedLinear(weight_IO.t()) for weight_IO in weights_IO]
+        else:
+            self._weight_PIO = torch.stack(list(weights_IO))
         self._bias_O = bias_O.numpy()
 
     def __call__(self, x_NI: Tensor, snake: SnakeParameters, y_NO: Tensor) -> None:
@@ -72,7 +82,12 @@ class WinogradConvolution:
         num_rows = len(y_NO) // _OUTPUTS[self.num_taps]
         points_PTI = x_NI.new_empty(num_points, num_rows, x_NI.shape[1])
         to_points(x_NI, self._inputs_PP, _OUTPUTS[self.num_taps], self.dilation, points_PTI)
-        products_PTO = torch.bmm(points_PTI, self._weight_PIO)
+        products_PTO = x_NI.new_empty(num_points, num_rows, self.output_channels)
+        if self._packed:
+            for point, multiply in enumerate(self._packed):
+                products_PTO[point] = multiply(points_PTI[point])
+        else:
+            torch.bmm(points_PTI, self._weight_PIO, out=products_PTO)
         from_points(products_PTO, self._outputs_MP, self.dilation, self._bias_O, snake, y_NO)
 
 

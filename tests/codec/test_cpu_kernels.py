@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.codec.cpu_kernels import SnakeParameters, apply_snake, from_points, to_points
+from pipeline.codec.cpu_kernels import SnakeParameters, add_rows, apply_snake, from_points, to_points
 
 
 def draw_snake(num_channels):
@@ -64,3 +64,28 @@ def test_points(dilation, num_channels):
             outputs = activate(from_matrix @ points[:, row] + bias, snake).float()
             mine = y[first : first + num_outputs * dilation : dilation]
             torch.testing.assert_close(mine, outputs, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_channels", [3, 300])
+def test_results_are_rounded_to_bfloat16_as_torch_does(num_channels):
+    snake = SnakeParameters.nothing(num_channels)
+    # Halfway between two of them, too, on both sides of an even one; what is too large; what is no number.
+    bits = torch.tensor([0x3F808000, 0x3F818000, 0x7F7FFFFF, 0x7FC00000, 0x7F800001, 0x00000001], dtype=torch.int32)
+    x = torch.randn(7, num_channels)
+    x.flatten()[: len(bits)] = bits.view(torch.float32)
+    y = torch.empty_like(x, dtype=torch.bfloat16)
+    apply_snake(x, snake, y)
+    torch.testing.assert_close(y, x.bfloat16(), rtol=0, atol=0, equal_nan=True)
+    points = torch.randn(2, 7, num_channels)
+    both = [torch.empty(7, num_channels, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    for y in both:
+        from_points(points, np.ones((1, 2), np.float32), 1, np.ones(num_channels, np.float32), snake, y)
+    assert torch.equal(both[0].bfloat16(), both[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_are_added(dtype):
+    x, y = torch.randn(7, 300).to(dtype), torch.randn(7, 300)
+    expected = y + x.float()
+    add_rows(x, y)
+    assert torch.equal(y, expected)
