@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,24 @@ def test_parts_report_ratios_of_their_clock(contestants: parts.Contestants) -> N
     assert shares["products"] > 0 and shares["attention"] > 0
     assert shares["python_at_most"] == 0.0  # A step takes a tick, and so does the draw in it.
     assert "| pipeline 1 | ratio | 3 |" in report.to_table({"pipeline": {"rounds": [numbers]}})
+
+
+def test_our_side_may_compute_in_bfloat16(contestants: parts.Contestants, tmp_path: Path) -> None:
+    tensors = make_llm_tensors(contestants.model.config, contestants.vocabulary.stop_ids)
+    tensors = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    model_dir = write_codec(TINY, tmp_path)
+    ours = replace(
+        contestants,
+        model=Qwen2(contestants.model.config, tensors, 8, 384),
+        codec=BiCodec.load(model_dir, dtype=torch.bfloat16),
+        official_decoder=OfficialDecoder(model_dir, contestants.codec.config),
+    )
+    tasks = make_tasks(contestants.vocabulary, [25, 25])
+    (numbers,) = parts.compare_pipeline(ours, tasks, tasks[:1], 1, iter(range(10_000)).__next__)["rounds"]
+    assert numbers["ratio"] == pytest.approx(2.0)
+    assert parts.share_step(ours, 50, iter(range(10_000)).__next__)["products"] > 0
+    # Rounded, and yet the same audio.
+    assert -80 < parts.compare_codec(ours, tasks, 1, iter(range(100)).__next__)["error_db"] < -30
 
 
 def test_unlike_things_are_not_compared(contestants: parts.Contestants) -> None:

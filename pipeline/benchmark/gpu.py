@@ -176,10 +176,11 @@ def measure_codec(networks: _Networks, load: GpuWorkload, ceilings: dict[str, An
     """Audio against the CPU's, and what a second of it takes, in float32 and bfloat16."""
     num_items = min(load.num_utterances, 256)
     tasks = make_tasks(networks.vocabulary, _lengths(load, num_items))
-    plain = BiCodec.load(networks.model_dir)
-    items = [draw_tokens(plain, task) for task in tasks]
+    codec = BiCodec.load(networks.model_dir, device=load.device)
+    items = [draw_tokens(codec, task) for task in tasks]
     few = items[:4]
-    expected = [plain.decode([tokens], voice[None])[0] for tokens, voice in few]
+    official = OfficialDecoder(networks.model_dir, codec.config)
+    expected = [official.decode(tokens, voice) for tokens, voice in few]
     audio_s = sum(task.num_frames for task in tasks) / FRAME_RATE
     results: dict[str, Any] = {}
     for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
@@ -282,7 +283,7 @@ def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
     """Return seconds of audio a second: float32, full head, one utterance at a time, on the same device."""
     tasks = make_tasks(networks.vocabulary, _lengths(load, 3), seed=1_000_000)
     llm = OfficialLLM(networks.config, dict(networks.tensors), networks.vocabulary.stop_ids[0])
-    codec = BiCodec.load(networks.model_dir)
+    codec = BiCodec.load(networks.model_dir, device=load.device)
     decoder = OfficialDecoder(networks.model_dir, codec.config, load.device)
     llm.network.to(load.device)
     items = [draw_tokens(codec, task) for task in tasks]

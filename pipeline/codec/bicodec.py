@@ -68,7 +68,8 @@ class BiCodec:
     Attributes:
         config: sizes and rates of the networks.
         device: where the networks are.
-        dtype: of prenet and wave generator; encoding is always float32.
+        dtype: of prenet and wave generator, on a CPU of those of their products that bear to be rounded; encoding is
+            always float32.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class BiCodec:
     def decode_each(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
         """Yield each item of `decode` as soon as it is there, in any order.
 
-        A CPU decodes items one at a time at their own length: there, others beside it make none faster. A GPU decodes
+        A CPU decodes each item at its own length, as many side by side as torch had threads at loading. A GPU decodes
         packs of items, and the next pack while the last one's items are taken: give it all there are.
 
         Args:

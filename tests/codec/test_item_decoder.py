@@ -1,6 +1,8 @@
 """Items side by side: none hears how many threads there are, and nobody else's threads are touched."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -91,3 +93,18 @@ def test_the_longest_item_comes_first(reference, threads, monkeypatch):
     monkeypatch.setattr(codec._decoder, "_generate", lambda x: started.append(len(x)) or generate(x))
     codec.decode(*make_items(codec, (2, 9, 4, 1)))
     assert started == [9, 4, 2, 1]
+
+
+def test_in_bfloat16_speech_stays_within_50_db(reference):
+    """Takes of the demo's four voices, as its language model made them."""
+    takes = json.loads((reference.parent / "speech" / "demo_takes.json").read_text())
+    demo = Path(__file__).parents[2] / "pipeline" / "demo_voice"
+    tokens = [torch.tensor(take["semantic_tokens"]) for take in takes]
+    voices = torch.tensor([take["global_tokens"] for take in takes])
+    exact, rounded = (
+        BiCodec.load(demo, dtype=dtype).decode(tokens, voices) for dtype in (torch.float32, torch.bfloat16)
+    )
+    for its, expected in zip(rounded, exact, strict=True):
+        assert its.dtype == torch.float32
+        error_db = 10 * torch.log10((its - expected).square().mean() / expected.square().mean())
+        assert -80 < error_db < -50
