@@ -126,8 +126,8 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
 
 
 def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
-    """Decode the same tokens both ways in turn, and compare the audio."""
-    seconds = {"official": float("inf"), "ours": float("inf")}
+    """Decode the same tokens both ways in turn, and compare the audio; times and ratio are the rounds' medians."""
+    rounds: list[tuple[float, float]] = []
     errors: list[float] = []
     items = [draw_tokens(contestants.codec, task) for task in tasks]
     for _ in range(num_rounds):
@@ -136,17 +136,16 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
         middle = clock()
         # All at once, as the pipeline does: a CPU takes them one by one all the same.
         found = contestants.codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
-        seconds = {
-            "official": min(seconds["official"], middle - begin),
-            "ours": min(seconds["ours"], clock() - middle),
-        }
+        rounds.append((middle - begin, clock() - middle))
         pairs = zip(expected, found, strict=True)
         errors = [10 * math.log10(float((a - b).square().mean() / a.square().mean()) or 1e-30) for a, b in pairs]
+        logger.info("codec: official %.2f s, ours %.2f s", *rounds[-1])
     audio = sum(task.num_frames for task in tasks) / FRAME_RATE
     return {
-        "official_s_per_audio_s": seconds["official"] / audio,
-        "ours_s_per_audio_s": seconds["ours"] / audio,
-        "ratio": seconds["official"] / seconds["ours"],
+        "items": len(items),
+        "official_s_per_audio_s": median(official for official, _ in rounds) / audio,
+        "ours_s_per_audio_s": median(ours for _, ours in rounds) / audio,
+        "ratio": median(official / ours for official, ours in rounds),
         "error_db": max(errors),
         "padding": 0.0,
         **_share_codec(contestants, items[0]),

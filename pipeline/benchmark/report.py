@@ -24,6 +24,7 @@ from pipeline.llm.qwen2 import Qwen2
 logger = logging.getLogger(__name__)
 
 _STEP_CONTEXT = 300
+_CODEC_ITEMS = 16
 _BAR = 40
 """Characters of the longest bar."""
 _MAX_CONTEXT = 1_536
@@ -89,10 +90,12 @@ def _duels(
     num_rivals = 1 if options.quick else options.official_utterances
     rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
     few = tasks[: max(8, len(tasks) // 8)]
-    for some in (tasks, few):
+    # Of their own number, so that they have the stated lengths, too; the longest would be most of a smaller one's work.
+    items = make_tasks(contestants.vocabulary, draw_lengths(_CODEC_ITEMS, 0, **speech))
+    for some in (tasks, few, items):
         some.sort(key=lambda task: -task.num_frames)  # As a replica starts a unit's rows.
     return {
-        "codec": lambda: parts.compare_codec(contestants, few[:4], 3, clock),
+        "codec": lambda: parts.compare_codec(contestants, items, 3, clock),
         "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
         "shapes": lambda: parts.price_shapes(contestants, few, num_rounds, clock),
         "pipeline": lambda: parts.compare_pipeline(contestants, tasks, rivals, num_rounds, clock),
