@@ -83,6 +83,7 @@ def test_parts_report_ratios_of_their_clock(contestants: parts.Contestants) -> N
     # Each tick is a second: 2 for one official utterance of half a second, 2 for three of ours.
     assert numbers["official_s_per_audio_s"] == 4.0 and numbers["ours_s_per_audio_s"] == pytest.approx(4 / 3)
     assert numbers["ratio"] == pytest.approx(3.0)
+    assert numbers["ours_prefill"] == pytest.approx(numbers["ours_llm"])  # A tick each.
     shapes = parts.price_shapes(contestants, tasks, 1, clock)
     assert shapes["price"] == 0.0 and set(shapes) == {"free_s", "default_s", "all_rows_s", "price"}
     shares = parts.share_step(contestants, 50, clock)

@@ -76,6 +76,7 @@ def compare_pipeline(
         rate = measure_product_rate(clock, contestants.model.dtype)
         llm_s, codec_s = _voice_officially(contestants, rivals, clock)
         our_llm_s, our_codec_s = _voice(contestants, tasks, clock)
+        prefill_s = _read_prompts(contestants, tasks, clock)
         rate = max(rate, measure_product_rate(clock, contestants.model.dtype))
         audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, rivals))
         ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / rival_audio
@@ -88,6 +89,7 @@ def compare_pipeline(
                 "official_codec": codec_s / rival_audio,
                 "ours_s_per_audio_s": ours,
                 "ours_llm": our_llm_s / audio,
+                "ours_prefill": prefill_s / audio,
                 "ours_codec": our_codec_s / audio,
                 "ratio": official / ours,
                 "llm_ratio": llm_s / rival_audio / (our_llm_s / audio),
@@ -150,7 +152,6 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
         "ours_s_per_audio_s": median(ours for _, ours in rounds) / audio,
         "ratio": median(official / ours for official, ours in rounds),
         "error_db": max(errors),
-        "padding": 0.0,
         **_share_codec(contestants, items[0]),
     }
 
@@ -278,6 +279,15 @@ def _voice(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tup
         torch.stack([voices[answer.request_id] for answer in answers]),
     )
     return middle - begin, clock() - middle
+
+
+def _read_prompts(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> float:
+    """Return what the prompts alone take, which is part of the language model's time, in seconds."""
+    begin = clock()
+    with torch.inference_mode():
+        for task in tasks:
+            contestants.model.prefill(torch.tensor(task.prompt_ids), 0)
+    return clock() - begin
 
 
 def _voice_officially(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:

@@ -144,7 +144,9 @@ def to_picture(results: dict[str, Any]) -> str:
             name.removeprefix("share of "): 100 * value for name, value in codec.items() if name.startswith("share of ")
         },
         "a second of audio, s": {
-            name: rounds[-1][name] for name in ("ours_llm", "ours_codec", "official_llm", "official_codec") if rounds
+            name: rounds[-1][name]
+            for name in ("ours_llm", "ours_prefill", "ours_codec", "official_llm", "official_codec")
+            if rounds
         },
     }
     lines = []

@@ -1,9 +1,9 @@
 """Convolutions in fewer multiplications, for CPUs.
 
 Neighboring outputs of one channel pair are a product of polynomials, and a product is known from its values at as many
-points as it has coefficients: with a kernel of 7, ten outputs from sixteen points (fifteen numbers and infinity) take 16
-multiplications instead of 70. Between the channels, these are sixteen plain matrix products; before and after lie sums
-with small constants.
+points as it has coefficients: with a kernel of 7, ten outputs from sixteen points (fifteen numbers and infinity) take
+16 multiplications instead of 70. Between the channels, these are sixteen plain matrix products; before and after lie
+sums with small constants.
 
 Rounding costs more than in the plain way: a convolution's error lies 85 to 92 dB below its result instead of 130
 (float32). bfloat16 would lose 25 to 30 dB of the 50 or so that it has, so that these convolutions stay in float32 where
