@@ -16,8 +16,6 @@ import hashlib
 import logging
 import os
 import platform
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +38,7 @@ from pipeline.manifest import Manifest
 from pipeline.metrics import RunMetrics
 from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.progress import Progress, RunSummary
+from pipeline.ray_cluster import ray_cluster
 from pipeline.recognition import check_recognizer
 from pipeline.replicas import (
     CodecReplica,
@@ -279,39 +278,6 @@ def _describe_start(config: Config) -> dict[str, Any]:
         },
         "machine": {"processor": platform.machine(), "cpus": os.cpu_count(), "host": platform.node()},
     }
-
-
-@contextmanager
-def ray_cluster() -> Iterator[None]:
-    """Use the Ray that is initialized or that RAY_ADDRESS names; else start one. Leave it at the end."""
-    # A failed call fails twice, with its report and with its payload; nobody asks for the second.
-    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if ray.is_initialized():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
-    # It explains its defaults to everybody before it can be told not to.
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            ray.init(logging_level=logging.ERROR)
-        else:
-            # Not one that somebody else started here: it may end before this run does.
-            ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray has no narrower type for a start that fails.
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        if address:
-            raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({told}); correct or unset it") from None
-        raise RunStopped(
-            f"Ray does not start here ({told}); see that memory, processor and /tmp have room, then try again"
-        ) from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _voice(

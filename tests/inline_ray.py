@@ -12,7 +12,7 @@ import pytest
 import ray
 import torch
 
-from pipeline import coordinator, enrolment, lone_replica, pools, run, watched
+from pipeline import coordinator, enrolment, lone_replica, pools, ray_cluster, run, watched
 from pipeline.enrolment import EnrolmentReplica
 from pipeline.lone_replica import LoneReplica
 from pipeline.replicas import CodecReplica, LLMReplica, WriterReplica
@@ -112,7 +112,7 @@ def inline_ray():
     """Let runs use threads of this process while the block runs."""
     num_threads, module = torch.get_num_threads(), InlineRay()
     with pytest.MonkeyPatch.context() as patch:
-        for user in (run, coordinator, watched, pools):
+        for user in (ray_cluster, run, coordinator, watched, pools):
             patch.setattr(user, "ray", module)
         actors = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})

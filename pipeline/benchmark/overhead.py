@@ -18,7 +18,8 @@ from pipeline.config import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.pools import count_references
 from pipeline.prompt import Voice
-from pipeline.run import ray_cluster, run_voicing
+from pipeline.ray_cluster import ray_cluster
+from pipeline.run import run_voicing
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 from pipeline.storage import open_storage
 
