@@ -72,6 +72,23 @@ def test_every_answer_has_the_length_of_the_workload(contestants: parts.Contesta
     assert contestants.official_llm.generate(tasks[:2]) == [3, 40]
 
 
+def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(contestants: parts.Contestants) -> None:
+    tasks = make_tasks(contestants.vocabulary, [12, 5, 30])
+    # A second for us, then 5, 4 and 3 for the three sizes of batches, 2 and 6 for the two kinds of attention.
+    seconds = iter([0, 1, *[moment for length in (5, 4, 3, 2, 6) for moment in (10, 10 + length)]])
+    found = parts.compare_peers(contestants, tasks, lambda: float(next(seconds)))
+    assert found["utterances"] == 3 and found["frames"] == 47
+    assert found["batched_ratio"] == 3.0 and found["continuous_ratio"] == 2.0
+    assert not [value for value in found.values() if "does not run" in str(value)]
+    assert [name for name in found if name.endswith(", s")] == [
+        "batched, of 1, s",
+        "batched, of 2, s",
+        "batched, of 3, s",
+        "continuous, sdpa, s",
+        "continuous, eager, s",
+    ]
+
+
 def test_parts_report_ratios_of_their_clock(contestants: parts.Contestants) -> None:
     ticks = iter(range(10_000))
 

@@ -81,17 +81,40 @@ class OfficialLLM:
         return [task.num_frames for task in tasks]
 
     @torch.no_grad()
-    def generate_continuously(self, tasks: list[Task]) -> list[int]:
-        """Answer prompts with the library's continuous batching; return how many tokens each got."""
-        from transformers import GenerationConfig
+    def generate_continuously(self, tasks: list[Task], attention: str) -> list[int]:
+        """Answer prompts with the library's continuous batching; return how many tokens each got.
 
-        longest = max(task.num_frames for task in tasks)
-        limits: dict[str, Any] = {"max_new_tokens": longest, "eos_token_id": -1, "pad_token_id": self._stop_id}
-        settings = GenerationConfig(**limits, **SAMPLING)  # type: ignore[no-untyped-call]
-        answers = self.network.generate_batch(
-            inputs=[list(task.prompt_ids) for task in tasks], generation_config=settings, progress_bar=False
-        )
-        return [len(answer.generated_tokens) for answer in answers.values()]
+        `generate_batch` wraps the same manager, but knows one length for all rows.
+
+        Args:
+            tasks: each answered at its own length.
+            attention: the library's name of an implementation.
+        """
+        from transformers import GenerationConfig
+        from transformers.generation.continuous_batching.utils import WorkloadHints
+
+        lengths = [task.num_frames for task in tasks]
+        limits: dict[str, Any] = {"max_new_tokens": max(lengths), "eos_token_id": -1, "pad_token_id": self._stop_id}
+        before = self.network.config._attn_implementation
+        self.network.set_attn_implementation(attention)
+        found: dict[str, int] = {}
+        try:
+            with self.network.continuous_batching_context_manager(
+                generation_config=GenerationConfig(**limits, **SAMPLING),  # type: ignore[no-untyped-call]
+                workload_hints=WorkloadHints(max(len(task.prompt_ids) for task in tasks), max(lengths), len(tasks)),
+                timeout=5,
+                warmup=False,
+            ) as manager:
+                names = [manager.add_request(list(task.prompt_ids), max_new_tokens=task.num_frames) for task in tasks]
+                while len(found) < len(tasks):
+                    answer = manager.get_result(timeout=1)
+                    if answer is not None and answer.is_finished():
+                        found[answer.request_id] = len(answer.generated_tokens)
+                    elif not manager.is_running():
+                        raise RuntimeError("the library's continuous batching ended before its requests")
+        finally:
+            self.network.set_attn_implementation(before)
+        return [found[name] for name in names]
 
 
 class OfficialDecoder:
