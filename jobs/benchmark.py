@@ -16,7 +16,7 @@ from typing import Any
 from jobs.console import EXIT_OK, run_command
 
 DTYPES = ("float32", "bfloat16")
-PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "same-take", "overhead")
+PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "same-take", "overhead", "scaling")
 QUICK_PARTS = ("codec", "steps", "shapes", "pipeline")
 _BOOK = Path(__file__).parents[1] / "tests" / "fixtures" / "books" / "alice-extract.txt"
 _SIZES = Path(__file__).parents[1] / "tests" / "fixtures" / "reference" / "official"
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", default="demo", help="same-take: whose bytes to compare")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="same-take: computed in")
     parser.add_argument(
-        "--counts", type=int, nargs="+", default=[100, 1_000, 10_000], help="overhead: utterances of each run"
+        "--counts", type=int, nargs="+", default=[100, 1_000, 10_000], help="overhead, scaling: utterances of each run"
     )
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     options = parser.parse_args(arguments)

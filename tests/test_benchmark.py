@@ -10,6 +10,7 @@ import torch
 
 from jobs import benchmark
 from pipeline.benchmark import machine, overhead, parts, processes, report, same_take
+from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, write_codec
 from pipeline.codec import BiCodec
@@ -167,7 +168,7 @@ def test_instant_networks_voice_every_row_and_leave_few_objects(
     demo_weights: str, tmp_path: Path, ray_cluster: object
 ) -> None:
     before = count_references()
-    cost = overhead.run_instantly(300, tmp_path / "run", demo_weights)
+    cost = overhead.run_once(300, tmp_path / "run", demo_weights, INSTANT_NETWORKS)
     assert cost.num_utterances == 300 and cost.cpu_s > 0
     gc.collect()
     # Three units pass fifteen references; a few of the last moment may still be on their way.

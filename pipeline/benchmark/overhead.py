@@ -1,4 +1,4 @@
-"""What a run costs outside its networks, and whether that grows with the work: instant networks in a whole real run."""
+"""How cost grows with the work: whole real runs with networks that answer at once, or with tiny ones."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.pools import count_references
 from pipeline.prompt import Voice
 from pipeline.ray_cluster import ray_cluster
+from pipeline.replicas import Networks
 from pipeline.run import run_voicing
 from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 from pipeline.storage import open_storage
@@ -44,12 +45,26 @@ class Cost:
 
 
 def measure_overhead(counts: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Voice manifests of several lengths with networks that answer at once.
+    """Voice manifests of several lengths with networks that answer at once; see `_measure_runs`."""
+    goals = f"cpu at most {LARGEST_OVERHEAD_MS} ms an utterance, no growth"
+    return {**_measure_runs(counts, folder, "demo", INSTANT_NETWORKS), "goals": goals}
+
+
+def measure_scaling(counts: Sequence[int], folder: Path) -> dict[str, Any]:
+    """Voice manifests of several lengths with tiny random weights; see `_measure_runs`."""
+    goals = f"elapsed bend at most {LARGEST_BEND}, no growth"
+    return {**_measure_runs(counts, folder, "random", None), "goals": goals}
+
+
+def _measure_runs(counts: Sequence[int], folder: Path, weights: str, networks: Networks | None) -> dict[str, Any]:
+    """Voice manifests of several lengths.
 
     Args:
         counts: utterances of each run, at least two numbers, ascending; their constant costs are told apart from
             those of an utterance by the straight line through the first and the last.
         folder: for manifests and outputs.
+        weights: of the config.
+        networks: instead of the weights' own.
 
     Raises:
         ConfigError: fewer than two counts, or a run that did not voice every row.
@@ -58,7 +73,7 @@ def measure_overhead(counts: Sequence[int], folder: Path) -> dict[str, Any]:
         raise ConfigError(f"--counts {' '.join(map(str, counts))}: expected two or more different numbers, ascending")
     # One cluster for all: it must outlive those who count its objects, and its start is nobody's cost.
     with ray_cluster():
-        costs = [run_instantly(count, folder / str(count)) for count in counts]
+        costs = [run_once(count, folder / str(count), weights, networks) for count in counts]
     first, last = costs[0], costs[-1]
     span = last.num_utterances - first.num_utterances
     results: dict[str, Any] = {}
@@ -73,36 +88,36 @@ def measure_overhead(counts: Sequence[int], folder: Path) -> dict[str, Any]:
     for cost in costs:
         results[f"{cost.num_utterances} utterances"] = f"{cost.elapsed_s:.2f} s, {cost.cpu_s:.2f} s of CPU"
     results |= {f"growth of {name}": value for name, value in last.growth.items()}
-    results["goals"] = f"cpu at most {LARGEST_OVERHEAD_MS} ms an utterance, bend at most {LARGEST_BEND}, no growth"
     return results
 
 
-def run_instantly(num_utterances: int, folder: Path, weights: str = "demo") -> Cost:
-    """Voice a manifest with instant networks, and take it away again.
+def run_once(num_utterances: int, folder: Path, weights: str, networks: Networks | None) -> Cost:
+    """Voice a manifest, and take it away again.
 
     Args:
         num_utterances: of the manifest.
         folder: for manifest and output; must not exist.
-        weights: whose tokenizer to use.
+        weights: of the config; instant networks use their tokenizer.
+        networks: instead of the weights' own.
 
     Raises:
         ConfigError: a row was not voiced.
     """
     config = make_run(num_utterances, folder, weights)
     with ProcessWatch(count_objects=count_references) as watch:
-        summary = run_voicing(config, networks=INSTANT_NETWORKS)
+        summary = run_voicing(config, networks=networks)
     if summary.num_ok != num_utterances:
         raise ConfigError(f"overhead: {summary.num_ok} of {num_utterances} rows were voiced: {summary.rejected}")
     shutil.rmtree(folder)
     return Cost(num_utterances, summary.elapsed_s, watch.cpu_s, find_growth(watch.samples))
 
 
-def make_run(num_utterances: int, folder: Path, weights: str = "demo") -> Config:
+def make_run(num_utterances: int, folder: Path, weights: str) -> Config:
     """Write a manifest of short utterances and its voice; return the config of its run."""
     folder.mkdir(parents=True)
     rows = {
         "utterance_id": [f"u{number}" for number in range(num_utterances)],
-        "text": [f"This is line number {number}, and it is soon over." for number in range(num_utterances)],
+        "text": [f"This is line number {number % 100}, and it is soon over." for number in range(num_utterances)],
         "speaker_id": ["anna"] * num_utterances,
     }
     pq.write_table(pa.table(rows), folder / "manifest.parquet", row_group_size=1_000)

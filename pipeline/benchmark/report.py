@@ -13,7 +13,7 @@ import torch
 from pipeline.benchmark import parts
 from pipeline.benchmark.machine import choose_clock, describe_machine, measure_product_rate
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
-from pipeline.benchmark.overhead import measure_overhead
+from pipeline.benchmark.overhead import measure_overhead, measure_scaling
 from pipeline.benchmark.same_take import are_all_equal, compare_takes, read_rows
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
 from pipeline.codec import BiCodec
@@ -73,7 +73,11 @@ def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable
         found = [compare_takes(rows, options.weights, dtype, folder / dtype) for dtype in dtypes]
         return {"rounds": found, "all_equal": all(map(are_all_equal, found))}
 
-    return {"same-take": same_take, "overhead": lambda: measure_overhead(counts, folder / "overhead")}
+    return {
+        "same-take": same_take,
+        "overhead": lambda: measure_overhead(counts, folder / "overhead"),
+        "scaling": lambda: measure_scaling(counts, folder / "scaling"),
+    }
 
 
 def _duels(
