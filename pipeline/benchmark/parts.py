@@ -139,6 +139,7 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
                 continue
             refuse_unlike({"frames": result["frames"]}, {"frames": sum(lengths)})
             result[f"{kind}, {setting}, s"] = seconds
+            logger.info("peers: %s, %s: %.1f s; ours %.1f s", kind, setting, seconds, ours)
             taken.append(seconds)
         if taken:
             result[f"{kind}_ratio"] = min(taken) / ours
@@ -194,7 +195,7 @@ def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[
 def price_shapes(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Answer the same prompts with shapes left free, fixed, and rounded as they are by default."""
     kinds = {
-        "free": StepShapes(prompt_bucket=1, row_tile=1, cache_bucket=1, can_shrink=True),
+        "free": StepShapes(prompt_bucket=1, row_tile=1, can_shrink=True),
         "default": StepShapes(),
         "all_rows": StepShapes(can_shrink=False),
     }

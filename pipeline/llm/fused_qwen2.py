@@ -27,6 +27,10 @@ class FusedQwen2(Qwen2):
     can_shrink = False
     """Every step runs all rows: a graph has one shape."""
 
+    def _first_width(self) -> int:
+        """Return all positions: the kernels read live ones alone, and graphs need tensors that stay."""
+        return self.max_context
+
     def run_tokens(self, ids_T: Tensor, position_T: Tensor, slot_T: Tensor, tiles: Tiles) -> Tensor:
         """Advance sequences by the tokens given, and put their keys and values into the cache.
 

@@ -29,6 +29,9 @@ from pipeline.errors import ConfigError
 from pipeline.llm.checkpoint import Qwen2Config, load_tensors
 from pipeline.packed_linear import PackedLinear
 
+_WIDE = 0.75
+"""A cache of which no more than this is needed is made narrower; that takes about as long as a step."""
+
 
 @dataclass(frozen=True)
 class StepShapes:
@@ -38,7 +41,8 @@ class StepShapes:
         prompt_bucket: prompts are padded to a multiple of this; the shape follows from the prompt alone.
         row_tile: decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits
             (measured).
-        cache_bucket: decoding reads the cache up to the longest live sequence, rounded up to a multiple of this.
+        cache_bucket: decoding reads the cache up to the longest live sequence, rounded up to a multiple of this, or
+            somewhat further; the cache is no wider.
         can_shrink: whether decoding may run fewer rows than there are; None asks `Qwen2.can_shrink` for a proof that
             this changes no bit.
     """
@@ -88,7 +92,7 @@ class Qwen2:
         self._layers = [_fuse_layer(tensors, f"model.layers.{i}.") for i in range(config.num_hidden_layers)]
         device, dtype = self._embedding_VH.device, self._embedding_VH.dtype
         # Zeros, not empty: masked positions are multiplied by a weight of zero, which would not silence a NaN.
-        shape = (self.num_rows * config.num_key_value_heads, max_context, config.head_dim)
+        shape = (self.num_rows * config.num_key_value_heads, self._first_width(), config.head_dim)
         self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
         self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
         self._slots_S1 = torch.arange(self.num_rows, device=device)[:, None]
@@ -164,6 +168,8 @@ class Qwen2:
         cos_PD, sin_PD = self._cos_CD[:padded], self._sin_CD[:padded]
         num_kv, head_dim = self.config.num_key_value_heads, self.config.head_dim
         rows = slice(slot * num_kv, (slot + 1) * num_kv)
+        if padded > self._keys[0].shape[1]:
+            self._resize_cache(self._to_width(padded))
         for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
             query, key, value = self._project(layer, hidden_PH, cos_PD, sin_PD)
             keys[rows, :padded] = key.transpose(0, 1)
@@ -225,9 +231,33 @@ class Qwen2:
             keys[new, :num_positions] = keys[old, :num_positions]
             values[new, :num_positions] = values[old, :num_positions]
 
+    def _first_width(self) -> int:
+        """Return how many positions of each slot the cache has room for at first."""
+        return self._to_width(1)
+
+    def _to_width(self, num_positions: int) -> int:
+        return min(_round_up(num_positions, self.shapes.cache_bucket), self.max_context)
+
+    def _fit_cache(self, num_live: int) -> int:
+        """Give the cache room for so many positions of each slot, and not for many more; return for how many it has."""
+        width, needed = self._keys[0].shape[1], self._to_width(num_live)
+        if needed > width or needed <= _WIDE * width:
+            self._resize_cache(needed)
+            return needed
+        return width
+
+    def _resize_cache(self, width: int) -> None:
+        # Contiguous at every width: oneDNN copies a slice of something wider before each product (bfloat16), which
+        # takes longer than the product.
+        for cache in (self._keys, self._values):
+            for index, old in enumerate(cache):
+                kept = min(width, old.shape[1])
+                cache[index] = old.new_zeros(old.shape[0], width, old.shape[2])
+                cache[index][:, :kept] = old[:, :kept]
+
     def _run_layers(self, layers: Sequence[int], ids_S: Tensor, positions_S: Tensor, num_live: int) -> Tensor:
         num_rows, num_kv, head_dim = len(ids_S), self.config.num_key_value_heads, self.config.head_dim
-        live = min(_round_up(num_live, self.shapes.cache_bucket), self.max_context)
+        live = self._fit_cache(num_live)
         hidden_SH = F.embedding(ids_S, self._embedding_VH)
         cos_SD, sin_SD = self._cos_CD[positions_S], self._sin_CD[positions_S]
         is_hidden_SL = self._positions_C[:live] > positions_S[:, None]
@@ -239,10 +269,10 @@ class Qwen2:
             keys[rows_SK, positions_S[:, None]] = key
             values[rows_SK, positions_S[:, None]] = value
             query_XGD = query.reshape(num_rows * num_kv, -1, head_dim)
-            scores = torch.bmm(query_XGD, keys[: num_rows * num_kv, :live].transpose(1, 2))
+            scores = torch.bmm(query_XGD, keys[: num_rows * num_kv].transpose(1, 2))
             scores = scores.view(num_rows, num_kv, -1, live).add_(bias_S11L)
             weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-            attended = torch.bmm(weights.view(num_rows * num_kv, -1, live), values[: num_rows * num_kv, :live])
+            attended = torch.bmm(weights.view(num_rows * num_kv, -1, live), values[: num_rows * num_kv])
             hidden_SH = self._finish_layer(layer, hidden_SH, attended.reshape(num_rows, -1))
         return hidden_SH
 

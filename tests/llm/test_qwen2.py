@@ -105,6 +105,26 @@ def test_a_row_has_the_same_bits_whoever_is_beside_it(
     assert all(torch.equal(outcome, outcomes[0]) for outcome in outcomes[1:])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_cache_that_grows_and_shrinks_keeps_what_is_in_it(dtype: torch.dtype) -> None:
+    config = Qwen2Config(97, 9 * 20, 333, 2, 9, 3, 20, 512, 1e-6, 1e6, True)
+    outcomes, widths = [], []
+    for neighbors in ([0] * 6, [90, 91, 300, 301, 0, 0]):
+        model = make_model(config, 8, dtype)
+        model.prefill(torch.arange(41), 3)
+        steps = []
+        for step, other_length in enumerate(neighbors):
+            if other_length == 90 or other_length == 300:
+                model.prefill(torch.arange(other_length) % 97, 0)
+            positions = torch.full((8,), other_length)
+            positions[3] = 41 + step
+            steps.append(model.decode_step(torch.full((8,), 7), positions, int(positions.max()) + 1)[3])
+            widths.append(model._keys[0].shape[1])
+        outcomes.append(torch.stack(steps))
+    assert widths == [64] * 6 + [128, 128, 320, 320, 64, 64]
+    assert torch.equal(*outcomes)
+
+
 def copy_llm(tiny_dir: Path, tmp_path: Path, **changes: Any) -> Path:
     folder = tmp_path / "LLM"
     folder.mkdir()
