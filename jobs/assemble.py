@@ -12,9 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
-from pipeline.assembly import ChapterReport, assemble
-from pipeline.audiobook_config import AssemblyConfig
-from pipeline.config import StorageConfig
+from pipeline.books.assembly import ChapterReport, assemble
+from pipeline.config.books import AssemblyConfig
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict
 
 from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
-from pipeline.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
-from pipeline.progress import format_duration
+from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
+from pipeline.output.progress import format_duration
 
 _MAX_SHOWN = 10
 

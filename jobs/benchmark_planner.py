@@ -39,7 +39,7 @@ def make_manifest(folder: Path, num_rows: int, num_shards: int) -> None:
 
 def plan(uri: str, unit_size: int) -> dict[str, float]:
     """Plan as a run does, ids included, and say what it took."""
-    from pipeline.manifest import Manifest
+    from pipeline.manifest.rows import Manifest
 
     begin = time.perf_counter()
     manifest = Manifest.open(uri)

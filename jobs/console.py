@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from pipeline.config.secrets import RedactingFormatter, redact
 from pipeline.errors import RunStopped, StorageError, VoicingError
-from pipeline.secrets import RedactingFormatter, redact
 
 EXIT_OK = 0
 EXIT_REJECTIONS = 1

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.console import run_command
-from pipeline.audiobook_config import check_libraries
 from pipeline.books import Cast, import_books, read_casts, read_catalogue
-from pipeline.config import StorageConfig
+from pipeline.config.books import check_libraries
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_storage
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jobs.console import run_command
 from pipeline import load_config, redo_rows
-from pipeline.config import StorageConfig
+from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
 from pipeline.repair import Selection, read_config_of
 from pipeline.storage import open_storage

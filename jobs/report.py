@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_OK, run_command
-from pipeline.config import StorageConfig
-from pipeline.report import write_report
+from pipeline.config.run import StorageConfig
+from pipeline.output.report import write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

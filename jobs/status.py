@@ -10,8 +10,8 @@ from typing import Any
 
 from jobs.console import run_command
 from pipeline import read_status
-from pipeline.progress import format_duration
-from pipeline.status import MEASURES
+from pipeline.output.progress import format_duration
+from pipeline.output.status import MEASURES
 
 _MAX_BOOKS = 20
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.console import EXIT_INTERRUPTED, run_command
+from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 from pipeline.errors import ConfigError
-from pipeline.submission import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

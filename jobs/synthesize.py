@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from jobs.console import run_command
 from pipeline import Config, load_config, plan_run, run_voicing, voice_alone
 from pipeline.errors import ConfigError
-from pipeline.manifest import safe_file_name
-from pipeline.progress import RunSummary, format_duration
+from pipeline.manifest.rows import safe_file_name
+from pipeline.output.progress import RunSummary, format_duration
 from pipeline.storage import check_writable, open_storage
 
 

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def train() -> int:
         # Here, as nothing else of the project needs what training needs.
-        from pipeline.training.recipe import PRESETS, make_demo_voice
+        from pipeline.demo_voice.training.recipe import PRESETS, make_demo_voice
 
         preset = PRESETS[options.preset].adjusted(options.device, options.budget_minutes)
         make_demo_voice(options.output, options.work, preset, measure=not options.skip_measure)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from jobs.console import run_command
 from pipeline import load_config
-from pipeline.config import StorageConfig
+from pipeline.config.run import StorageConfig
+from pipeline.output.verify import Audit
 from pipeline.storage import Storage, open_storage
-from pipeline.verify import Audit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,46 +7,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.audio import Audio
-    from pipeline.audiobooks import AudiobooksSummary, make_audiobooks
+    from pipeline.audio.samples import Audio
+    from pipeline.books.audiobooks import AudiobooksSummary, make_audiobooks
     from pipeline.codec import BiCodec, SpeechTokens
-    from pipeline.commit_log import CommitLog
-    from pipeline.config import Config, load_config
+    from pipeline.config.run import Config, load_config
     from pipeline.errors import VoicingError
     from pipeline.llm import LLMEngine
-    from pipeline.manifest import Manifest, Utterance
-    from pipeline.progress import RunSummary
+    from pipeline.manifest.rows import Manifest, Utterance
+    from pipeline.output.commit_log import CommitLog
+    from pipeline.output.progress import RunSummary
+    from pipeline.output.status import read_status
+    from pipeline.output.verify import verify_output
     from pipeline.repair import redo_rows, repair_output, sweep_output
     from pipeline.run import enroll_speakers, plan_run, run_voicing, voice_alone
-    from pipeline.speakers import SpeakerRegistry
-    from pipeline.status import read_status
-    from pipeline.synthesizer import Synthesizer
-    from pipeline.verify import verify_output
+    from pipeline.synthesis.speakers import SpeakerRegistry
+    from pipeline.synthesis.synthesizer import Synthesizer
 
 _HOMES = {
-    "Audio": "audio",
-    "AudiobooksSummary": "audiobooks",
+    "Audio": "audio.samples",
+    "AudiobooksSummary": "books.audiobooks",
     "BiCodec": "codec",
-    "CommitLog": "commit_log",
-    "Config": "config",
+    "CommitLog": "output.commit_log",
+    "Config": "config.run",
     "LLMEngine": "llm",
-    "Manifest": "manifest",
-    "RunSummary": "progress",
-    "SpeakerRegistry": "speakers",
+    "Manifest": "manifest.rows",
+    "RunSummary": "output.progress",
+    "SpeakerRegistry": "synthesis.speakers",
     "SpeechTokens": "codec",
-    "Synthesizer": "synthesizer",
-    "Utterance": "manifest",
+    "Synthesizer": "synthesis.synthesizer",
+    "Utterance": "manifest.rows",
     "VoicingError": "errors",
     "enroll_speakers": "run",
-    "load_config": "config",
-    "make_audiobooks": "audiobooks",
+    "load_config": "config.run",
+    "make_audiobooks": "books.audiobooks",
     "plan_run": "run",
-    "read_status": "status",
+    "read_status": "output.status",
     "redo_rows": "repair",
     "repair_output": "repair",
     "run_voicing": "run",
     "sweep_output": "repair",
-    "verify_output": "verify",
+    "verify_output": "output.verify",
     "voice_alone": "run",
 }
 

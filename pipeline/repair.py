@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.commit_log import CommitLog
-from pipeline.config import Config, parse_config
-from pipeline.coordinator import list_states
+from pipeline.cluster.coordinator import list_states
+from pipeline.cluster.pools import UnitState
+from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RejectionCode
-from pipeline.lease import Lease
-from pipeline.manifest import WorkUnit
-from pipeline.pools import UnitState
+from pipeline.manifest.rows import WorkUnit
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.lease import Lease
+from pipeline.output.verify import Audit, parse_unit_id, sweep_orphans
 from pipeline.run import RunPlan, voice_again
 from pipeline.storage import Storage, open_storage
-from pipeline.verify import Audit, parse_unit_id, sweep_orphans
 
 _WAV_KINDS = ("missing", "changed")
 _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row")

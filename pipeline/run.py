@@ -26,21 +26,7 @@ from typing import Any
 
 import ray
 
-from pipeline.alone import LoneTake, find_rows
-from pipeline.commit_log import CommitLog, Lease
-from pipeline.config import Config, ReplicaConfig, canonical_json
-from pipeline.coordinator import Coordinator, list_states
-from pipeline.enrolment import enroll_remotely
-from pipeline.errors import ConfigError, RunStopped, SpeakerError
-from pipeline.lexicon import read_lexicon
-from pipeline.lone_replica import voice_remotely
-from pipeline.manifest import Manifest
-from pipeline.metrics import RunMetrics
-from pipeline.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
-from pipeline.progress import Progress, RunSummary
-from pipeline.ray_cluster import ray_cluster
-from pipeline.recognition import check_recognizer
-from pipeline.replicas import (
+from pipeline.cluster.actors import (
     CodecReplica,
     LLMReplica,
     Networks,
@@ -49,10 +35,25 @@ from pipeline.replicas import (
     UnitReceipt,
     WriterReplica,
 )
-from pipeline.secrets import redact_all
-from pipeline.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.cluster.coordinator import Coordinator, list_states
+from pipeline.cluster.enroll import enroll_remotely
+from pipeline.cluster.metrics import RunMetrics
+from pipeline.cluster.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
+from pipeline.cluster.ray_cluster import ray_cluster
+from pipeline.cluster.replay_actor import voice_remotely
+from pipeline.config.run import Config, ReplicaConfig
+from pipeline.config.secrets import redact_all
+from pipeline.config.settings import canonical_json
+from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.manifest.rows import Manifest
+from pipeline.output.commit_log import CommitLog, Lease
+from pipeline.output.progress import Progress, RunSummary
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
-from pipeline.weights import fingerprint_weights, resolve_weights
+from pipeline.synthesis.recognition import check_recognizer
+from pipeline.synthesis.replay import LoneTake, find_rows
+from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.text.lexicon import read_lexicon
+from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config import StorageConfig
+from pipeline.config.run import StorageConfig
 from pipeline.storage import Storage, open_storage
 
 if not torch.cuda.is_available():
@@ -162,7 +162,7 @@ def ray_cluster(seaweedfs: S3Server) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def demo_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small random model in the official layout."""
-    from pipeline.demo_weights import make_demo_weights
+    from pipeline.weights.random_weights import make_demo_weights
 
     folder = tmp_path_factory.mktemp("weights") / "demo"
     make_demo_weights(folder)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import Any
 
-from pipeline.config import StorageConfig
+from pipeline.config.run import StorageConfig
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
 
 

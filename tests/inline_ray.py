@@ -12,10 +12,14 @@ import pytest
 import ray
 import torch
 
-from pipeline import coordinator, enrolment, lone_replica, pools, ray_cluster, run, watched
-from pipeline.enrolment import EnrolmentReplica
-from pipeline.lone_replica import LoneReplica
-from pipeline.replicas import CodecReplica, LLMReplica, WriterReplica
+from pipeline import run
+from pipeline.cluster import coordinator, pools, ray_cluster
+from pipeline.cluster import enroll as enrolment
+from pipeline.cluster import replay_actor as lone_replica
+from pipeline.cluster import supervised as watched
+from pipeline.cluster.actors import CodecReplica, LLMReplica, WriterReplica
+from pipeline.cluster.enroll import EnrolmentReplica
+from pipeline.cluster.replay_actor import LoneReplica
 
 
 def copy_of(value):
@@ -118,7 +122,7 @@ def inline_ray():
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
         patch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(EnrolmentReplica))
         patch.setattr(lone_replica, "LoneReplica", InlineActorClass(LoneReplica))
-        patch.setattr("pipeline.metrics.Counter", Silence)
-        patch.setattr("pipeline.metrics.Gauge", Silence)
+        patch.setattr("pipeline.cluster.metrics.Counter", Silence)
+        patch.setattr("pipeline.cluster.metrics.Gauge", Silence)
         yield
     torch.set_num_threads(num_threads)

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import StorageConfig, load_config
+from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, UtteranceError, VoicingError
-from pipeline.manifest import Manifest
-from pipeline.speakers import read_definitions
+from pipeline.manifest.rows import Manifest
+from pipeline.synthesis.speakers import read_definitions
 from pipeline.text import normalize_text
 from tests.soak.bad_input import BOMBS, FAMILIES, run_family
 

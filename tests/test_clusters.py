@@ -10,10 +10,10 @@ import pytest
 import ray
 import yaml
 
-from pipeline import metrics
-from pipeline.config import load_config
+from pipeline.cluster import metrics
+from pipeline.cluster.submit import read_command
+from pipeline.config.run import load_config
 from pipeline.errors import ConfigError
-from pipeline.submission import read_command
 
 ROOT = Path(__file__).parent.parent
 CLUSTERS = ROOT / "configs" / "clusters"
@@ -120,7 +120,7 @@ def test_names_follow_the_conventions_of_prometheus(recorded):
 
 
 def test_commits_are_counted(recorded):
-    from pipeline.replicas import UnitReceipt
+    from pipeline.cluster.actors import UnitReceipt
 
     run, _, _ = recorded
     run.add(UnitReceipt("a", 3, {"no_speech": 1, "too_fast": 2}, 4.5, 2, True))

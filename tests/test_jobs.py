@@ -14,7 +14,7 @@ import jobs.synthesize
 import jobs.verify
 from jobs.console import run_command
 from pipeline.errors import RunStopped, StorageError
-from pipeline.manifest import Manifest
+from pipeline.manifest.rows import Manifest
 
 GOOD_ROW = {"utterance_id": ["a"], "text": ["Hello."], "speaker_id": ["anna"]}
 

@@ -8,14 +8,14 @@ import pytest
 import jobs.redo
 import jobs.verify
 from pipeline import repair_output, run, run_voicing, sweep_output, verify_output
-from pipeline.audio import Audio
-from pipeline.commit_log import CommitLog
+from pipeline.audio.samples import Audio
 from pipeline.errors import ConfigError
-from pipeline.lease import Lease
-from pipeline.manifest import WorkUnit
+from pipeline.manifest.rows import WorkUnit
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.lease import Lease
+from pipeline.output.verify import Audit, parse_unit_id, read_wav_header
 from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
-from pipeline.verify import Audit, parse_unit_id, read_wav_header
 from tests.fakes import MemoryStorage
 from tests.inline_ray import inline_ray
 from tests.test_run import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard

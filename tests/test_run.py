@@ -19,10 +19,10 @@ import yaml
 
 import jobs.synthesize
 from pipeline import enroll_speakers, read_status, run_voicing, verify_output
-from pipeline.commit_log import CommitLog
-from pipeline.config import parse_config
+from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
+from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError, RunStopped, SpeakerError
-from pipeline.ray_cluster import ray_cluster as open_cluster
+from pipeline.output.commit_log import CommitLog
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 
@@ -408,6 +408,6 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch, address, said):
         raise Exception("the node timed out\n during startup")
 
     monkeypatch.setenv("RAY_ADDRESS", address)
-    monkeypatch.setattr("pipeline.ray_cluster.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
+    monkeypatch.setattr("pipeline.cluster.ray_cluster.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
     with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
         pass

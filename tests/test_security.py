@@ -14,9 +14,9 @@ import yaml
 
 from pipeline import Synthesizer, run
 from pipeline.codec.features import _read_weights
-from pipeline.config import StorageConfig, load_config
+from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
-from pipeline.speakers import read_definitions
+from pipeline.synthesis.speakers import read_definitions
 from tests.soak.watch import Watch
 from tests.test_run import make_config, simple_rows, write_shard
 
@@ -94,7 +94,7 @@ def test_speaking_needs_no_network_and_starts_no_process(demo_weights):
 
 def test_voices_that_come_with_weights_reach_for_nothing(tmp_path, demo_weights):
     """A folder of weights from elsewhere could name any file of the machine, or make it call any address."""
-    from pipeline.synthesizer import read_own_definitions
+    from pipeline.synthesis.synthesizer import read_own_definitions
 
     for address in ("https://example.org/a.wav", "/etc/passwd", "../secret.wav", "s3://bucket/a.wav"):
         (tmp_path / "speakers.yaml").write_text(yaml.safe_dump([{"speaker_id": "x", "reference_audio": address}]))

@@ -34,8 +34,8 @@ from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config
 from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.graphed_engine import GraphedEngine
+from pipeline.llm.prompt import AnswerGrammar, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2
-from pipeline.prompt import AnswerGrammar, SpeechVocabulary
 
 logger = logging.getLogger(__name__)
 

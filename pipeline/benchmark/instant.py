@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.cluster.actors import Networks
 from pipeline.codec import DecodedItem
-from pipeline.config import Config
+from pipeline.config.run import Config
 from pipeline.llm import Generation, Request
-from pipeline.prompt import SpeechVocabulary
-from pipeline.replicas import Networks
+from pipeline.llm.prompt import SpeechVocabulary
 
 NUM_FRAMES = 25
 """Of every answer: half a second, so that reading, checking and writing audio are in the measure."""

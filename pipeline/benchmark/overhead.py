@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.benchmark.processes import ProcessWatch, Usage
-from pipeline.config import Config, parse_config
+from pipeline.cluster.actors import Networks
+from pipeline.cluster.pools import count_references
+from pipeline.cluster.ray_cluster import ray_cluster
+from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
-from pipeline.pools import count_references
-from pipeline.prompt import Voice
-from pipeline.ray_cluster import ray_cluster
-from pipeline.replicas import Networks
+from pipeline.llm.prompt import Voice
 from pipeline.run import run_voicing
-from pipeline.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 
 LARGEST_OVERHEAD_MS = 3.0
 LARGEST_BEND = 0.1

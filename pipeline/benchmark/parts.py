@@ -20,9 +20,9 @@ from pipeline.benchmark.workload import FRAME_RATE, Task, draw_tokens, make_llm_
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
 from pipeline.llm import LLMEngine
+from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
 from pipeline.llm.sampling import SamplingParams
-from pipeline.prompt import SpeechVocabulary
 
 logger = logging.getLogger(__name__)
 

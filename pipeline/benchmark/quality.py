@@ -19,16 +19,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.audio import Audio, resample
+from pipeline.audio.samples import Audio, resample
 from pipeline.codec import BiCodec
-from pipeline.config import Config, parse_config
+from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
-from pipeline.quality import FRAME_RATE, judge_tokens
-from pipeline.stages import AudioStage, load_codec, load_engine
-from pipeline.synthesizer import Synthesizer, enroll_from_file
-from pipeline.takes import Take
+from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
+from pipeline.synthesis.stages import AudioStage, load_codec, load_engine
+from pipeline.synthesis.synthesizer import Synthesizer, enroll_from_file
+from pipeline.synthesis.takes import Take
 from pipeline.text import estimate_seconds
-from pipeline.weights import resolve_weights
+from pipeline.weights.weights import resolve_weights
 
 Samples = NDArray[np.float32]
 

@@ -24,18 +24,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.audio import Audio
-from pipeline.commit_log import CommitLog
-from pipeline.config import Config, parse_config
+from pipeline.audio.samples import Audio
+from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RunStopped
 from pipeline.llm import Generation, LLMEngine, Request
+from pipeline.output.commit_log import CommitLog
 from pipeline.run import run_voicing
-from pipeline.speakers import SpeakerRegistry
-from pipeline.stages import load_codec, load_engine
 from pipeline.storage import open_storage
-from pipeline.synthesizer import Synthesizer, enroll_from_file
+from pipeline.synthesis.speakers import SpeakerRegistry
+from pipeline.synthesis.stages import load_codec, load_engine
+from pipeline.synthesis.synthesizer import Synthesizer, enroll_from_file
 from pipeline.text import normalize_text, split_into_segments
-from pipeline.weights import resolve_weights
+from pipeline.weights.weights import resolve_weights
 
 logger = logging.getLogger(__name__)
 _LONGEST_START_S = 600.0

@@ -21,7 +21,7 @@ from pipeline.codec.networks import checkpoint_shapes
 from pipeline.errors import WeightsError
 from pipeline.llm import Request
 from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
-from pipeline.prompt import SpeechVocabulary, Voice, build_prompt
+from pipeline.llm.prompt import SpeechVocabulary, Voice, build_prompt
 
 FRAME_RATE = 50
 _WORDS = "the train leaves at seven so please be near the station early and bring what you need for the way".split()

@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.books.quotes import Quote
-from pipeline.config import StorageConfig, read_yaml
+from pipeline.config.run import StorageConfig
+from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.storage import read_bytes
 

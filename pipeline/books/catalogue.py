@@ -21,7 +21,7 @@ from pipeline.books.epub import read_epub
 from pipeline.books.markup import read_html, read_markdown
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import MANIFEST_SCHEMA, make_rows
-from pipeline.config import canonical_json
+from pipeline.config.settings import canonical_json
 from pipeline.errors import ManifestError
 from pipeline.storage import Storage
 

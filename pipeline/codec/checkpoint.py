@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pipeline.codec.decoder import FeatureDecoder, FoldedConv1d, FoldedConvTranspose1d
 from pipeline.codec.speaker_encoder import NUM_ECAPA_LAYERS, TRUNK_CHANNELS
-from pipeline.config import read_yaml as parse_yaml
+from pipeline.config.yaml_reader import read_yaml as parse_yaml
 from pipeline.errors import ConfigError, WeightsError
 
 # Bounds far above any model's: a damaged number must end as a sentence, not as a million layers being built.

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import ConfigError, WeightsError
+from pipeline.llm.prompt import AnswerGrammar, Family, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2
 from pipeline.llm.sampling import SamplingParams, draw, find_candidates, philox_uniforms
 from pipeline.llm.scheduler import SlotScheduler
 from pipeline.packed_linear import PackedLinear
-from pipeline.prompt import AnswerGrammar, Family, SpeechVocabulary
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from pipeline.llm import kernels
 from pipeline.llm.engine import AdmittedRequest, Generation, LLMEngine
 from pipeline.llm.fused_qwen2 import TILE_TOKENS, FusedQwen2
 from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles
+from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.llm.sampling import SamplingParams, philox_uniforms
-from pipeline.prompt import SpeechVocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import regex
 
-from pipeline.config import read_yaml
+from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
 from pipeline.text.spoken_forms import count_english_words, spell_out
 

@@ -16,9 +16,9 @@ from pipeline.books.chapters import split_into_chapters
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.books.rows import make_rows
 from pipeline.errors import ConfigError, ManifestError
-from pipeline.manifest import Manifest
+from pipeline.manifest.rows import Manifest
 
-BOOKS = Path(__file__).parent.parent / "fixtures" / "books"
+BOOKS = Path(__file__).parents[1] / "fixtures" / "books"
 WHOLE_BOOK = Path(__file__).parents[3] / "shared" / "books" / "alice.txt"
 CAST = Cast(narrator="anna", characters=(Character(name="Alice", voice="carl"),))
 

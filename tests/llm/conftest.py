@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.prompt import SpeechVocabulary
+from pipeline.llm.prompt import SpeechVocabulary
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 

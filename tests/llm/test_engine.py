@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.demo_weights import make_demo_weights
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
-from pipeline.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
+from pipeline.llm.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
+from pipeline.weights.random_weights import make_demo_weights
 
 KNOWN = Voice(global_tokens=tuple(range(0, 3200, 100)))
 LABELS = Voice(gender="male", pitch="low", speed="high")

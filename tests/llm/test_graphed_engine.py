@@ -16,8 +16,8 @@ from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config
 from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.graphed_engine import GraphedEngine
+from pipeline.llm.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
-from pipeline.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
 from tests.llm.test_engine import answer
 
 # Few candidates: the interpreter takes milliseconds for each.

@@ -15,20 +15,20 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.s3_storage
 import pipeline.storage
+import pipeline.storage.s3
 from pipeline import run_voicing
-from pipeline.commit_log import CommitLog
-from pipeline.config import StorageConfig
-from pipeline.manifest import WorkUnit
+from pipeline.config.run import StorageConfig
+from pipeline.manifest.rows import WorkUnit
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
-from pipeline.verify import verify_output
 from tests.faulty_store import FAULTS, FaultyProxy
+from tests.output.test_commit_log import make_commit, make_shard
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.soak.nodes import check_nodes
-from tests.test_commit_log import make_commit, make_shard
 from tests.test_run import make_config, simple_rows, write_shard
 
 PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
@@ -94,7 +94,7 @@ class Soak:
     def storage(self, seaweedfs, minutes):
         """Commit over a line that fails every fourth request, until there were faults enough or time is up."""
         pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
-        pipeline.s3_storage._READ_TIMEOUT_S = 0.4
+        pipeline.storage.s3._READ_TIMEOUT_S = 0.4
         deadline, num_wavs, counts = time.monotonic() + 60 * minutes, 0, Counter()
         shards = [make_shard(f"s{number}", 96) for number in range(8)]
         while time.monotonic() < deadline and counts.total() < NUM_FAULTS:

@@ -29,18 +29,18 @@ import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from pipeline.audio import prepare_reference, read_reference
-from pipeline.commit_log import CommitLog, build_commit_table
-from pipeline.config import StorageConfig, load_config
+from pipeline.audio.samples import prepare_reference, read_reference
+from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import UtteranceError, VoicingError
-from pipeline.manifest import Manifest, WorkUnit, read_utterance, safe_file_name
-from pipeline.speakers import SpeakerRegistry, read_definitions
+from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance, safe_file_name
+from pipeline.output.commit_log import CommitLog, build_commit_table
+from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import SpeakerRegistry, read_definitions
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
-from pipeline.verify import verify_output
+from tests.output.test_commit_log import make_commit, make_shard
 from tests.soak.bad_weights import check_weights, weights_cases
 from tests.soak.watch import Watch
-from tests.test_commit_log import make_commit, make_shard
 
 LONGEST_CASE_S = 20.0
 """Of the processor: the machine may be busy with other things."""

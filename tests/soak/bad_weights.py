@@ -18,7 +18,7 @@ from pipeline.codec import BiCodec
 from pipeline.codec.features import SpeechFeatures
 from pipeline.errors import ConfigError, VoicingError
 from pipeline.llm import LLMEngine, SamplingParams
-from pipeline.weights import fingerprint_weights, resolve_weights
+from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 _FEATURES = "wav2vec2-large-xlsr-53"

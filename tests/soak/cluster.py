@@ -15,9 +15,9 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.commit_log import CommitLog
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
-from pipeline.verify import verify_output
 from tests.test_run import make_config, simple_rows, write_shard
 
 ROOT = Path(__file__).parent.parent.parent

@@ -19,9 +19,9 @@ import ray
 
 import jobs.synthesize
 import pipeline.run as run
-from pipeline.commit_log import CommitLog
-from pipeline.coordinator import Coordinator
-from pipeline.replicas import WriterReplica
+from pipeline.cluster.actors import WriterReplica
+from pipeline.cluster.coordinator import Coordinator
+from pipeline.output.commit_log import CommitLog
 
 BEGUN = os.environ["SPARK_TTS_BEGUN"]
 POINTS = os.environ.get("SPARK_TTS_KILL_AT", "").split(",")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.commit_log import CommitLog
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
-from pipeline.verify import verify_output
 
 DRIVER_POINTS = ("planning", "resume", "enrolment", "first_commit", "driver")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")

@@ -25,7 +25,7 @@ def main():
     os.environ["RAY_memory_monitor_refresh_ms"] = "100"
     os.environ["RAY_worker_niceness"] = "0"
     ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    from tests.test_coordinator import run, told, units
+    from tests.cluster.test_coordinator import run, told, units
 
     rows = told(run(units(4), {"greedy": {6}}, llm_count=2))
     ray.shutdown()

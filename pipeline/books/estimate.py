@@ -1,0 +1,293 @@
+"""What a catalogue will come to, before anything is spent: audio, units, hours of machines, bytes, doubtful lines.
+
+Books are read, rows are spelled out and cut by the code that the import and the run use; nothing is written. One book
+is held at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from pipeline.audio.formats import bytes_per_second
+from pipeline.books import ReadBook, read_catalogue
+from pipeline.books.audiobooks import Catalogue, open_catalogue
+from pipeline.books.catalogue import ROWS_PER_SHARD
+from pipeline.config.run import Config
+from pipeline.errors import ConfigError, UtteranceError
+from pipeline.manifest.rows import Utterance, read_utterance
+from pipeline.output.commit_log import CommitLog
+from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.takes import Script, write_script
+from pipeline.text.lexicon import read_lexicon
+
+_STATED_PACE = {"demo": 1.2}
+"""Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
+_CPU_S_PER_S = {"demo": 0.22}
+"""CPU seconds for a second of audio, by weights; see docs/performance.md."""
+_OFFICIAL_CPU_S_PER_S = 2.3
+_METADATA_BYTES = 1_000
+"""Of a row, in its commit."""
+_MIN_ROWS_FOR_PACE, _MAX_ROWS_FOR_PACE = 20, 2_000
+_MAX_EXAMPLES = 20
+_STAGES = ("llm", "codec", "writer")
+_LATIN = frozenset("en fr de es it pt nl".split())
+_SUSPICIONS = (
+    ("unreadable characters", re.compile("[\ufffd\u0080-\u009f]")),
+    ("web address or markup", re.compile(r"https?://|www\.|\S@\S+\.\w|</?\w+[^>]*>|&\w+;|[{}|\\^~=]{2}|\[\w+\]:")),
+    ("the same letter again and again", re.compile(r"(\w)\1{4,}", re.IGNORECASE)),
+    ("a word of over 30 letters", re.compile(r"[^\W\d_]{31,}")),
+    ("letters of another script", re.compile(r"(?:[^\W\d_a-zA-ZÀ-ɏḀ-ỿ]\W*){8,}")),
+)
+
+
+@dataclass(frozen=True)
+class DoubtfulLine:
+    """A line that will be rejected, or that somebody should look at."""
+
+    utterance_id: str
+    reason: str
+    text: str
+
+
+@dataclass
+class BookEstimate:
+    """What a book, or all of them, come to; the counts are of rows, the seconds of audio."""
+
+    book_id: str = ""
+    title: str = ""
+    num_chapters: int = 0
+    num_rows: int = 0
+    num_chars: int = 0
+    num_units: int = 0
+    num_done: int = 0
+    """Rows that the output has a commit of; `left_s` is without them."""
+    audio_s: float = 0.0
+    left_s: float = 0.0
+    chapters_s: float = 0.0
+    output_bytes: float = 0.0
+    rejected: Counter[str] = field(default_factory=Counter)
+    suspicious: Counter[str] = field(default_factory=Counter)
+    examples: list[DoubtfulLine] = field(default_factory=list)
+
+    def add(self, other: BookEstimate) -> None:
+        """Count another book in."""
+        for name in ("num_chapters", "num_rows", "num_chars", "num_units", "num_done"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("audio_s", "left_s", "chapters_s", "output_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rejected += other.rejected
+        self.suspicious += other.suspicious
+        self.examples += other.examples[: _MAX_EXAMPLES - len(self.examples)]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time and machines for what is left; None where nobody measured how fast they are."""
+
+    source: str
+    """Where the speed is from."""
+    x_real_time: float | None = None
+    """Seconds of audio in a second, of all replicas."""
+    num_replicas: int = 1
+    """LLM replicas that it is for."""
+    elapsed_s: float | None = None
+    gpu_hours: float | None = None
+    cpu_hours: float | None = None
+
+
+@dataclass(frozen=True)
+class CatalogueEstimate:
+    """What `estimate_catalogue` found."""
+
+    books: list[BookEstimate]
+    total: BookEstimate
+    pace: float
+    pace_source: str
+    cost: Cost
+
+
+def estimate_catalogue(config: Config) -> CatalogueEstimate:
+    """Read a catalogue and tell what voicing it comes to; writes nothing.
+
+    Args:
+        config: the whole run, with `audiobook`.
+
+    Raises:
+        ConfigError, ManifestError, SpeakerError: as `make_audiobooks` before work.
+    """
+    catalogue = open_catalogue(config)
+    estimator = _Estimator(config, catalogue)
+    books = [estimator.estimate(book) for book in read_catalogue(catalogue.storage, catalogue.casts, catalogue.default)]
+    total = BookEstimate()
+    for book in books:
+        total.add(book)
+    return CatalogueEstimate(
+        books, total, estimator.pace, estimator.pace_source, estimate_cost(config, total.left_s, estimator.run)
+    )
+
+
+class _Estimator:
+    def __init__(self, config: Config, catalogue: Catalogue) -> None:
+        self._config, self._assembly = config, catalogue.settings.assembly
+        definitions = read_definitions(config.speakers.path, config.storage)
+        self._speakers = [definition.speaker_id for definition in definitions]
+        self._lexicon = read_lexicon(config)
+        log = CommitLog(open_storage(config.output, config.storage))
+        try:
+            self.run: Mapping[str, Any] | None = log.read_run()
+        except ConfigError:
+            self.run = None
+        self._done = _find_done(log) if self.run else frozenset[str]()
+        self.pace, self.pace_source = _STATED_PACE.get(config.weights, 1.0), "as stated in docs/performance.md"
+        measured = self._measure_pace(log) if self.run else None
+        if measured is not None:
+            self.pace, self.pace_source = measured
+
+    def _measure_pace(self, log: CommitLog) -> tuple[float, str] | None:
+        spoken_s = expected_s = 0.0
+        rows = list(islice(_read_spoken(log), _MAX_ROWS_FOR_PACE))
+        if len(rows) < _MIN_ROWS_FOR_PACE:
+            return None
+        for row in rows:
+            utterance = Utterance(row["utterance_id"], row["text"], row["speaker_id"], language=row.get("language"))
+            try:
+                script = write_script(utterance, [row["speaker_id"]], self._config, self._lexicon)
+            except UtteranceError:
+                continue
+            spoken_s += row["duration_s"] - self._pauses_s(script)
+            expected_s += sum(segment.estimated_s for segment in script.segments)
+        return spoken_s / max(expected_s, 1e-9), f"measured on {len(rows):,} rows of this output"
+
+    def _pauses_s(self, script: Script) -> float:
+        audio = self._config.audio
+        pauses = {
+            "clause": audio.pause_clause_s,
+            "sentence": audio.pause_sentence_s,
+            "paragraph": audio.pause_paragraph_s,
+        }
+        return sum(pauses[segment.boundary] for segment in script.segments[:-1])
+
+    def estimate(self, book: ReadBook) -> BookEstimate:
+        """Go through the rows of a book as a run would."""
+        rows, report = book.rows, book.report
+        found = BookEstimate(report["book_id"], report["title"], len(report["chapters"]), len(rows))
+        found.num_chars = report["num_chars"]
+        shards = [min(ROWS_PER_SHARD, len(rows) - start) for start in range(0, len(rows), ROWS_PER_SHARD)]
+        found.num_units = sum(-(-num_rows // self._config.unit_size) for num_rows in shards)
+        for row in rows:
+            seconds = self._estimate_row(row, found)
+            found.audio_s += seconds
+            if row["utterance_id"] in self._done:
+                found.num_done += 1
+            else:
+                found.left_s += seconds
+            pause_s = self._assembly.pause_s(row["boundary"])
+            found.chapters_s += seconds + (self._assembly.lead_out_s if row["boundary"] == "chapter" else pause_s)
+        found.chapters_s += found.num_chapters * self._assembly.lead_in_s
+        rate = self._config.audio.sample_rate
+        per_second = sum(
+            bytes_per_second(suffix, self._assembly.sample_rate or rate)
+            for suffix in {*self._assembly.formats, *(("wav",) if "m4b" in self._assembly.formats else ())}
+        )
+        found.output_bytes = 2 * rate * found.audio_s + per_second * found.chapters_s + _METADATA_BYTES * len(rows)
+        return found
+
+    def _estimate_row(self, row: Mapping[str, Any], found: BookEstimate) -> float:
+        try:
+            script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon)
+        except UtteranceError as error:
+            found.rejected[str(error.code)] += 1
+            _keep(found, row, f"{error.code}: {error.message}")
+            return 0.0
+        spoken = " ".join(segment.text for segment in script.segments)
+        doubt = find_doubt(str(row["text"]), spoken, script.language)
+        if doubt is not None:
+            found.suspicious[doubt] += 1
+            _keep(found, row, doubt)
+        return self.pace * sum(segment.estimated_s for segment in script.segments) + self._pauses_s(script)
+
+
+def _keep(found: BookEstimate, row: Mapping[str, Any], reason: str) -> None:
+    if len(found.examples) < _MAX_EXAMPLES:
+        found.examples.append(DoubtfulLine(str(row["utterance_id"]), reason, str(row["text"])[:100]))
+
+
+def find_doubt(text: str, spoken: str, language: str) -> str | None:
+    """Tell what is suspicious about a line that will be voiced, if something is.
+
+    Args:
+        text: as the book has it.
+        spoken: normalized.
+        language: of the line.
+    """
+    for reason, pattern in _SUSPICIONS:
+        if pattern.search(text) and (reason != "letters of another script" or language in _LATIN):
+            return reason
+    if len(spoken) > 3 * len(text) + 40:
+        return "numbers or signs that take long to say"
+    return None
+
+
+def _read_spoken(log: CommitLog) -> Iterator[dict[str, Any]]:
+    columns = ["utterance_id", "text", "speaker_id", "language", "status", "duration_s"]
+    for table in log.iter_metadata(columns):
+        yield from (row for row in table.to_pylist() if row["status"] == "ok")
+
+
+def _find_done(log: CommitLog) -> frozenset[str]:
+    return frozenset(
+        str(utterance_id)
+        for table in log.iter_metadata(["utterance_id"])
+        for utterance_id in table.column("utterance_id").to_pylist()
+    )
+
+
+def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None) -> Cost:
+    """Tell how long the configured replicas take for so much audio, and what they occupy meanwhile.
+
+    Args:
+        config: replicas, weights and, in `audiobook`, a stated speed.
+        audio_s: seconds of audio to make.
+        run: the output's run.json, whose starts say how fast they were; None where there is none.
+    """
+    starts = [start for start in (run or {}).get("starts", ()) if start.get("voiced", {}).get("audio_s", 0) > 0]
+    best = max(starts, key=lambda start: float(start["voiced"]["audio_s"]), default=None)
+    known = best["voiced"]["replicas"] if best else {}
+    counts = {stage: _count(config, stage, known) for stage in _STAGES}
+    num_llm = counts["llm"]
+    stated = config.audiobook.x_real_time if config.audiobook else None
+    if best is not None:
+        voiced = best["voiced"]
+        speed = voiced["audio_s"] / max(voiced["elapsed_s"], 1e-9) * num_llm / voiced["replicas"]["llm"]
+        source = f"measured by this output's start of {best['at']} with {voiced['replicas']['llm']} LLM replica(s)"
+    elif stated is not None:
+        speed, source = stated * num_llm, "as audiobook.x_real_time states it"
+    elif any(getattr(config.replicas, stage).num_gpus for stage in _STAGES):
+        return Cost(
+            "nobody measured these GPUs: voice a sample first (--set limit=200), or state audiobook.x_real_time",
+            num_replicas=num_llm,
+        )
+    else:
+        cpus = sum(counts[stage] * getattr(config.replicas, stage).num_cpus for stage in ("llm", "codec"))
+        speed = cpus / _CPU_S_PER_S.get(config.weights, _OFFICIAL_CPU_S_PER_S)
+        source = "as docs/performance.md states it for one core of an AMD EPYC"
+    if best is None and config.replicas.llm.count == "auto":
+        source += "; `auto` is counted as one"
+    hours = audio_s / speed / 3_600
+    occupied = {
+        kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in _STAGES)
+        for kind in ("num_gpus", "num_cpus")
+    }
+    return Cost(source, speed, num_llm, hours * 3_600, occupied["num_gpus"], occupied["num_cpus"])
+
+
+def _count(config: Config, stage: str, known: Mapping[str, int]) -> int:
+    """Return how many replicas a stage will have; `auto` is what it was at an earlier start, else one."""
+    count = getattr(config.replicas, stage).count
+    return int(known.get(stage, 1)) if count == "auto" else int(count)

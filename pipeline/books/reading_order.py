@@ -1,0 +1,108 @@
+"""The rows of a run, chapter by chapter in reading order; what assembly reads.
+
+Knows two orders: that of the run's own shards, and that of a catalogue's contents, which forget the rows that a changed
+book no longer has and put new ones in their place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.books.catalogue import CONTENTS
+from pipeline.errors import ConfigError
+from pipeline.manifest.rows import WorkUnit
+from pipeline.output.commit_log import CommitLog
+from pipeline.storage import Storage
+
+_BOOK = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
+_CLIP = (
+    "utterance_id",
+    "speaker_id",
+    "text",
+    "status",
+    "audio_sha256",
+    "sample_rate",
+    "num_samples",
+    "error_code",
+    "shard",
+)
+Chapter = tuple[int, list[dict[str, Any]]]
+
+
+def read_chapters(source: Storage, contents: Storage | None = None) -> Iterator[tuple[str, Iterator[Chapter]]]:
+    """Yield the books of a run, each with its chapters: number and rows.
+
+    With contents, the clips of one book are held as an Arrow table (about 200 bytes a sentence), and a row that has no
+    commit yet has the status `missing`; without, only the rows of one chapter are.
+
+    Args:
+        source: a run's output.
+        contents: the manifest that `import_books` keeps; without it, books are as the run's shards have them.
+
+    Raises:
+        ConfigError: there is no run, or its rows belong to no book.
+    """
+    log = CommitLog(source)
+    run = log.read_run()
+    if contents is None:
+        rows = itertools.chain.from_iterable(
+            table.to_pylist() for shard in sorted(run["shards"]) for table in _read_shard(log, run, shard, _BOOK)
+        )
+        for book_id, book in itertools.groupby(rows, key=lambda row: str(row["book_id"])):
+            yield book_id, _by_chapter(book)
+        return
+    paths = sorted(info.path for info in contents.list(CONTENTS) if info.path.endswith(".parquet"))
+    if not paths:
+        raise ConfigError(f"{contents.uri}: holds no contents of books; expected a manifest of jobs.import_books")
+    for path in paths:
+        book_id = path.removeprefix(CONTENTS).removesuffix(".parquet")
+        listed = pq.read_table(pa.BufferReader(contents.get(path)))
+        yield book_id, _by_chapter(_join(listed, _read_clips(log, run, book_id)))
+
+
+def _by_chapter(rows: Iterator[dict[str, Any]]) -> Iterator[Chapter]:
+    for number, chapter in itertools.groupby(rows, key=lambda row: int(row["chapter"])):
+        yield number, list(chapter)
+
+
+def _read_shard(log: CommitLog, run: dict[str, Any], shard: str, extra: tuple[str, ...] = ()) -> Iterator[pa.Table]:
+    """Yield the commits of a shard in order; a unit that is not committed yet is a gap."""
+    unit_size, num_rows = run["pinned"]["unit_size"], run["shards"][shard]["num_rows"]
+    for first in range(0, num_rows, unit_size):
+        try:
+            table = log.read_commit(WorkUnit(shard, first, min(first + unit_size, num_rows) - 1))
+        except FileNotFoundError:
+            continue
+        missing = [name for name in extra if name not in table.column_names]
+        if missing:
+            raise ConfigError(
+                f"shard {shard} lacks the column(s) {', '.join(missing)}; expected a run whose manifest "
+                "jobs.import_books made"
+            )
+        yield table.select([*_CLIP, *extra])
+
+
+def _read_clips(log: CommitLog, run: dict[str, Any], book_id: str) -> pa.Table | None:
+    shards = sorted(name for name in run["shards"] if name.startswith(f"{book_id}/"))
+    tables = [table for shard in shards for table in _read_shard(log, run, shard)]
+    return pa.concat_tables(tables) if tables else None
+
+
+def _join(listed: pa.Table, clips: pa.Table | None) -> Iterator[dict[str, Any]]:
+    """Give each row of the contents the clip with its id; a few rows at a time become Python objects."""
+    places = pc.index_in(listed["utterance_id"], value_set=clips["utterance_id"]) if clips is not None else None
+    start = 0
+    for batch in listed.to_batches(max_chunksize=512):
+        held = batch.to_pylist()
+        found = [None] * len(held) if places is None else places.slice(start, len(held)).to_pylist()
+        known = [place for place in found if place is not None]
+        taken = iter(clips.take(known).to_pylist() if clips is not None and known else ())
+        for row, place in zip(held, found, strict=True):
+            yield {**row, "status": "missing", "error_code": None} if place is None else {**row, **next(taken)}
+        start += len(held)

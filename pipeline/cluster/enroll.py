@@ -1,0 +1,91 @@
+"""Enrolment on a machine of the cluster: watched, as it loads networks and reads what others recorded.
+
+Knows nothing of the output that the voices are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+
+from pipeline.cluster.actors import locate_process, set_torch_threads, stack_in_log
+from pipeline.cluster.pools import pool_options
+from pipeline.cluster.supervised import call_watched
+from pipeline.config.run import Config
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, enroll
+
+Enrolled = tuple[list[Speaker], dict[str, str]]
+"""Speakers, and for each one that could not be enrolled the reason, by id."""
+
+
+@ray.remote(max_restarts=0)
+class EnrolmentReplica:
+    """Turns definitions into speakers."""
+
+    def __init__(self, config: Config, num_threads: int) -> None:
+        self._config = config
+        self._num_threads = num_threads
+        self._num_begun = 0
+
+    def locate(self) -> str:
+        """Tell where this replica runs; answered as soon as its process is there."""
+        return locate_process()
+
+    def pulse(self) -> int:
+        """Return how many speakers were begun."""
+        return self._num_begun
+
+    def enroll(self, definitions: Sequence[SpeakerDefinition]) -> Enrolled:
+        """Enroll speakers, in order."""
+        from pipeline.synthesis.synthesizer import Enroller
+        from pipeline.weights.weights import resolve_weights
+
+        config = self._config
+        set_torch_threads(self._num_threads)
+
+        def load() -> Enroller:
+            return Enroller(config, resolve_weights(config.weights, storage=config.storage))
+
+        return enroll(self._watched(definitions), load, config.seed, config.storage)
+
+    def _watched(self, definitions: Sequence[SpeakerDefinition]) -> Iterator[SpeakerDefinition]:
+        for definition in definitions:
+            self._num_begun += 1
+            with stack_in_log(self._config.replicas.start_timeout_s):
+                yield definition
+
+
+def enroll_remotely(config: Config, definitions: Sequence[SpeakerDefinition]) -> Enrolled:
+    """Enroll speakers where there is what the LLM replicas have.
+
+    Args:
+        config: of the run.
+        definitions: speakers that are not enrolled yet.
+
+    Returns:
+        the speakers, and for each one that could not be enrolled the reason, by id.
+
+    Raises:
+        HangError: it made no step for `replicas.start_timeout_s`, time and again.
+        RunStopped: its process died, time and again, or it failed in a way that nobody foresaw.
+        VoicingError: the weights cannot be used.
+    """
+    llm = config.replicas.llm
+    actor: Any = EnrolmentReplica.options(**pool_options(llm.num_cpus, llm.num_gpus, max_calls=1))  # type: ignore[attr-defined]
+
+    def describe(pulse: int) -> str:
+        return f"enrolment of speaker {definitions[pulse - 1].speaker_id!r}" if pulse > 0 else "enrolment"
+
+    enrolled: Enrolled = call_watched(
+        lambda: actor.remote(config, max(1, round(llm.num_cpus))),
+        lambda replica: replica.enroll.remote(definitions),
+        describe,
+        timeout_s=config.replicas.start_timeout_s,
+        way_out=(
+            "Check that this machine can read `weights` and the speakers' recordings, or raise "
+            "replicas.start_timeout_s if it is only slow"
+        ),
+    )
+    return enrolled

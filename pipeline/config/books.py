@@ -1,0 +1,109 @@
+"""The settings of a catalogue of books: what is read, by whom, and how its chapters sound."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from pipeline.config.settings import Address, Settings, setting
+from pipeline.errors import ConfigError
+
+Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
+_LIBRARIES = {"lxml": "lxml", "markdown_it": "markdown-it-py", "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av"}
+_ACX: dict[str, Any] = {
+    "target_rms_dbfs": -20.5,
+    "max_peak_dbfs": -3.5,
+    "noise_gate_dbfs": -50.0,
+    "sample_rate": 44_100,
+    "lead_in_s": 0.75,
+    "lead_out_s": 2.0,
+    "formats": ("wav", "mp3"),
+}
+
+
+def check_libraries() -> None:
+    """Check that what books need is installed: before the first book is read, not after the last is voiced.
+
+    Raises:
+        ConfigError: something is missing.
+    """
+    missing = [name for module, name in _LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)}: needed for books, but not installed; run `.venv/bin/pip install -c constraints.txt "
+            "-e '.[books]'` in the project's folder, or pip install 'spark-tts-batch[books]' elsewhere"
+        )
+
+
+class AssemblyConfig(Settings):
+    """How chapters sound, and as what they are written."""
+
+    pause_voice_s: float = setting(0.12, ge=0.0, le=10.0)
+    """Seconds of silence where the voice changes within a sentence."""
+    pause_line_s: float = setting(0.35, ge=0.0, le=10.0)
+    """After a line of verse or of a list."""
+    pause_sentence_s: float = setting(0.35, ge=0.0, le=10.0)
+    """After a sentence."""
+    pause_paragraph_s: float = setting(0.75, ge=0.0, le=10.0)
+    """After a paragraph or a stanza."""
+    pause_heading_s: float = setting(1.5, ge=0.0, le=10.0)
+    """After a heading."""
+    pause_scene_s: float = setting(2.0, ge=0.0, le=20.0)
+    """Where a scene ends."""
+    lead_in_s: float = setting(0.5, ge=0.0, le=10.0)
+    """Before the first word of a chapter."""
+    lead_out_s: float = setting(1.5, ge=0.0, le=10.0)
+    """After the last."""
+    target_lufs: float = setting(-19.0, ge=-60.0, le=-5.0)
+    """Loudness of a chapter, BS.1770, mono."""
+    target_rms_dbfs: float | None = setting(None, ge=-60.0, le=-5.0)
+    """Aim at this level over everything instead."""
+    max_peak_dbfs: float = setting(-3.0, ge=-20.0, le=-0.1)
+    """No sample passes it; louder moments are turned down."""
+    noise_gate_dbfs: float | None = setting(None, ge=-90.0, le=-30.0)
+    """Between words, what is quieter than this in the chapter is turned down by 15 dB; none leaves it."""
+    sample_rate: int | None = setting(None, ge=8_000, le=192_000)
+    """Hz; none keeps the clips' own."""
+    formats: tuple[Format, ...] = ("wav",)
+    """What is written besides VTT and JSON; `m4b` is one file for the whole book."""
+
+    @classmethod
+    def acx(cls, **changes: Any) -> AssemblyConfig:
+        """Return settings that meet ACX: RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3."""
+        return cls.model_validate({**_ACX, **changes})
+
+    def pause_s(self, boundary: str) -> float:
+        """Return the seconds of silence after a row, by what follows it."""
+        return float(getattr(self, f"pause_{boundary}_s", self.pause_sentence_s))
+
+
+class AudiobookConfig(Settings):
+    """A catalogue: books in, chapters out."""
+
+    catalogue: Address = setting()
+    """Folder or object-store prefix of EPUB, text, Markdown and HTML books."""
+    chapters: Address = setting()
+    """Where chapters go: a folder or an object-store prefix."""
+    casting: Address | None = setting(None)
+    """YAML file with the voices of each book."""
+    narrator: str = setting("narrator", min_length=1)
+    """The speaker_id that reads books without a cast."""
+    allow_missing: bool = setting(False)
+    """Make chapters without their rejected sentences and, of an audition (`limit`), without those not voiced yet."""
+    x_real_time: float | None = setting(None, gt=0.0)
+    """Seconds of audio that one LLM replica makes in a second, where you know it: what a dry run counts with as long as
+    no start of the output has measured it."""
+    acx: bool = setting(False)
+    """Begin with settings that meet ACX, which `assembly` may change, and count a chapter that does not as failed."""
+    assembly: AssemblyConfig = AssemblyConfig()
+    """Pauses, loudness and formats of the chapters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begin_with_acx(cls, data: Any) -> Any:
+        # Here and not where it is used, so that the copy that is kept with the output says what was used.
+        if isinstance(data, dict) and data.get("acx") is True and isinstance(data.get("assembly", {}), dict):
+            return {**data, "assembly": {**_ACX, **data.get("assembly", {})}}
+        return data

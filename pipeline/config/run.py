@@ -1,0 +1,345 @@
+"""Every setting of a run, in one frozen tree; knows nothing of what the settings do.
+
+A field declares what a change of it would alter: `audio` (the bytes of a take), `plan` (the units), or nothing.
+The first two are pinned by a run's first start and refused on resume; the rest may change at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from pipeline.config.books import AudiobookConfig
+from pipeline.config.settings import Address, Settings, setting
+from pipeline.config.yaml_reader import read_yaml
+from pipeline.errors import ConfigError
+
+
+class SpeakersConfig(Settings):
+    """Who speaks. Written as a plain path, or as a mapping with `path`."""
+
+    path: Address = setting()
+    """Parquet or YAML file of speaker definitions, local or in object storage."""
+    on_error: Literal["stop", "reject"] = setting("stop")
+    """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
+
+
+class TextConfig(Settings):
+    """How a row's text becomes what is spoken."""
+
+    language: str = setting("auto", changes="audio", pattern=r"^(auto|[a-z]{2,3})$")
+    """Language of rows that have none: `auto` detects it row by row."""
+    normalize: bool = setting(True, changes="audio")
+    """Spell out numbers, dates, money, units and abbreviations."""
+    max_text_chars: int = setting(20_000, changes="audio", ge=1)
+    """Longer rows are rejected as `text_too_long`."""
+    max_segment_chars: int = setting(200, changes="audio", ge=20, le=1_000)
+    """Upper bound for the characters of one LLM request; longer text is cut at sentence ends."""
+    max_segment_s: float = setting(18.0, changes="audio", ge=2.0, le=30.0)
+    """Upper bound for the estimated speaking time of one LLM request, in seconds."""
+    lexicon: str | None = setting(None)
+    """YAML file `word: how to say it`, applied to whole words before anything else;
+    its content is pinned, not its path."""
+
+
+class SamplingConfig(Settings):
+    """How a token is drawn from the logits, in the official order: temperature, top-k, top-p."""
+
+    temperature: float = setting(0.8, changes="audio", ge=0.0, le=5.0)
+    """0 takes the most likely token (greedy)."""
+    top_k: int = setting(50, changes="audio", ge=1)
+    """Only so many of the most likely tokens may be drawn."""
+    top_p: float = setting(0.95, changes="audio", gt=0.0, le=1.0)
+    """Of those, only as many as together have this probability."""
+
+
+class QualityConfig(Settings):
+    """When a take is good enough, and what happens when it is not."""
+
+    max_takes: int = setting(3, changes="audio", ge=1, le=20)
+    """Takes of a segment before its utterance is rejected; each take has its own seed."""
+    min_pace: float = setting(0.4, changes="audio", ge=0.0)
+    """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
+    max_pace: float = setting(2.5, changes="audio", gt=0.0)
+    """Fastest plausible pace, as a multiple of the expected one; above it a take is `too_fast`."""
+    length_cap_factor: float = setting(3.0, changes="audio", ge=1.0)
+    """The cap on new tokens, as a multiple of the estimated speaking time."""
+    length_cap_extra_s: float = setting(2.0, changes="audio", ge=0.0)
+    """Added to the cap, so that short texts have room."""
+    max_silence_ratio: float = setting(0.8, changes="audio", gt=0.0, le=1.0)
+    """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
+    max_clipped_ratio: float = setting(0.02, changes="audio", gt=0.0, le=1.0)
+    """Largest share of samples at full scale; above it a take is `clipped`."""
+    asr: Literal["none", "pocketsphinx"] = setting("none", changes="audio")
+    """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`); all settings from here to
+    `max_pause_s` need one. The voice is compared, too."""
+    max_wer: float = setting(0.75, changes="audio", gt=0.0)
+    """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
+    max_cer: float = setting(0.5, changes="audio", gt=0.0)
+    """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
+    min_heard: float = setting(0.82, changes="audio", ge=0.0, le=1.0)
+    """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""
+    max_heard: float = setting(1.15, changes="audio", ge=1.0)
+    """Most letters heard, as a share of the text's; above it a take is `repeated`."""
+    min_similarity: float = setting(0.5, changes="audio", ge=-2.0, le=1.0)
+    """Least likeness of the voice heard, 1 for the same global tokens, 0 for any; below it a take is `wrong_voice`.
+    Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
+    max_pause_s: float = setting(1.0, changes="audio", gt=0.0)
+    """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
+    stop_above_rejected: float = setting(0.2, gt=0.0, le=1.0)
+    """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops."""
+    stop_after_rows: int = setting(500, ge=1)
+    """Rows to see before `stop_above_rejected` may act."""
+
+
+class AudioConfig(Settings):
+    """The WAV files."""
+
+    sample_rate: int = setting(16_000, changes="audio", ge=8_000, le=96_000)
+    """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
+    pause_clause_s: float = setting(0.10, changes="audio", ge=0.0, le=5.0)
+    """Silence between segments cut inside a sentence, in seconds."""
+    pause_sentence_s: float = setting(0.25, changes="audio", ge=0.0, le=5.0)
+    """Silence between segments that end a sentence, in seconds."""
+    pause_paragraph_s: float = setting(0.60, changes="audio", ge=0.0, le=10.0)
+    """Silence between paragraphs of one row, in seconds."""
+    target_rms_dbfs: float | None = setting(None, changes="audio", ge=-60.0, le=0.0)
+    """Bring each utterance to this level (limited so that its peak stays under -1 dBFS); none leaves it."""
+
+
+class LLMConfig(Settings):
+    """The language model's engine."""
+
+    device: str = setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` is the GPU that Ray gives the replica, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
+    """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
+    slots: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = setting(32, changes="audio")
+    """Sequences decoded together, always this many, so that a neighbour never changes a take. `auto` fills the
+    replica's share of its GPU's memory (on a CPU: 32) and is recorded: takes are the same under the same number."""
+    max_context: int = setting(2_048, changes="audio", ge=256)
+    """Tokens of prompt and answer that one sequence may have."""
+    use_reference_text: bool = setting(False, changes="audio")
+    """Continue from the reference's transcript and semantic tokens where a speaker has them."""
+
+
+class CodecConfig(Settings):
+    """BiCodec's decoder."""
+
+    device: str = setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` is the GPU that Ray gives the replica, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
+    """`auto` is float32. bfloat16 on a CPU rounds only some products (audio some 53 dB from float32's), and pays where
+    the processor multiplies it (`avx512_bf16` in /proc/cpuinfo)."""
+    pack_frames: int = setting(2_048, changes="audio", ge=128, le=32_768)
+    """GPU only: frames (20 ms each) decoded at once, always this many, in which segments lie one after another with
+    silence between them. GPU memory grows with it."""
+
+
+class ReplicaConfig(Settings):
+    """One kind of Ray actor."""
+
+    count: Annotated[int, Field(ge=1)] | Literal["auto"] = setting("auto")
+    """How many; `auto` fills the cluster."""
+    num_cpus: float = setting(1.0, ge=0.0)
+    """CPUs that Ray reserves for each; also its torch threads, at least one."""
+    num_gpus: float = setting(0.0, ge=0.0)
+    """GPUs that Ray reserves for each; fractions share one card."""
+
+
+class ReplicasConfig(Settings):
+    """The Ray actors of the three stages."""
+
+    llm: ReplicaConfig = ReplicaConfig()
+    codec: ReplicaConfig = ReplicaConfig()
+    writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
+    elastic: bool = setting(False)
+    """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
+    Then `count` is the most there will be, so that `auto` has no meaning."""
+    units_per_llm: int = setting(3, ge=1)
+    """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
+    hang_timeout_s: float = setting(600.0, gt=0.0)
+    """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
+    start_timeout_s: float = setting(600.0, gt=0.0)
+    """A replica that loads for so long is taken for hung and started again, twice; then the run stops. Also the limit
+    of enrolment for one speaker, loading included. The wait for a place in the cluster does not count."""
+    unlike: Literal["warn", "refuse"] = setting("warn")
+    """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
+    may give other bytes for the same text: told, or refused."""
+    max_crashes: int = setting(2, ge=1)
+    """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
+
+
+class StorageConfig(Settings):
+    """How objects are written."""
+
+    require_conditional_put: bool = setting(False)
+    """Refuse a store that ignores `If-None-Match`; otherwise the run says which promise is weaker."""
+    max_attempts: int = setting(6, ge=1)
+    """Tries of one request before the run stops with exit 3."""
+    upload_threads: int = setting(8, ge=1, le=128)
+    """Concurrent uploads of a writer."""
+    endpoint_url: str | None = setting(None)
+    """S3 endpoint for other stores than AWS; None takes AWS_ENDPOINT_URL or the default."""
+    region: str | None = setting(None)
+    """S3 region; None takes AWS_REGION or the default."""
+    lease_timeout_s: float = setting(30.0, ge=1.0)
+    """A lease whose heartbeat stands still for so long is taken over."""
+
+
+class ProgressConfig(Settings):
+    """What a run tells while it works."""
+
+    interval_s: float = setting(10.0, gt=0.0)
+    """Seconds between progress lines."""
+
+
+class Config(Settings):
+    """A whole run: the YAML file's top level."""
+
+    weights: Address = setting()
+    """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
+    manifest: Address = setting()
+    """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
+    speakers: SpeakersConfig = setting()
+    output: Address = setting()
+    """Where audio and metadata go: a local folder or an object-store prefix."""
+    seed: int = setting(0, changes="audio", ge=0, lt=2**63)
+    """Seed of rows that have none of their own."""
+    unit_size: int = setting(128, changes="plan", ge=1, le=100_000)
+    """Consecutive rows scheduled and committed together."""
+    limit: int | None = setting(None, ge=1)
+    """Voice only the first units that hold this many rows, as an audition; the rest waits."""
+    text: TextConfig = TextConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    quality: QualityConfig = QualityConfig()
+    audio: AudioConfig = AudioConfig()
+    llm: LLMConfig = LLMConfig()
+    codec: CodecConfig = CodecConfig()
+    replicas: ReplicasConfig = ReplicasConfig()
+    storage: StorageConfig = StorageConfig()
+    progress: ProgressConfig = ProgressConfig()
+    audiobook: AudiobookConfig | None = setting(None)
+    """Books in and chapters out, around the run: what `jobs.audiobooks` does. Then `manifest` is where the import
+    writes it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_plain_speakers_path(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("speakers"), str):
+            return {**data, "speakers": {"path": data["speakers"]}}
+        return data
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Config:
+        for name, dtype in (("llm", self.llm.dtype), ("codec", self.codec.dtype)):
+            if dtype == "float16":
+                raise ValueError(f"{name}.dtype: float16 gives garbage with this model; use bfloat16 or float32")
+        if self.quality.min_pace >= self.quality.max_pace:
+            raise ValueError(
+                f"quality.min_pace ({self.quality.min_pace:g}) must be below quality.max_pace "
+                f"({self.quality.max_pace:g})"
+            )
+        kinds = ("llm", "codec", "writer")
+        growing = [f"replicas.{kind}.count" for kind in kinds if getattr(self.replicas, kind).count == "auto"]
+        if self.replicas.elastic and growing:
+            raise ValueError(f"replicas.elastic: {', '.join(growing)} must be a number, the most there shall be")
+        return self
+
+    def pinned(self) -> dict[str, Any]:
+        """Return the settings that change audio or plan, by dotted name; a resume must repeat them."""
+        return dict(_pinned(self, ""))
+
+
+def _pinned(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from _pinned(value, f"{prefix}{name}.")
+        elif isinstance(field.json_schema_extra, dict) and "changes" in field.json_schema_extra:
+            yield prefix + name, value
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """Read a YAML file and check every setting.
+
+    Args:
+        path: the YAML file.
+        overrides: `a.b=value` strings (value in YAML), or a mapping of dotted names to values.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown, missing or out of range; the message lists
+            every problem with its place.
+    """
+    try:
+        raw = read_yaml(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the config file: {error.strerror}; pass --config FILE") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
+    if isinstance(raw.get("speakers"), str):
+        raw["speakers"] = {"path": raw["speakers"]}
+    for name, value in _parse_overrides(overrides):
+        _set_nested(raw, name, value)
+    return parse_config(raw, source=str(path))
+
+
+def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+    """Check a mapping of settings.
+
+    Args:
+        raw: nested mapping as in the YAML file.
+        source: named in error messages.
+
+    Raises:
+        ConfigError: lists every problem with its place.
+    """
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
+
+
+def _describe(problem: Any) -> str:
+    # Pydantic adds the branch of a union to the place, in words that are not settings.
+    place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown setting; did you misspell it? See pipeline/config.py for all of them"
+    if problem["type"] == "missing":
+        return f"{place}: required, but not given"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    try:
+        value = repr(problem["input"])
+    except ValueError:  # An integer of more digits than Python writes.
+        value = type(problem["input"]).__name__
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
+
+
+def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        yield from overrides.items()
+        return
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {text}: expected name=value, for example --set sampling.temperature=0.7")
+        yield name.strip(), read_yaml(value, f"--set {text}")
+
+
+def _set_nested(raw: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".")
+    target = raw
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {name}: {parent} is a single value, not a group of settings")
+        target = child
+    if leaf == "speakers" and not parents and isinstance(value, str):
+        value = {**target.get("speakers", {}), "path": value}
+    target[leaf] = value

@@ -1,0 +1,1 @@
+"""The recipe of the demo voice. Only `jobs.train_demo_voice` imports it."""

@@ -1,0 +1,222 @@
+"""The Parquet files of a manifest: find them, check their schemas, read rows by row group.
+
+Knows nothing of utterances or units.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config.run import StorageConfig
+from pipeline.errors import ManifestError
+from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
+
+REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
+OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
+DAMAGED_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What the reader raises on bytes that are no Parquet, on damaged pages, and on names that are no text."""
+_KEPT_ROW_GROUPS = 2
+_KEPT_FILES = 4
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file. `name` is its path below the manifest's root without `.parquet`, safe as a folder name."""
+
+    name: str
+    uri: str
+    num_rows: int
+    fingerprint: str
+    """Equal for equal content."""
+    info: ObjectInfo
+    """Where it is below the manifest's root."""
+    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+
+
+class ShardReader:
+    """Rows of shards, with the files and row groups that were read last kept, as units are smaller than row groups."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, tuple[pq.ParquetFile, list[int]]] = OrderedDict()
+        self._row_groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+
+    def read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
+        """Return these rows, `last_row` included."""
+        with self._lock:
+            file, starts = self._open(shard)
+            pieces = []
+            # Of row groups that start at the same row all but the last are empty.
+            for group in range(bisect_right(starts, first_row) - 1, bisect_right(starts, last_row)):
+                table = self._read_group(shard, file, group)
+                start = max(first_row, starts[group]) - starts[group]
+                pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
+            return pa.concat_tables(pieces)
+
+    def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
+        """Yield one column in batches, and read no other."""
+        with _damage_told(shard), pq.ParquetFile(self._storage.open_input(shard.info)) as file:
+            for batch in file.iter_batches(65_536, columns=[column], use_threads=False):
+                yield batch.column(0)
+
+    def _open(self, shard: Shard) -> tuple[pq.ParquetFile, list[int]]:
+        if shard.name not in self._files:
+            file = pq.ParquetFile(self._storage.open_input(shard.info))
+            sizes = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
+            if sum(sizes) != shard.num_rows:
+                raise ManifestError(
+                    f"{shard.uri}: {sum(sizes):,} rows, but {shard.num_rows:,} when the run began; put the old shard "
+                    "back, and add new rows as new shards"
+                )
+            self._files[shard.name] = (file, [0, *accumulate(sizes)][:-1])
+            if len(self._files) > _KEPT_FILES:
+                self._files.popitem(last=False)[1][0].close()
+        self._files.move_to_end(shard.name)
+        return self._files[shard.name]
+
+    def _read_group(self, shard: Shard, file: pq.ParquetFile, group: int) -> pa.Table:
+        key = (shard.name, group)
+        if key not in self._row_groups:
+            while len(self._row_groups) >= _KEPT_ROW_GROUPS:  # Before the read, so that both never add up.
+                self._row_groups.popitem(last=False)
+            with _damage_told(shard):
+                self._row_groups[key] = file.read_row_group(group, use_threads=False)
+        self._row_groups.move_to_end(key)
+        return self._row_groups[key]
+
+
+@contextmanager
+def _damage_told(shard: Shard) -> Iterator[None]:
+    """Turn what Parquet's reader says of a damaged page into an error that names the shard."""
+    try:
+        yield
+    except DAMAGED_PARQUET as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ManifestError(f"{shard.uri}: damaged ({detail}); put an intact copy in its place") from error
+
+
+def find_shards(uri: str, settings: StorageConfig) -> tuple[Storage, list[ObjectInfo]]:
+    """Return the manifest's root and what was found below it."""
+    if re.search(r"[*?\[]", uri):
+        head = re.split(r"[*?\[]", uri, maxsplit=1)[0]
+        storage = open_storage(head.rpartition("/")[0] or ("/" if uri.startswith("/") else "."), settings)
+        pattern = uri[head.rfind("/") + 1 :]
+        try:
+            matches = re.compile(_translate_glob(pattern)).fullmatch
+        except re.error as error:
+            raise ManifestError(f"{uri}: not a glob ({error}); close each [ and order its range") from None
+        listed = storage.list(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
+        found = [info for info in listed if matches(info.path)]
+        expected = "no object matches the pattern"
+    else:
+        if not re.fullmatch(r"(\w+://[^/]+|\.{0,2}|.*/\.{1,2})/*", uri):  # A bucket or such has no name of its own.
+            folder, name = split_uri(uri)
+            storage = open_storage(folder, settings)
+            if (info := storage.find(name)) is not None:
+                return storage, [info]
+        storage = open_storage(uri, settings)
+        listed = storage.list()
+        found = [info for info in listed if info.path.endswith(".parquet") and not re.search(r"(^|/)[._]", info.path)]
+        expected = "no such file, and no *.parquet below a folder of this name"
+    if not found:
+        raise ManifestError(f"{uri}: {expected}; expected a Parquet file, a folder of them, or a glob")
+    return storage, found
+
+
+def _translate_glob(pattern: str) -> str:
+    """Turn a glob into a regular expression; `*` stays within a folder, `**` does not."""
+    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]/]+\])", pattern)
+    return "".join(
+        pieces.get(part) or (part.replace("[!", "[^") if part.startswith("[") else re.escape(part)) for part in parts
+    )
+
+
+def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
+    """Read a footer; returns the problems where there are any."""
+    uri = storage.uri_of(info.path)
+    try:
+        with pq.ParquetFile(storage.open_input(info)) as file:
+            schema, num_rows = file.schema_arrow, file.metadata.num_rows
+    except (*DAMAGED_PARQUET, EOFError) as error:
+        return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
+    problems = [f"{uri}: {text}" for text in _check_schema(schema)]
+    fingerprint = f"{info.size}-{storage.content_hash(info)}"
+    return problems or Shard(_shard_name(info.path), uri, num_rows, fingerprint, info, schema.remove_metadata())
+
+
+def _check_schema(schema: pa.Schema) -> Iterator[str]:
+    for name in dict.fromkeys(schema.names):
+        if schema.names.count(name) > 1:
+            yield f"column {name!r} occurs {schema.names.count(name)} times; rename all but one"
+    for name in OWN_COLUMNS:
+        if name not in schema.names:
+            if name in REQUIRED_COLUMNS:
+                yield f"column {name!r} is missing; found {', '.join(schema.names[:12]) or 'none'}: add or rename it"
+            continue
+        kind = schema.types[schema.names.index(name)]
+        if name == "seed":
+            if not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+                yield f"column 'seed' is {kind}; expected int64: cast it"
+        elif not _is_text(kind):
+            yield f"column {name!r} is {kind}; expected string: cast it"
+
+
+def unify_extra_columns(shards: Sequence[Shard]) -> pa.Schema:
+    """Return the columns that are passed through, with types that hold the values of every shard.
+
+    Raises:
+        ManifestError: two shards disagree on a column; names the shard.
+    """
+    unified = pa.schema([])
+    for schema in dict.fromkeys(shard.schema for shard in shards):
+        extra = pa.schema([field.remove_metadata() for field in schema if field.name not in OWN_COLUMNS])
+        try:
+            unified = pa.unify_schemas([unified, extra], promote_options="permissive")
+        except pa.ArrowException as error:
+            uri = next(shard.uri for shard in shards if shard.schema == schema)
+            detail = " ".join(str(error).split())
+            raise ManifestError(
+                f"{uri}: a column has another type than in the shards before it ({detail}); cast it"
+            ) from None
+    return unified
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    # A column without a single value is written as null; its rows are rejected one by one.
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def _shard_name(path: str) -> str:
+    """Return a path that is safe as a folder of the output: hidden names would be skipped, `a=b` taken for a key."""
+    parts = path.removesuffix(".parquet").split("/")
+    encoded = [quote(part, safe=" ()+,@").replace("~", "%7E") for part in parts]
+    return "/".join(f"%{ord(part[0]):02X}{part[1:]}" if part[0] in "._" else part for part in encoded)
+
+
+def find_name_clashes(shards: Sequence[Shard]) -> Iterator[str]:
+    """Yield what is wrong with shards that would write into the same folder."""
+    seen: dict[str, Shard] = {}
+    for shard in shards:
+        other = seen.setdefault(shard.name.casefold(), shard)
+        if other is not shard:
+            yield f"{shard.uri}: has the same output folder as {other.uri}, upper and lower case aside; rename one"

@@ -1,0 +1,230 @@
+"""How far an output is and what it holds, read from the output alone: no Ray, no weights, no manifest.
+
+One pass over the commits, in columns; memory is bounded by the bins of three histograms and one record a chapter.
+`jobs.status` and the report say the same, as both come from here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.config.run import StorageConfig
+from pipeline.output.commit_log import CommitLog
+from pipeline.storage import Storage, open_storage
+
+MAX_CHAPTERS = 3_000
+_MAX_TITLE = 240
+_NUM_BINS = 2_000
+_OUTLIER_IQRS = 3.0
+_COUNTED = ("status", "error_code", "duration_s")
+_BOOK = ("book_id", "book_title", "chapter", "chapter_title")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured of every clip, and the range that its histogram covers."""
+
+    name: str
+    title: str
+    unit: str
+    low: float
+    high: float
+
+
+MEASURES = (
+    Measure("duration_s", "Duration", "s", 0.0, 120.0),
+    Measure("chars_per_s", "Rate", "characters/s", 0.0, 60.0),
+    Measure("rms_dbfs", "Level", "dBFS RMS", -100.0, 0.0),
+)
+
+
+class Histogram:
+    """Counts of one measure in fine bins; what lies outside its range is counted in the outermost ones."""
+
+    def __init__(self, measure: Measure) -> None:
+        self.measure = measure
+        self.bin_width = (measure.high - measure.low) / _NUM_BINS
+        self.counts = np.zeros(_NUM_BINS, np.int64)
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Count values; those that are not finite are left out."""
+        kept = np.clip(values[np.isfinite(values)], self.measure.low, self.measure.high)
+        self.counts += np.histogram(kept, _NUM_BINS, (self.measure.low, self.measure.high))[0]
+
+    def quantile(self, share: float) -> float:
+        """Return the value below which this share lies, to the width of a bin."""
+        index = int(np.searchsorted(np.cumsum(self.counts), share * self.counts.sum()))
+        return self.measure.low + (index + 0.5) * self.bin_width
+
+    @property
+    def spread(self) -> float:
+        """Between the quartiles; at least two bins, or in a run of equal values all others would be outliers."""
+        return max(self.quantile(0.75) - self.quantile(0.25), 2 * self.bin_width)
+
+    def limits(self) -> tuple[float, float]:
+        """Return the values beyond which one is an outlier: 3 interquartile ranges past the quartiles."""
+        reach = _OUTLIER_IQRS * self.spread
+        return self.quantile(0.25) - reach, self.quantile(0.75) + reach
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return median, limits and the number of outliers; None where nothing was counted."""
+        if not self.counts.any():
+            return None
+        low, high = self.limits()
+        middles = self.measure.low + (np.arange(_NUM_BINS) + 0.5) * self.bin_width
+        return {
+            "median": round(self.quantile(0.5), 3),
+            "low": round(max(low, self.measure.low), 3),
+            "high": round(min(high, self.measure.high), 3),
+            "num_outliers": int(self.counts[(middles < low) | (middles > high)].sum()),
+        }
+
+
+@dataclass
+class _Chapter:
+    book_title: str
+    title: str
+    num_rows: int = 0
+    num_rejected: int = 0
+    audio_s: float = 0.0
+
+
+class Survey:
+    """What one pass over the commits of an output counts."""
+
+    def __init__(self) -> None:
+        self.histograms = {measure.name: Histogram(measure) for measure in MEASURES}
+        self.num_units = self.num_ok = 0
+        self.audio_s = 0.0
+        self.rejected: Counter[str] = Counter()
+        self._chapters: dict[tuple[str, int], _Chapter] = {}
+        self._num_rows_left_out = 0
+
+    def visit(self, table: pa.Table) -> None:
+        """Count one commit."""
+        is_ok = pc.equal(table["status"], "ok")
+        spoken = table.filter(is_ok)
+        self.num_units += 1
+        self.num_ok += spoken.num_rows
+        self.rejected.update(map(str, table.filter(pc.invert(is_ok))["error_code"].to_pylist()))
+        self.audio_s += pc.sum(table["duration_s"]).as_py() or 0.0
+        for name, histogram in self.histograms.items():
+            if name in spoken.column_names:
+                histogram.add(spoken[name].cast(pa.float64()).drop_null().to_numpy())
+        self._visit_chapters(table, is_ok)
+
+    def _visit_chapters(self, table: pa.Table, is_ok: pa.ChunkedArray) -> None:
+        # Other manifests may have columns of these names that mean something else.
+        if not all(name in table.column_names for name in _BOOK) or not pa.types.is_integer(table["chapter"].type):
+            return
+        table = table.append_column("is_ok", is_ok.cast(pa.int64()))
+        aggregated = table.group_by(["book_id", "chapter"], use_threads=False).aggregate(
+            [("book_title", "first"), ("chapter_title", "first"), ("is_ok", "sum"), ("is_ok", "count"),
+             ("duration_s", "sum")]
+        )  # fmt: skip
+        for row in aggregated.to_pylist():
+            if row["book_id"] is None or row["chapter"] is None:
+                continue
+            key = (str(row["book_id"]), int(row["chapter"]))
+            if key not in self._chapters and len(self._chapters) >= MAX_CHAPTERS:
+                self._num_rows_left_out += row["is_ok_count"]
+                continue
+            book_title, title = (
+                str(row[f"{name}_first"] or "")[:_MAX_TITLE] for name in ("book_title", "chapter_title")
+            )
+            chapter = self._chapters.setdefault(key, _Chapter(book_title, title))
+            chapter.num_rows += row["is_ok_count"]
+            chapter.num_rejected += row["is_ok_count"] - row["is_ok_sum"]
+            chapter.audio_s += row["duration_s_sum"] or 0.0
+
+    def books(self) -> list[dict[str, Any]]:
+        """Return what is committed of each book, with its chapters in order."""
+        books: dict[str, dict[str, Any]] = {}
+        for (book_id, number), chapter in sorted(self._chapters.items()):
+            counts = {
+                "num_rows": chapter.num_rows,
+                "num_rejected": chapter.num_rejected,
+                "audio_s": round(chapter.audio_s, 3),
+            }
+            book = books.setdefault(
+                book_id, {"book_id": book_id, "title": chapter.book_title, **dict.fromkeys(counts, 0), "chapters": []}
+            )
+            book["chapters"].append({"chapter": number, "title": chapter.title, **counts})
+            for name, value in counts.items():
+                book[name] += value
+        return list(books.values())
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was counted."""
+        return {
+            "num_committed_rows": self.num_ok + self.rejected.total(),
+            "num_committed_units": self.num_units,
+            "num_ok": self.num_ok,
+            "num_rejected": self.rejected.total(),
+            "rejected": dict(self.rejected.most_common()),
+            "audio_s": self.audio_s,
+            "measures": {name: histogram.summary() for name, histogram in self.histograms.items()},
+            "books": self.books(),
+            "num_rows_of_other_chapters": self._num_rows_left_out,
+        }
+
+
+def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
+    """Count what an output holds.
+
+    Args:
+        output: a folder or an object-store prefix.
+        endpoint_url: S3 endpoint for other stores than AWS.
+
+    Returns:
+        `state` (`finished` or `unfinished`), `num_rows`, `num_units` of the whole run, `num_committed_rows`,
+        `num_committed_units`, `num_ok`, `num_rejected`, `rejected` (count by code), `audio_s`; `measures` (of duration,
+        rate and level: median, limits, outliers), and of a catalogue `books` with their chapters.
+
+    Raises:
+        ConfigError: there is no run here.
+        StorageError: the store does not answer.
+    """
+    return survey_output(open_storage(output, StorageConfig(endpoint_url=endpoint_url)), Survey())
+
+
+def survey_output(
+    storage: Storage, survey: Survey, columns: Sequence[str] = (), visit: Callable[[pa.Table], None] | None = None
+) -> dict[str, Any]:
+    """Count what an output holds, and show every commit to somebody who wants to see more of it.
+
+    Args:
+        storage: the output.
+        survey: an empty one; filled.
+        columns: what `visit` wants to see beside what is counted.
+        visit: called with every commit, so that other numbers are of the same moment.
+
+    Returns:
+        what `read_status` returns.
+
+    Raises:
+        ConfigError: there is no run here.
+        StorageError: the store does not answer.
+    """
+    log = CommitLog(storage)
+    run = log.read_run()
+    unit_size = run["pinned"]["unit_size"]
+    counted = (*_COUNTED, *survey.histograms, *_BOOK)
+    for table in log.iter_metadata(list(dict.fromkeys([*counted, *columns]))):
+        survey.visit(table)
+        if visit is not None:
+            visit(table)
+    return {
+        "state": "finished" if log.is_finished() else "unfinished",
+        "num_rows": run["num_rows"],
+        "num_units": sum(-(-shard["num_rows"] // unit_size) for shard in run["shards"].values()),
+        **survey.summary(),
+    }

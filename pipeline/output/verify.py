@@ -1,0 +1,270 @@
+"""Hold an output against its own record: every commit read, every WAV hashed, every stray object named.
+
+Knows nothing of Ray or networks. Memory stays bounded: one unit's rows at a time, and eight bytes for each committed
+WAV, by which the listing is told apart from what no commit names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, DamagedCommit
+from pipeline.manifest.rows import WorkUnit
+from pipeline.output.commit_log import CommitLog, map_ahead
+from pipeline.storage import Storage
+
+Kind = Literal["missing", "changed", "orphaned", "damaged_commit", "uncommitted", "stray_commit"]
+_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "error_code", "shard", "row")
+_LISTED_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    | kind | what |
+    |---|---|
+    | missing | a WAV that a commit names is gone |
+    | changed | a WAV's bytes or header are not those of its commit |
+    | orphaned | a WAV that no commit names, left by work that was cut short; harmless |
+    | damaged_commit | a commit that cannot be read, or does not hold its unit's rows |
+    | uncommitted | a unit without commit although the output is marked as finished |
+    | stray_commit | a commit that belongs to no unit of run.json |
+    """
+
+    kind: Kind
+    path: str
+    """Relative to the output."""
+    unit: WorkUnit | None = None
+    row: int | None = None
+
+
+@dataclass
+class VerifyReport:
+    """What an audit of an output found. Paths are relative to the output."""
+
+    num_checked: int = 0
+    """WAVs that commits name."""
+    missing: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    orphaned: list[str] = field(default_factory=list)
+    damaged_commits: list[str] = field(default_factory=list)
+    uncommitted: list[str] = field(default_factory=list)
+    stray_commits: list[str] = field(default_factory=list)
+
+    @property
+    def is_intact(self) -> bool:
+        """Orphans take room and harm nothing."""
+        return not (self.missing or self.changed or self.damaged_commits or self.uncommitted or self.stray_commits)
+
+
+class Audit:
+    """One pass over an output; `num_checked` counts the WAVs held against their commits so far."""
+
+    def __init__(self, storage: Storage, *, check_hashes: bool = True) -> None:
+        self._storage = storage
+        self._log = CommitLog(storage)
+        self._check_hashes = check_hashes
+        self._named = array("Q")
+        self.num_checked = 0
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong as it is found.
+
+        Raises:
+            ConfigError: there is no run here.
+            StorageError: the store does not answer.
+        """
+        self._named = array("Q")
+        run = self._log.read_run()
+        shards: Mapping[str, Any] = run["shards"]
+        unit_size: int = run["pinned"]["unit_size"]
+        yield from self._check_stray_commits(shards, unit_size)
+        if self._log.was_finished():
+            yield from self._check_uncommitted(shards, unit_size)
+        for unit, rows in map_ahead(self._read, self._list_units(shards, unit_size)):
+            if rows is None:
+                yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
+            else:
+                yield from self._check_unit(unit, rows)
+        yield from self._check_listing()
+
+    def _list_units(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[WorkUnit]:
+        for unit_id in self._log.list_units():
+            unit = parse_unit_id(unit_id)
+            if unit is not None and _is_planned(unit, shards, unit_size):
+                yield unit
+
+    def _check_stray_commits(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:
+        for unit_id in self._log.list_units():
+            unit = parse_unit_id(unit_id)
+            if unit is None or not _is_planned(unit, shards, unit_size):
+                yield Finding("stray_commit", f"metadata/{unit_id}.parquet", unit)
+
+    def _check_uncommitted(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:
+        for shard, known in shards.items():
+            # A shard's units are few beside its WAVs.
+            done = set(self._log.list_units(shard))
+            for first in range(0, known["num_rows"], unit_size):
+                unit = WorkUnit(shard, first, min(first + unit_size, known["num_rows"]) - 1)
+                if unit.unit_id not in done:
+                    yield Finding("uncommitted", self._log.metadata_path(unit), unit)
+
+    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]] | None]:
+        try:
+            rows: list[dict[str, Any]] = self._log.read_commit(unit, _COLUMNS).to_pylist()
+        except (DamagedCommit, FileNotFoundError):  # Or taken away since it was listed.
+            return unit, None
+        return unit, rows if _is_whole(unit, rows) else None
+
+    def _check_unit(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+        rows = [row for row in committed if row["status"] == "ok"]
+        paths = [self._log.audio_path(unit.shard, row["utterance_id"], row["audio_sha256"]) for row in rows]
+        self._named.extend(_hash_paths(paths))
+        self.num_checked += len(rows)
+        kinds = map_ahead(self._check_wav, zip(paths, rows, strict=True))
+        for path, row, kind in zip(paths, rows, kinds, strict=True):
+            if kind is not None:
+                yield Finding(kind, path, unit, row["row"])
+
+    def _check_wav(self, item: tuple[str, Mapping[str, Any]]) -> Kind | None:
+        path, row = item
+        if not self._check_hashes:
+            return None if self._storage.exists(path) else "missing"
+        try:
+            data = self._storage.get(path)
+        except FileNotFoundError:
+            return "missing"
+        if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
+            return "changed"
+        says = (row.get("sample_rate"), row.get("num_samples"))
+        return None if None in says or read_wav_header(data) == says else "changed"
+
+    def _check_listing(self) -> Iterator[Finding]:
+        """Stream the listing of WAVs; a hash that no commit's path has is an orphan's."""
+        named: NDArray[np.uint64] = np.frombuffer(self._named, np.uint64).copy()
+        named.sort()
+        listing = (info.path for info in self._storage.list("audio/"))
+        while paths := list(islice(listing, _LISTED_AT_ONCE)):
+            if not len(named):
+                yield from (Finding("orphaned", path) for path in paths)
+                continue
+            found = _hash_paths(paths)
+            at = np.minimum(np.searchsorted(named, found), len(named) - 1)
+            yield from (Finding("orphaned", paths[index]) for index in np.nonzero(named[at] != found)[0])
+
+
+def verify_output(storage: Storage, *, check_hashes: bool = True) -> VerifyReport:
+    """Hold every commit and WAV of an output against each other.
+
+    Args:
+        storage: the output.
+        check_hashes: read every WAV; otherwise only ask whether it is there.
+
+    Raises:
+        ConfigError: there is no run here.
+        StorageError: the store does not answer.
+    """
+    audit = Audit(storage, check_hashes=check_hashes)
+    found: dict[Kind, list[str]] = {}
+    for finding in audit.findings():
+        found.setdefault(finding.kind, []).append(finding.path)
+    return VerifyReport(
+        num_checked=audit.num_checked,
+        missing=sorted(found.get("missing", ())),
+        changed=sorted(found.get("changed", ())),
+        orphaned=sorted(found.get("orphaned", ())),
+        damaged_commits=sorted(found.get("damaged_commit", ())),
+        uncommitted=sorted(found.get("uncommitted", ())),
+        stray_commits=sorted(found.get("stray_commit", ())),
+    )
+
+
+def sweep_orphans(storage: Storage) -> int:
+    """Delete WAVs that no commit names, and what interrupted writes left.
+
+    The caller holds the lease: to anyone else, the WAVs of a unit at work look like orphans.
+
+    Returns:
+        how many objects were deleted.
+
+    Raises:
+        ConfigError: a commit is damaged or lost, so that what looks like an orphan may be its audio.
+    """
+    orphans = []
+    for finding in Audit(storage, check_hashes=False).findings():
+        if finding.kind in ("damaged_commit", "uncommitted", "stray_commit"):
+            raise ConfigError(
+                f"{storage.uri_of(finding.path)}: {finding.kind}, so that orphaned WAVs may be its own; run "
+                "jobs.verify --repair first, and delete commits that it calls stray"
+            )
+        if finding.kind == "orphaned":
+            orphans.append(finding.path)
+    for path in orphans:
+        storage.delete(path)
+    return len(orphans) + storage.delete_temporary()
+
+
+def parse_unit_id(unit_id: str) -> WorkUnit | None:
+    """Return the unit that an id names, or None where it names none."""
+    shard, _, rows = unit_id.rpartition("/")
+    first, dash, last = rows.partition("-")
+    if not (shard and dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
+        return None
+    unit = WorkUnit(shard, int(first), int(last))
+    return unit if unit.unit_id == unit_id else None
+
+
+def read_wav_header(data: bytes) -> tuple[int, int] | None:
+    """Return rate (Hz) and samples of a mono 16-bit PCM WAV that is complete, else None."""
+    at, rate = 12, None
+    if len(data) < 44 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if name == b"fmt " and size >= 16:
+            coding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
+            if (coding, channels, bits) != (1, 1, 16):
+                return None
+        if name == b"data":
+            return (rate, size // 2) if rate is not None and at + size == len(data) else None
+        at += size + size % 2
+    return None
+
+
+def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
+    places = [(row["shard"], row["row"]) for row in rows]
+    return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
+        (row["status"] == "rejected" and row["error_code"])
+        or (row["status"] == "ok" and row["utterance_id"] and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])))
+        for row in rows
+    )
+
+
+def _is_planned(unit: WorkUnit, shards: Mapping[str, Any], unit_size: int) -> bool:
+    if unit.shard not in shards:
+        return False
+    num_rows = shards[unit.shard]["num_rows"]
+    return bool(
+        unit.first_row % unit_size == 0
+        and unit.first_row < num_rows
+        and unit.last_row == min(unit.first_row + unit_size, num_rows) - 1
+    )
+
+
+def _hash_paths(paths: Sequence[str]) -> NDArray[np.uint64]:
+    """Hash paths to 64 bits; that two of 100 million collide and hide one orphan has a chance of under 1 in 1,000."""
+    digests = b"".join(hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest() for path in paths)
+    return np.frombuffer(digests, np.uint64)

@@ -1,0 +1,262 @@
+"""One door to local disk and object stores: whole objects in, whole objects out, with compare-and-swap.
+
+Knows nothing of audio, manifests or commits. Objects are built in memory and put by a single request: a stream that
+is cut short by an exception would leave a partial object that looks complete.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import random
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from pipeline.config.run import StorageConfig
+from pipeline.config.secrets import redact
+from pipeline.errors import StorageError
+
+Result = TypeVar("Result")
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
+_READ_AHEAD = 1 << 16
+"""Bytes of a Parquet footer that one request usually covers."""
+
+
+def content_type(path: str) -> str:
+    """Return as what a store hands out an object: without it, a browser saves a report instead of showing it."""
+    return mimetypes.guess_type(path)[0] or "application/octet-stream"
+
+
+class ObjectExists(Exception):
+    """`if_absent` was asked for and the object is there."""
+
+
+class PreconditionFailed(Exception):
+    """`if_match` was asked for and the object is another one by now, or gone."""
+
+
+class TransientError(Exception):
+    """A request failed in a way that may pass; the cause says how."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object in a listing. `path` is relative to the store's root; `etag` changes whenever the object does."""
+
+    path: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class StorePromises:
+    """What a store was seen to honor."""
+
+    conditional_put: bool
+    read_after_write: bool
+    list_after_write: bool
+
+
+class Storage(ABC):
+    """Objects under one root, by relative path. Thread-safe; pickles as its URI and settings.
+
+    Every method may raise `StorageError` (after retries, or at once where retrying cannot help) and `ValueError` (a
+    path that would leave the root).
+    """
+
+    def __init__(self, uri: str, settings: StorageConfig) -> None:
+        self.uri = uri
+        self.settings = settings
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str, StorageConfig]]:
+        return (type(self), (self.uri, self.settings))
+
+    def put(self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write an object, all of it or nothing.
+
+        Args:
+            path: relative to the root.
+            data: the whole object.
+            if_absent: refuse to replace anything.
+            if_match: replace only the object that has this etag.
+
+        Returns:
+            the new etag.
+
+        Raises:
+            ObjectExists, PreconditionFailed: the condition does not hold; nothing was written.
+        """
+        if if_absent and if_match is not None:
+            raise ValueError("if_absent and if_match exclude each other")
+        attempts = 0
+
+        def attempt() -> str:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return self._put(check_path(path), data, if_absent, if_match)
+            except (ObjectExists, PreconditionFailed):
+                # An earlier attempt may have been carried out although its answer was lost: then the object is ours.
+                if attempts > 1:
+                    with suppress(FileNotFoundError):
+                        found, etag = self._get(path)
+                        if found == data:
+                            return etag
+                raise
+
+        return self._retry("put", path, attempt)
+
+    def get(self, path: str) -> bytes:
+        """Read an object. Raises `FileNotFoundError` where there is none."""
+        return self.get_with_etag(path)[0]
+
+    def get_with_etag(self, path: str) -> tuple[bytes, str]:
+        """Read an object and the etag that `put(if_match=...)` wants."""
+        return self._retry("get", path, lambda: self._get(check_path(path)))
+
+    def find(self, path: str) -> ObjectInfo | None:
+        """Return what a listing would say of one object, or None where there is none."""
+        return self._retry("head", path, lambda: self._find(check_path(path)))
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is an object at exactly this path."""
+        return self.find(path) is not None
+
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        self._retry("delete", path, lambda: self._delete(check_path(path)))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object, at any depth, whose path starts with `prefix`; streams, in no particular order."""
+        if prefix:
+            check_path(prefix.rstrip("/"))
+        token: str | None = None
+        while True:
+            page, token = self._retry("list", prefix, lambda at=token: self._list_page(prefix, at))  # type: ignore[misc]
+            yield from page
+            if token is None:
+                return
+
+    def delete_temporary(self) -> int:
+        """Remove what interrupted writes left, where a store leaves anything; returns how much there was."""
+        return 0
+
+    def uri_of(self, path: str) -> str:
+        """Return where others find the object: an absolute path, or a URI."""
+        return f"{self.uri.rstrip('/')}/{check_path(path)}"
+
+    def open_input(self, info: ObjectInfo) -> pa.NativeFile:
+        """Open an object for random access, as Parquet readers want; a read fails once the object has changed."""
+        check_path(info.path)
+        raw = _RangeFile(
+            info.size,
+            lambda start, stop: self._retry("read", info.path, lambda: self._read_range(info, start, stop)),
+        )
+        return pa.PythonFile(raw, mode="r")
+
+    def content_hash(self, info: ObjectInfo) -> str:
+        """Return a text that is equal for equal content, as cheaply as the store can tell."""
+        return info.etag
+
+    def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(1, self.settings.max_attempts + 1):
+            try:
+                return call()
+            except TransientError as error:
+                if attempt == self.settings.max_attempts:
+                    cause = error.__cause__ or error
+                    raise StorageError(
+                        f"{self.uri}: {operation} {path!r} failed {attempt} time(s), last with {describe_cause(cause)}"
+                        "; what is committed is safe: run the same command again once the store answers"
+                    ) from cause
+            # Full jitter: replicas that failed together do not come back together.
+            time.sleep(random.uniform(0, wait_s))
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        raise AssertionError("max_attempts is at least 1")
+
+    def _refuse(self, operation: str, path: str, cause: BaseException, way_out: str) -> StorageError:
+        return StorageError(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {way_out}")
+
+    @abstractmethod
+    def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str: ...
+
+    @abstractmethod
+    def _get(self, path: str) -> tuple[bytes, str]: ...
+
+    @abstractmethod
+    def _find(self, path: str) -> ObjectInfo | None: ...
+
+    @abstractmethod
+    def _delete(self, path: str) -> None: ...
+
+    @abstractmethod
+    def _list_page(self, prefix: str, token: str | None) -> tuple[Any, str | None]: ...
+
+    @abstractmethod
+    def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes: ...
+
+
+class _RangeFile(io.RawIOBase):
+    """A seekable file over ranged reads; keeps the last stretch, as Parquet footers are read in small steps."""
+
+    def __init__(self, size: int, read_range: Callable[[int, int], bytes]) -> None:
+        self._size, self._read_range, self._at = size, read_range, 0
+        self._kept_at, self._kept = 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def size(self) -> int:
+        return self._size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self._size if size is None or size < 0 else min(self._size, self._at + size)
+        if self._at >= stop:
+            return b""
+        start, kept_stop = self._at, self._kept_at + len(self._kept)
+        self._at = stop
+        if not (self._kept_at <= start and stop <= kept_stop):
+            wanted = start
+            if stop - start < _READ_AHEAD:  # Read-ahead goes backward: the end of the file is what is read in steps.
+                wanted = max(0, min(start, stop - _READ_AHEAD))
+            data = self._read_range(wanted, stop)
+            if stop - wanted > 2 * _READ_AHEAD:
+                return data
+            self._kept_at, self._kept = wanted, data
+        return self._kept[start - self._kept_at : stop - self._kept_at]
+
+
+def check_path(path: str) -> str:
+    """Return the path if it stays inside the root; raise `ValueError` if not."""
+    parts = path.split("/")
+    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts) or re.match(r"^[A-Za-z]:|\\", path):
+        raise ValueError(f"{path!r} is not a relative path inside the store's root")
+    return path
+
+
+def describe_cause(error: BaseException) -> str:
+    """Return class and message on one line, without anything that looks like a signed query or a secret."""
+    text = " ".join(str(error).split())
+    text = redact(re.sub(r"\?\S+", "?...", text))
+    text = re.sub(r"(?i)(key)([\w-]*\s*[=:]\s*)\S+", r"\1\2...", text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

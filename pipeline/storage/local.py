@@ -1,0 +1,213 @@
+"""A local or mounted folder behind the same door as the object stores; reached through `open_storage` only."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.config.run import StorageConfig
+from pipeline.errors import StorageError
+from pipeline.storage.base import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
+
+_TEMPORARY = ".tmp-"
+"""Prefix of files that are being written; a crash may leave some, and listings never show them."""
+_LOCK_FILE = ".tmp-lock"
+
+
+class LocalStorage(Storage):
+    """A folder. Writes are durable (file and folder are synced) and atomic."""
+
+    def __init__(self, uri: str, settings: StorageConfig) -> None:
+        super().__init__(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))), settings)
+        self._root = Path(self.uri)
+
+    def open_input(self, info: ObjectInfo) -> pa.NativeFile:
+        """Open a file for random access."""
+        with self._explained("open", info.path):
+            self._refuse_no_file("open", info.path)
+            return pa.OSFile(str(self._root / info.path))
+
+    def content_hash(self, info: ObjectInfo) -> str:
+        """Return the sha256 of the bytes, all of which are read."""
+        # Not the time stamp: a manifest that was copied or touched is still the same manifest.
+        with self._explained("read", info.path), self._open("read", info.path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def delete_temporary(self) -> int:
+        """Remove the files of writes that were killed; only for one who knows that nobody writes now."""
+        stale = [path for path in self._root.rglob(f"{_TEMPORARY}*") if path != self._root / _LOCK_FILE]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+    @contextmanager
+    def _explained(self, operation: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(errno.ENOENT, "no such object", f"{self.uri}/{path}") from error
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno in (errno.EINTR, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EIO):
+                raise TransientError from error
+            way_out = {
+                errno.ENOSPC: "free some space on the disk",
+                errno.EDQUOT: "raise the quota or free some space",
+                errno.EROFS: "the file system is read-only: choose another folder",
+                errno.EACCES: "mend the permissions or choose another folder",
+            }.get(error.errno or 0, "mend it or choose another folder")
+            raise self._refuse(operation, path, error, way_out) from error
+
+    def _refuse_no_file(self, operation: str, path: str) -> None:
+        """A pipe would be waited for without end, and no file takes a folder's place."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = os.stat(self._root / path).st_mode
+            if not stat.S_ISREG(mode):
+                found = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+                raise StorageError(f"{self.uri}: {operation} {path!r}: expected a file, found {found}; move it away")
+
+    def _open(self, operation: str, path: str) -> BufferedReader:
+        self._refuse_no_file(operation, path)
+        return open(self._root / path, "rb")
+
+    def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
+        target = self._root / path
+        with self._explained("put", path):
+            self._refuse_no_file("put", path)
+            self._make_folder(target.parent)
+            temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+            try:
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if if_absent:
+                    self._link(temporary, target)
+                elif if_match is not None:
+                    with self._locked():
+                        found = self._find(path)
+                        if found is None or found.etag != if_match:
+                            raise PreconditionFailed(path)
+                        os.replace(temporary, target)
+                else:
+                    os.replace(temporary, target)
+                _sync_folder(target.parent)
+                return _local_etag(os.stat(target))
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
+
+    @staticmethod
+    def _link(temporary: Path, target: Path) -> None:
+        """Give the file its name unless somebody has it; a rename would overwrite."""
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise ObjectExists(str(target)) from None
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        try:
+            for new in reversed(missing):
+                with suppress(FileExistsError):
+                    new.mkdir()
+                _sync_folder(new.parent)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # Not a missing object: a file, or something that holds no files, is in the way.
+            raise self._refuse("make the folder", str(new), error, "choose another folder") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import fcntl
+
+        path = self._root / _LOCK_FILE
+        while True:
+            with open(path, "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Whoever held it before took the file away at the end: then this is a lock on nothing.
+                if not _is_same_file(file.fileno(), path):
+                    continue
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+
+    def _get(self, path: str) -> tuple[bytes, str]:
+        try:
+            with self._explained("get", path), self._open("get", path) as file:
+                return file.read(), _local_etag(os.fstat(file.fileno()))
+        except StorageError:
+            if (self._root / path).is_dir():
+                raise FileNotFoundError(errno.ENOENT, "a folder, no object", f"{self.uri}/{path}") from None
+            raise
+
+    def _find(self, path: str) -> ObjectInfo | None:
+        try:
+            with self._explained("head", path):
+                found = os.stat(self._root / path)
+        except FileNotFoundError:
+            return None
+        return None if stat.S_ISDIR(found.st_mode) else ObjectInfo(path, found.st_size, _local_etag(found))
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError), self._explained("delete", path):
+            os.unlink(self._root / path)
+
+    def _list_page(self, prefix: str, token: str | None) -> tuple[Iterator[ObjectInfo], None]:
+        folder = prefix.rpartition("/")[0]
+        return self._walk(folder, prefix), None
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with self._explained("list", folder):
+                entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if not path.startswith(prefix[: len(path)]):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path, prefix)
+            elif path.startswith(prefix) and not entry.name.startswith(_TEMPORARY):
+                with suppress(FileNotFoundError):  # Deleted since it was listed.
+                    found = entry.stat()
+                    yield ObjectInfo(path, found.st_size, _local_etag(found))
+
+    def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
+        with self._explained("read", info.path), self._open("read", info.path) as file:
+            return os.pread(file.fileno(), stop - start, start)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _local_etag(found: os.stat_result) -> str:
+    # Every write makes a new file, so the inode tells apart two of the same size within one tick of the clock.
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"

@@ -1,0 +1,128 @@
+"""From an address to a store: which kind it is, whether it can be written to, and what it promises."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.config.run import StorageConfig
+from pipeline.config.secrets import has_credentials, redact
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises, describe_cause
+
+
+def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
+    """Refuse an address that nothing can be written to, as far as that shows without writing.
+
+    Args:
+        name: of the setting or option that gives it, for messages.
+        uri: the address.
+        settings: of the store.
+
+    Raises:
+        ConfigError: no store has such an address, or it is no folder that this user may write to.
+        StorageError: it is on a file system that is read-only.
+    """
+    open_storage(uri, settings)
+    if "://" in uri:
+        return
+    path = Path(uri).expanduser().absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        # Disks become so by themselves, after an error: then this is an output to go on with.
+        raise StorageError(f"{name}: {uri}: {existing} is on a read-only file system; mount it for writing")
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
+        raise ConfigError(f"{name}: {uri}: {existing} {problem}; name another folder")
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split the address of one object into its folder's address and its name."""
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    if folder.endswith(":/") or folder.endswith(":"):
+        raise ConfigError(f"{uri}: expected the address of one object, found a whole bucket")
+    return folder or ("/" if uri.startswith("/") else "."), name
+
+
+def open_storage(uri: str, settings: StorageConfig | None = None) -> Storage:
+    """Open a folder or a prefix of a store; nothing is read or created yet.
+
+    Args:
+        uri: a local path, `file://`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+        settings: retries, endpoint, region.
+
+    Raises:
+        ConfigError: an unknown kind of store, or one whose client is not installed.
+    """
+    settings = settings or StorageConfig()
+    for address in (uri, settings.endpoint_url or ""):
+        if has_credentials(address):
+            # It would be part of every audio_uri.
+            raise ConfigError(
+                f"{redact(address)}: credentials in an address; take them out and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY (or the store's own variables)"
+            )
+    scheme = uri.partition("://")[0] if "://" in uri else "file"
+    if scheme == "file":
+        from pipeline.storage.local import LocalStorage
+
+        return LocalStorage(uri, settings)
+    if scheme in ("s3", "s3a"):
+        from pipeline.storage.s3 import S3Storage
+
+        return S3Storage(uri, settings)
+    if scheme in ("gs", "az"):
+        from pipeline.storage.cloud import open_cloud_storage
+
+        return open_cloud_storage(uri, settings)
+    raise ConfigError(f"{uri}: unknown kind of store {scheme!r}; expected a path, s3://, gs:// or az://")
+
+
+def read_bytes(uri: str, settings: StorageConfig | None = None) -> bytes:
+    """Read one file from anywhere: a path or any URI of `open_storage`, or `https://`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: the store does not answer or refuses.
+    """
+    if uri.startswith(("http://", "https://")):
+        return _read_web(uri)
+    folder, name = split_uri(uri)
+    return open_storage(folder, settings).get(name)
+
+
+def _read_web(uri: str) -> bytes:
+    import smart_open
+
+    try:
+        with smart_open.open(uri, "rb", transport_params={"timeout": 60}) as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise StorageError(f"{uri.partition('?')[0]}: {describe_cause(error)}; download the file first") from error
+
+
+def probe_store(storage: Storage) -> StorePromises:
+    """Put, read, list and delete an object of our own, to see what the store honors."""
+    # No folder of its own: on a disk it would stay behind.
+    path = f"_probe-{uuid.uuid4().hex}"
+    etag = storage.put(path, b"first")
+    try:
+        try:
+            read_after_write = storage.get(path) == b"first"
+        except FileNotFoundError:
+            read_after_write = False
+        list_after_write = any(info.path == path for info in storage.list("_probe-"))
+        conditional_put = False
+        with suppress(ObjectExists):
+            storage.put(path, b"second", if_absent=True)
+            return StorePromises(False, read_after_write, list_after_write)
+        storage.put(path, b"third", if_match=etag)
+        try:
+            storage.put(path, b"fourth", if_match=etag)
+        except PreconditionFailed:
+            conditional_put = True
+        return StorePromises(conditional_put, read_after_write, list_after_write)
+    finally:
+        storage.delete(path)

@@ -1,0 +1,141 @@
+"""Hear a take as a listener would: what it says, in whose voice, where it pauses and how it ends.
+
+Knows nothing of thresholds; all that it tells follows from the take's samples, its text and its voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import SpeakerError
+from pipeline.synthesis.recognition import Reading, Recognizer, compare_with_text
+
+MIN_VOICE_S = 1.0
+"""Shorter takes say too little of a voice."""
+_FRAME_S = 0.02
+_PAUSE_DB = -35.0
+"""Below the level of the loud frames; breath and room are under it, the softest consonants hardly ever."""
+_FLOOR = 1e-10
+
+
+class Codec(Protocol):
+    """What of BiCodec tells voices apart."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of decoded audio."""
+
+    @property
+    def global_levels(self) -> Sequence[int]:
+        """Levels of the scalars that one global token is made of."""
+
+    def encode_speaker(self, audio: NDArray[np.float32], sample_rate: int) -> Any:
+        """Return the global tokens of a recording as a tensor."""
+
+
+@dataclass(frozen=True)
+class Contour:
+    """The level of a take over time.
+
+    Attributes:
+        longest_pause_s: the longest stretch under the level of speech, between the first and the last sound.
+        end_db: the loudest of the last two 20 ms frames against the loud frames; a spoken end has died away.
+    """
+
+    longest_pause_s: float
+    end_db: float
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """All that was heard in one take."""
+
+    contour: Contour
+    heard: str | None
+    """What the recognizer made of it; none if it does not know the language."""
+    reading: Reading | None
+    """`heard` against the text; none also for a text without words."""
+    similarity: float | None
+    """Of the voice that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
+    note: str | None
+    """Why something was not judged."""
+
+
+class Listener:
+    """Hears takes, one at a time; keeps nothing of one for the next."""
+
+    def __init__(self, recognizer: Recognizer, codec: Codec) -> None:
+        self._recognizer = recognizer
+        self._codec = codec
+
+    def listen(self, samples: NDArray[np.float32], text: str, language: str, global_tokens: Sequence[int]) -> Hearing:
+        """Hear a take.
+
+        Args:
+            samples: (num_samples,) at the codec's rate.
+            text: what it should say, spelled out.
+            language: of the text.
+            global_tokens: of the voice that should say it.
+        """
+        heard = reading = note = None
+        if language in self._recognizer.languages:
+            heard = self._recognizer.recognize(samples, self._codec.sample_rate)
+            reading = compare_with_text(text, heard)
+            reading = reading if reading.num_words else None
+        else:
+            note = f"words not judged: the recognizer does not know {language!r}"
+        similarity = self._hear_voice(samples, global_tokens)
+        return Hearing(trace_contour(samples, self._codec.sample_rate), heard, reading, similarity, note)
+
+    def _hear_voice(self, samples: NDArray[np.float32], global_tokens: Sequence[int]) -> float | None:
+        if not global_tokens or samples.size < MIN_VOICE_S * self._codec.sample_rate:
+            return None
+        try:
+            found = self._codec.encode_speaker(samples, self._codec.sample_rate).numpy()
+        except SpeakerError:
+            return None  # Silence has no voice; its other faults tell on it.
+        return compare_voices(found, np.asarray(global_tokens), self._codec.global_levels)
+
+
+def compare_voices(first: NDArray[np.int64], second: NDArray[np.int64], levels: Sequence[int]) -> float:
+    """Return how much alike two voices are, on a scale that any BiCodec's tokens have.
+
+    A global token stands for a point on a small grid. The mean distance of the two voices' points, along every axis,
+    is held against the mean distance of points drawn at random.
+
+    Args:
+        first: (num_global_tokens,) int64.
+        second: likewise.
+        levels: points along each axis of the grid; the first one varies fastest.
+
+    Returns:
+        1 for equal tokens, about 0 for unrelated ones, less for opposite ones.
+    """
+    sizes = np.asarray(levels)
+    basis = np.cumprod([1, *sizes[:-1]])
+    distances = np.abs(first[:, None] // basis % sizes - second[:, None] // basis % sizes)
+    by_chance = (sizes**2 - 1) / (3 * sizes)  # The mean |i - j| of two even draws from n levels.
+    return float(1 - (distances / by_chance).mean())
+
+
+def trace_contour(samples: NDArray[np.float32], sample_rate: int) -> Contour:
+    """Measure pauses and the end of a take.
+
+    Args:
+        samples: (num_samples,); less than two frames have neither pause nor end.
+        sample_rate: Hz.
+    """
+    size = round(_FRAME_S * sample_rate)
+    frames = samples[: samples.size // size * size].astype(np.float64).reshape(-1, size)
+    if len(frames) < 2:
+        return Contour(0.0, _PAUSE_DB)
+    level_db = 10 * np.log10((frames**2).mean(axis=1) + _FLOOR)
+    relative_db = level_db - np.percentile(level_db, 90)
+    (sounding,) = np.nonzero(relative_db > _PAUSE_DB)
+    longest = max(int(np.diff(sounding).max(initial=1)) - 1, 0)
+    return Contour(longest * _FRAME_S, float(relative_db[-2:].max()))

@@ -1,0 +1,138 @@
+"""Judge a take: good enough, or why not. Thresholds come from `quality` in the config; knows nothing of networks.
+
+A take is judged three times: by its length, by its sound, and, where `quality.asr` names a recognizer, by what a
+listener hears in it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.audio.samples import AudioStats
+from pipeline.config.run import QualityConfig
+from pipeline.errors import RejectionCode
+from pipeline.synthesis.listening import Hearing
+from pipeline.synthesis.recognition import Reading
+from pipeline.synthesis.takes import Rejection
+
+FRAME_RATE = 50
+MAX_TRAINED_TOKENS = 1_500
+"""The longest answers in training; past 30 s the model has nothing to go by (Spark-TTS, SparkVox data preparation)."""
+EDGE_SILENCE_S = 1.0
+"""Lead-in, tail and a breath that even one word may have around it; keeps short texts from counting as slow."""
+SLACK_LETTERS = 3
+"""Letters of one misheard word: what every limit on letters forgives, as one word is all that some texts have."""
+MIN_WORDS_FOR_WER = 4
+"""In shorter texts one misheard word is too large a share."""
+ABRUPT_END_DB = -20.0
+"""Measured: speech that ends by itself is under -40 dB at its end, most that is cut off is over -20 dB."""
+
+
+def length_cap(estimated_s: float, quality: QualityConfig) -> int:
+    """Return the most semantic tokens that a segment may take.
+
+    Args:
+        estimated_s: expected speaking time in seconds.
+        quality: `length_cap_factor` and `length_cap_extra_s` apply.
+    """
+    seconds = estimated_s * quality.length_cap_factor + quality.length_cap_extra_s
+    return max(1, min(math.ceil(seconds * FRAME_RATE), MAX_TRAINED_TOKENS))
+
+
+def judge_tokens(num_tokens: int, hit_length_cap: bool, estimated_s: float, quality: QualityConfig) -> Rejection | None:
+    """Judge a take before it is decoded, by its length alone; return None if it is plausible.
+
+    Args:
+        num_tokens: semantic tokens of the take, 50 a second.
+        hit_length_cap: whether generation was ended by the cap, not by the model.
+        estimated_s: expected speaking time in seconds.
+        quality: thresholds.
+    """
+    duration_s = num_tokens / FRAME_RATE
+    if hit_length_cap:
+        return Rejection(
+            RejectionCode.HIT_LENGTH_CAP,
+            f"no end after {duration_s:.2f} s of speech where about {estimated_s:.2f} s were expected",
+        )
+    if num_tokens == 0:
+        return Rejection(RejectionCode.NO_SPEECH, f"no speech at all where about {estimated_s:.2f} s were expected")
+    if duration_s < estimated_s / quality.max_pace:
+        return Rejection(
+            RejectionCode.TOO_FAST,
+            f"{duration_s:.2f} s of speech is {estimated_s / duration_s:.2f} times the expected pace "
+            f"(quality.max_pace is {quality.max_pace:g})",
+        )
+    if quality.min_pace > 0 and duration_s > estimated_s / quality.min_pace + EDGE_SILENCE_S:
+        return Rejection(
+            RejectionCode.TOO_SLOW,
+            f"{duration_s:.2f} s of speech is {estimated_s / duration_s:.2f} times the expected pace "
+            f"(quality.min_pace is {quality.min_pace:g})",
+        )
+    return None
+
+
+def judge_audio(stats: AudioStats, quality: QualityConfig) -> Rejection | None:
+    """Judge a decoded take by its sound; return None if it is good enough."""
+    if stats.silence_ratio > quality.max_silence_ratio:
+        return Rejection(
+            RejectionCode.MOSTLY_SILENCE,
+            f"{stats.silence_ratio:.0%} of the frames are silent (quality.max_silence_ratio is "
+            f"{quality.max_silence_ratio:.0%})",
+        )
+    if stats.clipped_ratio > quality.max_clipped_ratio:
+        return Rejection(
+            RejectionCode.CLIPPED,
+            f"{stats.clipped_ratio:.1%} of the samples are at full scale (quality.max_clipped_ratio is "
+            f"{quality.max_clipped_ratio:.1%})",
+        )
+    return None
+
+
+def judge_hearing(hearing: Hearing, quality: QualityConfig) -> Rejection | None:
+    """Judge a take by what was heard in it; return None if it is good enough, or nothing could be judged."""
+    pause_s = hearing.contour.longest_pause_s
+    if pause_s > quality.max_pause_s:
+        return Rejection(
+            RejectionCode.LONG_PAUSE,
+            f"a pause of {pause_s:.2f} s (quality.max_pause_s is {quality.max_pause_s:g})",
+        )
+    if hearing.reading is not None:
+        rejection = _judge_reading(hearing.reading, hearing.contour.end_db, quality)
+        if rejection is not None:
+            return Rejection(rejection.code, f"{rejection.message}; heard {hearing.heard or 'nothing'!r:.120}")
+    if hearing.similarity is not None and hearing.similarity < quality.min_similarity:
+        return Rejection(
+            RejectionCode.WRONG_VOICE,
+            f"the voice is {hearing.similarity:.2f} like the one asked for, of 1 "
+            f"(quality.min_similarity is {quality.min_similarity:g})",
+        )
+    return None
+
+
+def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> Rejection | None:
+    num_letters, num_heard = reading.num_letters, reading.num_letters_heard
+    # What ends in the middle of a sound has lost something as soon as a word is missing.
+    min_heard = 1.0 if end_db > ABRUPT_END_DB else quality.min_heard
+    if num_heard < min_heard * num_letters - SLACK_LETTERS:
+        return Rejection(
+            RejectionCode.CUT_SHORT,
+            f"{num_heard} letters heard where the text has {num_letters}"
+            + (" and an end in the middle of a sound" if end_db > ABRUPT_END_DB else "")
+            + f" (quality.min_heard is {quality.min_heard:g})",
+        )
+    if reading.repeated or num_heard > SLACK_LETTERS + quality.max_heard * num_letters:
+        again = f", {reading.repeated!r} more than once" if reading.repeated else ""
+        return Rejection(
+            RejectionCode.REPEATED,
+            f"{num_heard} letters heard where the text has {num_letters}{again} "
+            f"(quality.max_heard is {quality.max_heard:g})",
+        )
+    wer = reading.num_word_errors / reading.num_words
+    cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(num_letters, 1)
+    if (reading.num_words >= MIN_WORDS_FOR_WER and wer > quality.max_wer) or cer > quality.max_cer:
+        return Rejection(
+            RejectionCode.WRONG_WORDS,
+            f"word error rate {wer:.2f} (quality.max_wer is {quality.max_wer:g}), letter error rate {cer:.2f} "
+            f"(quality.max_cer is {quality.max_cer:g})",
+        )
+    return None

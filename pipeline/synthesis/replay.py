@@ -1,0 +1,164 @@
+"""Rows voiced again one at a time, and held against the bytes that their output holds.
+
+Reads an output and never writes to it. Knows nothing of Ray: a replica or a test calls it in its own process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.audio.samples import Audio
+from pipeline.config.run import Config
+from pipeline.errors import ManifestError, UtteranceError
+from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance
+from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.output.commit_log import CommitLog
+from pipeline.synthesis.takes import SegmentAudio, Wanted, finish_audio, next_takes
+
+if TYPE_CHECKING:
+    from pipeline.synthesis.stages import AudioStage, TokenStage  # Load torch, which a driver does without.
+
+_COMMITTED = ("utterance_id", "row", "status", "audio_sha256", "error_code", "take", "num_segments")
+
+
+@dataclass(frozen=True)
+class LoneRow:
+    """A manifest row to voice again."""
+
+    utterance_id: str
+    fields: Mapping[str, Any]
+    """Its own columns."""
+    committed: Mapping[str, Any] | None
+    """What its commit says of it, if its unit is committed."""
+
+
+@dataclass(frozen=True)
+class LoneTake:
+    """What a row came to, voiced alone."""
+
+    utterance_id: str
+    wav: bytes | None
+    """None where it was rejected."""
+    error_code: str | None
+    message: str | None
+    committed: Mapping[str, Any] | None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the WAV's bytes, in hexadecimal."""
+        return None if self.wav is None else hashlib.sha256(self.wav).hexdigest()
+
+    @property
+    def is_same(self) -> bool | None:
+        """Whether the commit says the same: equal bytes, or the same rejection; None where there is no commit."""
+        if self.committed is None:
+            return None
+        return (self.sha256, self.error_code) == (self.committed["audio_sha256"], self.committed["error_code"])
+
+
+def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_size: int) -> list[LoneRow]:
+    """Look rows up by id, and what is committed of them.
+
+    Args:
+        manifest: of the run.
+        log: of its output.
+        ids: where several rows share one, the first counts, as in a run.
+        unit_size: of the run.
+
+    Returns:
+        the rows in the order of `ids`, each once.
+
+    Raises:
+        ManifestError: an id is not in the manifest.
+    """
+    places = manifest.find_ids(ids)
+    missing = [utterance_id for utterance_id in ids if utterance_id not in places]
+    if missing:
+        listed = ", ".join(repr(utterance_id)[:80] for utterance_id in missing[:5])
+        raise ManifestError(f"--only: no row has the utterance_id {listed}; check the spelling and the manifest")
+    rows = []
+    for utterance_id in dict.fromkeys(ids):
+        shard, row = places[utterance_id]
+        (fields,) = manifest.read_rows(WorkUnit(shard.name, row, row), OWN_COLUMNS).to_pylist()
+        first = row - row % unit_size
+        unit = WorkUnit(shard.name, first, min(first + unit_size, shard.num_rows) - 1)
+        rows.append(LoneRow(utterance_id, fields, _read_committed(log, unit, row)))
+    return rows
+
+
+def _read_committed(log: CommitLog, unit: WorkUnit, row: int) -> Mapping[str, Any] | None:
+    try:
+        table = log.read_commit(unit, _COMMITTED)
+    except FileNotFoundError:
+        return None
+    record: Mapping[str, Any] | None = next((record for record in table.to_pylist() if record["row"] == row), None)
+    return record
+
+
+class LoneVoicer:
+    """Voices rows one after the other, with nothing beside them.
+
+    Args:
+        config: of the run.
+        tokens: with an engine that nobody else uses.
+        audio: with the codec.
+        use_threads: called before each stage with its name; a replica's number of torch threads may change bits.
+    """
+
+    def __init__(
+        self, config: Config, tokens: TokenStage, audio: AudioStage, use_threads: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._audio = audio
+        self._use_threads = use_threads
+        self._num_token_steps = 0
+
+    @property
+    def num_steps(self) -> int:
+        """A number that grows while work goes on: token steps and decodes."""
+        return self._num_token_steps + self._audio.num_batches
+
+    def voice(self, rows: Sequence[LoneRow]) -> Iterator[LoneTake]:
+        """Yield each row's take, in their order."""
+        for row in rows:
+            try:
+                wav = self._speak(row).wav_bytes()
+            except UtteranceError as error:
+                yield LoneTake(row.utterance_id, None, str(error.code), error.message, row.committed)
+            else:
+                yield LoneTake(row.utterance_id, wav, None, None, row.committed)
+
+    def _speak(self, row: LoneRow) -> Audio:
+        utterance = read_utterance(row.fields)
+        segments: dict[int, SegmentAudio] = {}
+        wanted: Wanted = {0: _first_takes(row.committed)}
+        while wanted:
+            self._use_threads("llm")
+            self._tokens.start(self._tokens.prepare(0, utterance, wanted[0]))
+            while self._tokens.has_work:
+                ended = self._tokens.step()
+                self._num_token_steps += 1
+            result = ended[0].result
+            if result.rejection is not None:
+                raise UtteranceError(result.rejection.code, result.rejection.message)
+            self._use_threads("codec")
+            heard = [(0, audio) for audio in self._audio.decode(result.takes)]
+            segments |= {audio.segment: audio for _, audio in heard}
+            wanted = next_takes(heard, self._config.quality.max_takes)
+        ordered = [segments[index] for index in sorted(segments)]
+        for segment in ordered:
+            if segment.rejection is not None:
+                raise UtteranceError(segment.rejection.code, segment.rejection.message)
+        return finish_audio(ordered, self._audio.sample_rate, self._config.audio)
+
+
+def _first_takes(committed: Mapping[str, Any] | None) -> Mapping[int, int]:
+    # As in a repair: the recorded take of a single segment is the one to make (it may be a later one on request);
+    # of several only the highest is on record, so all are made from take 0 on, as the run did.
+    if committed is None or committed["status"] != "ok" or committed["num_segments"] != 1:
+        return {}
+    return {0: committed["take"] or 0}

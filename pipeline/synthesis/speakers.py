@@ -1,0 +1,345 @@
+"""Who speaks: read definitions, enroll each once, keep the result unchanged in `speakers.parquet`.
+
+A definition names a reference recording, a style (gender, pitch, speed) or the global tokens themselves. Enrolment
+turns it into the tokens that every prompt of the speaker repeats, so that the voice never drifts.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Literal, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.config.run import StorageConfig
+from pipeline.config.settings import canonical_json
+from pipeline.config.yaml_reader import read_yaml
+from pipeline.errors import ConfigError, SpeakerError, StorageError
+from pipeline.llm.prompt import Voice
+from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.storage import read_bytes
+from pipeline.synthesis.takes import hash_seed
+
+logger = logging.getLogger(__name__)
+
+Level = Literal["very_low", "low", "moderate", "high", "very_high"]
+Kind = Literal["reference", "created", "given"]
+
+
+class SpeakerDefinition(BaseModel):
+    """One speaker as the user wrote it; exactly one of the three kinds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    speaker_id: str = Field(min_length=1, max_length=1_000)
+    reference_audio: Annotated[str, Field(min_length=1)] | None = None
+    """Path or URI of a recording; its first 6 seconds make the voice."""
+    reference_text: str | None = None
+    """What the recording says."""
+    gender: Literal["female", "male"] | None = None
+    pitch: Level | None = None
+    speed: Level | None = None
+    language: Literal["en", "zh"] = "en"
+    """Language of the one sentence that a created voice is made from."""
+    global_tokens: tuple[int, ...] | None = None
+    """32 ints, each in [0, 4096)."""
+
+    @model_validator(mode="after")
+    def _check_one_kind(self) -> SpeakerDefinition:
+        given = [
+            name
+            for name, is_given in (
+                ("reference_audio", self.reference_audio is not None),
+                ("gender, pitch, speed", bool(self.gender or self.pitch or self.speed)),
+                ("global_tokens", self.global_tokens is not None),
+            )
+            if is_given
+        ]
+        if len(given) != 1:
+            raise ValueError(
+                "expected exactly one of reference_audio, global_tokens, or gender with pitch and speed; "
+                f"found {' and '.join(given) or 'none'}"
+            )
+        if given == ["gender, pitch, speed"] and not self.gender:
+            raise ValueError("a created voice needs gender: female or male (pitch and speed default to moderate)")
+        if self.reference_text is not None and self.reference_audio is None:
+            raise ValueError("reference_text without reference_audio: a transcript needs its recording")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the three ways defines the voice."""
+        if self.reference_audio is not None:
+            return "reference"
+        return "given" if self.global_tokens is not None else "created"
+
+    def canonical(self) -> str:
+        """Return the definition as JSON, with defaults filled in: equal text means the same definition."""
+        fields = self.model_dump(exclude_none=True, exclude=None if self.kind == "created" else {"language"})
+        if self.kind == "created":
+            fields = {"pitch": "moderate", "speed": "moderate", **fields}
+        return canonical_json(fields)
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """An enrolled speaker."""
+
+    speaker_id: str
+    voice: Voice
+    kind: Kind
+    definition: str
+    """The definition's canonical JSON, to notice when it changes."""
+
+
+class _Enroller(Protocol):
+    """What enrolment needs of the networks; `synthesizer.py` has it."""
+
+    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
+
+    def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice: ...
+
+    def check_global_tokens(self, tokens: tuple[int, ...]) -> None: ...
+
+
+_SCHEMA = pa.schema(
+    [
+        ("speaker_id", pa.string()),
+        ("kind", pa.string()),
+        ("global_tokens", pa.list_(pa.int32())),
+        ("reference_text", pa.string()),
+        ("reference_semantic_tokens", pa.list_(pa.int32())),
+        ("gender", pa.string()),
+        ("pitch", pa.string()),
+        ("speed", pa.string()),
+        ("pitch_value", pa.int32()),
+        ("speed_value", pa.int32()),
+        ("definition", pa.string()),
+    ]
+)
+
+_VOICE_FIELDS = [name for name in _SCHEMA.names if name not in ("speaker_id", "kind", "definition")]
+
+
+class SpeakerRegistry(Mapping[str, Speaker]):
+    """The enrolled speakers by id; never changed in place.
+
+    Example:
+        >>> registry = SpeakerRegistry.from_parquet(data)
+        >>> registry["anna"].voice.global_tokens
+    """
+
+    def __init__(self, speakers: Iterable[Speaker] = ()) -> None:
+        self._speakers = {speaker.speaker_id: speaker for speaker in speakers}
+
+    def __getitem__(self, speaker_id: str) -> Speaker:
+        return self._speakers[speaker_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._speakers)
+
+    def __len__(self) -> int:
+        return len(self._speakers)
+
+    def add(self, speakers: Iterable[Speaker]) -> SpeakerRegistry:
+        """Return a registry that has these speakers too."""
+        return SpeakerRegistry([*self._speakers.values(), *speakers])
+
+    def missing(self, definitions: Iterable[SpeakerDefinition]) -> list[SpeakerDefinition]:
+        """Return the definitions that are not enrolled yet.
+
+        Raises:
+            SpeakerError: an enrolled speaker's definition has changed.
+        """
+        new = []
+        for definition in definitions:
+            enrolled = self._speakers.get(definition.speaker_id)
+            if enrolled is None:
+                new.append(definition)
+            elif enrolled.definition != definition.canonical():
+                raise SpeakerError(
+                    f"speaker {definition.speaker_id!r} was enrolled as {enrolled.definition} and is now defined as "
+                    f"{definition.canonical()}; a voice never changes within an output: use a new speaker_id, or a "
+                    "new output"
+                )
+        return new
+
+    def to_parquet(self) -> bytes:
+        """Return the registry as a Parquet file, sorted by id."""
+        rows = []
+        for speaker_id in sorted(self._speakers):
+            speaker = self._speakers[speaker_id]
+            rows.append(
+                {
+                    "speaker_id": speaker_id,
+                    "kind": speaker.kind,
+                    "definition": speaker.definition,
+                    **asdict(speaker.voice),
+                }
+            )
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink)
+        return sink.getvalue()
+
+    @classmethod
+    def from_parquet(cls, data: bytes) -> SpeakerRegistry:
+        """Read what `to_parquet` wrote.
+
+        Raises:
+            SpeakerError: the data is something else.
+        """
+        try:
+            rows = pq.read_table(io.BytesIO(data)).to_pylist()
+            return cls(_speaker_from_row(row) for row in rows)
+        except (*DAMAGED_PARQUET, ValueError, KeyError, TypeError) as error:
+            raise SpeakerError(
+                f"speakers.parquet of the output is damaged: {error}; restore it from a backup"
+            ) from None
+
+
+def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
+    fields = {name: row[name] for name in _VOICE_FIELDS}
+    for name in ("global_tokens", "reference_semantic_tokens"):
+        fields[name] = None if row[name] is None else tuple(row[name])
+    return Speaker(row["speaker_id"], Voice(**fields), row["kind"], row["definition"])
+
+
+def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinition]:
+    """Read speaker definitions from a Parquet or YAML file.
+
+    Args:
+        uri: the file, local or in object storage. YAML is a list of mappings, or a mapping of id to mapping.
+        settings: how to reach the store.
+
+    Raises:
+        SpeakerError: the file cannot be read, or a definition is wrong or double; lists every problem.
+    """
+    try:
+        data = read_bytes(uri, settings)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SpeakerError(f"{uri}: there is no such speakers file; set `speakers` to a Parquet or YAML file") from None
+    except ValueError as error:
+        raise SpeakerError(f"speakers: {error}; set `speakers` to a Parquet or YAML file") from None
+    rows = _read_parquet(uri, data) if data[:4] == b"PAR1" else _read_yaml(uri, data)
+    definitions: dict[str, SpeakerDefinition] = {}
+    problems = []
+    for number, row in enumerate(rows):
+        place = f"  speaker {number} ({row.get('speaker_id')!r})" if isinstance(row, dict) else f"  speaker {number}"
+        unknown = sorted(map(str, row.keys() - SpeakerDefinition.model_fields.keys())) if isinstance(row, dict) else []
+        if unknown and data[:4] != b"PAR1":
+            # Parquet may carry columns for others; in a file written by hand this is a typing error.
+            problems.append(f"{place}: unknown field(s) {', '.join(unknown)}")
+            continue
+        try:
+            definition = SpeakerDefinition.model_validate(row)
+        except ValidationError as error:
+            problems += [f"{place}: {_problem(problem)}" for problem in error.errors()]
+            continue
+        if definition.speaker_id in definitions:
+            problems.append(f"{place}: this speaker_id is defined twice")
+        definitions[definition.speaker_id] = definition
+    if problems:
+        raise SpeakerError(f"{uri}: {len(problems)} problem(s):\n" + "\n".join(problems[:20]))
+    if not definitions:
+        raise SpeakerError(f"{uri}: defines no speaker; add one with reference_audio, gender, or global_tokens")
+    return list(definitions.values())
+
+
+def _problem(problem: Any) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    name = ".".join(str(part) for part in problem["loc"]) or "definition"
+    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}"
+
+
+def _read_parquet(uri: str, data: bytes) -> list[Any]:
+    try:
+        rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    except DAMAGED_PARQUET as error:
+        raise SpeakerError(f"{uri}: not a readable Parquet file: {error}") from None
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _read_yaml(uri: str, data: bytes) -> list[Any]:
+    try:
+        content = read_yaml(data, uri)
+    except ConfigError as error:
+        raise SpeakerError(f"{error}; a speakers file is Parquet or YAML") from None
+    if isinstance(content, dict):
+        content = [
+            {"speaker_id": str(name), **fields} if isinstance(fields, dict) else fields
+            for name, fields in content.items()
+        ]
+    if not isinstance(content, list):
+        raise SpeakerError(f"{uri}: expected a list of speakers, or a mapping of speaker_id to its definition")
+    return content
+
+
+def enroll(
+    definitions: Iterable[SpeakerDefinition],
+    make_enroller: Callable[[], _Enroller],
+    run_seed: int,
+    settings: StorageConfig,
+) -> tuple[list[Speaker], dict[str, str]]:
+    """Turn definitions into speakers.
+
+    Args:
+        definitions: speakers that are not enrolled yet.
+        make_enroller: loads the networks; called once, and only if there is something to do.
+        run_seed: a created voice follows from it and from its id.
+        settings: how to reach reference recordings.
+
+    Returns:
+        the speakers, and for each one that could not be enrolled the reason, by id.
+    """
+    speakers: list[Speaker] = []
+    failures: dict[str, str] = {}
+    enroller: _Enroller | None = None
+    for definition in definitions:
+        enroller = enroller or make_enroller()
+        try:
+            speakers.append(_enroll_one(definition, enroller, run_seed, settings))
+        except SpeakerError as error:
+            failures[definition.speaker_id] = str(error)
+    return speakers, failures
+
+
+def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: int, settings: StorageConfig) -> Speaker:
+    speaker_id = definition.speaker_id
+    if definition.global_tokens is not None:
+        try:
+            enroller.check_global_tokens(definition.global_tokens)
+        except ValueError as error:
+            raise SpeakerError(f"speaker {speaker_id!r}: global_tokens: {error}") from None
+        voice = Voice(global_tokens=definition.global_tokens)
+    elif definition.gender is not None:
+        pitch, speed = definition.pitch or "moderate", definition.speed or "moderate"
+        seed = hash_seed(run_seed, "voice", speaker_id)
+        voice = enroller.create_voice(definition.gender, pitch, speed, definition.language, seed)
+    else:
+        assert definition.reference_audio is not None
+        voice = _enroll_reference(definition, definition.reference_audio, enroller, settings)
+    return Speaker(speaker_id, voice, definition.kind, definition.canonical())
+
+
+def _enroll_reference(
+    definition: SpeakerDefinition, reference_audio: str, enroller: _Enroller, settings: StorageConfig
+) -> Voice:
+    name = f"speaker {definition.speaker_id!r}: {reference_audio}"
+    try:
+        data = read_bytes(reference_audio, settings)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
+    except (StorageError, ConfigError, ValueError) as error:
+        raise SpeakerError(f"{name}: cannot be read: {error}; correct reference_audio") from None
+    text = definition.reference_text
+    global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
+    voice = Voice(global_tokens=tuple(global_tokens))
+    if text and semantic_tokens is not None:
+        voice = replace(voice, reference_text=text, reference_semantic_tokens=tuple(semantic_tokens))
+    return voice

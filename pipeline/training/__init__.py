@@ -1,1 +1,0 @@
-"""How the demo voice was made: corpus, training, export and measuring. Nothing else in the project imports this."""

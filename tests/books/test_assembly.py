@@ -1,0 +1,184 @@
+"""Chapters from clips: exact times, equal bytes, one loudness, only what changed is made again."""
+
+import hashlib
+import json
+import tracemalloc
+from fractions import Fraction
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyloudnorm
+import pytest
+import soundfile
+
+from jobs.assemble import main
+from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks, quieten_noise
+from pipeline.audio.samples import Audio
+from pipeline.books.assembly import _BookAssembler, assemble
+from pipeline.books.reading_order import read_chapters
+from pipeline.config.books import AssemblyConfig
+from pipeline.config.run import StorageConfig
+from pipeline.manifest.rows import Shard, WorkUnit
+from pipeline.output.commit_log import CommitLog, build_commit_table
+from pipeline.storage import ObjectInfo, open_storage
+
+RATE = 16_000
+
+
+def speechlike(seconds: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    count = round(seconds * RATE)
+    envelope = np.clip(np.sin(np.arange(count) / RATE * 9), 0, 1) ** 2
+    return (rng.standard_normal(count) * envelope * 0.05).astype(np.float32)
+
+
+def make_run(folder, seeds, rejected=()):
+    """Three rows a chapter, a clip of 1 s and more each."""
+    storage = open_storage(str(folder), StorageConfig())
+    log = CommitLog(storage)
+    info = ObjectInfo("book/part-00000.parquet", 1, "e")
+    log.begin({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
+    records, rows = [], []
+    for row, seed in enumerate(seeds):
+        utterance_id = f"book.c{row // 3}.{row}"
+        samples = speechlike(1 + row / 10, seed)
+        _, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).wav_bytes())
+        status = {"status": "rejected", "error_code": "no_speech"} if row in rejected else {
+            "status": "ok", "audio_sha256": sha, "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
+        records.append({"utterance_id": utterance_id, "speaker_id": "a", "text": f"Sentence <{row}>.",
+                        "shard": "book/part-00000", "row": row, **status})  # fmt: skip
+        rows.append(
+            {
+                "utterance_id": utterance_id,
+                "text": "",
+                "speaker_id": "a",
+                "book_id": "book",
+                "book_title": "Book",
+                "author": "Writer",
+                "chapter": row // 3 + 1,
+                "chapter_title": f"Chapter {row // 3 + 1}",
+                "position": row % 3,
+                "boundary": ("heading", "sentence", "chapter")[row % 3],
+            }
+        )
+    table = build_commit_table(records, pa.Table.from_pylist(rows))
+    assert log.commit(WorkUnit("book/part-00000", 0, len(seeds) - 1), table)
+    return str(folder)
+
+
+def files_of(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.*"))}
+
+
+def test_times_are_exact_and_loudness_meets_its_target(tmp_path):
+    run = make_run(tmp_path / "run", range(6))
+    reports = list(assemble(run, str(tmp_path / "out"), AssemblyConfig(formats=("wav", "flac"))))
+    assert [report.state for report in reports] == ["made", "made"]
+    samples, rate = soundfile.read(tmp_path / "out" / "book" / "001.wav")
+    flac, _ = soundfile.read(tmp_path / "out" / "book" / "001.flac")
+    assert (samples == flac).all()
+    about = json.loads((tmp_path / "out" / "book" / "001.json").read_text())
+    starts = [sentence["start_sample"] for sentence in about["sentences"]]
+    assert starts == [8_000, 8_000 + 16_000 + 24_000, 48_000 + 17_600 + 5_600]
+    assert about["num_samples"] == samples.size == starts[2] + 19_200 + 24_000
+    assert not samples[24_000:48_000].any()
+    for sentence, seed in zip(about["sentences"], range(3), strict=True):
+        clip = samples[sentence["start_sample"] : sentence["end_sample"]]
+        assert np.corrcoef(clip, speechlike(1 + seed / 10, seed))[0, 1] > 0.98
+    assert pyloudnorm.Meter(rate).integrated_loudness(samples) == pytest.approx(-19, abs=0.6)
+    assert np.abs(samples).max() < 10 ** (-3 / 20)
+    vtt = (tmp_path / "out" / "book" / "001.vtt").read_text()
+    assert "00:00:00.500 --> 00:00:01.500\nSentence &lt;0&gt;." in vtt
+
+
+def test_bytes_repeat_and_a_new_take_changes_one_chapter(tmp_path):
+    config = AssemblyConfig(formats=("wav", "flac"))
+    run = make_run(tmp_path / "run", range(6))
+    for name in ("one", "two"):
+        list(assemble(run, str(tmp_path / name), config))
+    before = files_of(tmp_path / "one")
+    assert before == files_of(tmp_path / "two")
+    revoiced = make_run(tmp_path / "again", [0, 1, 2, 3, 99, 5])
+    reports = list(assemble(revoiced, str(tmp_path / "one"), config))
+    assert [report.state for report in reports] == ["kept", "made"]
+    after = files_of(tmp_path / "one")
+    assert {name for name in before if before[name] != after[name]} == {"002.wav", "002.flac", "002.json"}
+
+
+def test_a_chapter_with_a_hole_is_made_only_when_asked(tmp_path, capsys):
+    run = make_run(tmp_path / "run", range(6), rejected={4})
+    assert main([run, "--to", str(tmp_path / "out")]) == 1
+    assert "no_speech" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "book" / "002.wav").exists()
+    assert main([run, "--to", str(tmp_path / "out"), "--allow-missing"]) == 1
+    assert (tmp_path / "out" / "book" / "002.wav").exists()
+
+
+def test_m4b_has_chapters_title_author_and_cover(tmp_path):
+    run = make_run(tmp_path / "run", range(6))
+    covers = tmp_path / "covers"
+    covers.mkdir()
+    codec = av.CodecContext.create("mjpeg", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 16, 16, "yuvj420p", Fraction(1)
+    (covers / "book.jpg").write_bytes(bytes(codec.encode(av.VideoFrame(16, 16, "yuvj420p"))[0]))
+    config = AssemblyConfig(formats=("m4b", "opus", "mp3"))
+    list(assemble(run, str(tmp_path / "out"), config, covers=str(covers)))
+    with av.open(str(tmp_path / "out" / "book" / "book.m4b")) as book:
+        assert [chapter["metadata"]["title"] for chapter in book.chapters()] == ["Chapter 1", "Chapter 2"]
+        assert (book.metadata["title"], book.metadata["artist"]) == ("Book", "Writer")
+        assert len(book.streams.video) == 1
+    for name in ("001.opus", "001.mp3"):
+        with av.open(str(tmp_path / "out" / "book" / name)) as file:
+            assert file.duration / av.time_base == pytest.approx(7.3, abs=0.2)
+
+
+def test_the_acx_preset_meets_its_own_check(tmp_path):
+    run = make_run(tmp_path / "run", range(3))
+    (report,) = assemble(run, str(tmp_path / "out"), AssemblyConfig.acx(formats=("wav",)))
+    assert report.acx == []
+    assert report.sample_rate == 44_100
+    misses = check_acx(Loudness(-30, -25.0, -1.0, -50.0))
+    assert [text.partition(" (")[2] for text in misses] == ["misses by 2.0 dB)", "over by 2.0 dB)", "over by 10.0 dB)"]
+
+
+def test_the_meter_agrees_with_pyloudnorm_in_any_pieces():
+    samples = speechlike(10, 3)
+    meter = LoudnessMeter(RATE)
+    for piece in np.split(samples, [100, 5_003, 90_000]):
+        meter.add(piece)
+    assert meter.read().lufs == pytest.approx(pyloudnorm.Meter(RATE).integrated_loudness(samples), abs=0.01)
+
+
+def test_the_limiter_never_lets_a_peak_pass():
+    samples = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    assert np.abs(limit_peaks(samples, -3.0, RATE)).max() <= np.float32(10 ** (-3 / 20))
+
+
+def test_memory_does_not_grow_with_the_chapter(tmp_path):
+    def peak(count: int) -> int:
+        run = make_run(tmp_path / f"run{count}", range(count))
+        storage = open_storage(run)
+        rows = [row for _, chapters in read_chapters(storage) for _, chapter in chapters for row in chapter]
+        made = _BookAssembler(storage, storage, "book", AssemblyConfig(), tmp_path)
+        tracemalloc.start()
+        made._write_wav(tmp_path / "x.wav", rows, RATE, 0.0)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(3)  # Imports count once.
+    assert peak(12) - peak(6) < 1_500_000
+
+
+def test_noise_between_words_is_turned_down_and_words_are_not():
+    rng = np.random.default_rng(1)
+    noise = (rng.standard_normal(RATE) * 10 ** (-58 / 20)).astype(np.float32)
+    voiced = noise.copy()
+    voiced[4_000:8_000] += np.sin(np.arange(4_000) * 0.2).astype(np.float32) * 0.2
+    quiet = quieten_noise(voiced, -50, RATE)
+    assert (quiet[4_000:8_000] == voiced[4_000:8_000]).all()
+    assert np.allclose(quiet[10_000:], voiced[10_000:] * 10 ** (-15 / 20), atol=1e-7)
+    meter = LoudnessMeter(RATE)
+    meter.add(quiet)
+    assert meter.read().noise_floor_dbfs == pytest.approx(-73, abs=0.5)

@@ -1,0 +1,159 @@
+"""A catalogue in one call: a second one does only what is missing."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import jobs.audiobooks
+from pipeline import make_audiobooks
+from pipeline.benchmark.instant import INSTANT_NETWORKS
+from pipeline.books import audiobooks
+from pipeline.config import books as audiobook_config
+from pipeline.config.run import load_config, parse_config
+from pipeline.errors import ConfigError, RunStopped
+from pipeline.llm.prompt import Voice
+from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from tests.inline_ray import inline_ray
+
+TOKENS = tuple(range(32))
+BOOK = """# Two Cats
+
+## Chapter I. In
+
+The first cat sat down. It was late.
+
+## Chapter II. Out
+
+The second cat went out. Nobody saw it.
+"""
+CAST = {"cats": {"narrator": "anna", "characters": [{"name": "Tom", "voice": "anna"}]}}
+
+
+def configure(folder, **changes):
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / "cats.md").write_text(BOOK)
+    (folder / "speakers.yaml").write_text(f"- {{speaker_id: anna, global_tokens: {list(TOKENS)}}}\n")
+    (folder / "casting.yaml").write_text(yaml.safe_dump(CAST))
+    raw = {
+        "weights": "demo",
+        "manifest": str(folder / "manifest"),
+        "speakers": str(folder / "speakers.yaml"),
+        "output": str(folder / "output"),
+        "unit_size": 2,
+        "llm": {"slots": 4},
+        "quality": {"min_pace": 0.0, "max_pace": 10_000.0},
+        "replicas": {"llm": {"count": 1}, "codec": {"count": 1}, "writer": {"count": 1}},
+        "audiobook": {"catalogue": str(folder / "in"), "chapters": str(folder / "chapters"),
+                      "casting": str(folder / "casting.yaml")},
+    }  # fmt: skip
+    for name, value in changes.items():
+        raw = {**raw, name: {**raw.get(name, {}), **value} if isinstance(value, dict) else value}
+    (folder / "run.yaml").write_text(yaml.safe_dump(raw))
+    return parse_config(raw)
+
+
+def enroll(config):
+    """Enrolling would load the networks that are left out here."""
+    definition = SpeakerDefinition(speaker_id="anna", global_tokens=TOKENS)
+    speaker = Speaker("anna", Voice(global_tokens=TOKENS), definition.kind, definition.canonical())
+    open_storage(config.output).put("speakers.parquet", SpeakerRegistry([speaker]).to_parquet())
+
+
+def hashes(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path(folder).rglob("*.*"))}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A catalogue whose first start was stopped after its first unit, then gone on with, then run once more."""
+    folder = tmp_path_factory.mktemp("audiobooks")
+    config = configure(folder, audiobook={"assembly": {"formats": ["wav", "m4b"]}})
+    enroll(config)
+    with inline_ray(), pytest.MonkeyPatch.context() as patch:
+        stop = pytest.raises(RunStopped)
+        with stop, pytest.MonkeyPatch.context() as stopping:
+            stopping.setattr(audiobooks, "run_voicing", stopped)
+            make_audiobooks(config, networks=INSTANT_NETWORKS)
+        audition = make_audiobooks(config.model_copy(update={"limit": 1}), networks=INSTANT_NETWORKS)
+        first = make_audiobooks(config, networks=INSTANT_NETWORKS)
+        files = hashes(folder / "chapters")
+        second = make_audiobooks(config, networks=INSTANT_NETWORKS)
+        assert hashes(folder / "chapters") == files
+        (folder / "in" / "cats.md").write_text(BOOK.replace("Nobody saw it.", "Everybody saw it. It rained."))
+        patch.setattr(jobs.audiobooks, "make_audiobooks", lambda config: make_audiobooks(
+            config, networks=INSTANT_NETWORKS))  # fmt: skip
+        code = jobs.audiobooks.main(["--config", str(folder / "run.yaml")])
+    return folder, audition, first, second, files, code
+
+
+def stopped(*_, **__):
+    raise RunStopped("a test's stop")
+
+
+def test_books_become_chapters_after_a_stop_and_an_audition(made):
+    _, audition, first, _, files, _ = made
+    assert (audition.run.num_ok, audition.run.num_units_left, audition.num_failed) == (2, 2, 0)
+    assert {chapter.state for chapter in audition.chapters} == {"incomplete"}
+    assert (first.run.num_ok, first.num_failed) == (6, 0)
+    assert [chapter.state for chapter in first.chapters] == ["made", "made"]
+    assert {"001.wav", "002.wav", "002.vtt", "cats.m4b"} <= files.keys()
+    assert 'src="../chapters/cats/002.wav"' in Path(first.report).read_text()
+
+
+def test_a_second_call_finds_nothing_to_do(made):
+    _, _, _, second, _, _ = made
+    assert [book["state"] for book in second.books] == ["kept"]
+    assert second.run.num_units_done == 0
+    assert [chapter.state for chapter in second.chapters] == ["kept", "kept"]
+
+
+def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
+    folder, *_, files, code = made
+    assert code == 0
+    after = hashes(folder / "chapters")
+    assert {name for name in files if files[name] != after[name]} == {"002.wav", "002.vtt", "002.json", "cats.m4b"}
+    read = [sentence["text"] for sentence in json.loads((folder / "chapters/cats/002.json").read_text())["sentences"]]
+    assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
+    assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 8
+    starts = json.loads((folder / "output" / "run.json").read_text())["starts"]
+    assert [start.get("voiced", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"audiobook": None}, "audiobook: required"),
+        ({"output": "{}/in/output"}, "lies in the catalogue"),
+        ({"output": "{}/manifest/output"}, "lies in the manifest"),
+        ({"audiobook": {"casting": None}}, "audiobook.narrator: nobody defined the voice(s) 'narrator' (book cats)"),
+        ({"audiobook": {"assembly": {"formats": ["ogg"]}}}, "audiobook.assembly.formats"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, capsys, changes, told):
+    filled = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in changes.items()}
+    try:
+        configure(tmp_path, **filled)
+    except ConfigError:
+        pass
+    assert jobs.audiobooks.main(["--config", str(tmp_path / "run.yaml")]) == 2
+    assert told in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "speakers.yaml", "casting.yaml", "run.yaml"}
+
+
+def test_acx_is_where_the_assembly_begins_from():
+    config = load_config("configs/audiobook.yaml", {"audiobook.acx": True, "audiobook.assembly": {"lead_in_s": 0.6}})
+    assembly = config.audiobook.assembly
+    assert (assembly.sample_rate, assembly.lead_in_s, assembly.target_rms_dbfs) == (44_100, 0.6, -20.5)
+    assert parse_config(config.model_dump(mode="json")).audiobook == config.audiobook
+
+
+def test_a_missing_library_is_told_before_anything_is_read_or_voiced(tmp_path, monkeypatch):
+    """It was a traceback of the first book, and for the loudness one after the last sentence was voiced."""
+    monkeypatch.setattr(audiobook_config, "find_spec", lambda name: None if name in ("lxml", "av") else name)
+    with pytest.raises(ConfigError, match=r"^lxml, av: needed for books.*'\.\[books\]'"):
+        make_audiobooks(configure(tmp_path))
+    assert not (tmp_path / "manifest").exists()

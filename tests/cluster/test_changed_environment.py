@@ -1,0 +1,128 @@
+"""What a resume finds changed: refused with the difference, or taken up; without Ray."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import run
+from pipeline.cluster.coordinator import list_states
+from pipeline.errors import ConfigError
+from pipeline.manifest.rows import Manifest
+from pipeline.storage import open_storage
+from tests.test_run import make_config, simple_rows, write_shard
+
+
+@pytest.fixture
+def begun(tmp_path, demo_weights):
+    """A config whose output has begun, over shards b (8 rows) and c (4)."""
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(0, 8))
+    write_shard(tmp_path / "manifest" / "c.parquet", simple_rows(8, 4))
+    config = make_config(tmp_path, demo_weights)
+    begin(config)
+    return config
+
+
+def begin(config):
+    """Do what a start does before it needs Ray; return the order of the shards."""
+    with run._open_output(run.plan_run(config)) as output:
+        return output.log.shard_order()
+
+
+def refusal(config):
+    with pytest.raises(ConfigError) as caught:
+        begin(config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        (None, "unit_size", 5),
+        (None, "seed", 1),
+        ("sampling", "temperature", 0.5),
+        ("sampling", "top_k", 7),
+        ("text", "normalize", False),
+        ("text", "max_segment_chars", 100),
+        ("quality", "max_takes", 1),
+        ("audio", "sample_rate", 24_000),
+        ("llm", "slots", 4),
+        ("codec", "pack_frames", 256),
+    ],
+)
+def test_other_settings_are_refused_by_name(begun, group, name, value):
+    part = {name: value} if group is None else {group: getattr(begun, group).model_copy(update={name: value})}
+    before = (Path(begun.output) / "run.json").read_bytes()
+    message = refusal(begun.model_copy(update=part))
+    assert f"{group}.{name}: " in message if group else f"{name}: " in message
+    assert f"→ {json.dumps(value)}" in message
+    assert (Path(begun.output) / "run.json").read_bytes() == before
+
+
+def test_other_weights_and_another_lexicon_are_refused(begun, tmp_path):
+    other = tmp_path / "weights"
+    shutil.copytree(begun.weights, other)
+    config = yaml.safe_load((other / "BiCodec/config.yaml").read_text())
+    (other / "BiCodec/config.yaml").write_text(yaml.safe_dump(config) + "# changed\n")
+    assert "weights_sha256" in refusal(begun.model_copy(update={"weights": str(other)}))
+    (tmp_path / "lexicon.yaml").write_text("Spark: spahk\n")
+    text = begun.text.model_copy(update={"lexicon": str(tmp_path / "lexicon.yaml")})
+    assert "lexicon_sha256" in refusal(begun.model_copy(update={"text": text}))
+
+
+def test_what_changes_neither_audio_nor_plan_is_free(begun):
+    begin(begun.model_copy(update={"progress": begun.progress.model_copy(update={"interval_s": 1.0})}))
+
+
+def test_changed_shards_are_refused_by_name(begun, tmp_path):
+    shard = tmp_path / "manifest" / "b.parquet"
+    rows = simple_rows(0, 8)
+    for changed, said in (
+        ([*rows[:-1], {**rows[-1], "text": "Other."}], "shard b: content"),
+        (rows[:5], "shard b: 8 rows → 5 rows"),
+        (rows + simple_rows(50, 1), "shard b: 8 rows → 9 rows"),
+        (rows[::-1], "shard b: content"),
+    ):
+        write_shard(shard, changed)
+        assert said in refusal(begun)
+    shard.unlink()
+    assert "shard b: 8 rows → missing from the manifest" in refusal(begun)
+    write_shard(shard, rows)
+    begin(begun)
+
+
+def test_a_new_shard_is_taken_up_and_what_is_committed_wins(begun, tmp_path):
+    """A new shard that sorts first made duplicates of rows that had audio: two rows of one id were ok."""
+    write_shard(tmp_path / "manifest" / "a.parquet", [*simple_rows(20, 2), *simple_rows(3, 1)])
+    order = begin(begun)
+    assert order == begin(begun) == ["b", "c", "a"]
+    manifest = Manifest.open(begun.manifest)
+    assert manifest.find_duplicates() == {"b": [3]}
+    assert manifest.find_duplicates(order) == {"a": [2]}
+    committed = {unit.unit_id for unit in manifest.plan(4) if unit.shard != "a"}
+    (state,) = list_states(manifest.plan(4), manifest.find_duplicates(order), committed)
+    assert state.unit.shard == "a" and list(state.rejections) == [2]
+
+
+def test_an_output_of_a_newer_version_is_refused(begun):
+    path = Path(begun.output) / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
+    assert "format_version 2" in refusal(begun)
+
+
+def test_nothing_of_the_probe_or_the_locks_stays_behind(begun):
+    begin(begun)
+    storage = open_storage(begun.output)
+    etag = storage.put("x", b"1")
+    storage.put("x", b"2", if_match=etag)
+    assert {path.name for path in Path(begun.output).iterdir()} == {"run.json", "x"}
+
+
+def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, demo_weights, caplog):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 0))
+    summary = run.run_voicing(make_config(tmp_path, demo_weights))
+    assert summary.num_rows == 0 and "holds no rows" in caplog.text

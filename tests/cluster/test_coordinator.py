@@ -1,0 +1,390 @@
+"""The loop with real Ray actors and instant fake stages."""
+
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
+
+from pipeline.cluster import pools
+from pipeline.cluster.actors import DecodeReport, ReplicaInfo, UnitReceipt, locate_process, stack_in_log
+from pipeline.cluster.coordinator import Coordinator, list_states
+from pipeline.cluster.pools import Call, Pool, Replica, describe_shortage, plan_counts, pool_options
+from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
+from pipeline.manifest.rows import WorkUnit
+from tests.inline_ray import InlineActor, InlineRay
+
+# Ray's workers cannot import this module: its actors travel by value.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class _Stage:
+    def __init__(self, behavior):
+        self.behavior = behavior
+
+    def locate(self):
+        return locate_process()
+
+    def pulse(self):
+        return 0
+
+    def start(self):
+        if "hangs_at_start" in self.behavior:
+            with stack_in_log(0.5):
+                time.sleep(3_600)
+        if "cannot_start" in self.behavior:
+            raise StorageError("the weights' store is away")
+        if "dies_at_start" in self.behavior:
+            os._exit(1)
+        return ReplicaInfo("here", os.getpid(), "cpu", 1)
+
+
+@ray.remote(max_restarts=0)
+class FakeLLM(_Stage):
+    def generate(self, unit, skipped, wanted):
+        rows = [r for r in range(unit.first_row, unit.last_row + 1) if r not in skipped]
+        if wanted is not None:
+            rows = [row for row in rows if row in wanted]
+        if set(rows) & self.behavior.get("deadly", set()):
+            time.sleep(0.05)
+            os._exit(1)
+        if set(rows) & self.behavior.get("greedy", set()):
+            eaten = []
+            while True:
+                eaten.append(b"x" * 100_000_000)
+                time.sleep(0.05)
+        if set(rows) & self.behavior.get("hanging", set()):
+            time.sleep(3_600)
+        if set(rows) & self.behavior.get("raising", set()):
+            raise RuntimeError("no way")
+        takes = [(row, (wanted or {}).get(row, {}).get(0, 0)) for row in rows]
+        return takes, len(takes)
+
+
+@ray.remote(max_restarts=0)
+class FakeCodec(_Stage):
+    def decode(self, takes):
+        failing = self.behavior.get("needs_takes", {})
+        wanted = {row: {0: take + 1} for row, take in takes if take + 1 < failing.get(row, 0)}
+        return [(row, f"audio of take {take}") for row, take in takes], DecodeReport(wanted, 16_000)
+
+
+@ray.remote(max_restarts=0)
+class FakeWriter(_Stage):
+    def write(self, unit, model_rate, rejections, lease, only, *parts):
+        time.sleep(self.behavior.get("slow_s", 0.0))
+        heard = {}
+        for audio in parts[1::2]:
+            heard.update(audio)
+        rejected = {str(row): 1 for row in rejections}
+        examples = tuple((str(row), str(r.code), r.message) for row, r in sorted(rejections.items()))
+        extra = tuple((str(row), "audio", text) for row, text in sorted(heard.items()))
+        return UnitReceipt(unit.unit_id, len(heard), rejected, 0.0, 0, True, examples + extra)
+
+
+def units(count, size=4):
+    return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
+
+
+def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None, **timeouts):
+    behavior = behavior or {}
+    receipts = [] if receipts is None else receipts
+    pools = {}
+    for stage, actor in (("llm", FakeLLM), ("codec", FakeCodec), ("writer", FakeWriter)):
+        options = pool_options(0.1, 0.0, 2)
+        own = {**behavior, **behavior.get(stage, {})}
+        count = llm_count if stage == "llm" else 1
+
+        def create(actor=actor, options=options, own=own):
+            return actor.options(**options).remote(own)
+
+        pools[stage] = Pool(stage, create, count, 2)
+    coordinator = Coordinator(
+        pools,
+        max_units=max_units,
+        max_crashes=2,
+        lease=None,
+        on_commit=receipts.append,
+        on_tick=on_tick,
+        **timeouts,
+    )
+    try:
+        coordinator.start()
+        coordinator.run(list_states(iter(work), behavior.get("duplicates", {}), set()))
+    except BaseException:
+        coordinator.drain(20.0)
+        raise
+    finally:
+        for pool in pools.values():
+            pool.close()
+    return receipts
+
+
+def told(receipts):
+    return {int(row): (code, message) for receipt in receipts for row, code, message in receipt.examples}
+
+
+def test_every_unit_is_committed_once(ray_cluster):
+    receipts = run(units(20), llm_count=2)
+    assert sorted(receipt.unit_id for receipt in receipts) == sorted(unit.unit_id for unit in units(20))
+    assert sum(receipt.num_ok for receipt in receipts) == 80
+
+
+def test_no_more_units_are_in_flight_than_allowed(ray_cluster):
+    in_flight, receipts = [], []
+
+    def watched():
+        for number, unit in enumerate(units(15), start=1):
+            in_flight.append(number - len(receipts))
+            yield unit
+
+    run(watched(), max_units=3, receipts=receipts)
+    assert len(receipts) == 15
+    assert max(in_flight) == 3
+
+
+@pytest.fixture(scope="module")
+def troubled(ray_cluster):
+    """One run in which everything goes wrong at once; row -> (code or "audio", message)."""
+    behavior = {
+        "duplicates": {"s": [1, 6]},
+        "deadly": {13},
+        "raising": {0, 11},
+        "needs_takes": {2: 3, 7: 2},
+    }
+    return told(run(units(6), behavior, llm_count=2))
+
+
+def test_every_other_row_of_a_troubled_run_has_audio(troubled):
+    assert set(troubled) == set(range(24))
+    assert {row for row, (code, _) in troubled.items() if code == "audio"} == set(range(24)) - {0, 1, 6, 11, 13}
+
+
+def test_duplicates_are_rejected_in_their_own_row(troubled):
+    assert troubled[1][0] == troubled[6][0] == RejectionCode.DUPLICATE_ID
+
+
+def test_a_row_that_kills_its_replica_is_rejected_alone(troubled):
+    assert troubled[13][0] == RejectionCode.REPLICA_CRASH
+    assert "died 2 times while voicing this row alone" in troubled[13][1]
+
+
+def test_a_row_that_raises_is_rejected_alone(troubled):
+    assert troubled[0][0] == troubled[11][0] == RejectionCode.INTERNAL_ERROR
+    assert troubled[0][1] == "RuntimeError: no way"
+
+
+def test_failed_takes_are_taken_again_and_the_last_one_counts(troubled):
+    assert (troubled[2][1], troubled[7][1], troubled[3][1]) == ("audio of take 2", "audio of take 1", "audio of take 0")
+
+
+def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster):
+    with pytest.raises(StorageError, match=r"^the weights' store is away$"):
+        run(units(1), {"codec": {"cannot_start": True}})
+
+
+def test_replicas_that_keep_dying_stop_the_run(ray_cluster, monkeypatch):
+    monkeypatch.setattr(pools, "MAX_FAILED_STARTS", 2)
+    with pytest.raises(RunStopped, match="llm replicas died one after the other"):
+        run(units(1), {"llm": {"dies_at_start": True}})
+
+
+def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
+    rows = told(run(units(2, size=2), {"hanging": {1}}, llm_count=2, hang_timeout_s=1.0))
+    assert rows[1][0] == RejectionCode.TIMED_OUT
+    assert "no step in 1 s" in rows[1][1]
+    assert {row for row, (code, _) in rows.items() if code == "audio"} == {0, 2, 3}
+
+
+def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
+    monkeypatch.setattr(pools, "MAX_HUNG_STARTS", 1)
+    with pytest.raises(HangError, match=r"an? llm replica was not ready after 1 s: process \d+ on .*, 2 times") as told:
+        run(units(1), {"llm": {"hangs_at_start": True}}, start_timeout_s=1.0)
+    log = re.search(r", log (\S+), 2 times", str(told.value))[1]
+    assert "in start" in Path(log).read_text()
+
+
+class HungStart:
+    """An actor whose start takes as long as the test lets it."""
+
+    def __init__(self, released):
+        self.released = released
+
+    def locate(self):
+        return "process 7 on host, log x.err"
+
+    def start(self):
+        self.released.wait(60)
+
+
+@pytest.fixture
+def inline_pool(monkeypatch):
+    """Make a pool whose replicas are threads that hang while they start; the event lets them go."""
+    released = threading.Event()
+    monkeypatch.setattr(pools, "ray", InlineRay())
+    yield Pool("llm", lambda: InlineActor(HungStart, [released], 2), 1, 1)
+    released.set()
+
+
+def arrive(pool):
+    (replica,) = pool.replicas
+    replica.arrival.result(10)
+    return replica
+
+
+def test_a_start_has_its_time_from_the_first_sign_of_its_process(inline_pool):
+    first = arrive(inline_pool)
+    inline_pool.end_hung_starts(1_000.0, 5.0)
+    inline_pool.end_hung_starts(1_005.0, 5.0)
+    assert inline_pool.replicas == [first]
+    inline_pool.end_hung_starts(1_005.1, 5.0)
+    assert inline_pool.replicas != [first]
+    assert len(inline_pool.starting) == 1
+
+
+def test_a_start_that_waits_for_room_is_not_taken_for_hung(inline_pool):
+    replica = arrive(inline_pool)
+    replica.arrival = Future()
+    for now in (0.0, 1e6):
+        inline_pool.end_hung_starts(now, 5.0)
+    assert inline_pool.replicas == [replica]
+
+
+@pytest.mark.parametrize("works_between", [False, True])
+def test_starts_that_keep_hanging_stop_the_run_unless_work_is_done_between(inline_pool, works_between):
+    for number in range(pools.MAX_HUNG_STARTS + 1):
+        arrive(inline_pool)
+        inline_pool.end_hung_starts(100.0 * number, 5.0)
+        if works_between:
+            inline_pool.note_success()
+        elif number == pools.MAX_HUNG_STARTS:
+            with pytest.raises(HangError, match=r"process 7 on host, log x\.err, 3 times in a row.*start_timeout_s"):
+                inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
+            return
+        inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
+    assert len(inline_pool.replicas) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "is_own"),
+    [
+        (ActorDiedError(), True),
+        (OutOfMemoryError("killed due to the node running low on memory"), True),
+        (ActorUnavailableError("the actor restarts", None), False),
+        (NodeDiedError("gone"), False),
+        (RayActorError(error_msg="The actor died because its node has died. Node Id: 1"), False),
+        (RayActorError(error_msg="The actor died", preempted=True), False),
+    ],
+)
+def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
+    state = next(list_states(iter(units(1)), {}, set()))
+    replica = Replica(handle=None)
+    coordinator = Coordinator(
+        {"llm": (pool := IdlePool())}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None
+    )
+    for _ in range(5):
+        call = Call("llm", state, replica=replica)
+        coordinator._recover(call, pool, error)
+    assert (state.suspects is not None) == is_own
+    assert len(pool.queue) == 5
+    assert pool.num_replaced == (0 if isinstance(error, NodeDiedError) else 5)
+
+
+@pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
+def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, is_hung):
+    """It watched the replica stand still for 31 s, or for 5 s before it slept for 100."""
+    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    state = next(list_states(iter(units(1)), {}, set()))
+    replica = Replica(handle=None)
+    replica.calls.append(Call("llm", state, replica=replica))
+    replica.feel_pulse = lambda now: None
+    pool = Pool("llm", create=None, count=0, max_calls=1)
+    pool.replicas.append(replica)
+    coordinator = Coordinator(
+        {"llm": pool}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None, hang_timeout_s=30.0
+    )
+    coordinator._next_look = time.monotonic() - slept_s
+    replica.moved_at = coordinator._next_look - (31.0 if is_hung else 5.0)
+    coordinator._end_hung_replicas()
+    assert replica.is_hung == is_hung
+
+
+class IdlePool:
+    def __init__(self):
+        self.queue, self.num_replaced = deque(), 0
+
+    def replace(self, replica, error):
+        self.num_replaced += 1
+
+
+def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):
+    """The drain waits for the writers alone, and no longer than it may."""
+    receipts = []
+    behavior = {"writer": {"slow_s": 1.0}, "hanging": {100}}
+    stopped = []
+
+    def stop():
+        if receipts and not stopped:
+            stopped.append(len(receipts))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(units(30), behavior, on_tick=stop, receipts=receipts)
+    assert len(receipts) > stopped[0]
+
+
+def test_a_tick_may_stop_the_run(ray_cluster):
+    def stop():
+        raise RunStopped("enough")
+
+    with pytest.raises(RunStopped, match="enough"):
+        run(units(5), on_tick=stop)
+
+
+WANTED = {"llm": ("auto", 1.0, 0.7), "codec": ("auto", 0.5, 0.3), "writer": ("auto", 0.25, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpus", "gpus", "counts"),
+    [
+        (WANTED, 64, 8, (8, 8, 8)),
+        (WANTED, 7, 8, (4, 4, 4)),
+        (WANTED, 64, 0, (1, 1, 1)),
+        ({**WANTED, "writer": (2, 1.0, 0.0)}, 8, 8, (4, 4, 2)),
+        ({stage: (3, 0.1, 0.0) for stage in WANTED}, 1, 0, (3, 3, 3)),
+    ],
+)
+def test_auto_counts_fill_the_cluster(wanted, cpus, gpus, counts):
+    assert tuple(plan_counts(wanted, cpus, gpus).values()) == counts
+
+
+def test_a_shortage_is_told():
+    wanted = {"llm": (2, 1.0, 1.0), "codec": (2, 1.0, 0.0), "writer": (1, 0.5, 0.0)}
+    assert describe_shortage(wanted, 8, 2) is None
+    message = describe_shortage(wanted, 4, 1)
+    assert message is not None
+    assert "4.5 CPUs where the cluster has 4" in message
+    assert "2 GPUs where the cluster has 1" in message
+
+
+@pytest.mark.parametrize(("error", "stops"), [(NodeDiedError("gone"), False), (ActorDiedError(), True)])
+def test_a_node_that_goes_with_all_its_replicas_does_not_stop_the_run(monkeypatch, error, stops):
+    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    call = SimpleNamespace(remote=object)
+    count = 2 * pools.MAX_FAILED_STARTS
+    pool = Pool("llm", lambda: SimpleNamespace(start=call, locate=call), count, 1)
+    try:
+        for replica in list(pool.replicas):
+            pool.replace(replica, error)
+        assert not stops
+        assert len(pool.replicas) == count
+    except RunStopped:
+        assert stops

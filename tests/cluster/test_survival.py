@@ -1,0 +1,140 @@
+"""Short versions of the soak: kills at named points, frozen drivers, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import run_voicing
+from pipeline.output.lease import LEASE_PATH, Lease
+from pipeline.storage import open_storage
+from tests.output.test_commit_log import put_foreign_lease
+from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, rows_of
+from tests.test_run import make_config, simple_rows, write_shard
+
+ROOT = Path(__file__).parents[2]
+ZOMBIE = """
+import sys, time
+from pipeline.output.lease import Lease
+from pipeline.storage import open_storage
+storage = open_storage(sys.argv[1])
+lease = Lease.acquire(storage, timeout_s=1)
+for number in range(100_000):
+    lease.check()
+    storage.put(f"zombie/{number}", b"")
+    time.sleep(0.01)
+"""
+
+
+def environment_of(ray_cluster):
+    return {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
+
+
+def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 19))
+    write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(30, 1))
+    config = make_config(tmp_path, demo_weights)
+    run_voicing(config.model_copy(update={"output": str(tmp_path / "calm")}))
+    expected = rows_of(str(tmp_path / "calm"))
+    killer = Killer(config, environment_of(ray_cluster), tmp_path)
+    points = ("planning", "first_commit", "before_commit", "finishing")
+    assert set(points) <= {*DRIVER_POINTS, *WRITER_POINTS, "finishing"}
+    assert killer.run(config.output, points) == 0
+    assert dict(killer.report.kills) == dict.fromkeys(points, 1)
+    assert 0 < killer.report.most_units_redone <= killer.report.max_units_in_flight
+    check_output(config.output, expected)
+
+
+def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, demo_weights, ray_cluster):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 200))
+    config = make_config(tmp_path, demo_weights)
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]
+    output = Path(config.output)
+
+    def commits():
+        return {path: path.stat().st_mtime_ns for path in output.glob("metadata/**/*.parquet")}
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = commits()
+        driver = subprocess.Popen(command, env=environment_of(ray_cluster), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        deadline = time.monotonic() + 120
+        while len(commits()) <= len(before):
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        if number == signal.SIGTERM:
+            # The second driver is told who is at work, and leaves.
+            second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
+            assert second.returncode == 2
+            assert f"another driver is at work: process {driver.pid}" in second.stderr
+        began = time.monotonic()
+        driver.send_signal(number)
+        _, told = driver.communicate(timeout=60)
+        assert driver.returncode == 130, told
+        assert time.monotonic() - began < 25
+        assert "run the same command again" in told
+        assert "Traceback" not in told
+        assert not list(output.rglob(".tmp-[0-9a-f]*"))
+        assert not (output / LEASE_PATH).exists()
+        # The same command went on, and left what was committed as it was.
+        assert before.items() <= commits().items()
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(first):
+    script = (
+        "import time\nfrom jobs.console import run_command\n"
+        "def work():\n    try:\n        print('at work', flush=True); time.sleep(60)\n"
+        "    finally:\n        print('stopping', flush=True); time.sleep(60)\n"
+        "run_command(work)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(first)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 130
+
+
+def test_a_driver_frozen_past_its_lease_writes_nothing_more(tmp_path):
+    storage = open_storage(str(tmp_path / "store"))
+    zombie = subprocess.Popen(
+        [sys.executable, "-c", ZOMBIE, storage.uri], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not storage.exists("zombie/20"):
+            assert zombie.poll() is None
+            time.sleep(0.05)
+        os.kill(zombie.pid, signal.SIGSTOP)
+        # As if seen from another machine, where nobody can tell that the process is only asleep.
+        put_foreign_lease(storage)
+        with Lease.acquire(storage, timeout_s=1):
+            before = sum(1 for _ in storage.list("zombie/"))
+            os.kill(zombie.pid, signal.SIGCONT)
+            _, told = zombie.communicate(timeout=30)
+            after = sum(1 for _ in storage.list("zombie/"))
+        assert b"lost its lease" in told
+        # It may have been stopped between its check and one put, and that put is carried out.
+        assert after - before <= 1
+    finally:
+        zombie.kill()
+        zombie.wait()
+
+
+def test_clocks_an_hour_apart_change_nothing(tmp_path, monkeypatch):
+    storage = open_storage(str(tmp_path / "store"))
+    for skew_s in (3_600, -3_600):
+        with Lease.acquire(storage, timeout_s=2) as lease:
+            monkeypatch.setattr(time, "time", lambda skew_s=skew_s, real=time.time: real() + skew_s)
+            time.sleep(0.8)
+            lease.check_now()
+            lease.renew()
+            monkeypatch.undo()

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.run import Config, load_config, parse_config
+from pipeline.errors import ConfigError
+
+MINIMAL = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
+CONFIGS = sorted(Path("configs").glob("*.yaml"))
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_loads_and_says_what_it_is_for(path):
+    config = load_config(path)
+    first_line = path.read_text().splitlines()[0]
+    assert first_line.startswith("# ")
+    assert len(first_line) > 40
+    assert config.output
+
+
+def test_shipped_configs_differ_where_their_use_does():
+    names = "audiobook podcast education healthcare customer_service accessibility nightly_dataset".split()
+    pinned = [tuple(load_config(f"configs/{name}.yaml").pinned().values()) for name in names]
+    assert len(set(pinned)) == len(names)
+
+
+def test_plain_speakers_path_is_a_mapping_with_path():
+    assert parse_config(MINIMAL) == parse_config({**MINIMAL, "speakers": {"path": "s.yaml"}})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"unit_sise": 3}, "unit_sise: unknown setting"),
+        ({"output": None}, "output"),
+        ({"llm": {"dtype": "float16"}}, "float16 gives garbage"),
+        ({"sampling": {"top_p": 0}}, "sampling.top_p"),
+        ({"sampling": {"temperature": float("nan")}}, "sampling.temperature"),
+        ({"quality": {"min_pace": 3.0}}, "quality.min_pace (3)"),
+        ({"replicas": {"llm": {"count": "many"}}}, "replicas.llm.count"),
+        ({"speakers": {"path": "s", "on_error": "ignore"}}, "speakers.on_error"),
+        ({"seed": -1}, "seed"),
+        ({"llm": 3}, "llm"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_place(change, named):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, **change})
+    assert named in str(caught.value)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ConfigError, match=r"3 wrong setting") as caught:
+        parse_config({"weights": "demo", "manifest": 1, "speakers": "s", "nonsense": 1})
+    assert "output: required" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b", "weights: [", "\x00", "a: !!python/object/apply:os.system ['true']", "[" * 3000]
+)
+def test_files_that_are_no_mapping_are_refused(tmp_path, text):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert "run.yaml" in str(caught.value)
+
+
+def test_missing_file_is_named():
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config("nowhere.yaml")
+
+
+def test_overrides_win_and_are_checked(tmp_path):
+    path = write(tmp_path, "weights: demo\nmanifest: m\nspeakers: s.yaml\noutput: o\nllm: {slots: 4}\n")
+    config = load_config(path, ["llm.slots=16", "speakers.on_error=reject", "text.language=en"])
+    assert (config.llm.slots, config.speakers.on_error, config.speakers.path) == (16, "reject", "s.yaml")
+    assert config.text.language == "en"
+    assert load_config(path, ["speakers=other.yaml"]).speakers.path == "other.yaml"
+    for wrong in ("llm.slots", "=3", "llm.slots.deep=3", "llm.slotz=3", "llm.slots=[1"):
+        with pytest.raises(ConfigError):
+            load_config(path, [wrong])
+
+
+def test_pinned_settings_are_those_that_change_audio_or_plan():
+    pinned = parse_config(MINIMAL).pinned()
+    audio = {"seed", "sampling.temperature", "text.max_segment_chars", "llm.slots", "quality.max_takes"}
+    free = {"weights", "output", "replicas.llm.count", "storage.upload_threads", "progress.interval_s"}
+    assert audio | {"unit_size"} <= set(pinned)
+    assert not free & set(pinned)
+
+
+def leaf_settings(model, prefix=""):
+    for name, field in model.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            yield from leaf_settings(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def test_every_setting_is_documented():
+    assert [name for name, field in leaf_settings(Config) if not field.description] == []

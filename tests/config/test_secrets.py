@@ -1,0 +1,74 @@
+"""A planted key shows up nowhere."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pipeline.config.run import StorageConfig
+from pipeline.config.secrets import RedactingFormatter, has_credentials, redact, redact_all
+from pipeline.errors import ConfigError
+from pipeline.run import _describe_start
+from pipeline.storage import describe_cause, open_storage
+from tests.test_run import make_config, simple_rows, write_shard
+
+KEY = "PLANTED-wJalrXUtnFEMI"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"s3://user:{KEY}@bucket/x failed",
+        f"GET https://host/a.wav?X-Amz-Signature={KEY}&b=1 gave 403",
+        f"{{'aws_secret_access_key': '{KEY}'}}",
+        f"password={KEY}",
+        f"https://{KEY}@host/",
+    ],
+)
+def test_redacted(text):
+    assert KEY not in redact(text)
+    assert KEY not in describe_cause(ValueError(text))
+    record = logging.LogRecord("x", logging.INFO, "", 0, text, None, None)
+    assert KEY not in RedactingFormatter().format(record)
+    assert KEY not in str(redact_all({"a": [text, {"b": (text,)}]}))
+
+
+def test_secrets_of_the_environment_are_known_by_value(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    assert redact(f"odd words {KEY} around it") == "odd words ... around it"
+
+
+def test_innocent_text_stays():
+    for text in ("s3://bucket/a@b/c.wav", "/data/what?/x", "the token count is 5", "mail me at a@b.c"):
+        assert redact(text) == text
+    assert not has_credentials("s3://bucket/a@b/c.wav")
+    assert not has_credentials("file:///a@b")
+
+
+@pytest.mark.parametrize("uri", [f"s3://user:{KEY}@bucket/x", f"gs://{KEY}@bucket"])
+def test_keys_in_addresses_are_refused_without_being_told(uri):
+    with pytest.raises(ConfigError) as caught:
+        open_storage(uri)
+    assert KEY not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        open_storage("s3://bucket/x", StorageConfig(endpoint_url=f"http://me:{KEY}@host"))
+    assert KEY not in str(caught.value)
+
+
+def test_run_json_holds_no_secret(tmp_path, demo_weights):
+    config = make_config(tmp_path, demo_weights, storage={"endpoint_url": f"http://me:{KEY}@host"})
+    assert KEY not in str(_describe_start(config))
+
+
+@pytest.mark.parametrize("name", ["output", "manifest", "weights", "speakers"])
+def test_no_command_prints_a_key(tmp_path, demo_weights, name):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 1))
+    raw = make_config(tmp_path, demo_weights).model_dump(mode="json") | {name: f"s3://user:{KEY}@bucket/x"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
+    command = [sys.executable, "-m", "jobs.synthesize", "--config", str(tmp_path / "run.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert KEY not in done.stdout + done.stderr
+    assert "credentials in an address" in done.stderr

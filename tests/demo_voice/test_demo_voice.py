@@ -1,0 +1,84 @@
+"""From text to ear: the demo voice, the whole chain, and a recognizer that has to understand what was said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import Synthesizer
+from pipeline.synthesis import stages, takes
+from pipeline.synthesis.recognition import compare_with_text, load_recognizer
+from pipeline.weights.weights import resolve_weights
+
+pytest.importorskip("pocketsphinx", reason="the extra `asr` brings the recognizer")
+
+UTTERANCES = (
+    "The weather is nice this morning. My brother lives in a small town near the sea.",
+    "Please close the door when you leave. The train was late again today.",
+    "There is a lot of work to do this week. The water in the lake is very cold.",
+    "She is learning how to play the piano. Her father works in a large office in the city.",
+    "The road to the village is closed. The cat is asleep under the chair.",
+    "The bridge over the river is very old. Everything was quiet in the early morning.",
+)
+"""Two sentences each, cut into two segments; none of them was trained on."""
+WORST_WER = 0.3
+"""Of a whole chain; a broken one is worse. How the voice fares on more sentences is in its README.md."""
+
+
+@pytest.fixture(scope="module")
+def synthesizer() -> Synthesizer:
+    return Synthesizer.load("demo", settings={"llm": {"slots": 12}, "text": {"max_segment_chars": 50}})
+
+
+def word_error_rate(synthesizer: Synthesizer) -> float:
+    speakers = synthesizer.speakers
+    rows = [
+        {"utterance_id": str(index), "text": text, "speaker_id": speakers[index % len(speakers)]}
+        for index, text in enumerate(UTTERANCES)
+    ]
+    results = list(synthesizer.speak_many(rows, on_error="return"))
+    recognizer = load_recognizer("pocketsphinx")
+    readings = [
+        compare_with_text(text, recognizer.recognize(getattr(result, "samples", np.zeros(0, np.float32)), 16_000))
+        for text, result in zip(UTTERANCES, results, strict=True)
+    ]
+    return sum(reading.num_word_errors for reading in readings) / sum(reading.num_words for reading in readings)
+
+
+def test_the_demo_voice_is_understood(synthesizer):
+    assert word_error_rate(synthesizer) < WORST_WER
+
+
+def _without_mask(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesizer) -> None:
+    model = synthesizer._engine._model
+    monkeypatch.setattr(model, "_positions_C", torch.zeros_like(model._positions_C))
+
+
+def _with_half_a_prompt(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesizer) -> None:
+    whole = stages.build_prompt
+
+    def build(vocabulary: Any, text: str, *args: Any, **options: Any) -> Any:
+        return whole(vocabulary, text[: len(text) // 4], *args, **options)
+
+    monkeypatch.setattr(stages, "build_prompt", build)
+
+
+def _without_the_last_segment(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesizer) -> None:
+    whole = takes.split_into_segments
+    monkeypatch.setattr(takes, "split_into_segments", lambda *args, **options: whole(*args, **options)[:-1])
+
+
+@pytest.mark.parametrize("break_it", [_without_mask, _with_half_a_prompt, _without_the_last_segment])
+def test_a_broken_chain_is_not_understood(synthesizer, monkeypatch, break_it):
+    break_it(monkeypatch, synthesizer)
+    assert word_error_rate(synthesizer) > WORST_WER
+
+
+def test_four_voices_come_with_it(synthesizer):
+    assert synthesizer.speakers == ["ada", "iris", "angus", "ross"]
+    size = sum(path.stat().st_size for path in Path(resolve_weights("demo")).rglob("*"))
+    assert size < 30e6

@@ -1,0 +1,340 @@
+"""manifest.py: finding shards, planning, reading rows, ids."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pipeline.manifest.rows as manifest_module
+import pipeline.manifest.shards as shards_module
+from pipeline.errors import ManifestError, RejectionCode, UtteranceError
+from pipeline.manifest.rows import Manifest, Shard, Utterance, WorkUnit, read_utterance, safe_file_name
+from pipeline.storage import ObjectInfo, Storage, open_storage
+from tests.fakes import MemoryStorage
+
+
+def make_table(num_rows: int, first: int = 0, **columns: Any) -> pa.Table:
+    rows = range(first, first + num_rows)
+    return pa.table(
+        {
+            "utterance_id": [f"u{row}" for row in rows],
+            "text": [f"This is row {row}." for row in rows],
+            "speaker_id": ["bea"] * num_rows,
+            **columns,
+        }
+    )
+
+
+def put_shard(storage: Storage, path: str, table: pa.Table, row_group_size: int = 1_000) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=row_group_size)
+    storage.put(path, sink.getvalue().to_pybytes())
+
+
+def test_folder_file_and_glob_find_the_same_shard_names(storage: Storage) -> None:
+    put_shard(storage, "m/book/one.parquet", make_table(5))
+    put_shard(storage, "m/book/two.parquet", make_table(3, 5))
+    put_shard(storage, "m/_delta/x.parquet", make_table(1))
+    storage.put("m/notes.txt", b"no shard")
+    uri = storage.uri
+    assert [shard.name for shard in Manifest.open(f"{uri}/m").shards] == ["book/one", "book/two"]
+    assert [shard.name for shard in Manifest.open(f"{uri}/m/").shards] == ["book/one", "book/two"]
+    assert [shard.name for shard in Manifest.open(f"{uri}/m/book/*.parquet").shards] == ["one", "two"]
+    assert [shard.name for shard in Manifest.open(f"{uri}/m/*/t?o.parquet").shards] == ["book/two"]
+    assert [shard.name for shard in Manifest.open(f"{uri}/m/**/o*.parquet").shards] == ["book/one"]
+    single = Manifest.open(f"{uri}/m/book/one.parquet")
+    assert [(shard.name, shard.num_rows) for shard in single.shards] == [("one", 5)]
+    assert single.shards[0].uri == f"{uri}/m/book/one.parquet"
+
+
+def test_nothing_found_is_said(storage: Storage) -> None:
+    for uri in (f"{storage.uri}/absent", f"{storage.uri}/*.parquet"):
+        with pytest.raises(ManifestError, match="expected a Parquet file, a folder of them, or a glob"):
+            Manifest.open(uri)
+
+
+def test_every_problem_is_listed(storage: Storage) -> None:
+    storage.put("a.parquet", b"this is no Parquet file")
+    put_shard(storage, "b.parquet", make_table(1).drop_columns(["text"]))
+    put_shard(storage, "c.parquet", make_table(1, seed=["x"]).set_column(2, "speaker_id", pa.array([1])))
+    with pytest.raises(ManifestError) as caught:
+        Manifest.open(storage.uri)
+    message = str(caught.value)
+    assert "4 problem(s) in 3 shard(s)" in message
+    for part in ("a.parquet: not a Parquet", "b.parquet: column 'text' is missing", "'seed' is string", "is int64"):
+        assert part in message
+
+
+def test_empty_file_is_no_parquet(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(ManifestError, match="not a Parquet file"):
+        Manifest.open(str(tmp_path))
+
+
+def test_string_types_and_extra_columns_are_accepted(tmp_path: Path) -> None:
+    ids = pa.array(["a", "b", None])
+    table = pa.table(
+        {
+            "utterance_id": ids.cast(pa.large_string()),
+            "text": pa.array(["x", None, "y"]).dictionary_encode(),
+            "speaker_id": pa.array(["s", "s", "s"]).cast(pa.string_view()),
+            "seed": pa.array([1, 2**64 - 1, None], pa.uint64()),
+            "nested": [{"k": [1, 2]}, None, {"k": []}],
+        }
+    )
+    put_shard(open_storage(str(tmp_path)), "x.parquet", table)
+    manifest = Manifest.open(str(tmp_path))
+    rows = manifest.read_rows(WorkUnit("x", 0, 2))
+    assert [rows.schema.field(name).type for name in ("utterance_id", "text", "speaker_id")] == [pa.string()] * 3
+    assert rows.to_pylist()[0] == {
+        "utterance_id": "a",
+        "text": "x",
+        "speaker_id": "s",
+        "seed": 1,
+        "nested": {"k": [1, 2]},
+    }
+    assert manifest.read_rows(WorkUnit("x", 0, 2), ["text"]).column_names == ["text"]
+
+
+def test_bytes_that_are_not_utf8_spare_their_neighbors(tmp_path: Path) -> None:
+    """One bad row made the whole unit unreadable."""
+    buffers = pa.array([b"good", b"\xff\xfe", b"fine"]).buffers()
+    bad = pa.Array.from_buffers(pa.string(), 3, buffers)
+    put_shard(open_storage(str(tmp_path)), "x.parquet", make_table(3).set_column(1, "text", bad))
+    rows = Manifest.open(str(tmp_path)).read_rows(WorkUnit("x", 0, 2)).to_pylist()
+    assert [row["text"] for row in rows] == ["good", "��", "fine"]
+
+
+def test_shard_without_rows_is_planned_as_nothing(tmp_path: Path) -> None:
+    put_shard(open_storage(str(tmp_path)), "x.parquet", make_table(0))
+    put_shard(open_storage(str(tmp_path)), "y.parquet", make_table(2))
+    manifest = Manifest.open(str(tmp_path))
+    assert list(manifest.plan(128)) == [WorkUnit("y", 0, 1)]
+    assert manifest.find_duplicates() == {}
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.integers(1, 20))
+def test_plan_covers_each_row_once(sizes: list[int], unit_size: int) -> None:
+    shards = [
+        Shard(f"s{index}", "", size, "", ObjectInfo(f"s{index}", 0, ""), pa.schema([]))
+        for index, size in enumerate(sizes)
+    ]
+    units = list(Manifest(MemoryStorage(), shards).plan(unit_size))
+    covered = [(unit.shard, row) for unit in units for row in range(unit.first_row, unit.last_row + 1)]
+    assert covered == [(f"s{index}", row) for index, size in enumerate(sizes) for row in range(size)]
+    assert all(unit.num_rows <= unit_size for unit in units)
+    assert len({unit.unit_id for unit in units}) == len(units)
+
+
+@pytest.mark.parametrize("row_group_size", [1, 7, 10, 64])
+def test_rows_are_read_across_row_groups(storage: Storage, row_group_size: int) -> None:
+    table = make_table(50)
+    put_shard(storage, "x.parquet", table, row_group_size)
+    manifest = pickle.loads(pickle.dumps(Manifest.open(storage.uri)))
+    for unit in manifest.plan(13):
+        assert manifest.read_rows(unit).equals(table.slice(unit.first_row, unit.num_rows))
+
+
+def test_a_unit_reads_only_its_row_group_and_reads_it_once() -> None:
+    storage = MemoryStorage()
+    table = make_table(4_000).set_column(1, "text", pa.array([f"{row:09d}" * 20 for row in range(4_000)]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=1_000, compression="none")
+    storage.put("x.parquet", sink.getvalue().to_pybytes())
+    info = storage.find("x.parquet")
+    assert info is not None
+    reader = shards_module.ShardReader(storage)
+    shard = Shard("x", "x", 4_000, "", info)
+    reader.read(shard, 1_000, 1_127)
+    after_first = storage.num_bytes_read
+    assert after_first < info.size / 2
+    reader.read(shard, 1_128, 1_255)
+    assert storage.num_bytes_read == after_first
+
+
+def test_texts_are_not_read_by_planning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts are nearly all of a manifest's bytes."""
+    storage = MemoryStorage()
+    text = pa.array([f"{row:09d}" * 17 for row in range(100_000)])
+    for name in ("a", "b"):
+        table = make_table(100_000, 100_000 * (name == "b")).set_column(1, "text", text)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, row_group_size=20_000, compression="none", use_dictionary=False)
+        storage.put(f"{name}.parquet", sink.getvalue().to_pybytes())
+    size = sum(len(data) for data, _ in storage.objects.values())
+    monkeypatch.setattr(shards_module, "open_storage", lambda uri, settings=None: storage)
+    tracemalloc.start()
+    manifest = Manifest.open("memory://store")
+    assert sum(1 for _ in manifest.plan(128)) == 2 * 782
+    assert manifest.find_duplicates() == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert storage.num_bytes_read < size / 4
+    assert peak < 30e6
+
+
+@pytest.mark.parametrize("per_pass", [10, 48_000_000])
+def test_second_of_a_pair_is_the_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_pass: int) -> None:
+    monkeypatch.setattr(manifest_module, "_HASHES_PER_PASS", per_pass)
+    storage = open_storage(str(tmp_path))
+    ids = [None, "a", "b", "a", None, "c", "a"]
+    first = make_table(7).set_column(0, "utterance_id", pa.array(ids))
+    put_shard(storage, "1.parquet", first, 2)
+    put_shard(
+        storage, "2.parquet", make_table(30, 10).set_column(0, "utterance_id", pa.array(["c", *map(str, range(29))]))
+    )
+    put_shard(storage, "3.parquet", make_table(5, 100))
+    assert Manifest.open(str(tmp_path)).find_duplicates() == {"1": [3, 6], "2": [0]}
+
+
+def test_equal_hashes_of_other_ids_are_no_duplicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    monkeypatch.setattr(manifest_module, "_hash_ids", lambda ids: np.zeros(len(ids), np.uint64))
+    put_shard(open_storage(str(tmp_path)), "1.parquet", make_table(100))
+    put_shard(open_storage(str(tmp_path)), "2.parquet", make_table(100, 99))
+    assert Manifest.open(str(tmp_path)).find_duplicates() == {"2": [0]}
+
+
+def test_fingerprint_follows_content(storage: Storage) -> None:
+    def fingerprint() -> str:
+        return Manifest.open(storage.uri).shards[0].fingerprint
+
+    put_shard(storage, "x.parquet", make_table(5))
+    first = fingerprint()
+    put_shard(storage, "x.parquet", make_table(5))
+    assert fingerprint() == first
+    table = make_table(5)
+    put_shard(storage, "x.parquet", table.set_column(1, "text", pa.array([f"That is row {row}." for row in range(5)])))
+    assert fingerprint() != first
+
+
+def test_changed_shard_is_refused_while_in_use(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    put_shard(storage, "x.parquet", make_table(5))
+    manifest = Manifest.open(str(tmp_path))
+    put_shard(storage, "x.parquet", make_table(4))
+    with pytest.raises(ManifestError, match="when the run began"):
+        manifest.read_rows(WorkUnit("x", 0, 1))
+
+
+def test_shard_names_are_safe_folders(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    for path in ("lang=en/a.parquet", "b~c.parquet"):
+        put_shard(storage, path, make_table(1))
+    names = [shard.name for shard in Manifest.open(str(tmp_path)).shards]
+    assert names == ["b%7Ec", "lang%3Den/a"]
+    put_shard(storage, "B~c.parquet", make_table(1))
+    with pytest.raises(ManifestError, match="same output folder"):
+        Manifest.open(str(tmp_path))
+
+
+GOOD = {"utterance_id": "a", "text": "Hello.", "speaker_id": "bea"}
+
+
+def test_good_rows_become_utterances() -> None:
+    row = {**GOOD, "seed": 2**63 - 1, "language": "en", "book": 7}
+    assert Utterance.from_mapping(row) == Utterance("a", "Hello.", "bea", 2**63 - 1, "en", {"book": 7})
+    assert read_utterance({**GOOD, "seed": None, "language": None}) == Utterance("a", "Hello.", "bea")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"utterance_id": None}, RejectionCode.INVALID_ID),
+        ({"utterance_id": " \n"}, RejectionCode.INVALID_ID),
+        ({"utterance_id": "x" * 5_000}, RejectionCode.INVALID_ID),
+        ({"utterance_id": 7}, RejectionCode.INVALID_ID),
+        ({"text": None}, RejectionCode.EMPTY_TEXT),
+        ({"text": "\u3000 "}, RejectionCode.EMPTY_TEXT),
+        ({"speaker_id": None}, RejectionCode.UNKNOWN_SPEAKER),
+        ({"speaker_id": ""}, RejectionCode.UNKNOWN_SPEAKER),
+        ({"seed": -1}, RejectionCode.INVALID_SEED),
+        ({"seed": 2**63}, RejectionCode.INVALID_SEED),
+        ({"seed": 1.5}, RejectionCode.INVALID_SEED),
+        ({"seed": True}, RejectionCode.INVALID_SEED),
+        ({"language": 3}, RejectionCode.UNSUPPORTED_LANGUAGE),
+    ],
+)
+def test_bad_rows_are_told_apart(change: dict[str, Any], code: RejectionCode) -> None:
+    with pytest.raises(UtteranceError) as caught:
+        read_utterance({**GOOD, **change})
+    assert caught.value.code == code
+
+
+def test_plain_ids_stay_readable() -> None:
+    for name in ("u0001", "chapter-3_line.7", "a"):
+        assert safe_file_name(name) == name
+    assert safe_file_name("a/b c") == "a%2Fb%20c"
+    assert safe_file_name("LJ001").startswith("LJ001~")
+
+
+@given(st.lists(st.text(max_size=300), min_size=2, max_size=20, unique=True))
+def test_file_names_are_injective_and_safe(ids: list[str]) -> None:
+    check_names(ids)
+
+
+@given(st.lists(st.text("aAbB.~/\\%:\0_- cono1", max_size=6), min_size=2, max_size=50, unique=True))
+def test_similar_ids_get_different_file_names(ids: list[str]) -> None:
+    check_names(ids)
+
+
+def test_nasty_ids_get_safe_file_names() -> None:
+    check_names(["..", ".", "", "../../etc/passwd", "con", "NUL.txt", "aux.", "com1", ".hidden", "_x", "-x", "a\0b"])
+    check_names(["x" * 201, "x" * 202, "第" * 70, "第" * 71, "ä", "Ä", "a" * 199 + "A", "a" * 200, "%41", "A"])
+
+
+def check_names(ids: list[str]) -> None:
+    names = [safe_file_name(name) for name in ids]
+    assert len({name.casefold() for name in names}) == len(ids)
+    for name in names:
+        assert 0 < len(name) <= 220 and name.isascii()
+        assert not set(name) & set('/\\\0:*?"<>| ') and name[0] not in "._-" and name[-1] != "."
+        assert name.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1"}
+
+
+def test_extra_columns_have_one_type_in_all_shards(tmp_path: Path) -> None:
+    """A column that is empty in one shard, absent in another, once kept the metadata from reading as one data set."""
+    rows = {"utterance_id": ["a"], "text": ["t"], "speaker_id": ["s"]}
+    pq.write_table(pa.table({**rows, "notes": pa.nulls(1), "n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({**rows, "notes": ["x"], "n": pa.array([1], pa.int64())}), tmp_path / "b.parquet")
+    pq.write_table(pa.table(rows), tmp_path / "c.parquet")
+    manifest = Manifest.open(str(tmp_path))
+    tables = [manifest.read_rows(unit) for unit in manifest.plan(10)]
+    assert pa.concat_tables([table.select(["notes", "n"]) for table in tables]).to_pylist() == [
+        {"notes": None, "n": 1},
+        {"notes": "x", "n": 1},
+        {"notes": None, "n": None},
+    ]
+    pq.write_table(pa.table({**rows, "notes": pa.array([0], pa.timestamp("ns"))}), tmp_path / "d.parquet")
+    with pytest.raises(ManifestError, match=r"d\.parquet: a column has another type"):
+        Manifest.open(str(tmp_path))
+
+
+def test_a_damaged_page_is_told_with_its_shard(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ids = [f"id-{n}" for n in range(5_000)]
+    table = pa.table({"utterance_id": ids, "text": ids, "speaker_id": ids})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    data[100:3_000] = bytes(2_900)
+    path.write_bytes(bytes(data))
+    manifest = Manifest.open(str(tmp_path))
+    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
+        manifest.find_duplicates()
+    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
+        manifest.read_rows(WorkUnit("a", 0, 9))
+
+
+@pytest.mark.parametrize("pattern", ["[", "[z-a].parquet"])
+def test_a_glob_that_is_none_is_told(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ManifestError):
+        Manifest.open(f"{tmp_path}/{pattern}")

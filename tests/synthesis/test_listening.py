@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.codec import DecodedItem
+from pipeline.config.run import parse_config
+from pipeline.errors import RejectionCode, SpeakerError
+from pipeline.synthesis.listening import Listener, compare_voices, trace_contour
+from pipeline.synthesis.stages import AudioStage
+from pipeline.synthesis.takes import Take, describe_hearing, next_takes
+from tests.synthesis.test_recognition import read_clip
+
+LEVELS = [4] * 6
+VOICE = (7, 4_000, 123)
+DOOR = "The bus driver found the front door."
+BREAD = "The tired nurse painted some fresh bread on the way home."
+
+
+class FakeCodec:
+    """Decodes every take to the same samples and hears the same voice in all of them."""
+
+    sample_rate = 16_000
+    global_levels = LEVELS
+
+    def __init__(self, samples, voice=VOICE):
+        self.samples, self.voice = samples, voice
+
+    def decode_each(self, semantic_tokens, global_tokens):
+        for index in range(len(semantic_tokens)):
+            yield DecodedItem(index, torch.from_numpy(self.samples))
+
+    def encode_speaker(self, audio, sample_rate):
+        if not np.abs(audio).max() > 0:
+            raise SpeakerError("silent")
+        return torch.tensor(self.voice)
+
+
+class DeafRecognizer:
+    languages = frozenset()
+
+
+@pytest.fixture(scope="module")
+def stage():
+    config = {"weights": "w", "manifest": "m", "speakers": "s", "output": "o", "quality": {"asr": "pocketsphinx"}}
+    return AudioStage(parse_config(config), FakeCodec(np.zeros(1, np.float32)))
+
+
+def decode(stage, samples, text=DOOR, voice=VOICE, language="en"):
+    stage._codec.samples, stage._codec.voice = samples, voice
+    take = Take(0, 0, np.zeros(len(samples) // 320, np.int32), VOICE, "sentence", text, language)
+    (audio,) = stage.decode([take])
+    return audio
+
+
+def test_equal_tokens_are_one_voice_and_random_ones_are_none():
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 4_096, (2, 5_000))
+    assert compare_voices(first, first, LEVELS) == 1.0
+    assert abs(compare_voices(first, second, LEVELS)) < 0.02
+    # One step along one of six axes, in one of two tokens.
+    assert compare_voices(np.array([0, 5]), np.array([16, 5]), LEVELS) == pytest.approx(1 - 1 / 1.25 / 12)
+
+
+def test_pauses_count_between_the_first_and_the_last_sound():
+    tone = np.sin(np.arange(16_000, dtype=np.float32))
+    quiet = np.zeros(8_000, np.float32)
+    contour = trace_contour(np.concatenate([quiet, tone, quiet, tone, quiet]), 16_000)
+    assert contour.longest_pause_s == pytest.approx(0.5)
+    assert contour.end_db < -40
+    assert trace_contour(tone, 16_000).longest_pause_s == 0
+    assert trace_contour(tone, 16_000).end_db > -3
+    assert trace_contour(quiet[:100], 16_000).longest_pause_s == 0
+
+
+def test_good_speech_passes_and_is_described(stage):
+    audio = decode(stage, read_clip("rms_door"))
+    assert audio.rejection is None
+    described = describe_hearing([audio])
+    assert 0 <= described["cer"] <= described["wer"] < 0.3
+    assert described["speaker_similarity"] == 1.0
+    assert described["recognized_text"].startswith("the bus driver found")
+    assert described["quality_note"] is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text", "code"),
+    [
+        (lambda clip: clip[: len(clip) * 6 // 10], BREAD, RejectionCode.CUT_SHORT),
+        (lambda clip: np.concatenate([clip[: len(clip) // 2], clip]), BREAD, RejectionCode.REPEATED),
+        (lambda clip: clip, "Nobody knew which of the other keys would fit the lock.", RejectionCode.WRONG_WORDS),
+        (lambda clip: clip * (abs(np.arange(len(clip)) - 25_000) > 10_000), BREAD, RejectionCode.LONG_PAUSE),
+    ],
+    ids=["cut", "repeated", "wrong_text", "silent_stretch"],
+)
+def test_spoiled_speech_is_taken_again(stage, spoil, text, code):
+    audio = decode(stage, spoil(read_clip("rms_bread")).astype(np.float32), text)
+    assert audio.rejection is not None
+    assert audio.rejection.code == code
+    assert audio.rejection.message.startswith("segment 1, take 1: ")
+    assert next_takes([(5, audio)], max_takes=3) == {5: {0: 1}}
+
+
+def test_another_voice_is_taken_again(stage):
+    audio = decode(stage, read_clip("rms_door"), voice=(4_088, 95, 3_972), language="de")
+    assert audio.rejection is not None
+    assert audio.rejection.code == RejectionCode.WRONG_VOICE
+
+
+def test_other_languages_are_heard_for_their_voice_alone(stage):
+    audio = decode(stage, read_clip("slt_door"), "Der Bus fährt ab.", language="de")
+    assert audio.rejection is None
+    described = describe_hearing([audio])
+    assert described["wer"] is described["cer"] is described["recognized_text"] is None
+    assert described["speaker_similarity"] == 1.0
+    assert "'de'" in described["quality_note"]
+
+
+def test_short_or_silent_takes_have_no_voice():
+    listener = Listener(DeafRecognizer(), FakeCodec(None))
+    clip = read_clip("slt_door")
+    assert listener.listen(clip[:8_000], DOOR, "en", VOICE).similarity is None
+    assert listener.listen(0 * clip, DOOR, "en", VOICE).similarity is None
+
+
+def test_without_a_listener_nothing_is_described():
+    assert set(describe_hearing([]).values()) == {None}

@@ -1,0 +1,88 @@
+import pytest
+
+from pipeline.audio.samples import AudioStats
+from pipeline.config.run import QualityConfig
+from pipeline.errors import RejectionCode
+from pipeline.synthesis.listening import Contour, Hearing
+from pipeline.synthesis.quality import MAX_TRAINED_TOKENS, judge_audio, judge_hearing, judge_tokens, length_cap
+from pipeline.synthesis.recognition import compare_with_text
+
+QUALITY = QualityConfig()
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "hit_cap", "estimated_s", "code"),
+    [
+        (200, False, 4.0, None),
+        (0, False, 4.0, RejectionCode.NO_SPEECH),
+        (60, False, 4.0, RejectionCode.TOO_FAST),
+        (700, False, 4.0, RejectionCode.TOO_SLOW),
+        (700, True, 4.0, RejectionCode.HIT_LENGTH_CAP),
+        (60, False, 0.3, None),  # "Yes." with silence around it is not slow.
+    ],
+)
+def test_takes_are_judged_by_their_length(num_tokens, hit_cap, estimated_s, code):
+    rejection = judge_tokens(num_tokens, hit_cap, estimated_s, QUALITY)
+    assert (rejection and rejection.code) == code
+    if rejection:
+        assert "s" in rejection.message
+
+
+def test_the_message_tells_what_was_measured():
+    rejection = judge_tokens(60, False, 4.0, QUALITY)
+    assert rejection is not None
+    assert rejection.message.startswith("1.20 s of speech is 3.33 times the expected pace")
+
+
+def test_length_cap_follows_the_text_up_to_what_was_trained():
+    assert length_cap(1.0, QUALITY) == 250
+    assert length_cap(2.0, QUALITY) > length_cap(1.0, QUALITY)
+    assert length_cap(1_000.0, QUALITY) == MAX_TRAINED_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("silence", "clipped", "code"),
+    [(0.1, 0.0, None), (0.95, 0.0, RejectionCode.MOSTLY_SILENCE), (0.1, 0.5, RejectionCode.CLIPPED)],
+)
+def test_takes_are_judged_by_their_sound(silence, clipped, code):
+    stats = AudioStats(peak_dbfs=-3.0, rms_dbfs=-20.0, silence_ratio=silence, clipped_ratio=clipped)
+    rejection = judge_audio(stats, QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize(
+    ("heard", "code"),
+    [
+        ("the old woman opened the garden gate", None),  # A name is not in every recognizer's dictionary.
+        ("the old woman opened", RejectionCode.CUT_SHORT),
+        ("the old woman opened the garden gate the garden gate", RejectionCode.REPEATED),
+        ("we all went in and open the jar in late", RejectionCode.WRONG_WORDS),
+        ("", RejectionCode.CUT_SHORT),
+    ],
+)
+def test_takes_are_judged_by_what_is_heard(heard, code):
+    reading = compare_with_text("The old Roman opened the garden gate.", heard)
+    rejection = judge_hearing(Hearing(Contour(0.1, -50.0), heard, reading, None, None), QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize(("end_db", "code"), [(-50.0, None), (-3.0, RejectionCode.CUT_SHORT)])
+def test_an_abrupt_end_makes_a_missing_word_tell(end_db, code):
+    heard = "the old woman opened the garden gate before"
+    reading = compare_with_text("The old woman opened the garden gate before lunch.", heard)
+    rejection = judge_hearing(Hearing(Contour(0.1, end_db), heard, reading, None, None), QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+def test_one_misheard_word_is_forgiven_where_it_is_all_there_is():
+    reading = compare_with_text("Yes.", "yet")
+    assert judge_hearing(Hearing(Contour(0.0, -50.0), "yet", reading, None, None), QUALITY) is None
+
+
+@pytest.mark.parametrize(
+    ("similarity", "pause_s", "code"),
+    [(0.9, 0.2, None), (0.1, 0.2, RejectionCode.WRONG_VOICE), (None, 1.5, RejectionCode.LONG_PAUSE)],
+)
+def test_takes_are_judged_by_voice_and_pauses(similarity, pause_s, code):
+    rejection = judge_hearing(Hearing(Contour(pause_s, -50.0), None, None, similarity, "note"), QUALITY)
+    assert (rejection and rejection.code) == code

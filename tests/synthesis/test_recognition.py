@@ -1,0 +1,89 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from jobs import synthesize
+from pipeline.synthesis import recognition
+from pipeline.synthesis.recognition import PocketSphinx, compare_with_text, split_words
+
+SPEECH = Path(__file__).parents[1] / "fixtures" / "speech"
+
+
+def read_clip(name):
+    samples, rate = soundfile.read(SPEECH / f"{name}.flac", dtype="float32")
+    assert rate == 16_000
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don’t stop — now!", ["don't", "stop", "now"]),
+        ("A well-known CAFÉ", ["a", "well", "known", "cafe"]),
+        ("火车 leaves", ["火", "车", "leaves"]),
+        ("... ?!", []),
+    ],
+)
+def test_two_spellings_give_the_same_words(text, words):
+    assert split_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("heard", "word_errors", "letter_errors", "letters_heard", "repeated"),
+    [
+        ("the cat sat on the mat", 0, 0, 17, ""),
+        ("the bat sat on the mat", 1, 1, 17, ""),
+        ("the cat sat", 3, 8, 9, ""),
+        ("the cat sat the cat sat on the mat", 3, 9, 26, ""),
+        ("", 6, 17, 0, ""),
+    ],
+)
+def test_errors_are_counted_in_words_and_letters(heard, word_errors, letter_errors, letters_heard, repeated):
+    reading = compare_with_text("The cat sat on the mat.", heard)
+    assert (reading.num_words, reading.num_letters) == (6, 17)
+    assert (reading.num_word_errors, reading.num_letter_errors) == (word_errors, letter_errors)
+    assert (reading.num_letters_heard, reading.repeated) == (letters_heard, repeated)
+
+
+def test_a_repetition_is_one_only_where_the_text_has_none():
+    heard = "we opened the kitchen window the kitchen window and left"
+    assert compare_with_text("We opened the kitchen window and left.", heard).repeated == "the kitchen"
+    assert compare_with_text("We opened the kitchen window, the kitchen window, and left.", heard).repeated == ""
+
+
+def test_what_is_heard_follows_from_the_take_alone():
+    """The decoder's front end keeps noise levels; without a reset the same clip scores otherwise the second time."""
+    recognizer = PocketSphinx()
+
+    def scores(samples):
+        heard = recognizer.recognize(samples, 16_000)
+        return heard, [(part.word, part.start_frame, part.end_frame, part.prob) for part in recognizer._decoder.seg()]
+
+    clip = read_clip("rms_door")
+    first = scores(clip)
+    assert first[0].startswith("the bus driver found")
+    recognizer.recognize(read_clip("slt_door"), 16_000)
+    assert scores(clip) == first
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 1_599, 1_600])
+def test_next_to_nothing_is_heard_as_nothing(num_samples):
+    recognizer = PocketSphinx()
+    assert recognizer.recognize(np.zeros(num_samples, np.float32), 16_000) == ""
+    assert recognizer.recognize(np.zeros(1_600, np.float32), 16_000) == ""
+
+
+def test_a_missing_extra_stops_before_work_and_tells_the_way_out(monkeypatch, tmp_path, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(recognition, "find_spec", lambda name: None if name == "pocketsphinx" else find_spec(name))
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"weights: demo\nmanifest: m\nspeakers: s\noutput: {tmp_path}/out\nquality: {{asr: pocketsphinx}}"
+    )
+    assert synthesize.main(["--config", str(config), "--dry-run"]) == 2
+    message = capsys.readouterr().err
+    assert "quality.asr" in message
+    assert "pip install 'spark-tts-batch[asr]'" in message

@@ -1,0 +1,159 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.config.run import StorageConfig
+from pipeline.errors import SpeakerError
+from pipeline.llm.prompt import Voice
+from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
+
+SETTINGS = StorageConfig()
+TOKENS = tuple(range(32))
+
+
+class FakeEnroller:
+    def __init__(self):
+        self.calls = []
+
+    def encode_reference(self, audio, name, with_semantic):
+        self.calls.append(("encode", with_semantic))
+        if audio == b"silence":
+            raise SpeakerError(f"{name}: is silent; use another recording")
+        return list(TOKENS), [1, 2, 3] if with_semantic else None
+
+    def create_voice(self, gender, pitch, speed, language, seed):
+        self.calls.append(("create", gender, pitch, speed, language, seed))
+        return Voice(TOKENS, gender=gender, pitch=pitch, speed=speed, pitch_value=seed % 1000, speed_value=4)
+
+    def check_global_tokens(self, tokens):
+        if len(tokens) != 32:
+            raise ValueError(f"expected 32 tokens, found {len(tokens)}")
+
+
+def write_yaml(tmp_path, content):
+    path = tmp_path / "speakers.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+def test_yaml_and_parquet_define_the_same_speakers(tmp_path):
+    rows = [
+        {"speaker_id": "anna", "gender": "female", "pitch": "high"},
+        {"speaker_id": "ben", "reference_audio": "ben.wav", "reference_text": "Hello."},
+        {"speaker_id": "cleo", "global_tokens": list(TOKENS)},
+    ]
+    path = tmp_path / "speakers.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), path)
+    from_yaml = read_definitions(write_yaml(tmp_path, rows), SETTINGS)
+    assert read_definitions(str(path), SETTINGS) == from_yaml
+    assert [definition.kind for definition in from_yaml] == ["created", "reference", "given"]
+    by_id = {"anna": {"gender": "female", "pitch": "high"}}
+    assert read_definitions(write_yaml(tmp_path, by_id), SETTINGS)[0] == from_yaml[0]
+
+
+def _schema():
+    return pa.schema(
+        [
+            ("speaker_id", pa.string()),
+            ("gender", pa.string()),
+            ("pitch", pa.string()),
+            ("reference_audio", pa.string()),
+            ("reference_text", pa.string()),
+            ("global_tokens", pa.list_(pa.int64())),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "expected a list"),
+        ("[]", "defines no speaker"),
+        ("- anna", "speaker 0"),
+        ([{"speaker_id": "a"}], "expected exactly one of"),
+        ([{"speaker_id": "a", "gender": "female", "reference_audio": "x.wav"}], "found reference_audio and gender"),
+        ([{"speaker_id": "a", "pitch": "high"}], "needs gender"),
+        ([{"speaker_id": "a", "gender": "other"}], "gender"),
+        ([{"speaker_id": "a", "gender": "female", "pitch": "shrill"}], "pitch"),
+        ([{"speaker_id": "a", "gender": "male", "reference_text": "x"}], "needs its recording"),
+        ([{"speaker_id": "a", "gender": "male"}] * 2, "defined twice"),
+        ([{"gender": "male"}], "speaker_id"),
+        ([{"speaker_id": "a", "gender": "male", "pich": "high"}], "unknown field(s) pich"),
+        ([{"speaker_id": "a", "reference_audio": ""}], "reference_audio"),
+        ("a: 2026-99-99", "not YAML"),
+        ("a: [", "a speakers file is Parquet or YAML"),
+    ],
+)
+def test_wrong_definitions_are_told_with_their_place(tmp_path, content, told):
+    with pytest.raises(SpeakerError) as caught:
+        read_definitions(write_yaml(tmp_path, content), SETTINGS)
+    assert told in str(caught.value)
+    assert "speakers.yaml" in str(caught.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(SpeakerError, match=r"nowhere\.yaml: there is no such speakers file"):
+        read_definitions("nowhere.yaml", SETTINGS)
+
+
+def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
+    (tmp_path / "good.wav").write_bytes(b"sound")
+    (tmp_path / "bad.wav").write_bytes(b"silence")
+    definitions = [
+        SpeakerDefinition(speaker_id="created", gender="male"),
+        SpeakerDefinition(speaker_id="clip", reference_audio=str(tmp_path / "good.wav")),
+        SpeakerDefinition(speaker_id="said", reference_audio=str(tmp_path / "good.wav"), reference_text="Hello."),
+        SpeakerDefinition(speaker_id="given", global_tokens=TOKENS),
+        SpeakerDefinition(speaker_id="silent", reference_audio=str(tmp_path / "bad.wav")),
+        SpeakerDefinition(speaker_id="gone", reference_audio=str(tmp_path / "gone.wav")),
+        SpeakerDefinition(speaker_id="short", global_tokens=TOKENS[:5]),
+        SpeakerDefinition(speaker_id="odd", reference_audio="ftp://a/b.wav"),
+        SpeakerDefinition(speaker_id="nul", reference_audio="a\0b.wav"),
+    ]
+    fake = FakeEnroller()
+    speakers, failures = enroll(definitions, lambda: fake, 0, SETTINGS)
+    by_id = {speaker.speaker_id: speaker.voice for speaker in speakers}
+    assert set(by_id) == {"created", "clip", "said", "given"}
+    assert by_id["said"].reference_semantic_tokens == (1, 2, 3)
+    assert by_id["clip"].reference_text is None
+    assert "is silent" in failures["silent"]
+    assert "no such file" in failures["gone"]
+    assert "'odd'" in failures["odd"]
+    assert "'nul'" in failures["nul"]
+    assert "expected 32 tokens, found 5" in failures["short"]
+
+
+def test_a_created_voice_follows_from_its_id_and_the_run_seed():
+    definitions = [SpeakerDefinition(speaker_id=name, gender="female") for name in ("a", "b")]
+    voices = [[s.voice for s in enroll(definitions, FakeEnroller, seed, SETTINGS)[0]] for seed in (0, 0, 1)]
+    assert voices[0] == voices[1]
+    assert voices[0] != voices[2]
+    assert voices[0][0] != voices[0][1]
+
+
+def test_nothing_is_loaded_when_nothing_is_new():
+    def fail():
+        raise AssertionError("loaded")
+
+    assert enroll([], fail, 0, SETTINGS) == ([], {})
+
+
+def test_registry_survives_its_file_and_refuses_changed_definitions():
+    old = SpeakerDefinition(speaker_id="a", gender="female")
+    speakers, _ = enroll([old, SpeakerDefinition(speaker_id="g", global_tokens=TOKENS)], FakeEnroller, 0, SETTINGS)
+    registry = SpeakerRegistry(speakers)
+    again = SpeakerRegistry.from_parquet(registry.to_parquet())
+    assert dict(again) == dict(registry)
+    assert again.to_parquet() == registry.to_parquet()
+    new = SpeakerDefinition(speaker_id="n", gender="male")
+    assert again.missing([old, new]) == [new]
+    # Defaults written out are no change.
+    assert again.missing([SpeakerDefinition(speaker_id="a", gender="female", pitch="moderate")]) == []
+    with pytest.raises(SpeakerError, match="never changes within an output"):
+        again.missing([SpeakerDefinition(speaker_id="a", gender="male")])
+
+
+def test_a_damaged_registry_is_named():
+    with pytest.raises(SpeakerError, match="damaged"):
+        SpeakerRegistry.from_parquet(b"PAR1 nonsense")

@@ -1,0 +1,86 @@
+"""Slots counted from memory, the order of starts, and the audio stage around a codec that answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.codec import DecodedItem
+from pipeline.config.run import parse_config
+from pipeline.errors import ConfigError
+from pipeline.llm.prompt import Voice
+from pipeline.manifest.rows import Utterance
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.stages import AudioStage, TokenStage, count_slots, load_engine
+from pipeline.synthesis.takes import Take
+
+OFFICIAL = Path(__file__).parents[1] / "fixtures" / "reference" / "official"
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    "memory_gib, max_context, expected",
+    # 12,304 bytes a position: 24.0 MiB a slot of 2,048, beside weights of 0.94 GiB and a reserve of 1 GiB.
+    [(139 * 0.7, 2_048, 1_024), (24 * 0.7, 2_048, 624), (8 * 0.7, 2_048, 152), (8 * 0.7, 1_024, 304)],
+)
+def test_slots_fill_the_replicas_share_of_a_card(memory_gib: float, max_context: int, expected: int) -> None:
+    assert count_slots(OFFICIAL, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
+
+
+def test_a_card_without_room_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"llm\.slots: auto: 2\.0 GiB .* raise replicas\.llm\.num_gpus"):
+        count_slots(OFFICIAL, 2 * GIB, torch.float32, 2_048)
+
+
+def test_auto_is_32_slots_on_a_cpu(demo_weights: Path) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
+    config = parse_config({**raw, "llm": {"slots": "auto", "device": "cpu", "max_context": 256}}, source="test")
+    assert load_engine(config, demo_weights).num_slots == 32
+
+
+def test_long_rows_start_first(demo_weights: Path) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"device": "cpu"}}
+    config = parse_config(raw, source="test")
+    definition = SpeakerDefinition(speaker_id="anna", global_tokens=tuple(range(32)))
+    speaker = Speaker("anna", Voice(global_tokens=definition.global_tokens), definition.kind, definition.canonical())
+    stage = TokenStage(config, load_engine(config, demo_weights), SpeakerRegistry([speaker]), {})
+    texts = ["Short.", "This one is a good deal longer than the others are.", "Two words."]
+    jobs = [stage.prepare(row, Utterance(str(row), text, "anna")) for row, text in enumerate(texts)]
+    assert [job.result.row for job in stage.longest_first(jobs)] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("wrong", [0, 4_097, "many", True])
+def test_other_slots_are_refused(wrong: object) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"slots": wrong}}
+    with pytest.raises(ConfigError, match=r"llm\.slots"):
+        parse_config(raw, source="test")
+
+
+class BackwardCodec:
+    """Yields the last take first; a take's samples are as loud as its first token says."""
+
+    sample_rate = 16_000
+
+    def __init__(self):
+        self.calls = []
+
+    def decode_each(self, semantic_tokens, global_tokens):
+        self.calls.append(len(semantic_tokens))
+        for index in reversed(range(len(semantic_tokens))):
+            yield DecodedItem(index, torch.full((1_600,), float(semantic_tokens[index][0]) / 10))
+
+
+def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_pulse(monkeypatch):
+    codec = BackwardCodec()
+    stage = AudioStage(parse_config({"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}), codec)
+    takes = [Take(index, 0, np.array([index], np.int32), (7,), "sentence", "", "en") for index in range(4)]
+    judge, pulses = stage.judge, []
+    monkeypatch.setattr(stage, "judge", lambda *arguments: pulses.append(stage.num_batches) or judge(*arguments))
+    audios = stage.decode(takes)
+    assert [audio.segment for audio in audios] == [0, 1, 2, 3]
+    assert [round(float(audio.samples[0]) * 10) for audio in audios] == [0, 1, 2, 3]
+    assert (codec.calls, pulses) == ([4], [1, 2, 3, 4])
+    assert stage.decode([]) == []

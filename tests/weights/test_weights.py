@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.codec.bicodec import BiCodec
+from pipeline.errors import ConfigError, WeightsError
+from pipeline.weights.random_weights import make_demo_weights
+from pipeline.weights.weights import fingerprint_weights, resolve_weights
+
+TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPARK_TTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    make_demo_weights(folder)
+    return folder
+
+
+def test_a_directory_is_taken_as_it_is() -> None:
+    assert resolve_weights(str(TINY)) == TINY.absolute()
+    assert resolve_weights(f"file://{TINY.absolute()}") == TINY.absolute()
+
+
+@pytest.mark.parametrize("name", ["BiCodec/config.yaml", "LLM/tokenizer.json", "LLM/model.safetensors"])
+def test_what_is_missing_is_named(tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    (copy / name).unlink()
+    with pytest.raises(WeightsError, match=f"{copy}: {name} missing; expected the official layout"):
+        resolve_weights(str(copy))
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such directory"):
+        resolve_weights(str(tmp_path / "nowhere"))
+
+
+def test_the_fingerprint_follows_content_and_not_place(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    before = fingerprint_weights(copy)
+    assert before == fingerprint_weights(TINY) and len(before) == 64
+    (copy / "README.md").write_text("no effect")
+    assert fingerprint_weights(copy) == before
+    data = bytearray((copy / "BiCodec" / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copy / "BiCodec" / "model.safetensors").write_bytes(data)
+    assert fingerprint_weights(copy) != before
+
+
+def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.storage import base as storage
+
+    source = tmp_path / "bucket"
+    shutil.copytree(TINY, source)
+    (source / "notes.txt").write_text("not fetched")
+    open_local = storage.open_storage
+    opened: list[str] = []
+
+    def open_fake(uri: str, settings: Any = None) -> Any:
+        opened.append(uri)
+        return open_local(str(source), settings)
+
+    monkeypatch.setattr(storage, "open_storage", open_fake)
+    first = resolve_weights("s3://bucket/model")
+    assert cache in first.parents and not (first / "notes.txt").exists()
+    assert fingerprint_weights(first) == fingerprint_weights(TINY)
+    marker = first / "config.yaml"
+    modified = marker.stat().st_mtime_ns
+    assert resolve_weights("s3://bucket/model") == first and marker.stat().st_mtime_ns == modified
+    (source / "config.yaml").write_text((source / "config.yaml").read_text() + "\n# changed\n")
+    assert resolve_weights("s3://bucket/model") != first
+    assert opened == ["s3://bucket/model"] * 3
+    shutil.rmtree(source)
+    source.mkdir()
+    with pytest.raises(WeightsError, match="no model files under this address"):
+        resolve_weights("s3://bucket/model")
+
+
+def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pipeline.weights.random_weights as demo
+
+    calls: list[Path] = []
+
+    def fill(directory: Path) -> None:
+        calls.append(directory)
+        shutil.copytree(TINY, directory, dirs_exist_ok=True)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "make_demo_weights", fill)
+    with pytest.raises(KeyboardInterrupt):
+        resolve_weights("random")
+    assert not (cache / demo.DEMO_NAME).exists()
+    (calls[0] / "left over").write_text("half")
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(resolve_weights("random"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [cache / demo.DEMO_NAME] * 4 and len(calls) == 2
+    assert not (found[0] / "left over").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPARK_TTS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="set SPARK_TTS_CACHE to another folder"):
+        resolve_weights("random")
+
+
+def test_the_hub_is_asked_for_the_official_layout_alone(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    import huggingface_hub
+
+    asked: list[Any] = []
+
+    def snapshot(name: str, **options: Any) -> str:
+        asked.append((name, options["revision"], options["cache_dir"]))
+        assert "LLM/model.safetensors" in options["allow_patterns"]
+        return str(TINY)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert resolve_weights("hf://owner/name@v1.0") == TINY
+    assert resolve_weights("hf://owner/name") == TINY
+    assert asked == [("owner/name", "v1.0", cache / "hub"), ("owner/name", None, cache / "hub")]
+
+    def refuse(name: str, **options: Any) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(WeightsError, match=r"hf://owner/name: cannot be fetched \(no network"):
+        resolve_weights("hf://owner/name")
+
+
+def test_hub_addresses_and_the_missing_package_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="expected hf://owner/name"):
+        resolve_weights("hf://name")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ConfigError, match=r"pip install 'spark-tts-batch\[hub\]'"):
+        resolve_weights("hf://owner/name")
+
+
+def test_demo_weights_are_the_same_every_time(demo_dir: Path, tmp_path: Path) -> None:
+    make_demo_weights(tmp_path / "again")
+    assert fingerprint_weights(tmp_path / "again") == fingerprint_weights(demo_dir)
+
+
+def test_demo_audio_is_neither_silent_nor_clipped(demo_dir: Path) -> None:
+    codec = BiCodec.load(demo_dir)
+    generator = torch.Generator().manual_seed(3)
+    semantic = [torch.randint(0, 8192, (60,), generator=generator) for _ in range(2)]
+    for waveform in codec.decode(semantic, torch.randint(0, 4096, (2, 32), generator=generator)):
+        assert 0.05 < waveform.square().mean().sqrt() < 0.3 and waveform.abs().max() < 0.95
+        assert abs(waveform.mean()) < 1e-3
+    noise = 0.1 * torch.randn(16_000, generator=generator)
+    tokens = codec.encode(noise, 16_000)
+    assert len(tokens.global_tokens) == 32 and len(tokens.semantic_tokens) == 49
