@@ -90,7 +90,7 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
     print(
         f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept"
     )
-    print(f"sentences  {run.num_ok:,} of {run.num_rows:,} voiced, {format_duration(run.audio_s)} of audio")
+    print(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
     print("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))
     if run.num_units_left:
         print(f"{run.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")

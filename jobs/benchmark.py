@@ -16,7 +16,7 @@ from typing import Any
 from jobs.console import EXIT_OK, run_command
 
 DTYPES = ("float32", "bfloat16")
-PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "same-take", "overhead", "scaling")
+PARTS = ("codec", "steps", "shapes", "pipeline", "peers", "reproducible-takes", "overhead", "scaling")
 QUICK_PARTS = ("codec", "steps", "shapes", "pipeline")
 _BOOK = Path(__file__).parents[1] / "tests" / "fixtures" / "books" / "alice-extract.txt"
 _SIZES = Path(__file__).parents[1] / "tests" / "fixtures" / "reference" / "official"
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a machine that is shared")
     parser.add_argument("--sizes", type=Path, default=_SIZES, help="folder with configs and tokenizer")
-    parser.add_argument("--book", type=Path, default=_BOOK, help="same-take: a plain text to voice")
-    parser.add_argument("--takes", type=int, default=200, help="same-take: how many utterances of it")
-    parser.add_argument("--weights", default="demo", help="same-take: whose bytes to compare")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="same-take: computed in")
+    parser.add_argument("--book", type=Path, default=_BOOK, help="reproducible-takes: a plain text to voice")
+    parser.add_argument("--takes", type=int, default=200, help="reproducible-takes: how many utterances of it")
+    parser.add_argument("--weights", default="demo", help="reproducible-takes: whose bytes to compare")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="reproducible-takes: dtypes")
     parser.add_argument(
         "--counts", type=int, nargs="+", default=[100, 1_000, 10_000], help="overhead, scaling: utterances of each run"
     )

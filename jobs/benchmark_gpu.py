@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", type=Path, default=_SIZES, help="folder with configs and tokenizer")
     parser.add_argument("--slots", type=int, nargs="+", default=[64, 256, 1_024], help="the last voices the workload")
     parser.add_argument("--utterances", type=int, default=2_048)
-    parser.add_argument("--prompts", type=int, default=32, help="whose tokens are held against the CPU's")
+    parser.add_argument("--prompts", type=int, default=32, help="whose tokens are compared with the CPU's")
     parser.add_argument("--frames", type=int, default=48, help="of each of these answers")
     parser.add_argument("--context", type=int, default=350, help="positions in a slot when a step is measured")
     parser.add_argument("--max-context", type=int, default=1_536)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from pipeline.config.secrets import RedactingFormatter, redact
-from pipeline.errors import RunStopped, StorageError, VoicingError
+from pipeline.errors import RunStopped, StorageError, SynthesisError
 
 EXIT_OK = 0
 EXIT_REJECTIONS = 1
@@ -50,7 +50,7 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
             file=sys.stderr,
         )
         return EXIT_STOPPED
-    except VoicingError as error:
+    except SynthesisError as error:
         print(f"error: {redact(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:

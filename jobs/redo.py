@@ -1,4 +1,4 @@
-"""Voice chosen rows again: `python -m jobs.redo OUTPUT --ids a,b | --code CODE | --rejected [--next-take]`."""
+"""Synthesize chosen rows again: `python -m jobs.redo OUTPUT --ids a,b | --code CODE | --rejected [--next-take]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.storage import open_storage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 1 if no row was chosen."""
     parser = argparse.ArgumentParser(
-        prog="python -m jobs.redo", description="Voice chosen rows again; all others keep their audio."
+        prog="python -m jobs.redo", description="Synthesize chosen rows again; all others keep their audio."
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="these utterance_ids")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = read_config_of(options.output, {}, storage)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         num_rows = redo_rows(config, selection, next_take=options.next_take)
-        print(f"{num_rows:,} row(s) voiced again" if num_rows else "no row was chosen: nothing to do")
+        print(f"{num_rows:,} row(s) synthesized again" if num_rows else "no row was chosen: nothing to do")
         return 0 if num_rows else 1
 
     return run_command(redo)

@@ -1,6 +1,6 @@
-"""Voice a manifest: `python -m jobs.synthesize --config FILE [--set a.b=value ...] [--dry-run]`.
+"""Synthesize a manifest: `python -m jobs.synthesize --config FILE [--set a.b=value ...] [--dry-run]`.
 
-With `--only ID --to PLACE` a committed row is voiced again, alone, and held against the bytes of the output.
+With `--only ID --to PLACE` a committed row is synthesized again, alone, and compared with the bytes of the output.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import run_command
-from pipeline import Config, load_config, plan_run, run_voicing, voice_alone
+from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.progress import RunSummary, format_duration
@@ -19,11 +19,11 @@ from pipeline.storage import check_writable, open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.synthesize", description="Voice a manifest of text.")
+    parser = argparse.ArgumentParser(prog="python -m jobs.synthesize", description="Synthesize a manifest of text.")
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
     parser.add_argument("--dry-run", action="store_true", help="check everything, print the plan, voice nothing")
-    parser.add_argument("--only", action="append", default=[], metavar="ID", help="voice this row again, alone")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="synthesize this row again, alone")
     parser.add_argument("--to", metavar="PLACE", help="folder or prefix for the WAV files of --only")
     options = parser.parse_args(arguments)
     if bool(options.only) != bool(options.to) or (options.only and options.dry_run):
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.only:
             return _voice_alone(config, options.only, options.to)
-        summary = run_voicing(config)
+        summary = synthesize_manifest(config)
         _print_summary(config, summary)
         return 1 if summary.num_rejected else 0
 
@@ -49,7 +49,7 @@ def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
     if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
         raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")
     check_writable("--to", to, config.storage)
-    takes = voice_alone(config, ids)
+    takes = replay_rows(config, ids)
     for take in takes:
         if take.wav is not None:
             target.put(f"{safe_file_name(take.utterance_id)}.wav", take.wav)
@@ -67,7 +67,7 @@ def _print_plan(config: Config) -> None:
     print(f"speakers   {len(plan.definitions):,} defined in {config.speakers.path}")
     print(f"weights    {config.weights} (sha256 {plan.weights_sha256[:12]})")
     print(f"output     {config.output}")
-    print("Nothing was voiced: this was a dry run.")
+    print("Nothing was synthesized: this was a dry run.")
 
 
 def _print_summary(config: Config, summary: RunSummary) -> None:
@@ -76,7 +76,8 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
         print('This is the small demo voice. For the real one see README, "Bring the official weights".')
     if config.weights == "random":
         print("The weights are random: what you hear is noise.")
-    print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances voiced, {format_duration(summary.audio_s)} of audio")
+    audio = format_duration(summary.audio_s)
+    print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances synthesized, {audio} of audio")
     if summary.num_units_done:
         print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")
     elif not summary.num_rows:

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed."""
     parser = argparse.ArgumentParser(prog="python -m jobs.verify", description="Check every commit and WAV file.")
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
-    parser.add_argument("--repair", action="store_true", help="voice what is damaged again, then check again")
+    parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
     parser.add_argument("--sweep", action="store_true", help="delete WAVs that no commit names")
     parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 config = load_config(options.config, {"output": options.output})
             else:
                 config = read_config_of(options.output, {}, storage)
-            print(f"{repair_output(config):,} row(s) voiced again; checking again")
+            print(f"{repair_output(config):,} row(s) synthesized again; checking again")
             is_intact = _audit(storage)
         if options.sweep:
             from pipeline.repair import sweep_output

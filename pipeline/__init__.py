@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipeline.books.audiobooks import AudiobooksSummary, make_audiobooks
     from pipeline.codec import BiCodec, SpeechTokens
     from pipeline.config.run import Config, load_config
-    from pipeline.errors import VoicingError
+    from pipeline.errors import SynthesisError
     from pipeline.llm import LLMEngine
     from pipeline.manifest.rows import Manifest, Utterance
     from pipeline.output.commit_log import CommitLog
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.output.status import read_status
     from pipeline.output.verify import verify_output
     from pipeline.repair import redo_rows, repair_output, sweep_output
-    from pipeline.run import enroll_speakers, plan_run, run_voicing, voice_alone
+    from pipeline.run import enroll_speakers, plan_run, replay_rows, synthesize_manifest
     from pipeline.synthesis.speakers import SpeakerRegistry
     from pipeline.synthesis.synthesizer import Synthesizer
 
@@ -36,7 +36,7 @@ _HOMES = {
     "SpeechTokens": "codec",
     "Synthesizer": "synthesis.synthesizer",
     "Utterance": "manifest.rows",
-    "VoicingError": "errors",
+    "SynthesisError": "errors",
     "enroll_speakers": "run",
     "load_config": "config.run",
     "make_audiobooks": "books.audiobooks",
@@ -44,10 +44,10 @@ _HOMES = {
     "read_status": "output.status",
     "redo_rows": "repair",
     "repair_output": "repair",
-    "run_voicing": "run",
+    "synthesize_manifest": "run",
     "sweep_output": "repair",
     "verify_output": "output.verify",
-    "voice_alone": "run",
+    "replay_rows": "run",
 }
 
 __all__ = [
@@ -61,9 +61,9 @@ __all__ = [
     "RunSummary",
     "SpeakerRegistry",
     "SpeechTokens",
+    "SynthesisError",
     "Synthesizer",
     "Utterance",
-    "VoicingError",
     "enroll_speakers",
     "load_config",
     "make_audiobooks",
@@ -71,10 +71,10 @@ __all__ = [
     "read_status",
     "redo_rows",
     "repair_output",
-    "run_voicing",
+    "replay_rows",
     "sweep_output",
+    "synthesize_manifest",
     "verify_output",
-    "voice_alone",
 ]
 
 

@@ -1,12 +1,12 @@
 """Every error this project raises on purpose, and what becomes of it.
 
-    VoicingError
+    SynthesisError
     ├── ConfigError, ManifestError, WeightsError, SpeakerError   stop before work starts, exit 2
     ├── UtteranceError                                          becomes that row's rejection
     ├── StorageError                                            retried, then stop, resumable, exit 3
     └── RunStopped (HangError, LeaseLost)                       stop, resumable, exit 3
 
-A message gives the place, the value, what was expected and the way out.
+A message gives the place, the value, what was expected and the remedy.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ class RejectionCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-class VoicingError(Exception):
+class SynthesisError(Exception):
     """Base of all errors raised on purpose; its text is written for the user."""
 
 
-class ConfigError(VoicingError):
+class ConfigError(SynthesisError):
     """A setting is unknown, malformed, out of range, or differs from the run being resumed."""
 
 
-class ManifestError(VoicingError):
+class ManifestError(SynthesisError):
     """The manifest cannot be read or has the wrong schema."""
 
 
-class WeightsError(VoicingError):
+class WeightsError(SynthesisError):
     """A model directory is missing, incomplete, or does not fit its config."""
 
 
-class SpeakerError(VoicingError):
+class SpeakerError(SynthesisError):
     """A speaker's definition or reference audio cannot be used."""
 
 
-class UtteranceError(VoicingError):
-    """One manifest row cannot be voiced; the run records it and goes on.
+class UtteranceError(SynthesisError):
+    """One manifest row cannot be synthesized; the run records it and goes on.
 
     Args:
         code: what went wrong, for machines.
@@ -80,7 +80,7 @@ class UtteranceError(VoicingError):
         return (type(self), (self.code, self.message))
 
 
-class StorageError(VoicingError):
+class StorageError(SynthesisError):
     """The store failed for longer than the retries last; what is committed is safe."""
 
 
@@ -88,7 +88,7 @@ class DamagedCommit(StorageError):
     """The store gave back a commit that is not Parquet."""
 
 
-class RunStopped(VoicingError):
+class RunStopped(SynthesisError):
     """The run stopped early on purpose (lost its lease, too many rejections); it can be resumed."""
 
 

@@ -1,4 +1,4 @@
-"""Voice chosen rows of an output again: what an audit found damaged, or what a person asks for.
+"""Synthesize chosen rows of an output again: what an audit found damaged, or what a person asks for.
 
 The only way a commit is ever replaced, by compare-and-swap; rows that were not chosen keep their record and audio.
 """
@@ -17,7 +17,7 @@ from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.verify import Audit, parse_unit_id, sweep_orphans
-from pipeline.run import RunPlan, voice_again
+from pipeline.run import RunPlan, synthesize_again
 from pipeline.storage import Storage, open_storage
 
 _WAV_KINDS = ("missing", "changed")
@@ -61,7 +61,7 @@ def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) 
 
 
 def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) -> int:
-    """Voice chosen rows again and replace their records.
+    """Synthesize chosen rows again and replace their records.
 
     Args:
         config: the run's.
@@ -73,24 +73,24 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
         how many rows were chosen.
 
     Raises:
-        VoicingError: as `run_voicing`.
+        SynthesisError: as `synthesize_manifest`.
     """
     chosen = _Counted(_choose(open_storage(config.output, config.storage), selection, next_take))
-    voice_again(config, lambda plan: chosen)
+    synthesize_again(config, lambda plan: chosen)
     return chosen.num_rows
 
 
 def repair_output(config: Config) -> int:
-    """Voice again exactly the rows whose WAV is gone or changed, and the units whose commit is.
+    """Synthesize again exactly the rows whose WAV is gone or changed, and the units whose commit is.
 
     A WAV that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
     then the commit is replaced.
 
     Returns:
-        how many rows were voiced again.
+        how many rows were synthesized again.
 
     Raises:
-        VoicingError: as `run_voicing`.
+        SynthesisError: as `synthesize_manifest`.
     """
     storage = open_storage(config.output, config.storage)
     chosen = _Counted(iter(()))
@@ -99,7 +99,7 @@ def repair_output(config: Config) -> int:
         chosen.states = _find_damage(storage, plan)
         return chosen
 
-    voice_again(config, choose)
+    synthesize_again(config, choose)
     return chosen.num_rows
 
 

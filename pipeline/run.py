@@ -27,20 +27,20 @@ from typing import Any
 import ray
 
 from pipeline.cluster.actors import (
-    CodecReplica,
-    LLMReplica,
+    CodecActor,
+    LLMActor,
     Networks,
     ReplicaInfo,
     ReplicaSetup,
     UnitReceipt,
-    WriterReplica,
+    WriterActor,
 )
 from pipeline.cluster.coordinator import Coordinator, list_states
-from pipeline.cluster.enroll import enroll_remotely
+from pipeline.cluster.enrollment import enroll_remotely
 from pipeline.cluster.metrics import RunMetrics
 from pipeline.cluster.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.cluster.ray_cluster import ray_cluster
-from pipeline.cluster.replay_actor import voice_remotely
+from pipeline.cluster.replay_actor import replay_remotely
 from pipeline.config.run import Config, ReplicaConfig
 from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
@@ -50,7 +50,7 @@ from pipeline.output.commit_log import CommitLog, Lease
 from pipeline.output.progress import Progress, RunSummary
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
-from pipeline.synthesis.replay import LoneTake, find_rows
+from pipeline.synthesis.replay import Replay, find_rows
 from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
@@ -58,7 +58,7 @@ from pipeline.weights.weights import fingerprint_weights, resolve_weights
 logger = logging.getLogger(__name__)
 
 _DRAIN_S = 10.0
-_ACTORS: dict[Stage, Any] = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
+_ACTORS: dict[Stage, Any] = {"llm": LLMActor, "codec": CodecActor, "writer": WriterActor}
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def plan_run(config: Config) -> RunPlan:
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
 
 
-def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSummary:
-    """Voice a manifest, or what is left of it.
+def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> RunSummary:
+    """Synthesize a manifest, or what is left of it.
 
     Connects to the Ray cluster that `RAY_ADDRESS` names, or starts a local one, unless Ray is already initialized.
 
@@ -127,19 +127,19 @@ def run_voicing(config: Config, *, networks: Networks | None = None) -> RunSumma
             units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
-                _voice(plan, output, progress, islice(units, left.num_units), networks)
+                _synthesize(plan, output, progress, islice(units, left.num_units), networks)
         return _finish(plan, output.log, progress, num_skipped=_count_committed(plan, committed))
 
 
-def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> None:
-    """Voice chosen rows of committed units again and replace their records; or whole units whose commit was lost.
+def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> None:
+    """Synthesize chosen rows of committed units again and replace their records; or whole units whose commit was lost.
 
     Args:
         config: of the run that the output holds.
         choose: called once the lease is held; says which rows.
 
     Raises:
-        VoicingError: as `run_voicing`; what was replaced until then stays.
+        SynthesisError: as `synthesize_manifest`; what was replaced until then stays.
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
@@ -152,15 +152,15 @@ def voice_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]
             output.log.clear_success()
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
-                _voice(plan, output, progress, chain([first], states))
+                _synthesize(plan, output, progress, chain([first], states))
         num_committed = _count_committed(plan, output.log.committed())
         if output.log.was_finished() and num_committed == plan.num_units:
             _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
             output.log.end_repair()
 
 
-def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
-    """Voice rows again, each with nothing beside it, and hold them against what the output has; writes nothing.
+def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
+    """Synthesize rows again, each with nothing beside it, and compare them with what the output has; writes nothing.
 
     Args:
         config: of the run that the output holds.
@@ -172,7 +172,7 @@ def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
     Raises:
         ManifestError: an id is not in the manifest.
         ConfigError: the output holds another run, or its voices are not enrolled yet.
-        VoicingError: as `run_voicing`.
+        SynthesisError: as `synthesize_manifest`.
     """
     plan = plan_run(config)
     storage = open_storage(config.output, config.storage)
@@ -185,7 +185,7 @@ def voice_alone(config: Config, ids: Collection[str]) -> list[LoneTake]:
     setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, _num_threads(llm))
     with ray_cluster():
         _plan_counts(config)
-        return voice_remotely(setup, _num_threads(codec), rows)
+        return replay_remotely(setup, _num_threads(codec), rows)
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:
@@ -281,7 +281,7 @@ def _describe_start(config: Config) -> dict[str, Any]:
     }
 
 
-def _voice(
+def _synthesize(
     plan: RunPlan,
     output: _Output,
     progress: Progress,
@@ -319,7 +319,7 @@ def _voice(
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
         start_timeout_s=config.replicas.start_timeout_s,
-        on_start=lambda stage, info: _check_ground(config, output.log, stage, info),
+        on_start=lambda stage, info: _check_environment(config, output.log, stage, info),
     )
     try:
         coordinator.start()
@@ -333,19 +333,19 @@ def _voice(
         for pool in pools.values():
             pool.close()
     logger.info("%s", progress.line())
-    voiced = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
-    output.log.add_to_start({"voiced": voiced})
+    synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
+    output.log.add_to_start({"synthesized": synthesized})
 
 
-def _check_ground(config: Config, log: CommitLog, stage: Stage, info: ReplicaInfo) -> None:
+def _check_environment(config: Config, log: CommitLog, stage: Stage, info: ReplicaInfo) -> None:
     """Tell or refuse a replica that may give other bytes than those that the output holds."""
-    refuse = config.replicas.unlike == "refuse"
-    differences = log.add_ground(stage, info.ground, refuse=refuse)
+    refuse = config.replicas.on_mismatch == "refuse"
+    differences = log.add_environment(stage, info.environment, refuse=refuse)
     if not differences:
         return
     found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
     if refuse:
-        raise ConfigError(f"{found}; go back to the like, or set replicas.unlike: warn")
+        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
     logger.warning("%s; what it makes may differ in its last bits", found)
 
 

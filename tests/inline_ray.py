@@ -14,12 +14,12 @@ import torch
 
 from pipeline import run
 from pipeline.cluster import coordinator, pools, ray_cluster
-from pipeline.cluster import enroll as enrolment
+from pipeline.cluster import enroll as enrollment
 from pipeline.cluster import replay_actor as lone_replica
 from pipeline.cluster import supervised as watched
-from pipeline.cluster.actors import CodecReplica, LLMReplica, WriterReplica
-from pipeline.cluster.enroll import EnrolmentReplica
-from pipeline.cluster.replay_actor import LoneReplica
+from pipeline.cluster.actors import CodecActor, LLMActor, WriterActor
+from pipeline.cluster.enrollment import EnrollmentActor
+from pipeline.cluster.replay_actor import ReplayActor
 
 
 def copy_of(value):
@@ -118,10 +118,10 @@ def inline_ray():
     with pytest.MonkeyPatch.context() as patch:
         for user in (ray_cluster, run, coordinator, watched, pools):
             patch.setattr(user, "ray", module)
-        actors = {"llm": LLMReplica, "codec": CodecReplica, "writer": WriterReplica}
+        actors = {"llm": LLMActor, "codec": CodecActor, "writer": WriterActor}
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
-        patch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(EnrolmentReplica))
-        patch.setattr(lone_replica, "LoneReplica", InlineActorClass(LoneReplica))
+        patch.setattr(enrollment, "EnrollmentActor", InlineActorClass(EnrollmentActor))
+        patch.setattr(lone_replica, "ReplayActor", InlineActorClass(ReplayActor))
         patch.setattr("pipeline.cluster.metrics.Counter", Silence)
         patch.setattr("pipeline.cluster.metrics.Gauge", Silence)
         yield

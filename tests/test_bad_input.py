@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.run import StorageConfig, load_config
-from pipeline.errors import ConfigError, UtteranceError, VoicingError
+from pipeline.errors import ConfigError, SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest
 from pipeline.synthesis.speakers import read_definitions
 from pipeline.text import normalize_text
@@ -25,7 +25,7 @@ def test_a_yaml_bomb_is_refused(number, tmp_path):
     path.write_text(BOMBS[number])
     with pytest.raises(ConfigError):
         load_config(path)
-    with pytest.raises(VoicingError) as caught:
+    with pytest.raises(SynthesisError) as caught:
         read_definitions(str(path), StorageConfig())
     assert len(str(caught.value)) < 10_000
 

@@ -1,4 +1,4 @@
-"""The manifests and the dashboard of configs/clusters and configs/grafana, held against schemas and code."""
+"""The manifests and the dashboard of configs/clusters and configs/grafana, compared with schemas and code."""
 
 import copy
 import json

@@ -7,7 +7,7 @@ import pytest
 
 import jobs.redo
 import jobs.verify
-from pipeline import repair_output, run, run_voicing, sweep_output, verify_output
+from pipeline import repair_output, run, sweep_output, synthesize_manifest, verify_output
 from pipeline.audio.samples import Audio
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import WorkUnit
@@ -36,7 +36,7 @@ def pristine(tmp_path_factory, demo_weights, without_processes):
     write_shard(tmp_path / "manifest" / "a.parquet", [*simple_rows(0, 9), *bad])
     write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(20, 2))
     config = make_config(tmp_path, demo_weights)
-    run_voicing(config)
+    synthesize_manifest(config)
     return config
 
 
@@ -91,7 +91,7 @@ def test_a_repair_that_is_killed_is_made_good_by_the_next(output, monkeypatch):
     commit = Path(output.output) / "metadata/a/000000000-000000003.parquet"
     commit.write_bytes(commit.read_bytes()[:500])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "_voice", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(run, "_synthesize", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         repair_output(output)
     assert not commit.exists() and not (Path(output.output) / "_SUCCESS").exists()
     assert len(verify_output(open_storage(output.output)).uncommitted) == 1
@@ -174,7 +174,7 @@ def test_the_commands_repair_sweep_and_redo(output, capsys):
     assert "missing\taudio/a/u004." in capsys.readouterr().out
     assert jobs.verify.main([output.output, "--repair", "--sweep"]) == 0
     assert not stray.exists() and not left.exists()
-    assert "1 row(s) voiced again" in capsys.readouterr().out
+    assert "1 row(s) synthesized again" in capsys.readouterr().out
     assert jobs.redo.main([output.output, "--code", "empty_text"]) == 0
     assert jobs.redo.main([output.output, "--ids", "nobody"]) == 1
 

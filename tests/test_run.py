@@ -18,7 +18,7 @@ import soundfile
 import yaml
 
 import jobs.synthesize
-from pipeline import enroll_speakers, read_status, run_voicing, verify_output
+from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_output
 from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError, RunStopped, SpeakerError
@@ -125,7 +125,7 @@ def finished(tmp_path_factory, demo_weights, ray_cluster):
     ]
     write_shard(tmp_path / "manifest" / "deep" / "b.parquet", bad)
     config = make_config(tmp_path, demo_weights)
-    return config, run_voicing(config)
+    return config, synthesize_manifest(config)
 
 
 def test_every_row_is_in_the_metadata_once(finished):
@@ -171,12 +171,12 @@ def test_equal_text_voice_and_seed_make_equal_audio(finished):
 def test_a_second_run_has_nothing_to_do(finished):
     config, first = finished
     commits = {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
-    again = run_voicing(config)
+    again = synthesize_manifest(config)
     assert (again.num_units_done, again.num_units_left, again.num_ok) == (0, 0, first.num_ok)
     assert commits == {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
     # A start that was killed before the mark leaves nothing but the mark to do.
     (Path(config.output) / "_SUCCESS").unlink()
-    run_voicing(config)
+    synthesize_manifest(config)
     assert (Path(config.output) / "_SUCCESS").exists()
 
 
@@ -196,7 +196,7 @@ def test_a_resume_with_other_settings_is_refused_with_the_difference(finished):
     config, _ = finished
     other = config.model_copy(update={"seed": 5, "unit_size": 8})
     with pytest.raises(ConfigError) as caught:
-        run_voicing(other)
+        synthesize_manifest(other)
     assert "seed" in str(caught.value)
     assert "unit_size" in str(caught.value)
 
@@ -239,7 +239,7 @@ def test_run_json_says_what_equal_bytes_depend_on(finished):
     config, _ = finished
     run = CommitLog(open_storage(config.output)).read_run()
     assert run["pinned"]["llm.slots"] == 8
-    (llm,), (codec,), (writer,) = (run["grounds"][stage] for stage in ("llm", "codec", "writer"))
+    (llm,), (codec,), (writer,) = (run["environments"][stage] for stage in ("llm", "codec", "writer"))
     assert (llm["dtype"], llm["threads"], codec["dtype"]) == ("float32", 1, "float32")
     assert llm["hardware"] == codec["hardware"] == writer["hardware"] != ""
     assert {"torch", "tokenizers"} <= llm.keys() and "soxr" in writer
@@ -252,11 +252,11 @@ def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
     shutil.copytree(config.output, output)
     next(output.glob("metadata/a/*.parquet")).unlink()
     record = json.loads((output / "run.json").read_text())
-    record["grounds"]["llm"][0]["hardware"] = "an abacus"
+    record["environments"]["llm"][0]["hardware"] = "an abacus"
     (output / "run.json").write_text(json.dumps(record))
-    replicas = config.replicas.model_copy(update={"unlike": "refuse"})
+    replicas = config.replicas.model_copy(update={"on_mismatch": "refuse"})
     with pytest.raises(ConfigError, match=r'llm replica.*hardware: "an abacus" →'):
-        run_voicing(config.model_copy(update={"output": str(output), "replicas": replicas}))
+        synthesize_manifest(config.model_copy(update={"output": str(output), "replicas": replicas}))
     assert len(list(output.glob("metadata/a/*.parquet"))) == 2
 
 
@@ -286,7 +286,7 @@ def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     replicas = {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}
     config = configure(unit_size=3, storage={"upload_threads": 1}, replicas=replicas)
-    run_voicing(config)
+    synthesize_manifest(config)
     found, expected = audio_hashes(config.output), audio_hashes_of_shard(finished[0].output, "a")
     assert len(found) == 10
     assert found == expected
@@ -295,10 +295,10 @@ def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path
 @pytest.mark.usefixtures("without_processes")
 def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
-    sample = run_voicing(configure(limit=3))
+    sample = synthesize_manifest(configure(limit=3))
     assert (sample.num_ok, sample.num_units_left) == (4, 2)
     assert not (tmp_path / "output" / "_SUCCESS").exists()
-    rest = run_voicing(configure())
+    rest = synthesize_manifest(configure())
     assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
 
 
@@ -316,7 +316,7 @@ def test_takes_that_fail_are_retaken_and_then_rejected(tmp_path, configure):
     strict |= {"stop_above_rejected": 1.0}
     long_text = "Something rather long to say. " * 3
     write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": long_text, "speaker_id": "anna"}])
-    summary = run_voicing(configure(quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
+    summary = synthesize_manifest(configure(quality={**strict, "min_pace": 2.0, "max_pace": 3.0}))
     (row,) = read_metadata(tmp_path / "output")
     assert summary.num_rejected == 1
     assert row["error_code"] in ("hit_length_cap", "too_fast", "too_slow", "no_speech")
@@ -329,7 +329,7 @@ def test_too_many_rejections_stop_the_run(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
     quality = {**LOOSE, "stop_after_rows": 8, "stop_above_rejected": 0.5}
     with pytest.raises(RunStopped, match="empty_text"):
-        run_voicing(configure(quality=quality, replicas={**SMALL, "units_per_llm": 1}))
+        synthesize_manifest(configure(quality=quality, replicas={**SMALL, "units_per_llm": 1}))
 
 
 @pytest.mark.usefixtures("without_processes")
@@ -345,11 +345,11 @@ def test_a_whole_run_on_s3(tmp_path, configure, seaweedfs, finished):
         output=f"{uri}/output",
         storage={"require_conditional_put": True},
     )
-    summary = run_voicing(config)
+    summary = synthesize_manifest(config)
     assert (summary.num_ok, summary.num_rejected) == (6, 0)
     output = open_storage(f"{uri}/output")
     assert verify_output(output).is_intact
-    assert run_voicing(config).num_units_done == 0
+    assert synthesize_manifest(config).num_units_done == 0
     # The store changes nothing of the audio.
     on_s3 = {
         row["utterance_id"]: row["audio_sha256"]
@@ -377,26 +377,26 @@ def processes_named(title):
 def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 28))
     config = configure()
-    before = processes_named("ray::LLMReplica")
+    before = processes_named("ray::LLMActor")
     killed = []
 
     def kill_once():
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not list((tmp_path / "output").glob("metadata/**/*.parquet")):
             time.sleep(0.01)
-        for process in processes_named("ray::LLMReplica") - before:
+        for process in processes_named("ray::LLMActor") - before:
             os.kill(process, signal.SIGKILL)
             killed.append(process)
 
     killer = threading.Thread(target=kill_once)
     killer.start()
-    summary = run_voicing(config)
+    summary = synthesize_manifest(config)
     killer.join()
     assert killed
     assert (summary.num_ok, summary.num_rejected) == (28, 0)
     check_audio(read_metadata(config.output))
     undisturbed = configure(output=str(tmp_path / "undisturbed"))
-    run_voicing(undisturbed)
+    synthesize_manifest(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
 
 

@@ -1,4 +1,4 @@
-"""The GPU's path: first whether it is right, then what it takes, held against what the card can do.
+"""The GPU's path: first whether it is right, then what it takes, compared with what the card can do.
 
 Networks of the official size with random weights, as everywhere in the benchmark. `--device cpu` runs the same lines
 through Triton's interpreter, at tiny sizes: not for numbers, but so that the lines are known to run.
@@ -52,7 +52,7 @@ class GpuWorkload:
         sizes_dir: folder with configs and tokenizer.
         slots: numbers of slots to measure a step with; the last one also voices the workload.
         num_utterances: of the workload.
-        num_prompts: whose greedy tokens are held against the CPU's.
+        num_prompts: whose greedy tokens are compared with the CPU's.
         num_frames: of each of these answers.
         context: positions in each slot's cache when a step is measured.
         max_context: of the engines.
@@ -246,7 +246,7 @@ def measure_small(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
     engine = networks.engine(small, 8, dtype)
     codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype, pack_frames=512)
     tasks = make_tasks(networks.vocabulary, _lengths(load, 16))
-    frames_s = _voice(engine, codec, tasks)
+    frames_s = _synthesize(engine, codec, tasks)
     result: dict[str, Any] = {"x real time": sum(task.num_frames for task in tasks) / FRAME_RATE / frames_s}
     if load.device != "cpu":
         result["allocated at most, GiB"] = torch.cuda.max_memory_allocated() / 2**30
@@ -255,7 +255,7 @@ def measure_small(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
 
 
 def measure_pipeline(networks: _Networks, load: GpuWorkload, ceilings: dict[str, Any]) -> dict[str, Any]:
-    """Voice the workload: the official way on few utterances, then ours, one stage after the other."""
+    """Synthesize the workload: the official way on few utterances, then ours, one stage after the other."""
     dtype = torch.bfloat16 if load.device != "cpu" else torch.float32
     tasks = make_tasks(networks.vocabulary, _lengths(load, load.num_utterances))
     tasks.sort(key=lambda task: -task.num_frames)  # As a replica starts a unit's rows.
@@ -263,7 +263,7 @@ def measure_pipeline(networks: _Networks, load: GpuWorkload, ceilings: dict[str,
     official_s = _voice_officially(networks, load)
     engine = networks.engine(load, load.slots[-1], dtype)
     codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype)
-    _voice(engine, codec, tasks[:2])
+    _synthesize(engine, codec, tasks[:2])
     llm_s = _time(lambda: _answer(engine, [task.request for task in tasks]), load.device)
     items = [draw_tokens(codec, task) for task in tasks]
     codec_s = _time(lambda: _decode(codec, items), load.device)
@@ -299,7 +299,7 @@ def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
     return sum(task.num_frames for task in tasks) / FRAME_RATE / seconds
 
 
-def _voice(engine: LLMEngine, codec: BiCodec, tasks: list[Task]) -> float:
+def _synthesize(engine: LLMEngine, codec: BiCodec, tasks: list[Task]) -> float:
     begin = time.perf_counter()
     _answer(engine, [task.request for task in tasks])
     items = [draw_tokens(codec, task) for task in tasks]

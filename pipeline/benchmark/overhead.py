@@ -20,7 +20,7 @@ from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
-from pipeline.run import run_voicing
+from pipeline.run import synthesize_manifest
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 
@@ -67,7 +67,7 @@ def _measure_runs(counts: Sequence[int], folder: Path, weights: str, networks: N
         networks: instead of the weights' own.
 
     Raises:
-        ConfigError: fewer than two counts, or a run that did not voice every row.
+        ConfigError: fewer than two counts, or a run that did not synthesize every row.
     """
     if len(counts) < 2 or sorted(set(counts)) != list(counts):
         raise ConfigError(f"--counts {' '.join(map(str, counts))}: expected two or more different numbers, ascending")
@@ -92,7 +92,7 @@ def _measure_runs(counts: Sequence[int], folder: Path, weights: str, networks: N
 
 
 def run_once(num_utterances: int, folder: Path, weights: str, networks: Networks | None) -> Cost:
-    """Voice a manifest, and take it away again.
+    """Synthesize a manifest, and take it away again.
 
     Args:
         num_utterances: of the manifest.
@@ -101,13 +101,13 @@ def run_once(num_utterances: int, folder: Path, weights: str, networks: Networks
         networks: instead of the weights' own.
 
     Raises:
-        ConfigError: a row was not voiced.
+        ConfigError: a row was not synthesized.
     """
     config = make_run(num_utterances, folder, weights)
     with ProcessWatch(count_objects=count_references) as watch:
-        summary = run_voicing(config, networks=networks)
+        summary = synthesize_manifest(config, networks=networks)
     if summary.num_ok != num_utterances:
-        raise ConfigError(f"overhead: {summary.num_ok} of {num_utterances} rows were voiced: {summary.rejected}")
+        raise ConfigError(f"overhead: {summary.num_ok} of {num_utterances} rows were synthesized: {summary.rejected}")
     shutil.rmtree(folder)
     return Cost(num_utterances, summary.elapsed_s, watch.cpu_s, find_growth(watch.samples))
 
@@ -151,7 +151,7 @@ def find_growth(samples: Sequence[tuple[float, dict[int, Usage], int]]) -> dict[
     """
     held: list[dict[str, float]] = []
     for _, usages, num_objects in samples:
-        writer = next((usage for usage in usages.values() if "WriterReplica" in usage.title), None)
+        writer = next((usage for usage in usages.values() if "WriterActor" in usage.title), None)
         driver = usages.get(os.getpid())
         if driver is None or writer is None:
             continue

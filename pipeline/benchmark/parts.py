@@ -64,22 +64,22 @@ def refuse_unlike(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
 
 
 def compare_pipeline(
-    contestants: Contestants, tasks: Sequence[Task], rivals: Sequence[Task], num_rounds: int, clock: Clock
+    candidates: Contestants, tasks: Sequence[Task], baselines: Sequence[Task], num_rounds: int, clock: Clock
 ) -> dict[str, Any]:
-    """Voice `tasks` our way and `rivals`, of the same mean length, the official way, in turn.
+    """Voice `tasks` our way and `baselines`, of the same mean length, the official way, in turn.
 
     The official way takes its utterances one at a time, so that its rate does not depend on their number.
     """
-    means = [{"mean_frames": round(sum(t.num_frames for t in side) / len(side) / 25)} for side in (tasks, rivals)]
+    means = [{"mean_frames": round(sum(t.num_frames for t in side) / len(side) / 25)} for side in (tasks, baselines)]
     refuse_unlike(*means)
     rounds = []
     for _ in range(num_rounds):
-        rate = measure_product_rate(clock, contestants.model.dtype)
-        llm_s, codec_s = _voice_officially(contestants, rivals, clock)
-        our_llm_s, our_codec_s = _voice(contestants, tasks, clock)
-        prefill_s = _read_prompts(contestants, tasks, clock)
-        rate = max(rate, measure_product_rate(clock, contestants.model.dtype))
-        audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, rivals))
+        rate = measure_product_rate(clock, candidates.model.dtype)
+        llm_s, codec_s = _voice_officially(candidates, baselines, clock)
+        our_llm_s, our_codec_s = _synthesize(candidates, tasks, clock)
+        prefill_s = _read_prompts(candidates, tasks, clock)
+        rate = max(rate, measure_product_rate(clock, candidates.model.dtype))
+        audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, baselines))
         ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / rival_audio
         counted = counted_seconds(sum(task.num_frames for task in tasks), rate)
         rounds.append(
@@ -99,15 +99,15 @@ def compare_pipeline(
             }
         )
         logger.info("pipeline: %s", {name: round(value, 3) for name, value in rounds[-1].items()})
-    return {"utterances": len(tasks), "official_utterances": len(rivals), "rounds": rounds}
+    return {"utterances": len(tasks), "official_utterances": len(baselines), "rounds": rounds}
 
 
-def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> dict[str, Any]:
+def compare_peers(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> dict[str, Any]:
     """Answer the same prompts with our engine and with the library's batched and continuous generation.
 
     Each of the two has the settings tried that matter to it; the ratio is to its best one.
     """
-    official = contestants.official_llm
+    official = candidates.official_llm
     ordered = sorted(tasks, key=lambda task: task.num_frames)  # Rows of a batch wait for its longest.
 
     def in_batches(size: int) -> list[int]:
@@ -115,9 +115,9 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
         return [length for batch in batches for length in official.generate(batch)]
 
     begin = clock()
-    _generate(contestants.make_engine(), tasks)
+    _generate(candidates.make_engine(), tasks)
     ours = clock() - begin
-    dtype = str(contestants.model.dtype).removeprefix("torch.")
+    dtype = str(candidates.model.dtype).removeprefix("torch.")
     result: dict[str, Any] = {"utterances": len(tasks), "frames": sum(task.num_frames for task in tasks)}
     result |= {"ours_dtype": dtype, "ours_s": ours}
     sizes = sorted({-(-len(tasks) // parts) for parts in (1, 2, 4)})
@@ -146,20 +146,20 @@ def compare_peers(contestants: Contestants, tasks: Sequence[Task], clock: Clock)
     return result
 
 
-def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+def compare_codec(candidates: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Decode the same tokens both ways in turn, and compare the audio; times and ratio are the rounds' medians."""
     rounds: list[tuple[float, float]] = []
     errors: list[float] = []
-    items = [draw_tokens(contestants.codec, task) for task in tasks]
+    items = [draw_tokens(candidates.codec, task) for task in tasks]
     # What is compiled at the first decoding is compiled once for a whole run.
-    contestants.official_decoder.decode(*items[-1])
-    contestants.codec.decode([items[-1][0]], items[-1][1][None])
+    candidates.official_decoder.decode(*items[-1])
+    candidates.codec.decode([items[-1][0]], items[-1][1][None])
     for _ in range(num_rounds):
         begin = clock()
-        expected = [contestants.official_decoder.decode(*item) for item in items]
+        expected = [candidates.official_decoder.decode(*item) for item in items]
         middle = clock()
         # All at once, as the pipeline does: a CPU takes them one by one all the same.
-        found = contestants.codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
+        found = candidates.codec.decode([tokens for tokens, _ in items], torch.stack([voice for _, voice in items]))
         rounds.append((middle - begin, clock() - middle))
         pairs = zip(expected, found, strict=True)
         errors = [10 * math.log10(float((a - b).square().mean() / a.square().mean()) or 1e-30) for a, b in pairs]
@@ -171,11 +171,11 @@ def compare_codec(contestants: Contestants, tasks: Sequence[Task], num_rounds: i
         "ours_s_per_audio_s": median(ours for _, ours in rounds) / audio,
         "ratio": median(official / ours for official, ours in rounds),
         "error_db": max(errors),
-        **_share_codec(contestants, items[0]),
+        **_share_codec(candidates, items[0]),
     }
 
 
-def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[str, float]:
+def _share_codec(candidates: Contestants, item: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Return each block's part of decoding one item, from 0 to 1."""
     from torch._C._profiler import _ExperimentalConfig
     from torch.profiler import ProfilerActivity, profile
@@ -183,7 +183,7 @@ def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[
     tokens, voice = item
     everywhere = _ExperimentalConfig(profile_all_threads=True)  # The codec has threads of its own.
     with profile(activities=[ProfilerActivity.CPU], experimental_config=everywhere) as record:
-        contestants.codec.decode([tokens], voice[None])
+        candidates.codec.decode([tokens], voice[None])
     blocks = {
         event.key.removeprefix("codec: "): event.cpu_time_total
         for event in record.key_averages()
@@ -192,7 +192,7 @@ def _share_codec(contestants: Contestants, item: tuple[Tensor, Tensor]) -> dict[
     return {f"share of {name}": time / sum(blocks.values()) for name, time in blocks.items()}
 
 
-def price_shapes(contestants: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+def price_shapes(candidates: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Answer the same prompts with shapes left free, fixed, and rounded as they are by default."""
     kinds = {
         "free": StepShapes(prompt_bucket=1, row_tile=1, can_shrink=True),
@@ -202,22 +202,22 @@ def price_shapes(contestants: Contestants, tasks: Sequence[Task], num_rounds: in
     best = dict.fromkeys(kinds, float("inf"))
     for _ in range(num_rounds):
         for name, shapes in kinds.items():
-            engine = contestants.make_engine(shapes)
+            engine = candidates.make_engine(shapes)
             begin = clock()
             _generate(engine, tasks)
             best[name] = min(best[name], clock() - begin)
     return {**{f"{name}_s": value for name, value in best.items()}, "price": best["default"] / best["free"] - 1}
 
 
-def share_step(contestants: Contestants, context: int, clock: Clock) -> dict[str, float]:
+def share_step(candidates: Contestants, context: int, clock: Clock) -> dict[str, float]:
     """Return what each kind of work takes of a decode step over all rows, in ms; by torch's own profiler.
 
     The profiler slows Python down; `python_at_most` does without it, see `_bound_python`.
     """
-    model = contestants.model
+    model = candidates.model
     step, kinds = _profile_step(model, context, clock)
     with torch.inference_mode():
-        engine, hidden_RH = contestants.make_engine(), torch.randn(model.num_rows, model.config.hidden_size)
+        engine, hidden_RH = candidates.make_engine(), torch.randn(model.num_rows, model.config.hidden_size)
         begin = clock()
         engine.draw_tokens(hidden_RH, torch.zeros(model.num_rows, dtype=torch.float64))
         head = clock() - begin
@@ -226,7 +226,7 @@ def share_step(contestants: Contestants, context: int, clock: Clock) -> dict[str
         "python": max(step - sum(kinds.values()), 0.0) * 1e3,
         "head_and_sampling": head * 1e3,
         "total": (step + head) * 1e3,
-        "python_at_most": _bound_python(contestants, clock) * 1e3,
+        "python_at_most": _bound_python(candidates, clock) * 1e3,
     }
 
 
@@ -250,18 +250,18 @@ def _profile_step(model: Qwen2, context: int, clock: Clock) -> tuple[float, dict
     return step, kinds
 
 
-def _bound_python(contestants: Contestants, clock: Clock) -> float:
+def _bound_python(candidates: Contestants, clock: Clock) -> float:
     """Return at most how long Python and scheduling take of an engine's step, in seconds.
 
     That is a whole step of the same engine over a network of as many layers, heads and slots that is so narrow that
     its elementwise work is next to nothing, less its products, its attention and its draw.
     """
-    narrow = replace(contestants.model.config, hidden_size=64, intermediate_size=64, head_dim=4)
-    tensors = make_llm_tensors(narrow, contestants.vocabulary.stop_ids)
-    tensors = {name: tensor.to(contestants.model.dtype) for name, tensor in tensors.items()}
-    model = Qwen2(narrow, tensors, contestants.num_slots, contestants.model.max_context)
-    engine = LLMEngine(model, contestants.num_slots, contestants.vocabulary, SamplingParams())
-    tasks = make_tasks(contestants.vocabulary, [_BOUND_STEPS + 2] * contestants.num_slots)
+    narrow = replace(candidates.model.config, hidden_size=64, intermediate_size=64, head_dim=4)
+    tensors = make_llm_tensors(narrow, candidates.vocabulary.stop_ids)
+    tensors = {name: tensor.to(candidates.model.dtype) for name, tensor in tensors.items()}
+    model = Qwen2(narrow, tensors, candidates.num_slots, candidates.model.max_context)
+    engine = LLMEngine(model, candidates.num_slots, candidates.vocabulary, SamplingParams())
+    tasks = make_tasks(candidates.vocabulary, [_BOUND_STEPS + 2] * candidates.num_slots)
     for task in tasks:
         engine.add(task.request)
     engine.step()  # Reads the prompts.
@@ -287,34 +287,34 @@ def _generate(engine: LLMEngine, tasks: Sequence[Task]) -> None:
         raise ConfigError("benchmark: an answer has another length than the workload; the comparison would be unlike")
 
 
-def _voice(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
-    engine = contestants.make_engine()
+def _synthesize(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+    engine = candidates.make_engine()
     voices = {task.request.request_id: torch.tensor(task.global_tokens) for task in tasks}
     begin = clock()
     answers = list(engine.generate([task.request for task in tasks]))
     middle = clock()
-    contestants.codec.decode(
+    candidates.codec.decode(
         [torch.from_numpy(answer.semantic_tokens) for answer in answers],
         torch.stack([voices[answer.request_id] for answer in answers]),
     )
     return middle - begin, clock() - middle
 
 
-def _read_prompts(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> float:
+def _read_prompts(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> float:
     """Return what the prompts alone take, which is part of the language model's time, in seconds."""
     begin = clock()
     with torch.inference_mode():
         for task in tasks:
-            contestants.model.prefill(torch.tensor(task.prompt_ids), 0)
+            candidates.model.prefill(torch.tensor(task.prompt_ids), 0)
     return clock() - begin
 
 
-def _voice_officially(contestants: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+def _voice_officially(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
     llm = codec = 0.0
     for task in tasks:
         begin = clock()
-        contestants.official_llm.generate([task])
+        candidates.official_llm.generate([task])
         middle = clock()
-        contestants.official_decoder.decode(*draw_tokens(contestants.codec, task))
+        candidates.official_decoder.decode(*draw_tokens(candidates.codec, task))
         llm, codec = llm + middle - begin, codec + clock() - middle
     return llm, codec

@@ -62,7 +62,7 @@ class ProcessWatch:
 
     Args:
         interval_s: between samples.
-        count_objects: asked at every sample; what it counts is held against growth, too.
+        count_objects: asked at every sample; what it counts is compared with growth, too.
     """
 
     def __init__(self, interval_s: float = 0.5, count_objects: Callable[[], int] = lambda: 0) -> None:

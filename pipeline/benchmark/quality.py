@@ -137,7 +137,7 @@ def open_voices(source: str, weights: str, speakers: str | None, settings: Mappi
         settings: of `quality`, where they are not the defaults.
 
     Raises:
-        VoicingError: a setting, the weights or the speakers are wrong.
+        SynthesisError: a setting, the weights or the speakers are wrong.
     """
     places = {"weights": weights, "speakers": speakers or "-", "manifest": "-", "output": "-"}
     quiet = parse_config(places, source="benchmark")

@@ -14,7 +14,7 @@ from pipeline.benchmark import parts
 from pipeline.benchmark.machine import choose_clock, describe_machine, measure_product_rate
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.overhead import measure_overhead, measure_scaling
-from pipeline.benchmark.same_take import are_all_equal, compare_takes, read_rows
+from pipeline.benchmark.reproducible_takes import are_all_equal, compare_takes, read_rows
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
@@ -66,7 +66,7 @@ def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable
     num_takes, dtypes = (8, options.dtypes[:1]) if options.quick else (options.takes, options.dtypes)
     counts = [100, 400] if options.quick else options.counts
 
-    def same_take() -> dict[str, Any]:
+    def reproducible_takes() -> dict[str, Any]:
         if not options.book.is_file():
             raise ConfigError(f"--book {options.book}: no such file; name a plain text")
         rows = read_rows([options.book.read_text(encoding="utf-8")], num_takes)
@@ -74,7 +74,7 @@ def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable
         return {"rounds": found, "all_equal": all(map(are_all_equal, found))}
 
     return {
-        "same-take": same_take,
+        "reproducible-takes": reproducible_takes,
         "overhead": lambda: measure_overhead(counts, folder / "overhead"),
         "scaling": lambda: measure_scaling(counts, folder / "scaling"),
     }
@@ -89,21 +89,21 @@ def _duels(
     clock: Callable[[], float],
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return the parts in which networks of the official size meet the official way."""
-    contestants = _make_contestants(options, folder)
-    tasks = make_tasks(contestants.vocabulary, draw_lengths(num_utterances, 0, **speech))
+    candidates = _make_contestants(options, folder)
+    tasks = make_tasks(candidates.vocabulary, draw_lengths(num_utterances, 0, **speech))
     num_rivals = 1 if options.quick else options.official_utterances
-    rivals = make_tasks(contestants.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
+    baselines = make_tasks(candidates.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
     few = tasks[: max(8, len(tasks) // 8)]
     # Of their own number, so that they have the stated lengths, too; the longest would be most of a smaller one's work.
-    items = make_tasks(contestants.vocabulary, draw_lengths(_CODEC_ITEMS, 0, **speech))
+    items = make_tasks(candidates.vocabulary, draw_lengths(_CODEC_ITEMS, 0, **speech))
     for some in (tasks, few, items):
         some.sort(key=lambda task: -task.num_frames)  # As a replica starts a unit's rows.
     return {
-        "codec": lambda: parts.compare_codec(contestants, items, 3, clock),
-        "steps": lambda: parts.share_step(contestants, _STEP_CONTEXT, clock),
-        "shapes": lambda: parts.price_shapes(contestants, few, num_rounds, clock),
-        "pipeline": lambda: parts.compare_pipeline(contestants, tasks, rivals, num_rounds, clock),
-        "peers": lambda: parts.compare_peers(contestants, few, clock),
+        "codec": lambda: parts.compare_codec(candidates, items, 3, clock),
+        "steps": lambda: parts.share_step(candidates, _STEP_CONTEXT, clock),
+        "shapes": lambda: parts.price_shapes(candidates, few, num_rounds, clock),
+        "pipeline": lambda: parts.compare_pipeline(candidates, tasks, baselines, num_rounds, clock),
+        "peers": lambda: parts.compare_peers(candidates, few, clock),
     }
 
 
@@ -116,7 +116,7 @@ def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contes
     codec = BiCodec.load(model_dir, dtype=dtype)
     ours = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     stop = vocabulary.stop_ids[0]
-    contestants = parts.Contestants(
+    candidates = parts.Contestants(
         model=Qwen2(config, ours, options.slots, min(_MAX_CONTEXT, config.max_position_embeddings)),
         num_slots=options.slots,
         vocabulary=vocabulary,
@@ -124,7 +124,7 @@ def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contes
         official_llm=OfficialLLM(config, tensors, stop),
         official_decoder=OfficialDecoder(model_dir, codec.config),
     )
-    return contestants
+    return candidates
 
 
 def to_table(results: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What is voiced in a benchmark: networks of the official size with random weights, and utterances of stated lengths.
+"""The work of a benchmark: networks of the official size with random weights, and utterances of stated lengths.
 
 The weights are made on the spot, and so that an answer never ends by itself: its length is the workload's.
 """

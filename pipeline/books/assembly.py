@@ -264,10 +264,10 @@ def _silence(seconds: float, rate: int) -> NDArray[np.float32]:
 
 
 def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Tell which rows of a chapter have no audio, rejected or not voiced yet."""
+    """Tell which rows of a chapter have no audio, rejected or not synthesized yet."""
     gaps = [
         f"{row['utterance_id']}: "
-        + ("not voiced yet" if row["status"] == "missing" else f"rejected as {row['error_code']}")
+        + ("not synthesized yet" if row["status"] == "missing" else f"rejected as {row['error_code']}")
         + f": {str(row['text'])[:60]}"
         for row in rows
         if row["status"] != "ok"
@@ -275,10 +275,10 @@ def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     expected = 0
     for row in rows:
         if row["position"] != expected:
-            gaps.append(f"{row['position'] - expected} row(s) before {row['utterance_id']} are not voiced yet")
+            gaps.append(f"{row['position'] - expected} row(s) before {row['utterance_id']} are not synthesized yet")
         expected = row["position"] + 1
     if rows[-1]["boundary"] != "chapter":
-        gaps.append(f"the rows after {rows[-1]['utterance_id']} are not voiced yet")
+        gaps.append(f"the rows after {rows[-1]['utterance_id']} are not synthesized yet")
     return gaps
 
 

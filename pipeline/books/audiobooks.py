@@ -1,4 +1,4 @@
-"""A catalogue of books in one call: imported, voiced, assembled, reported. What `jobs.audiobooks` calls.
+"""A catalogue of books in one call: imported, synthesized, assembled, reported. What `jobs.audiobooks` calls.
 
 Each step finds out by itself what is missing, so that a second call does that and no more: an import keeps the books
 that did not change, a run its commits, assembly its chapters.
@@ -19,7 +19,7 @@ from pipeline.config.run import Config
 from pipeline.errors import ConfigError
 from pipeline.output.progress import RunSummary, format_duration
 from pipeline.output.report import write_report
-from pipeline.run import run_voicing
+from pipeline.run import synthesize_manifest
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.speakers import read_definitions
 
@@ -71,7 +71,7 @@ def open_catalogue(config: Config) -> Catalogue:
     if settings is None:
         raise ConfigError(
             "audiobook: required for books, but not given; add `audiobook: {catalogue: ..., chapters: ...}` "
-            "as in configs/audiobook.yaml, or voice a manifest with jobs.synthesize"
+            "as in configs/audiobook.yaml, or synthesize a manifest with jobs.synthesize"
         )
     check_libraries()
     storage = open_storage(settings.catalogue, config.storage)
@@ -119,7 +119,7 @@ def make_audiobooks(config: Config, *, networks: Networks | None = None) -> Audi
 
     Args:
         config: the whole run, with `audiobook`.
-        networks: as `run_voicing` takes them.
+        networks: as `synthesize_manifest` takes them.
 
     Raises:
         ConfigError, ManifestError, SpeakerError, WeightsError: something is wrong; the message says what to do.
@@ -127,7 +127,7 @@ def make_audiobooks(config: Config, *, networks: Networks | None = None) -> Audi
     """
     catalogue = open_catalogue(config)
     books = _import(config, catalogue)
-    run = run_voicing(config, networks=networks)
+    run = synthesize_manifest(config, networks=networks)
     chapters = _assemble(config, catalogue.settings)
     report = write_report(config.output, chapters=catalogue.settings.chapters, settings=config.storage)
     return AudiobooksSummary(books, run, chapters, report)

@@ -113,7 +113,7 @@ class CatalogueEstimate:
 
 
 def estimate_catalogue(config: Config) -> CatalogueEstimate:
-    """Read a catalogue and tell what voicing it comes to; writes nothing.
+    """Read a catalogue and tell what synthesis it comes to; writes nothing.
 
     Args:
         config: the whole run, with `audiobook`.
@@ -219,7 +219,7 @@ def _keep(found: BookEstimate, row: Mapping[str, Any], reason: str) -> None:
 
 
 def find_doubt(text: str, spoken: str, language: str) -> str | None:
-    """Tell what is suspicious about a line that will be voiced, if something is.
+    """Tell what is suspicious about a line that will be synthesized, if something is.
 
     Args:
         text: as the book has it.
@@ -256,21 +256,21 @@ def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None)
         audio_s: seconds of audio to make.
         run: the output's run.json, whose starts say how fast they were; None where there is none.
     """
-    starts = [start for start in (run or {}).get("starts", ()) if start.get("voiced", {}).get("audio_s", 0) > 0]
-    best = max(starts, key=lambda start: float(start["voiced"]["audio_s"]), default=None)
-    known = best["voiced"]["replicas"] if best else {}
+    starts = [start for start in (run or {}).get("starts", ()) if start.get("synthesized", {}).get("audio_s", 0) > 0]
+    best = max(starts, key=lambda start: float(start["synthesized"]["audio_s"]), default=None)
+    known = best["synthesized"]["replicas"] if best else {}
     counts = {stage: _count(config, stage, known) for stage in _STAGES}
     num_llm = counts["llm"]
     stated = config.audiobook.x_real_time if config.audiobook else None
     if best is not None:
-        voiced = best["voiced"]
-        speed = voiced["audio_s"] / max(voiced["elapsed_s"], 1e-9) * num_llm / voiced["replicas"]["llm"]
-        source = f"measured by this output's start of {best['at']} with {voiced['replicas']['llm']} LLM replica(s)"
+        synthesized = best["synthesized"]
+        speed = synthesized["audio_s"] / max(synthesized["elapsed_s"], 1e-9) * num_llm / synthesized["replicas"]["llm"]
+        source = f"measured by this output's start of {best['at']} with {synthesized['replicas']['llm']} LLM replica(s)"
     elif stated is not None:
         speed, source = stated * num_llm, "as audiobook.x_real_time states it"
     elif any(getattr(config.replicas, stage).num_gpus for stage in _STAGES):
         return Cost(
-            "nobody measured these GPUs: voice a sample first (--set limit=200), or state audiobook.x_real_time",
+            "nobody measured these GPUs: synthesize a sample first (--set limit=200), or state audiobook.x_real_time",
             num_replicas=num_llm,
         )
     else:

@@ -30,7 +30,7 @@ from pipeline.errors import RejectionCode, UtteranceError, WeightsError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance
 from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.output.commit_log import CommitLog, Lease, build_commit_table
-from pipeline.output.environment import describe_ground
+from pipeline.output.environment import describe_environment
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import (
@@ -82,7 +82,7 @@ class ReplicaInfo:
     pid: int
     device: str
     num_threads: int
-    ground: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
     """What its results depend on beside the settings."""
 
 
@@ -151,8 +151,8 @@ class _Replica:
 
 def _describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
     """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
-    ground = {**describe_ground(stage, device, dtype.removeprefix("torch."), num_threads), **chosen}
-    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, ground)
+    environment = {**describe_environment(stage, device, dtype.removeprefix("torch."), num_threads), **chosen}
+    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
 
 
 def load_networks(setup: ReplicaSetup) -> Networks:
@@ -193,7 +193,7 @@ def internal_error(error: BaseException) -> Rejection:
 
 
 @ray.remote(max_restarts=0)
-class LLMReplica(_Replica):
+class LLMActor(_Replica):
     """Text to semantic tokens; several units at a time share its slots."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
@@ -215,7 +215,7 @@ class LLMReplica(_Replica):
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
         return _describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype), **chosen)
 
-    def pulse(self) -> int:
+    def heartbeat(self) -> int:
         """Return a number that grows while work goes on: rows prepared and tokens made."""
         return self._num_steps
 
@@ -224,7 +224,7 @@ class LLMReplica(_Replica):
 
         Args:
             unit: the rows.
-            skipped: rows that are not to be voiced.
+            skipped: rows that are not to be synthesized.
             wanted: takes to make, by row and segment; none means every row from take 0 on.
 
         Returns:
@@ -275,7 +275,7 @@ class LLMReplica(_Replica):
 
 
 @ray.remote(max_restarts=0)
-class CodecReplica(_Replica):
+class CodecActor(_Replica):
     """Semantic tokens to judged audio."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
@@ -291,7 +291,7 @@ class CodecReplica(_Replica):
         self._stage = AudioStage(config, codec)
         return _describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
 
-    def pulse(self) -> int:
+    def heartbeat(self) -> int:
         """Return a number that grows while work goes on: takes decoded."""
         return self._stage.num_batches
 
@@ -305,7 +305,7 @@ class CodecReplica(_Replica):
 
 
 @ray.remote(max_restarts=0)
-class WriterReplica(_Replica):
+class WriterActor(_Replica):
     """Audio to WAV files and the unit's commit; imports no torch."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
@@ -320,7 +320,7 @@ class WriterReplica(_Replica):
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
         return _describe_replica("writer", 1, "cpu", "float32")
 
-    def pulse(self) -> int:
+    def heartbeat(self) -> int:
         """Return a number that grows while work goes on: rows written."""
         return self._num_rows
 
@@ -340,7 +340,7 @@ class WriterReplica(_Replica):
             model_rate: Hz of the samples.
             rejections: rows refused before they reached a stage.
             lease: this driver's right to write; checked right before the commit.
-            only: rows that were voiced again, whose records in the unit's commit are to be replaced; none writes the
+            only: rows that were synthesized again, whose records replace those in the unit's commit; none writes the
                 unit's first commit.
             parts: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
         """

@@ -1,4 +1,4 @@
-"""One loop that moves units through the replicas: bounded flow, dead replicas, retakes, guilty rows.
+"""One loop that moves units through the replicas: bounded flow, dead replicas, retakes, poison rows.
 
 Knows nothing of text, tokens or audio: those pass from replica to replica as references to Ray's object store.
 """
@@ -24,9 +24,9 @@ from pipeline.cluster.pools import (
     Replica,
     Stage,
     UnitState,
-    is_own_death,
+    died_by_itself,
 )
-from pipeline.errors import RejectionCode, RunStopped, VoicingError
+from pipeline.errors import RejectionCode, RunStopped, SynthesisError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import Lease
 from pipeline.synthesis.takes import Rejection
@@ -82,7 +82,7 @@ class Coordinator:
         """Wait until each stage has a replica.
 
         Raises:
-            VoicingError: a replica could not load.
+            SynthesisError: a replica could not load.
         """
         while not all(any(replica.is_ready for replica in pool.replicas) for pool in self._pools.values()):
             self._turn()
@@ -94,7 +94,7 @@ class Coordinator:
             units: read no faster than units end.
 
         Raises:
-            VoicingError: the run cannot go on; what is committed is safe.
+            SynthesisError: the run cannot go on; what is committed is safe.
         """
         exhausted = False
         while True:
@@ -126,14 +126,14 @@ class Coordinator:
                 del writing[ref]
                 try:
                     self._on_commit(ray.get(ref))
-                except (RayError, VoicingError) as error:
+                except (RayError, SynthesisError) as error:
                     logger.warning("a unit was not committed: %s", str(error).splitlines()[0])
 
     def _dispatch(self) -> None:
         for pool in self._pools.values():
             while pool.queue:
                 call = pool.queue[0]
-                replica = pool.pick(alone=call.is_alone)
+                replica = pool.pick(alone=call.is_isolated)
                 if replica is None:
                     break
                 pool.queue.popleft()
@@ -153,7 +153,7 @@ class Coordinator:
             )
         call.replica = replica
         if not replica.calls:
-            replica.moved_at = time.monotonic()
+            replica.progressed_at = time.monotonic()
         replica.calls.append(call)
         self._calls[report] = call
 
@@ -177,7 +177,7 @@ class Coordinator:
         for pool in self._pools.values():
             if late_s > _ASLEEP_S:
                 # This process stood still itself, and watched nobody meanwhile.
-                pool.forgive(now, late_s)
+                pool.reset_timers(now, late_s)
             pool.end_hung_starts(now, self._start_timeout_s)
             pool.end_hung(now, self._hang_timeout_s)
 
@@ -186,7 +186,7 @@ class Coordinator:
         replica = pool.starting.pop(ref)
         try:
             info = ray.get(ref)
-        except VoicingError as error:
+        except SynthesisError as error:
             raise getattr(error, "cause", error) from None
         except RayTaskError as error:
             cause = f"{type(error.cause).__name__}: {error.cause}"
@@ -205,7 +205,7 @@ class Coordinator:
         pool = self._pools[call.stage]
         try:
             report = ray.get(ref)
-        except VoicingError as error:
+        except SynthesisError as error:
             # Raised on purpose in a replica: the run cannot go on. Ray's own text would carry a traceback.
             raise getattr(error, "cause", error) from None
         except RayError as error:
@@ -224,8 +224,8 @@ class Coordinator:
             if report.wanted:
                 self._pools["llm"].queue.append(Call("llm", state, wanted=report.wanted))
                 return
-            if state.suspects:
-                state.suspects.popleft()
+            if state.quarantine:
+                state.quarantine.popleft()
             self._go_on(state)
         else:
             self._num_units -= 1
@@ -233,8 +233,8 @@ class Coordinator:
 
     def _go_on(self, state: UnitState) -> None:
         """Run the next suspect, if there is one; else write."""
-        if state.suspects:
-            row = state.suspects[0]
+        if state.quarantine:
+            row = state.quarantine[0]
             self._pools["llm"].queue.append(Call("llm", state, wanted={row: (state.wanted or {}).get(row, {})}))
         else:
             self._pools["writer"].queue.append(Call("writer", state))
@@ -249,7 +249,7 @@ class Coordinator:
             time.sleep(_MEMORY_RETURNS_S)
             for other in self._pools.values():
                 other.replace_idle_dead()
-        if not is_failure and not (is_death and is_own_death(error)):
+        if not is_failure and not (is_death and died_by_itself(error)):
             # A node went, with replicas or objects. Nobody's fault: make them again.
             logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
             state.restart()
@@ -259,8 +259,8 @@ class Coordinator:
             if state.num_crashes > MAX_FAILED_STARTS:
                 raise RunStopped(f"unit {state.unit.unit_id} cannot be written: {error}")
             pool.queue.append(Call("writer", state))
-        elif call.is_alone:
-            self._suspect_failed(state, error, is_death=is_death, is_hang=call.replica.is_hung)
+        elif call.is_isolated:
+            self._quarantined_row_failed(state, error, is_death=is_death, is_hang=call.replica.is_hung)
         else:
             state.num_crashes += 1
             if state.num_crashes >= self._max_crashes:
@@ -270,36 +270,36 @@ class Coordinator:
                     state.num_crashes,
                 )
                 state.num_crashes = 0
-                state.suspects = deque()
+                state.quarantine = deque()
             state.restart()
             self._restart(state)
 
     def _restart(self, state: UnitState) -> None:
-        if state.suspects is not None:
+        if state.quarantine is not None:
             self._go_on(state)
         else:
             self._pools["llm"].queue.appendleft(Call("llm", state, wanted=state.wanted))
 
-    def _suspect_failed(self, state: UnitState, error: RayError, *, is_death: bool, is_hang: bool) -> None:
-        assert state.suspects
-        row = state.suspects.popleft()
-        state.crashes_alone[row] += 1
-        if state.crashes_alone[row] < self._max_crashes:
+    def _quarantined_row_failed(self, state: UnitState, error: RayError, *, is_death: bool, is_hang: bool) -> None:
+        assert state.quarantine
+        row = state.quarantine.popleft()
+        state.crashes_isolated[row] += 1
+        if state.crashes_isolated[row] < self._max_crashes:
             # Not again at once: it may have died of a neighbor that ate the node's memory.
-            state.suspects.append(row)
+            state.quarantine.append(row)
         else:
-            state.rejections[row] = self._judge_suspect(error, is_death=is_death, is_hang=is_hang)
+            state.rejections[row] = self._judge_poison_row(error, is_death=is_death, is_hang=is_hang)
             logger.warning("row %d of %s is rejected: %s", row, state.unit.shard, state.rejections[row].message)
         self._go_on(state)
 
-    def _judge_suspect(self, error: RayError, *, is_death: bool, is_hang: bool) -> Rejection:
+    def _judge_poison_row(self, error: RayError, *, is_death: bool, is_hang: bool) -> Rejection:
         times = f"{self._max_crashes} times"
         if is_hang:
             message = f"no step in {self._hang_timeout_s:g} s, {times}, with this row alone"
             return Rejection(RejectionCode.TIMED_OUT, message)
         if is_death:
             cause = ", at last for want of memory" if isinstance(error, OutOfMemoryError) else ""
-            message = f"its replica died {times} while voicing this row alone{cause}"
+            message = f"its replica died {times} while it synthesized this row in isolation{cause}"
             return Rejection(RejectionCode.REPLICA_CRASH, message)
         return internal_error(getattr(error, "cause", error))
 

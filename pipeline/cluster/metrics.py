@@ -58,7 +58,7 @@ class RunMetrics:
         self._rejections = _counter("rejections_total", "Utterances rejected, by code.", "code")
         self._audio = _counter("audio_seconds_total", "Seconds of audio committed.")
         self._retakes = _counter("retakes_total", "Takes beyond the first of committed utterances.")
-        self._x_real_time = _gauge("real_time_ratio", "Seconds of audio committed in a second, since voicing began.")
+        self._x_real_time = _gauge("real_time_ratio", "Seconds of audio committed in a second, since synthesis began.")
         self._queued = _gauge("queued_units", "Units that wait for a replica, by stage.", "stage")
         self._running = _gauge("running_units", "Units that replicas hold, by stage.", "stage")
         self._replicas = _gauge("replicas", "Replicas by stage and state.", "stage", "state")

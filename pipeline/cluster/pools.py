@@ -44,27 +44,27 @@ class UnitState:
 
     unit: WorkUnit
     rejections: dict[int, Rejection]
-    """Rows that are not to be voiced."""
+    """Rows that are not to be synthesized."""
     wanted: Wanted | None = None
-    """Rows to voice again where the unit is committed already; none voices all and makes the commit."""
+    """Rows to synthesize again where the unit is committed already; none voices all and makes the commit."""
     parts: list[Any] = field(default_factory=list)
     """References: takes and audio in turn."""
     model_rate: int = 16_000
     num_crashes: int = 0
-    suspects: deque[int] | None = None
+    quarantine: deque[int] | None = None
     """Rows still to be run alone, once the unit has crashed too often; the first one is running."""
-    crashes_alone: Counter[int] = field(default_factory=Counter)
+    crashes_isolated: Counter[int] = field(default_factory=Counter)
     """By row."""
 
     def restart(self) -> None:
         """Forget what was made: it is lost, or may be."""
         self.parts.clear()
-        if self.suspects is not None:
+        if self.quarantine is not None:
             self._isolate()
 
     def _isolate(self) -> None:
         rows = sorted(self.wanted) if self.wanted else range(self.unit.first_row, self.unit.last_row + 1)
-        self.suspects = deque(row for row in rows if row not in self.rejections)
+        self.quarantine = deque(row for row in rows if row not in self.rejections)
 
 
 @dataclass
@@ -79,9 +79,9 @@ class Call:
     payload: Any = None
 
     @property
-    def is_alone(self) -> bool:
+    def is_isolated(self) -> bool:
         """Whether it may share its replica with nothing."""
-        return self.state.suspects is not None and self.stage != "writer"
+        return self.state.quarantine is not None and self.stage != "writer"
 
 
 @dataclass(eq=False)
@@ -91,10 +91,10 @@ class Replica:
     handle: Any
     is_ready: bool = False
     calls: list[Call] = field(default_factory=list)
-    pulse: int = -1
+    heartbeat: int = -1
     """What it answered last; a busy replica whose answer stands still is hung."""
-    moved_at: float = 0.0
-    """When the pulse was last seen to move, or work began; by the monotonic clock."""
+    progressed_at: float = 0.0
+    """When the heartbeat was last seen to move, or work began; by the monotonic clock."""
     question: Any = None
     """Reference to the answer that is awaited."""
     is_hung: bool = False
@@ -108,22 +108,22 @@ class Replica:
     def note_arrival(self, now: float) -> None:
         """Take in where it runs, if that is known by now; never waits."""
         if self.arrived_at is None and ray.wait([self.arrival], timeout=0)[0]:
-            self.arrived_at = self.moved_at = now
+            self.arrived_at = self.progressed_at = now
             with suppress(RayError):  # Whoever waits for its work is told, too.
                 self.place = ray.get(self.arrival)
 
-    def feel_pulse(self, now: float) -> None:
-        """Ask for the pulse and take in an answer that is there; never waits."""
+    def poll_heartbeat(self, now: float) -> None:
+        """Ask for the heartbeat and take in an answer that is there; never waits."""
         if self.question is None:
-            self.question = self.handle.pulse.remote()
+            self.question = self.handle.heartbeat.remote()
         elif ray.wait([self.question], timeout=0)[0]:
             answer, self.question = self.question, None
             try:
-                pulse = ray.get(answer)
+                heartbeat = ray.get(answer)
             except RayError:
                 return  # Its calls tell.
-            if pulse != self.pulse:
-                self.pulse, self.moved_at = pulse, now
+            if heartbeat != self.heartbeat:
+                self.heartbeat, self.progressed_at = heartbeat, now
 
 
 class Pool:
@@ -161,7 +161,7 @@ class Pool:
             for replica in self.replicas
             if replica.is_ready
             and len(replica.calls) < (1 if alone else self._max_calls)
-            and not any(call.is_alone for call in replica.calls)
+            and not any(call.is_isolated for call in replica.calls)
         ]
         return min(room, key=lambda replica: len(replica.calls), default=None)
 
@@ -179,7 +179,7 @@ class Pool:
             return False
         self.replicas.remove(replica)
         # A preempted node takes many replicas at once, and says nothing of whether they can work.
-        self._failures += is_own_death(error)
+        self._failures += died_by_itself(error)
         if self._failures > MAX_FAILED_STARTS:
             raise RunStopped(
                 f"{self._failures} {self.stage} replicas died one after the other without finishing a call; the last "
@@ -194,13 +194,13 @@ class Pool:
         """Find replicas that died without a call in hand, before a call finds them and takes the blame."""
         for replica in [replica for replica in self.replicas if replica.is_ready and not replica.calls]:
             try:
-                ray.get(replica.handle.pulse.remote(), timeout=_ANSWER_S)
+                ray.get(replica.handle.heartbeat.remote(), timeout=_ANSWER_S)
             except REPLICA_DEATHS as error:
                 self.replace(replica, error)
             except GetTimeoutError:
                 pass
 
-    def forgive(self, now: float, late_s: float) -> None:
+    def reset_timers(self, now: float, late_s: float) -> None:
         """Count no time in which nobody watched.
 
         Args:
@@ -208,20 +208,20 @@ class Pool:
             late_s: seconds without a look.
         """
         for replica in self.replicas:
-            replica.moved_at = min(now, replica.moved_at + late_s)
+            replica.progressed_at = min(now, replica.progressed_at + late_s)
 
     def end_hung(self, now: float, timeout_s: float) -> None:
-        """End busy replicas whose pulse stands still; their calls then end as those of any dead replica.
+        """End busy replicas whose heartbeat stands still; their calls then end as those of any dead replica.
 
         Args:
             now: monotonic seconds.
-            timeout_s: seconds since the pulse was last seen to move.
+            timeout_s: seconds since the heartbeat was last seen to move.
         """
         for replica in self.replicas:
             if not replica.calls or replica.is_hung:
                 continue
-            replica.feel_pulse(now)
-            if now - replica.moved_at > timeout_s:
+            replica.poll_heartbeat(now)
+            if now - replica.progressed_at > timeout_s:
                 replica.is_hung = True
                 units = ", ".join(call.state.unit.unit_id for call in replica.calls)
                 logger.warning(
@@ -266,7 +266,7 @@ class Pool:
         self.starting.clear()
 
 
-def is_own_death(error: BaseException) -> bool:
+def died_by_itself(error: BaseException) -> bool:
     """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
     if isinstance(error, ActorUnavailableError | NodeDiedError):
         return False

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.run import load_config
 from pipeline.config.secrets import has_credentials, looks_secret
 from pipeline.config.yaml_reader import read_yaml
-from pipeline.errors import ConfigError, RunStopped, VoicingError
+from pipeline.errors import ConfigError, RunStopped, SynthesisError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -209,7 +209,7 @@ def _told(place: str) -> Iterator[None]:
     """Turn the job client's errors, which are of many classes, into ours."""
     try:
         yield
-    except VoicingError:
+    except SynthesisError:
         raise
     except ConnectionError as error:
         raise ConfigError(

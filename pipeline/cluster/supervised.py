@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from pipeline.cluster.pools import REPLICA_DEATHS, Replica
-from pipeline.errors import HangError, RunStopped, VoicingError
+from pipeline.errors import HangError, RunStopped, SynthesisError
 
 logger = logging.getLogger(__name__)
 
@@ -20,27 +20,27 @@ MAX_TRIES = 3
 """Times that the call is made before hangs or deaths stop the run."""
 
 
-def call_watched(
+def call_supervised(
     create: Callable[[], Any],
     call: Callable[[Any], Any],
     describe: Callable[[int], str],
     *,
     timeout_s: float,
-    way_out: str,
+    remedy: str,
 ) -> Any:
     """Make an actor, call it, and return what it answers.
 
     Args:
-        create: makes an actor that answers to `locate` and to `pulse`, a number that grows while work goes on.
+        create: makes an actor that answers to `locate` and to `heartbeat`, a number that grows while work goes on.
         call: asks the actor for the work; returns the reference to the answer.
-        describe: names the work for messages, from the last pulse (-1: none was heard).
-        timeout_s: how long the pulse may stand still, loading included; a wait for room in the cluster does not count.
-        way_out: what the user can do about hangs and deaths; a sentence without its full stop.
+        describe: names the work for messages, from the last heartbeat (-1: none was heard).
+        timeout_s: how long the heartbeat may stand still, loading included, but not the wait for room in the cluster.
+        remedy: what the user can do about hangs and deaths; a sentence without its full stop.
 
     Raises:
-        HangError: its pulse stood still, time and again.
+        HangError: its heartbeat stood still, time and again.
         RunStopped: its process died, time and again, or it failed in a way that nobody foresaw.
-        VoicingError: whatever the work raises of these.
+        SynthesisError: whatever the work raises of these.
     """
     for attempt in range(1, MAX_TRIES + 1):
         replica = Replica(create())
@@ -52,7 +52,7 @@ def call_watched(
             if attempt == MAX_TRIES:
                 stopped = HangError if isinstance(error, HangError) else RunStopped
                 raise stopped(
-                    f"{problem}, {attempt} times. The log's last lines show where it stood. {way_out}; then run "
+                    f"{problem}, {attempt} times. The log's last lines show where it stood. {remedy}; then run "
                     "the same command again"
                 ) from None
             logger.warning("%s; beginning again", problem)
@@ -62,21 +62,21 @@ def call_watched(
 
 
 def _await(replica: Replica, result: Any, describe: Callable[[int], str], timeout_s: float) -> Any:
-    """Return the result, or raise `HangError` once the pulse has stood still for too long."""
+    """Return the result, or raise `HangError` once the heartbeat has stood still for too long."""
     while not ray.wait([result], timeout=min(1.0, timeout_s / 10))[0]:
         now = time.monotonic()
         replica.note_arrival(now)
         if replica.arrived_at is None:
             continue  # It waits for room.
-        replica.feel_pulse(now)
-        if now - replica.moved_at > timeout_s:
-            raise HangError(f"{describe(replica.pulse)} made no step for {timeout_s:g} s ({replica.place})")
+        replica.poll_heartbeat(now)
+        if now - replica.progressed_at > timeout_s:
+            raise HangError(f"{describe(replica.heartbeat)} made no step for {timeout_s:g} s ({replica.place})")
     if replica.arrived_at is None:  # Messages say where it ran; it may have died before it was asked.
         ray.wait([replica.arrival], timeout=_ANSWER_S)
         replica.note_arrival(time.monotonic())
     try:
         return ray.get(result)
-    except VoicingError as error:
+    except SynthesisError as error:
         # Ray's own text would carry a traceback.
         raise getattr(error, "cause", error) from None
     except RayTaskError as error:

@@ -24,7 +24,7 @@ _ACX: dict[str, Any] = {
 
 
 def check_libraries() -> None:
-    """Check that what books need is installed: before the first book is read, not after the last is voiced.
+    """Check that what books need is installed: before the first book is read, not after the last is synthesized.
 
     Raises:
         ConfigError: something is missing.
@@ -91,7 +91,7 @@ class AudiobookConfig(Settings):
     narrator: str = setting("narrator", min_length=1)
     """The speaker_id that reads books without a cast."""
     allow_missing: bool = setting(False)
-    """Make chapters without their rejected sentences and, of an audition (`limit`), without those not voiced yet."""
+    """Make chapters without their rejected sentences and, of an audition (`limit`), without those still to be made."""
     x_real_time: float | None = setting(None, gt=0.0)
     """Seconds of audio that one LLM replica makes in a second, where you know it: what a dry run counts with as long as
     no start of the output has measured it."""

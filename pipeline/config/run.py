@@ -166,12 +166,12 @@ class ReplicasConfig(Settings):
     """A busy replica that makes no step for so long (not one token, batch or row) is taken for hung and replaced."""
     start_timeout_s: float = setting(600.0, gt=0.0)
     """A replica that loads for so long is taken for hung and started again, twice; then the run stops. Also the limit
-    of enrolment for one speaker, loading included. The wait for a place in the cluster does not count."""
-    unlike: Literal["warn", "refuse"] = setting("warn")
+    of enrollment for one speaker, loading included. The wait for a place in the cluster does not count."""
+    on_mismatch: Literal["warn", "refuse"] = setting("warn")
     """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
     may give other bytes for the same text: told, or refused."""
     max_crashes: int = setting(2, ge=1)
-    """Crashes of its replica after which a unit's rows are run one at a time to find the guilty one."""
+    """Crashes of its replica after which a unit's rows are run one at a time to find the poison one."""
 
 
 class StorageConfig(Settings):
@@ -213,7 +213,7 @@ class Config(Settings):
     unit_size: int = setting(128, changes="plan", ge=1, le=100_000)
     """Consecutive rows scheduled and committed together."""
     limit: int | None = setting(None, ge=1)
-    """Voice only the first units that hold this many rows, as an audition; the rest waits."""
+    """Synthesize only the first units that hold this many rows, as an audition; the rest waits."""
     text: TextConfig = TextConfig()
     sampling: SamplingConfig = SamplingConfig()
     quality: QualityConfig = QualityConfig()

@@ -305,14 +305,14 @@ class GraphedEngine(LLMEngine):
 
     @torch.inference_mode()
     def _warn_if_rows_differ(self) -> None:
-        """Try out whether a row's bits depend on its place; the same take rests on their not doing so."""
+        """Try out whether a row's bits depend on its place; reproducible takes rests on their not doing so."""
         num_rows = self._model.num_rows
         ids_S = torch.full((num_rows,), int(self._speech_ids_V[0]), device=self.device)
         hidden_SH = self._model.decode_step(ids_S, torch.zeros_like(ids_S))
         if not torch.equal(hidden_SH, hidden_SH[:1].expand_as(hidden_SH)):
             logger.warning(
                 "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; voice "
-                "with llm.slots: 1, or on other hardware, where the same take matters",
+                "with llm.slots: 1, or on other hardware, where reproducible takes matters",
                 self.device,
             )
 

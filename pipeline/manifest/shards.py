@@ -67,7 +67,7 @@ class ShardReader:
 
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column in batches, and read no other."""
-        with _damage_told(shard), pq.ParquetFile(self._storage.open_input(shard.info)) as file:
+        with _report_damage(shard), pq.ParquetFile(self._storage.open_input(shard.info)) as file:
             for batch in file.iter_batches(65_536, columns=[column], use_threads=False):
                 yield batch.column(0)
 
@@ -91,14 +91,14 @@ class ShardReader:
         if key not in self._row_groups:
             while len(self._row_groups) >= _KEPT_ROW_GROUPS:  # Before the read, so that both never add up.
                 self._row_groups.popitem(last=False)
-            with _damage_told(shard):
+            with _report_damage(shard):
                 self._row_groups[key] = file.read_row_group(group, use_threads=False)
         self._row_groups.move_to_end(key)
         return self._row_groups[key]
 
 
 @contextmanager
-def _damage_told(shard: Shard) -> Iterator[None]:
+def _report_damage(shard: Shard) -> Iterator[None]:
     """Turn what Parquet's reader says of a damaged page into an error that names the shard."""
     try:
         yield

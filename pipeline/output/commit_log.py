@@ -149,7 +149,7 @@ class CommitLog:
                 starts = [*run.get("starts", ()), start][-_MAX_STARTS:]
                 # In the order in which they joined the run: see `shard_order`.
                 joined = {name: wanted[name] for name in run["shards"]} | wanted
-                self._put_run(pinned, joined, starts, run.get("grounds", {}), {"if_match": etag})
+                self._put_run(pinned, joined, starts, run.get("environments", {}), {"if_match": etag})
                 return
             except (ObjectExists, PreconditionFailed):
                 continue  # Another start was quicker: look at what it wrote.
@@ -176,17 +176,17 @@ class CommitLog:
                 return
             starts = [*run["starts"][:-1], {**run["starts"][-1], **facts}]
             try:
-                self._put_run(run["pinned"], run["shards"], starts, run.get("grounds", {}), {"if_match": etag})
+                self._put_run(run["pinned"], run["shards"], starts, run.get("environments", {}), {"if_match": etag})
                 return
             except PreconditionFailed:
                 continue
 
-    def add_ground(self, stage: str, ground: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
+    def add_environment(self, stage: str, environment: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
         """Record what a replica's results depend on beside the settings; the run's first of each stage is the measure.
 
         Args:
             stage: whose.
-            ground: as `describe_ground` returns it.
+            environment: as `describe_environment` returns it.
             refuse: do not record what is unlike, as nothing will be made on it.
 
         Returns:
@@ -194,14 +194,14 @@ class CommitLog:
         """
         while True:
             run, etag = self._read_run() or ({}, "")
-            grounds = run.get("grounds", {})
-            known = grounds.get(stage, [])
-            differences = list(compare(known[0], ground)) if known else []
-            if not run or ground in known or (differences and refuse):
+            environments = run.get("environments", {})
+            known = environments.get(stage, [])
+            differences = list(compare(known[0], environment)) if known else []
+            if not run or environment in known or (differences and refuse):
                 return differences
-            grounds = {**grounds, stage: [*known, dict(ground)][:_MAX_STARTS]}
+            environments = {**environments, stage: [*known, dict(environment)][:_MAX_STARTS]}
             try:
-                self._put_run(run["pinned"], run["shards"], run.get("starts", []), grounds, {"if_match": etag})
+                self._put_run(run["pinned"], run["shards"], run.get("starts", []), environments, {"if_match": etag})
                 return differences
             except PreconditionFailed:
                 continue
@@ -242,8 +242,8 @@ class CommitLog:
             return None
         return parse_run(data, place), etag
 
-    def _put_run(self, pinned: Any, shards: Any, starts: Any, grounds: Any, condition: dict[str, Any]) -> None:
-        data = format_run(pinned, shards, starts, grounds)
+    def _put_run(self, pinned: Any, shards: Any, starts: Any, environments: Any, condition: dict[str, Any]) -> None:
+        data = format_run(pinned, shards, starts, environments)
         self._storage.put(RUN_PATH, data, **condition)
 
     def _refuse_foreign_commits(self) -> None:

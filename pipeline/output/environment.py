@@ -1,7 +1,7 @@
 """What a take depends on beside its text, voice, seed, weights and settings: the process that makes it.
 
-Equal bytes are promised on equal ground. Every replica describes its own, run.json keeps them, and a replica on unlike
-ground is told of or refused (`replicas.unlike`).
+Equal bytes are promised in equal environments. Every replica describes its own, the output keeps them, and a replica
+in another one is reported or refused (`replicas.on_mismatch`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ARITHMETIC = {"llm": 1, "codec": 3, "writer": 1}
 """Of our own code, by stage: whoever changes a take's bits, be it the last ones only, raises the number."""
 
 
-def describe_ground(stage: str, device: str, dtype: str, num_threads: int) -> dict[str, Any]:
+def describe_environment(stage: str, device: str, dtype: str, num_threads: int) -> dict[str, Any]:
     """Return what must be equal for equal bytes, as JSON can hold it.
 
     Args:

@@ -42,7 +42,7 @@ class RunSummary:
     num_units_left: int
     """Units that wait for another start (`limit`, or the run was stopped)."""
     elapsed_s: float
-    """Wall time of this start's voicing, without loading."""
+    """Wall time of this start's synthesis, without loading."""
     x_real_time: float
     """Seconds of audio that this start made in a second."""
     examples: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)

@@ -36,7 +36,7 @@ class _Run(_Record):
     num_rows: int = Field(ge=0)
     shards: dict[Annotated[str, AfterValidator(check_path)], _Shard]
     starts: list[dict[str, Any]] = []
-    grounds: dict[str, list[dict[str, Any]]] = {}
+    environments: dict[str, list[dict[str, Any]]] = {}
 
 
 def parse_run(data: bytes, place: str) -> dict[str, Any]:
@@ -49,11 +49,11 @@ def parse_run(data: bytes, place: str) -> dict[str, Any]:
     Raises:
         ConfigError: it is of a newer version, or no run.json of ours.
     """
-    way_out = "put back a copy of it, or choose another output"
+    remedy = "put back a copy of it, or choose another output"
     try:
         run = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{place}: not a run of this program ({str(error)[:100]}); {way_out}") from None
+        raise ConfigError(f"{place}: not a run of this program ({str(error)[:100]}); {remedy}") from None
     version = run.get("format_version") if isinstance(run, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ConfigError(
@@ -66,11 +66,11 @@ def parse_run(data: bytes, place: str) -> dict[str, Any]:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
         told = f"{name + ': ' if name else ''}{problem['msg']}"[:200]
-        raise ConfigError(f"{place}: not a run of this program ({told}); {way_out}") from None
+        raise ConfigError(f"{place}: not a run of this program ({told}); {remedy}") from None
     return dict(run)
 
 
-def format_run(pinned: Any, shards: Any, starts: Any, grounds: Any) -> bytes:
+def format_run(pinned: Any, shards: Any, starts: Any, environments: Any) -> bytes:
     """Return run.json's bytes."""
     run = {
         "format_version": FORMAT_VERSION,
@@ -79,7 +79,7 @@ def format_run(pinned: Any, shards: Any, starts: Any, grounds: Any) -> bytes:
         "num_rows": sum(shard["num_rows"] for shard in shards.values()),
         "shards": shards,
         "starts": starts,
-        "grounds": grounds,
+        "environments": environments,
     }
     return json.dumps(run, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
 

@@ -69,7 +69,7 @@ class VerifyReport:
 
 
 class Audit:
-    """One pass over an output; `num_checked` counts the WAVs held against their commits so far."""
+    """One pass over an output; `num_checked` counts the WAVs compared with their commits so far."""
 
     def __init__(self, storage: Storage, *, check_hashes: bool = True) -> None:
         self._storage = storage

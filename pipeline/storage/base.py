@@ -1,4 +1,4 @@
-"""One door to local disk and object stores: whole objects in, whole objects out, with compare-and-swap.
+"""One interface to local disk and object stores: whole objects in, whole objects out, with compare-and-swap.
 
 Knows nothing of audio, manifests or commits. Objects are built in memory and put by a single request: a stream that
 is cut short by an exception would leave a partial object that looks complete.
@@ -183,8 +183,8 @@ class Storage(ABC):
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         raise AssertionError("max_attempts is at least 1")
 
-    def _refuse(self, operation: str, path: str, cause: BaseException, way_out: str) -> StorageError:
-        return StorageError(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {way_out}")
+    def _refuse(self, operation: str, path: str, cause: BaseException, remedy: str) -> StorageError:
+        return StorageError(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {remedy}")
 
     @abstractmethod
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str: ...

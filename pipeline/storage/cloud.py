@@ -1,4 +1,4 @@
-"""Google Cloud Storage and Azure Blob Storage behind the same door as S3; reached through `open_storage` only."""
+"""Google Cloud Storage and Azure Blob Storage behind the same interface as S3; reached through `open_storage` only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local or mounted folder behind the same door as the object stores; reached through `open_storage` only."""
+"""A local or mounted folder behind the same interface as the object stores; reached through `open_storage` only."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class LocalStorage(Storage):
         except OSError as error:
             if error.errno in (errno.EINTR, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EIO):
                 raise TransientError from error
-            way_out = {
+            remedy = {
                 errno.ENOSPC: "free some space on the disk",
                 errno.EDQUOT: "raise the quota or free some space",
                 errno.EROFS: "the file system is read-only: choose another folder",
                 errno.EACCES: "mend the permissions or choose another folder",
             }.get(error.errno or 0, "mend it or choose another folder")
-            raise self._refuse(operation, path, error, way_out) from error
+            raise self._refuse(operation, path, error, remedy) from error
 
     def _refuse_no_file(self, operation: str, path: str) -> None:
         """A pipe would be waited for without end, and no file takes a folder's place."""

@@ -1,4 +1,4 @@
-"""S3, and stores that speak it, behind the same door as a local folder; reached through `open_storage` only.
+"""S3, and stores that speak it, behind the same interface as a local folder; reached through `open_storage` only.
 
 boto3 rather than smart_open: conditional puts need the etag of the answer, and a WAV is one request, not three.
 """
@@ -76,12 +76,12 @@ class S3Storage(Storage):
             # Expired ones are refused with 400 or 403, and a HEAD without a word of why.
             if status in (400, 401, 403) and self._find_newer_credentials(client):
                 raise TransientError from error
-            way_out = {
+            remedy = {
                 "ExpiredToken": "renew the credentials, then run the same command again",
                 "NoSuchBucket": "create the bucket or mend its name",
                 "AccessDenied": "give these credentials the right to list, read, write and delete here",
             }.get(code, "check the credentials, the region and storage.endpoint_url")
-            raise self._refuse(operation, path, error, way_out) from error
+            raise self._refuse(operation, path, error, remedy) from error
         except (failures.NoCredentialsError, failures.PartialCredentialsError, failures.ParamValidationError) as error:
             raise self._refuse(operation, path, error, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
         except _broken_answers() as error:

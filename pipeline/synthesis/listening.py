@@ -61,7 +61,7 @@ class Hearing:
     reading: Reading | None
     """`heard` against the text; none also for a text without words."""
     similarity: float | None
-    """Of the voice that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
+    """Of the synthesize that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
     note: str | None
     """Why something was not judged."""
 
@@ -80,7 +80,7 @@ class Listener:
             samples: (num_samples,) at the codec's rate.
             text: what it should say, spelled out.
             language: of the text.
-            global_tokens: of the voice that should say it.
+            global_tokens: of the synthesize that should say it.
         """
         heard = reading = note = None
         if language in self._recognizer.languages:
@@ -106,7 +106,7 @@ def compare_voices(first: NDArray[np.int64], second: NDArray[np.int64], levels: 
     """Return how much alike two voices are, on a scale that any BiCodec's tokens have.
 
     A global token stands for a point on a small grid. The mean distance of the two voices' points, along every axis,
-    is held against the mean distance of points drawn at random.
+    is compared with the mean distance of points drawn at random.
 
     Args:
         first: (num_global_tokens,) int64.

@@ -1,4 +1,4 @@
-"""Hear which words a take says, and hold them against its text; knows nothing of voices, takes or thresholds.
+"""Hear which words a take says, and compare them with its text; knows nothing of voices, takes or thresholds.
 
 A recognizer is whatever has `languages` and `recognize`; a new one is a class and its line in `RECOGNIZERS`.
 """

@@ -1,4 +1,4 @@
-"""Rows voiced again one at a time, and held against the bytes that their output holds.
+"""Rows synthesized again one at a time, and compared with the bytes that their output holds.
 
 Reads an output and never writes to it. Knows nothing of Ray: a replica or a test calls it in its own process.
 """
@@ -25,7 +25,7 @@ _COMMITTED = ("utterance_id", "row", "status", "audio_sha256", "error_code", "ta
 
 
 @dataclass(frozen=True)
-class LoneRow:
+class ReplayRow:
     """A manifest row to voice again."""
 
     utterance_id: str
@@ -36,8 +36,8 @@ class LoneRow:
 
 
 @dataclass(frozen=True)
-class LoneTake:
-    """What a row came to, voiced alone."""
+class Replay:
+    """What a row came to, synthesized alone."""
 
     utterance_id: str
     wav: bytes | None
@@ -59,7 +59,7 @@ class LoneTake:
         return (self.sha256, self.error_code) == (self.committed["audio_sha256"], self.committed["error_code"])
 
 
-def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_size: int) -> list[LoneRow]:
+def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_size: int) -> list[ReplayRow]:
     """Look rows up by id, and what is committed of them.
 
     Args:
@@ -85,7 +85,7 @@ def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_siz
         (fields,) = manifest.read_rows(WorkUnit(shard.name, row, row), OWN_COLUMNS).to_pylist()
         first = row - row % unit_size
         unit = WorkUnit(shard.name, first, min(first + unit_size, shard.num_rows) - 1)
-        rows.append(LoneRow(utterance_id, fields, _read_committed(log, unit, row)))
+        rows.append(ReplayRow(utterance_id, fields, _read_committed(log, unit, row)))
     return rows
 
 
@@ -98,7 +98,7 @@ def _read_committed(log: CommitLog, unit: WorkUnit, row: int) -> Mapping[str, An
     return record
 
 
-class LoneVoicer:
+class Replayer:
     """Voices rows one after the other, with nothing beside them.
 
     Args:
@@ -122,17 +122,17 @@ class LoneVoicer:
         """A number that grows while work goes on: token steps and decodes."""
         return self._num_token_steps + self._audio.num_batches
 
-    def voice(self, rows: Sequence[LoneRow]) -> Iterator[LoneTake]:
+    def voice(self, rows: Sequence[ReplayRow]) -> Iterator[Replay]:
         """Yield each row's take, in their order."""
         for row in rows:
             try:
                 wav = self._speak(row).wav_bytes()
             except UtteranceError as error:
-                yield LoneTake(row.utterance_id, None, str(error.code), error.message, row.committed)
+                yield Replay(row.utterance_id, None, str(error.code), error.message, row.committed)
             else:
-                yield LoneTake(row.utterance_id, wav, None, None, row.committed)
+                yield Replay(row.utterance_id, wav, None, None, row.committed)
 
-    def _speak(self, row: LoneRow) -> Audio:
+    def _speak(self, row: ReplayRow) -> Audio:
         utterance = read_utterance(row.fields)
         segments: dict[int, SegmentAudio] = {}
         wanted: Wanted = {0: _first_takes(row.committed)}

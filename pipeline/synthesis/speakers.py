@@ -1,6 +1,6 @@
 """Who speaks: read definitions, enroll each once, keep the result unchanged in `speakers.parquet`.
 
-A definition names a reference recording, a style (gender, pitch, speed) or the global tokens themselves. Enrolment
+A definition names a reference recording, a style (gender, pitch, speed) or the global tokens themselves. Enrollment
 turns it into the tokens that every prompt of the speaker repeats, so that the voice never drifts.
 """
 
@@ -98,7 +98,7 @@ class Speaker:
 
 
 class _Enroller(Protocol):
-    """What enrolment needs of the networks; `synthesizer.py` has it."""
+    """What enrollment needs of the networks; `synthesizer.py` has it."""
 
     def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
 

@@ -157,7 +157,7 @@ class TokenStage:
             wanted: take to make, by segment; none means all segments from take 0 on.
 
         Raises:
-            UtteranceError: the row cannot be voiced.
+            UtteranceError: the row cannot be synthesized.
         """
         script = write_script(utterance, self._registry, self._config, self._lexicon)
         prompts = {}

@@ -1,4 +1,4 @@
-"""Text in, audio out, in one process: enrolment's networks, and the Python API on top of the stages."""
+"""Text in, audio out, in one process: enrollment's networks, and the Python API on top of the stages."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Synthesizer:
             language: `en`, `zh`, ...; none detects it.
 
         Raises:
-            UtteranceError: it cannot be voiced.
+            UtteranceError: it cannot be synthesized.
         """
         chosen = hash_seed(self._config.seed, text) if seed is None else seed
         row = {"utterance_id": "speak", "text": text, "speaker_id": speaker, "seed": chosen, "language": language}
@@ -161,13 +161,13 @@ class Synthesizer:
 
         Args:
             utterances: `Utterance` objects, or mappings with the manifest's columns. Read lazily.
-            on_error: what becomes of an utterance that cannot be voiced: its error is raised, or takes its place.
+            on_error: what becomes of an utterance that cannot be synthesized: its error is raised, or takes its place.
 
         Yields:
             one result an utterance, in their order.
 
         Raises:
-            UtteranceError: one cannot be voiced and `on_error` is `raise`.
+            UtteranceError: one cannot be synthesized and `on_error` is `raise`.
         """
         batch: list[Utterance | Mapping[str, Any]] = []
         for utterance in utterances:

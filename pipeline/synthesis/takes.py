@@ -44,7 +44,7 @@ def hash_seed(*parts: int | str) -> int:
 
 @dataclass(frozen=True)
 class Script:
-    """An utterance ready to be voiced: its segments and its seed."""
+    """An utterance ready to be synthesized: its segments and its seed."""
 
     utterance: Utterance
     language: str
@@ -62,7 +62,7 @@ def write_script(utterance: Utterance, speakers: Collection[str], config: Config
         lexicon: how to say certain words.
 
     Raises:
-        UtteranceError: the row cannot be voiced.
+        UtteranceError: the row cannot be synthesized.
     """
     if utterance.speaker_id not in speakers:
         known = sorted(speakers)

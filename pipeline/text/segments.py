@@ -75,7 +75,7 @@ def count_syllables(word: str) -> int:
     return max(count, 1, len(word) // 6)
 
 
-@lru_cache(maxsize=256)  # The same piece is asked about when it is joined, held against the limits and made a segment.
+@lru_cache(maxsize=256)  # The same piece is asked about when it is joined, compared with the limits and made a segment.
 def estimate_seconds(text: str, language: str) -> float:
     """Estimate how long a text takes to say, at moderate speed.
 

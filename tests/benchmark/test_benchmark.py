@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jobs import benchmark
-from pipeline.benchmark import machine, overhead, parts, processes, report, same_take
+from pipeline.benchmark import machine, overhead, parts, processes, report, reproducible_takes
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, write_codec
@@ -24,7 +24,7 @@ TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 
 
 @pytest.fixture(scope="module")
-def contestants(tmp_path_factory: pytest.TempPathFactory) -> parts.Contestants:
+def candidates(tmp_path_factory: pytest.TempPathFactory) -> parts.Contestants:
     vocabulary = SpeechVocabulary.load(TINY / "LLM")
     config = Qwen2Config.read(TINY / "LLM" / "config.json")
     tensors = make_llm_tensors(config, vocabulary.stop_ids)
@@ -49,35 +49,35 @@ def test_lengths_follow_the_stated_distribution() -> None:
         draw_lengths(3, 0, shortest_s=2.0, mean_s=30.0, longest_s=20.0)
 
 
-def test_both_sides_compute_the_same(contestants: parts.Contestants) -> None:
-    (task,) = make_tasks(contestants.vocabulary, [30])
+def test_both_sides_compute_the_same(candidates: parts.Contestants) -> None:
+    (task,) = make_tasks(candidates.vocabulary, [30])
     ids = torch.tensor(task.prompt_ids)
     with torch.inference_mode():
-        expected = contestants.official_llm.network(ids[None]).logits[0]
-        found = contestants.model.prefill(ids, 0) @ contestants.model.head_rows().T
+        expected = candidates.official_llm.network(ids[None]).logits[0]
+        found = candidates.model.prefill(ids, 0) @ candidates.model.head_rows().T
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    result = parts.compare_codec(contestants, [task], 1, iter(range(100)).__next__)
+    result = parts.compare_codec(candidates, [task], 1, iter(range(100)).__next__)
     assert result["error_db"] <= -90
     shares = {name: value for name, value in result.items() if name.startswith("share of ")}
-    assert len(shares) == 3 + len(contestants.codec.config.decoder.rates) and sum(shares.values()) == pytest.approx(1.0)
+    assert len(shares) == 3 + len(candidates.codec.config.decoder.rates) and sum(shares.values()) == pytest.approx(1.0)
     picture = report.to_picture({"codec": result, "steps": {"products": 3.0, "attention": 1.5, "total": 4.5}})
     assert "products           " + 40 * "#" + " 3" in picture and "attention          " + 20 * "#" in picture
     assert "share" not in picture and "total" not in picture
 
 
-def test_every_answer_has_the_length_of_the_workload(contestants: parts.Contestants) -> None:
-    tasks = make_tasks(contestants.vocabulary, [3, 40, 11, 7])
-    engine = contestants.make_engine()
+def test_every_answer_has_the_length_of_the_workload(candidates: parts.Contestants) -> None:
+    tasks = make_tasks(candidates.vocabulary, [3, 40, 11, 7])
+    engine = candidates.make_engine()
     for answer in engine.generate([task.request for task in tasks]):
         assert len(answer.semantic_tokens) == tasks[int(answer.request_id)].num_frames
-    assert contestants.official_llm.generate(tasks[:2]) == [3, 40]
+    assert candidates.official_llm.generate(tasks[:2]) == [3, 40]
 
 
-def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(contestants: parts.Contestants) -> None:
-    tasks = make_tasks(contestants.vocabulary, [12, 5, 30])
+def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(candidates: parts.Contestants) -> None:
+    tasks = make_tasks(candidates.vocabulary, [12, 5, 30])
     # A second for us, then 5, 4 and 3 for the three sizes of batches, 2 and 6 for the two kinds of attention.
     seconds = iter([0, 1, *[moment for length in (5, 4, 3, 2, 6) for moment in (10, 10 + length)]])
-    found = parts.compare_peers(contestants, tasks, lambda: float(next(seconds)))
+    found = parts.compare_peers(candidates, tasks, lambda: float(next(seconds)))
     assert found["utterances"] == 3 and found["frames"] == 47
     assert found["batched_ratio"] == 3.0 and found["continuous_ratio"] == 2.0
     assert not [value for value in found.values() if "does not run" in str(value)]
@@ -90,37 +90,37 @@ def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(contestants:
     ]
 
 
-def test_parts_report_ratios_of_their_clock(contestants: parts.Contestants) -> None:
+def test_parts_report_ratios_of_their_clock(candidates: parts.Contestants) -> None:
     ticks = iter(range(10_000))
 
     def clock() -> float:
         return float(next(ticks))
 
-    tasks = make_tasks(contestants.vocabulary, [25, 25, 25])
-    (numbers,) = parts.compare_pipeline(contestants, tasks, tasks[:1], 1, clock)["rounds"]
+    tasks = make_tasks(candidates.vocabulary, [25, 25, 25])
+    (numbers,) = parts.compare_pipeline(candidates, tasks, tasks[:1], 1, clock)["rounds"]
     # Each tick is a second: 2 for one official utterance of half a second, 2 for three of ours.
     assert numbers["official_s_per_audio_s"] == 4.0 and numbers["ours_s_per_audio_s"] == pytest.approx(4 / 3)
     assert numbers["ratio"] == pytest.approx(3.0)
     assert numbers["ours_prefill"] == pytest.approx(numbers["ours_llm"])  # A tick each.
-    shapes = parts.price_shapes(contestants, tasks, 1, clock)
+    shapes = parts.price_shapes(candidates, tasks, 1, clock)
     assert shapes["price"] == 0.0 and set(shapes) == {"free_s", "default_s", "all_rows_s", "price"}
-    shares = parts.share_step(contestants, 50, clock)
+    shares = parts.share_step(candidates, 50, clock)
     assert shares["products"] > 0 and shares["attention"] > 0
     assert shares["python_at_most"] == 0.0  # A step takes a tick, and so does the draw in it.
     assert "| pipeline 1 | ratio | 3 |" in report.to_table({"pipeline": {"rounds": [numbers]}})
 
 
-def test_our_side_may_compute_in_bfloat16(contestants: parts.Contestants, tmp_path: Path) -> None:
-    tensors = make_llm_tensors(contestants.model.config, contestants.vocabulary.stop_ids)
+def test_our_side_may_compute_in_bfloat16(candidates: parts.Contestants, tmp_path: Path) -> None:
+    tensors = make_llm_tensors(candidates.model.config, candidates.vocabulary.stop_ids)
     tensors = {name: tensor.bfloat16() for name, tensor in tensors.items()}
     model_dir = write_codec(TINY, tmp_path)
     ours = replace(
-        contestants,
-        model=Qwen2(contestants.model.config, tensors, 8, 384),
+        candidates,
+        model=Qwen2(candidates.model.config, tensors, 8, 384),
         codec=BiCodec.load(model_dir, dtype=torch.bfloat16),
-        official_decoder=OfficialDecoder(model_dir, contestants.codec.config),
+        official_decoder=OfficialDecoder(model_dir, candidates.codec.config),
     )
-    tasks = make_tasks(contestants.vocabulary, [25, 25])
+    tasks = make_tasks(candidates.vocabulary, [25, 25])
     (numbers,) = parts.compare_pipeline(ours, tasks, tasks[:1], 1, iter(range(10_000)).__next__)["rounds"]
     assert numbers["ratio"] == pytest.approx(2.0)
     assert parts.share_step(ours, 50, iter(range(10_000)).__next__)["products"] > 0
@@ -128,12 +128,12 @@ def test_our_side_may_compute_in_bfloat16(contestants: parts.Contestants, tmp_pa
     assert -80 < parts.compare_codec(ours, tasks, 1, iter(range(100)).__next__)["error_db"] < -30
 
 
-def test_unlike_things_are_not_compared(contestants: parts.Contestants) -> None:
+def test_unlike_things_are_not_compared(candidates: parts.Contestants) -> None:
     with pytest.raises(ConfigError, match="dtype 'float32' against 'bfloat16'"):
         parts.refuse_unlike({"dtype": "float32", "seconds": 1}, {"dtype": "bfloat16", "seconds": 2})
-    short, long = make_tasks(contestants.vocabulary, [25, 200])
+    short, long = make_tasks(candidates.vocabulary, [25, 200])
     with pytest.raises(ConfigError, match="unlike things"):
-        parts.compare_pipeline(contestants, [short], [long], 1, iter(range(99)).__next__)
+        parts.compare_pipeline(candidates, [short], [long], 1, iter(range(99)).__next__)
     with pytest.raises(ConfigError, match="--threads 1"):
         machine.choose_clock("cpu", 2)
 
@@ -146,22 +146,24 @@ def test_the_command_refuses_a_folder_without_sizes(tmp_path: Path, capsys: pyte
 
 
 def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(demo_weights: str, tmp_path: Path) -> None:
-    """The short version of `--parts same-take`; test_run.py and test_survival.py hold whole runs to it."""
-    rows = same_take.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
+    """The short version of `--parts reproducible-takes`; test_run.py and test_survival.py hold whole runs to it."""
+    rows = reproducible_takes.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
     assert len({row["text"] for row in rows}) >= 2 and len({row["utterance_id"] for row in rows}) == 5
     for dtype, count in (("float32", 5), ("bfloat16", 3)):
-        results = same_take.compare_takes(rows[:count], demo_weights, dtype, tmp_path / dtype, with_runs=False)
-        assert same_take.are_all_equal(results), results
+        results = reproducible_takes.compare_takes(rows[:count], demo_weights, dtype, tmp_path / dtype, with_runs=False)
+        assert reproducible_takes.are_all_equal(results), results
         assert results["rejected"] == 0 and results["in a crowd"].startswith(f"{count} of {count} WAVs equal, ")
 
 
 def test_unequal_takes_are_told() -> None:
-    alone = same_take.Takes({"a": "1", "b": "2"}, {7: "x", 8: "y"})
-    other = same_take.Takes({"a": "1", "b": "3"}, {7: "x", 8: "y"})
-    told = same_take.describe_equality(alone, other)
+    alone = reproducible_takes.Takes({"a": "1", "b": "2"}, {7: "x", 8: "y"})
+    other = reproducible_takes.Takes({"a": "1", "b": "3"}, {7: "x", 8: "y"})
+    told = reproducible_takes.describe_equality(alone, other)
     assert told == "1 of 2 WAVs equal, 2 of 2 token sequences"
-    assert not same_take.are_all_equal({"utterances": 2, "in a crowd": told})
-    assert same_take.are_all_equal({"utterances": 2, "in a crowd": same_take.describe_equality(alone, alone)})
+    assert not reproducible_takes.are_all_equal({"utterances": 2, "in a crowd": told})
+    assert reproducible_takes.are_all_equal(
+        {"utterances": 2, "in a crowd": reproducible_takes.describe_equality(alone, alone)}
+    )
 
 
 def test_instant_networks_voice_every_row_and_leave_few_objects(
@@ -180,7 +182,7 @@ def test_growth_is_what_the_end_holds_more_than_the_middle() -> None:
 
     def sample(second: int, rss_mib: float, num_objects: int) -> tuple[float, dict[int, processes.Usage], int]:
         driver = processes.Usage("python", 1.0, rss_mib, 10, 20)
-        writer = processes.Usage("ray::WriterReplica.write", 1.0, 50.0, 5, 5)
+        writer = processes.Usage("ray::WriterActor.write", 1.0, 50.0, 5, 5)
         return float(second), {pid: driver, -1: writer}, num_objects
 
     # Start-up counts for nothing, a leak does.

@@ -174,11 +174,11 @@ def test_memory_does_not_grow_with_the_chapter(tmp_path):
 def test_noise_between_words_is_turned_down_and_words_are_not():
     rng = np.random.default_rng(1)
     noise = (rng.standard_normal(RATE) * 10 ** (-58 / 20)).astype(np.float32)
-    voiced = noise.copy()
-    voiced[4_000:8_000] += np.sin(np.arange(4_000) * 0.2).astype(np.float32) * 0.2
-    quiet = quieten_noise(voiced, -50, RATE)
-    assert (quiet[4_000:8_000] == voiced[4_000:8_000]).all()
-    assert np.allclose(quiet[10_000:], voiced[10_000:] * 10 ** (-15 / 20), atol=1e-7)
+    synthesized = noise.copy()
+    synthesized[4_000:8_000] += np.sin(np.arange(4_000) * 0.2).astype(np.float32) * 0.2
+    quiet = quieten_noise(synthesized, -50, RATE)
+    assert (quiet[4_000:8_000] == synthesized[4_000:8_000]).all()
+    assert np.allclose(quiet[10_000:], synthesized[10_000:] * 10 ** (-15 / 20), atol=1e-7)
     meter = LoudnessMeter(RATE)
     meter.add(quiet)
     assert meter.read().noise_floor_dbfs == pytest.approx(-73, abs=0.5)

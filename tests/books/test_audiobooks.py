@@ -76,7 +76,7 @@ def made(tmp_path_factory):
     with inline_ray(), pytest.MonkeyPatch.context() as patch:
         stop = pytest.raises(RunStopped)
         with stop, pytest.MonkeyPatch.context() as stopping:
-            stopping.setattr(audiobooks, "run_voicing", stopped)
+            stopping.setattr(audiobooks, "synthesize_manifest", stopped)
             make_audiobooks(config, networks=INSTANT_NETWORKS)
         audition = make_audiobooks(config.model_copy(update={"limit": 1}), networks=INSTANT_NETWORKS)
         first = make_audiobooks(config, networks=INSTANT_NETWORKS)
@@ -120,7 +120,7 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
     assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 8
     starts = json.loads((folder / "output" / "run.json").read_text())["starts"]
-    assert [start.get("voiced", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
+    assert [start.get("synthesized", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_acx_is_where_the_assembly_begins_from():
 
 
 def test_a_missing_library_is_told_before_anything_is_read_or_voiced(tmp_path, monkeypatch):
-    """It was a traceback of the first book, and for the loudness one after the last sentence was voiced."""
+    """It was a traceback of the first book, and for the loudness one after the last sentence was synthesized."""
     monkeypatch.setattr(audiobook_config, "find_spec", lambda name: None if name in ("lxml", "av") else name)
     with pytest.raises(ConfigError, match=r"^lxml, av: needed for books.*'\.\[books\]'"):
         make_audiobooks(configure(tmp_path))

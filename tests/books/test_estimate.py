@@ -97,9 +97,9 @@ def test_the_speed_is_measured_else_stated_else_not_known():
     assert unknown.elapsed_s is None and "limit" in unknown.source
     stated = estimate_cost(make_config(gpus, x_real_time=10.0), 3_600, None)
     assert (stated.elapsed_s, stated.gpu_hours) == (pytest.approx(90), pytest.approx(0.025 * 2.5))
-    voiced = [{"audio_s": 100.0, "elapsed_s": 10.0, "replicas": {"llm": 2, "codec": 1, "writer": 1}},
+    synthesized = [{"audio_s": 100.0, "elapsed_s": 10.0, "replicas": {"llm": 2, "codec": 1, "writer": 1}},
               {"audio_s": 5.0, "elapsed_s": 100.0, "replicas": {"llm": 1, "codec": 1, "writer": 1}}]  # fmt: skip
-    run = {"starts": [{"at": "today", "voiced": found} for found in voiced] + [{"at": "now"}]}
+    run = {"starts": [{"at": "today", "synthesized": found} for found in synthesized] + [{"at": "now"}]}
     measured = estimate_cost(make_config(gpus, x_real_time=1.0), 3_600, run)
     assert measured.elapsed_s == pytest.approx(180) and "today with 2" in measured.source
     automatic = estimate_cost(make_config({"count": "auto", "num_gpus": 0.5}), 3_600, run)

@@ -124,5 +124,5 @@ def test_nothing_of_the_probe_or_the_locks_stays_behind(begun):
 
 def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, demo_weights, caplog):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 0))
-    summary = run.run_voicing(make_config(tmp_path, demo_weights))
+    summary = run.synthesize_manifest(make_config(tmp_path, demo_weights))
     assert summary.num_rows == 0 and "holds no rows" in caplog.text

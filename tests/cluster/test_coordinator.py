@@ -33,7 +33,7 @@ class _Stage:
     def locate(self):
         return locate_process()
 
-    def pulse(self):
+    def heartbeat(self):
         return 0
 
     def start(self):
@@ -174,7 +174,7 @@ def test_duplicates_are_rejected_in_their_own_row(troubled):
 
 def test_a_row_that_kills_its_replica_is_rejected_alone(troubled):
     assert troubled[13][0] == RejectionCode.REPLICA_CRASH
-    assert "died 2 times while voicing this row alone" in troubled[13][1]
+    assert "died 2 times while synthesis this row alone" in troubled[13][1]
 
 
 def test_a_row_that_raises_is_rejected_alone(troubled):
@@ -293,7 +293,7 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
     for _ in range(5):
         call = Call("llm", state, replica=replica)
         coordinator._recover(call, pool, error)
-    assert (state.suspects is not None) == is_own
+    assert (state.quarantine is not None) == is_own
     assert len(pool.queue) == 5
     assert pool.num_replaced == (0 if isinstance(error, NodeDiedError) else 5)
 
@@ -305,14 +305,14 @@ def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, i
     state = next(list_states(iter(units(1)), {}, set()))
     replica = Replica(handle=None)
     replica.calls.append(Call("llm", state, replica=replica))
-    replica.feel_pulse = lambda now: None
+    replica.poll_heartbeat = lambda now: None
     pool = Pool("llm", create=None, count=0, max_calls=1)
     pool.replicas.append(replica)
     coordinator = Coordinator(
         {"llm": pool}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None, hang_timeout_s=30.0
     )
     coordinator._next_look = time.monotonic() - slept_s
-    replica.moved_at = coordinator._next_look - (31.0 if is_hung else 5.0)
+    replica.progressed_at = coordinator._next_look - (31.0 if is_hung else 5.0)
     coordinator._end_hung_replicas()
     assert replica.is_hung == is_hung
 

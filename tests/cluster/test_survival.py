@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import run_voicing
+from pipeline import synthesize_manifest
 from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
 from tests.output.test_commit_log import put_foreign_lease
@@ -39,7 +39,7 @@ def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluste
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 19))
     write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(30, 1))
     config = make_config(tmp_path, demo_weights)
-    run_voicing(config.model_copy(update={"output": str(tmp_path / "calm")}))
+    synthesize_manifest(config.model_copy(update={"output": str(tmp_path / "calm")}))
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
     points = ("planning", "first_commit", "before_commit", "finishing")

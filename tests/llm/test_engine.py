@@ -92,7 +92,7 @@ def test_running_only_the_rows_that_are_used_changes_no_token(demo_dir: Path, dt
     assert set(numbers_of_rows) == {32}
 
 
-def test_another_engine_gives_the_same_take(engine: LLMEngine, demo_dir: Path) -> None:
+def test_another_engine_gives_the_reproducible_takes(engine: LLMEngine, demo_dir: Path) -> None:
     requests = make_requests(engine, 4)
     assert answer(LLMEngine.load(demo_dir / "LLM", num_slots=8, max_context=512), requests) == answer(engine, requests)
 

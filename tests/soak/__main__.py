@@ -17,7 +17,7 @@ import pytest
 
 import pipeline.storage
 import pipeline.storage.s3
-from pipeline import run_voicing
+from pipeline import synthesize_manifest
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
@@ -57,7 +57,7 @@ class Soak:
         self.write_manifest(folder, num_rows)
         uri = seaweedfs.new_uri()
         config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=8)
-        run_voicing(config)
+        synthesize_manifest(config)
         expected = rows_of(f"{uri}/calm")
         environment = {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
         killer = Killer(config, environment, folder, self.seed)
@@ -84,10 +84,10 @@ class Soak:
         self.write_manifest(folder, 300)
         uri = seaweedfs.new_uri()
         config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=4)
-        run_voicing(config)
+        synthesize_manifest(config)
         with FaultyProxy(seaweedfs.endpoint_url, rate=0.125, seed=self.seed) as proxy:
             settings = {"output": f"{uri}/run", "storage": {"endpoint_url": proxy.url, "max_attempts": 15}}
-            run_voicing(make_config(folder, demo_weights, unit_size=4, **settings))
+            synthesize_manifest(make_config(folder, demo_weights, unit_size=4, **settings))
             print(f"storage: a whole run over {proxy.num_faults} faults: {dict(proxy.counts)}", flush=True)
         check_output(f"{uri}/run", rows_of(f"{uri}/calm"))
 

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from pipeline.audio.samples import prepare_reference, read_reference
 from pipeline.config.run import StorageConfig, load_config
-from pipeline.errors import UtteranceError, VoicingError
+from pipeline.errors import SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance, safe_file_name
 from pipeline.output.commit_log import CommitLog, build_commit_table
 from pipeline.output.verify import verify_output
@@ -96,7 +96,7 @@ def check_text(folder, text, language):
     assert all(len(segment.text) <= 200 for segment in segments), max(len(segment.text) for segment in segments)
     assert not any("<|" in segment.text for segment in segments)
     assert all(0 < segment.estimated_s < 1_000 for segment in segments)
-    return "voiced"
+    return "synthesized"
 
 
 def text_cases(draw):
@@ -115,7 +115,7 @@ IDS = st.lists(ODD_IDS | st.text(ANY_CHARACTER, max_size=40) | st.sampled_from("
 
 
 def check_ids(folder, ids):
-    log, names, outcome = CommitLog(open_storage(str(folder))), {}, "voiced"
+    log, names, outcome = CommitLog(open_storage(str(folder))), {}, "synthesized"
     for utterance_id in ids:
         try:
             read_utterance({"utterance_id": utterance_id, "text": "Hi.", "speaker_id": "anna"})
@@ -209,7 +209,7 @@ def check_yaml(folder, data, overrides):
         try:
             read()
             outcomes.append("accepted")
-        except VoicingError as error:
+        except SynthesisError as error:
             assert len(str(error)) < 20_000
             outcomes.append(type(error).__name__)
     return outcomes[0]
@@ -291,14 +291,14 @@ def check_manifest(folder, data):
             ):
                 try:
                     read_utterance(row)
-                    codes.add("voiced")
+                    codes.add("synthesized")
                 except UtteranceError as error:
                     codes.add(str(error.code))
                 rows[number] |= {"status": "rejected", "shard": unit.shard, "row": unit.first_row + number}
             build_commit_table(rows, table)
         assert all(0 <= row < manifest.num_rows for rows in duplicates.values() for row in rows)
-        return "voiced" if "voiced" in codes else min(codes, default="no rows")
-    except VoicingError as error:
+        return "synthesized" if "synthesized" in codes else min(codes, default="no rows")
+    except SynthesisError as error:
         assert str(path) in str(error)
         return type(error).__name__
 
@@ -343,7 +343,7 @@ def check_audio(folder, data):
     try:
         reference = read_reference(data, "speaker 'x': x.wav")
         prepared = prepare_reference(reference.samples, reference.sample_rate, "x")
-    except VoicingError as error:
+    except SynthesisError as error:
         assert len(str(error)) < 1_000
         return type(error).__name__
     assert np.isfinite(prepared).all() and np.abs(prepared).max() <= 1.0
@@ -375,7 +375,7 @@ def check_records(folder, run, speakers):
     ):
         try:
             read()
-        except VoicingError as error:
+        except SynthesisError as error:
             outcome = type(error).__name__
     return outcome
 
@@ -409,7 +409,7 @@ def check_commit(folder, data):
     report = verify_output(storage)
     try:
         rows = [row for table in CommitLog(storage).iter_metadata(["utterance_id"]) for row in table.to_pylist()]
-    except VoicingError as error:
+    except SynthesisError as error:
         assert not report.is_intact
         return type(error).__name__
     assert len(rows) == 3 or not report.is_intact

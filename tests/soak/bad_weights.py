@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 
 from pipeline.codec import BiCodec
 from pipeline.codec.features import SpeechFeatures
-from pipeline.errors import ConfigError, VoicingError
+from pipeline.errors import ConfigError, SynthesisError
 from pipeline.llm import LLMEngine, SamplingParams
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
@@ -64,7 +64,7 @@ def check_weights(folder, name, harm):
     try:
         fingerprint_weights(resolve_weights(str(directory)))
         load_part(directory, name.partition("/")[0])
-    except VoicingError as error:
+    except SynthesisError as error:
         # Some settings are refused as what the run's own settings do not fit.
         assert str(directory) in str(error) or isinstance(error, ConfigError), error
         assert len(str(error)) < 20_000

@@ -1,4 +1,4 @@
-"""A real cluster with a job server, on this machine: a voicing is sent, left, stopped, resumed, verified, scraped."""
+"""A real cluster with a job server, on this machine: a synthesis is sent, left, stopped, resumed, verified, scraped."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def check_cluster(folder, weights):
     log = CommitLog(open_storage(config.output))
     words = ["--", "jobs.synthesize", "--config", str(folder / "run.yaml")]
     # Paths of sockets are limited to 107 characters, so not under pytest's folder.
-    temporary = Path(f"/tmp/voicing-{os.getpid()}")
+    temporary = Path(f"/tmp/synthesis-{os.getpid()}")
     temporary.mkdir()
     try:
         _send_and_resume(temporary, log, config, words)
@@ -152,7 +152,7 @@ def _send_and_resume(temporary, log, config, words):
         code, out, told = submitter.run(*words)
         assert code == 0, told
         assert name not in told
-        assert f"{NUM_ROWS} of {NUM_ROWS} utterances voiced" in out
+        assert f"{NUM_ROWS} of {NUM_ROWS} utterances synthesized" in out
         assert "never-to-travel" not in out
         assert len(log.committed()) == NUM_UNITS
         assert verify_output(open_storage(config.output)).is_intact

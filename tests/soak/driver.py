@@ -2,7 +2,7 @@
 
 It notes each unit that it begins in the file that SPARK_TTS_BEGUN names.
 
-Points in the driver: planning, resume, enrolment, finishing, first_commit. In a writer: before_commit, during_commit,
+Points in the driver: planning, resume, enrollment, finishing, first_commit. In a writer: before_commit, during_commit,
 after_commit. Others are left to the harness. SPARK_TTS_KILLED and the point's name make the path of a file that is made
 by the kill, so that it happens once.
 """
@@ -19,7 +19,7 @@ import ray
 
 import jobs.synthesize
 import pipeline.run as run
-from pipeline.cluster.actors import WriterReplica
+from pipeline.cluster.actors import WriterActor
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.output.commit_log import CommitLog
 
@@ -60,7 +60,7 @@ def die_after(point, owner, name):
     setattr(owner, name, call)
 
 
-class KilledWriter(WriterReplica.__ray_metadata__.modified_class):
+class KilledWriter(WriterActor.__ray_metadata__.modified_class):
     """A writer that dies at a point of its first commit."""
 
     points, mark = POINTS, MARK
@@ -90,7 +90,7 @@ def main():
         run._ACTORS["writer"] = ray.remote(max_restarts=0)(KilledWriter)
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")
-    die_after("enrolment", run, "_enroll_missing")
+    die_after("enrollment", run, "_enroll_missing")
     die_after("first_commit", run.Progress, "add")
     die_after("finishing", CommitLog, "summarize")
     return jobs.synthesize.main()

@@ -20,9 +20,9 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 
-DRIVER_POINTS = ("planning", "resume", "enrolment", "first_commit", "driver")
+DRIVER_POINTS = ("planning", "resume", "enrollment", "first_commit", "driver")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
-REPLICAS = ("LLMReplica", "CodecReplica", "WriterReplica")
+REPLICAS = ("LLMActor", "CodecActor", "WriterActor")
 LONGEST_START_S = 1_800.0
 
 

@@ -44,7 +44,7 @@ def check_nodes(folder, weights, cluster_address):
     expected = rows_of(str(folder / "calm"))
     assert len(expected) == NUM_ROWS
     kill_nodes(folder, config, expected)
-    for title in ("LLMReplica", "CodecReplica", "WriterReplica"):
+    for title in ("LLMActor", "CodecActor", "WriterActor"):
         freeze_replica(folder, config, cluster_address, title, expected)
     freeze_driver(folder, config, cluster_address, expected)
 

@@ -1,4 +1,4 @@
-"""alone.py and ground.py, as far as they need no network; whole rows are voiced alone in test_run.py."""
+"""alone.py and environment.py, as far as they need no network; whole rows are synthesized alone in test_run.py."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,8 +7,8 @@ import pytest
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Manifest, WorkUnit
 from pipeline.output.commit_log import CommitLog, build_commit_table
-from pipeline.output.environment import describe_ground
-from pipeline.synthesis.replay import LoneTake, find_rows
+from pipeline.output.environment import describe_environment
+from pipeline.synthesis.replay import Replay, find_rows
 from tests.fakes import MemoryStorage
 
 HASH = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # sha256 of b"abc"
@@ -27,7 +27,7 @@ HASH = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # sha
     ],
 )
 def test_a_lone_take_is_the_same_only_if_its_bytes_or_its_rejection_are(wav, error_code, committed, expected):
-    assert LoneTake("a", wav, error_code, None, committed).is_same is expected
+    assert Replay("a", wav, error_code, None, committed).is_same is expected
 
 
 def test_rows_are_found_with_what_is_committed_of_them(tmp_path):
@@ -51,21 +51,22 @@ def test_rows_are_found_with_what_is_committed_of_them(tmp_path):
 def test_unlike_ground_is_told_once_more_for_each_start():
     log = CommitLog(MemoryStorage())
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    like = describe_ground("llm", "cpu", "float32", 2)
+    like = describe_environment("llm", "cpu", "float32", 2)
     unlike = {**like, "dtype": "bfloat16", "threads": 4}
-    assert log.add_ground("llm", like) == log.add_ground("llm", like) == log.add_ground("codec", unlike) == []
+    assert log.add_environment("llm", like) == log.add_environment("llm", like) == []
+    assert log.add_environment("codec", unlike) == []
     differences = ['dtype: "float32" → "bfloat16"', "threads: 2 → 4"]
-    assert log.add_ground("llm", unlike, refuse=True) == differences
-    assert log.read_run()["grounds"] == {"llm": [like], "codec": [unlike]}
-    assert log.add_ground("llm", unlike) == log.add_ground("llm", unlike) == differences
+    assert log.add_environment("llm", unlike, refuse=True) == differences
+    assert log.read_run()["environments"] == {"llm": [like], "codec": [unlike]}
+    assert log.add_environment("llm", unlike) == log.add_environment("llm", unlike) == differences
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    assert log.read_run()["grounds"]["llm"] == [like, unlike]
+    assert log.read_run()["environments"]["llm"] == [like, unlike]
 
 
 def test_an_output_begun_by_other_arithmetic_of_ours_is_told():
     log = CommitLog(MemoryStorage())
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    ours = describe_ground("codec", "cpu", "float32", 2)
+    ours = describe_environment("codec", "cpu", "float32", 2)
     number = ours["arithmetic"]
-    log.add_ground("codec", {**ours, "arithmetic": number - 1})
-    assert log.add_ground("codec", ours) == [f"arithmetic: {number - 1} → {number}"]
+    log.add_environment("codec", {**ours, "arithmetic": number - 1})
+    assert log.add_environment("codec", ours) == [f"arithmetic: {number - 1} → {number}"]

@@ -1,6 +1,6 @@
 """What the demo voice is worth: words understood, voices told apart, styles followed, sentences ended.
 
-Everything is voiced by `run_voicing`, as a user would; sources are rendered by flite.
+Everything is voiced by `synthesize_manifest`, as a user would; sources are rendered by flite.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from pipeline import BiCodec, CommitLog, run_voicing
+from pipeline import BiCodec, CommitLog, synthesize_manifest
 from pipeline.config.run import parse_config
 from pipeline.demo_voice.training.corpus import render
 from pipeline.demo_voice.training.flite import SAMPLE_RATE, FliteVoice
@@ -97,7 +97,7 @@ def voice_sentences(
             "writer": {"count": 1, "num_cpus": 0.25},
         },
     }
-    run_voicing(parse_config(settings, source="measure"))
+    synthesize_manifest(parse_config(settings, source="measure"))
     log = CommitLog(open_storage(str(folder / "output")))
     found = {record["utterance_id"]: record for table in log.iter_metadata() for record in table.to_pylist()}
     return [(found[name], _read_audio(folder / "output", found[name])) for name in ids]

@@ -1,14 +1,14 @@
-"""Enrolment on the cluster: what becomes of one that hangs or dies. What it makes is tested with the speakers."""
+"""Enrollment on the cluster: what becomes of one that hangs or dies. What it makes is tested with the speakers."""
 
 import threading
 
 import pytest
 from ray.exceptions import ActorDiedError
 
-from pipeline.cluster import enroll as enrolment
+from pipeline.cluster import enroll as enrollment
 from pipeline.cluster import pools
 from pipeline.cluster import supervised as watched
-from pipeline.cluster.enroll import enroll_remotely
+from pipeline.cluster.enrollment import enroll_remotely
 from pipeline.cluster.supervised import MAX_TRIES
 from pipeline.errors import HangError, RunStopped, WeightsError
 from pipeline.synthesis.speakers import SpeakerDefinition
@@ -23,7 +23,7 @@ def enroll_with(tmp_path, monkeypatch):
     """Enroll with a body in place of the work; it is given the actor and the number of the try."""
     released, tries = threading.Event(), []
 
-    class Fake(enrolment.EnrolmentReplica.__ray_metadata__.modified_class):
+    class Fake(enrollment.EnrollmentActor.__ray_metadata__.modified_class):
         def enroll(self, definitions):
             tries.append(1)
             return body_of[0](self, len(tries))
@@ -32,7 +32,7 @@ def enroll_with(tmp_path, monkeypatch):
     body_of = []
     monkeypatch.setattr(watched, "ray", InlineRay())
     monkeypatch.setattr(pools, "ray", InlineRay())
-    monkeypatch.setattr(enrolment, "EnrolmentReplica", InlineActorClass(Fake))
+    monkeypatch.setattr(enrollment, "EnrollmentActor", InlineActorClass(Fake))
     config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 0.2})
 
     def enroll_with(body):
@@ -52,11 +52,11 @@ def test_a_hang_is_ended_and_enrolment_begun_again(enroll_with, caplog):
         return [], {"anna": "no"}
 
     assert enroll_with(hang_once) == ([], {"anna": "no"})
-    assert "enrolment of speaker 'bea' made no step for 0.2 s (process " in caplog.text
+    assert "enrollment of speaker 'bea' made no step for 0.2 s (process " in caplog.text
 
 
 def test_hangs_stop_the_run_and_are_named(enroll_with):
-    with pytest.raises(HangError, match=r"enrolment made no step for 0\.2 s \(process \d+ on .*start_timeout_s"):
+    with pytest.raises(HangError, match=r"enrollment made no step for 0\.2 s \(process \d+ on .*start_timeout_s"):
         enroll_with(lambda actor, number: enroll_with.released.wait(60))
     assert len(enroll_with.tries) == MAX_TRIES
 
@@ -77,7 +77,7 @@ def fail(error):
 
 
 def test_deaths_stop_the_run_and_are_named(enroll_with):
-    with pytest.raises(RunStopped, match=rf"enrolment died \(process \d+.*{MAX_TRIES} times"):
+    with pytest.raises(RunStopped, match=rf"enrollment died \(process \d+.*{MAX_TRIES} times"):
         enroll_with(lambda actor, number: fail(ActorDiedError()))
     assert len(enroll_with.tries) == MAX_TRIES
 

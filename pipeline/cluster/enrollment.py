@@ -1,4 +1,4 @@
-"""Enrolment on a machine of the cluster: watched, as it loads networks and reads what others recorded.
+"""Enrollment on a machine of the cluster: watched, as it loads networks and reads what others recorded.
 
 Knows nothing of the output that the voices are for.
 """
@@ -12,7 +12,7 @@ import ray
 
 from pipeline.cluster.actors import locate_process, set_torch_threads, stack_in_log
 from pipeline.cluster.pools import pool_options
-from pipeline.cluster.supervised import call_watched
+from pipeline.cluster.supervised import call_supervised
 from pipeline.config.run import Config
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, enroll
 
@@ -21,7 +21,7 @@ Enrolled = tuple[list[Speaker], dict[str, str]]
 
 
 @ray.remote(max_restarts=0)
-class EnrolmentReplica:
+class EnrollmentActor:
     """Turns definitions into speakers."""
 
     def __init__(self, config: Config, num_threads: int) -> None:
@@ -33,7 +33,7 @@ class EnrolmentReplica:
         """Tell where this replica runs; answered as soon as its process is there."""
         return locate_process()
 
-    def pulse(self) -> int:
+    def heartbeat(self) -> int:
         """Return how many speakers were begun."""
         return self._num_begun
 
@@ -70,20 +70,20 @@ def enroll_remotely(config: Config, definitions: Sequence[SpeakerDefinition]) ->
     Raises:
         HangError: it made no step for `replicas.start_timeout_s`, time and again.
         RunStopped: its process died, time and again, or it failed in a way that nobody foresaw.
-        VoicingError: the weights cannot be used.
+        SynthesisError: the weights cannot be used.
     """
     llm = config.replicas.llm
-    actor: Any = EnrolmentReplica.options(**pool_options(llm.num_cpus, llm.num_gpus, max_calls=1))  # type: ignore[attr-defined]
+    actor: Any = EnrollmentActor.options(**pool_options(llm.num_cpus, llm.num_gpus, max_calls=1))  # type: ignore[attr-defined]
 
-    def describe(pulse: int) -> str:
-        return f"enrolment of speaker {definitions[pulse - 1].speaker_id!r}" if pulse > 0 else "enrolment"
+    def describe(heartbeat: int) -> str:
+        return f"enrollment of speaker {definitions[heartbeat - 1].speaker_id!r}" if heartbeat > 0 else "enrollment"
 
-    enrolled: Enrolled = call_watched(
+    enrolled: Enrolled = call_supervised(
         lambda: actor.remote(config, max(1, round(llm.num_cpus))),
         lambda replica: replica.enroll.remote(definitions),
         describe,
         timeout_s=config.replicas.start_timeout_s,
-        way_out=(
+        remedy=(
             "Check that this machine can read `weights` and the speakers' recordings, or raise "
             "replicas.start_timeout_s if it is only slow"
         ),

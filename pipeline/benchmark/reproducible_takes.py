@@ -1,4 +1,4 @@
-"""Whether an utterance's bytes depend on what is around it: the same rows voiced in many ways, held against each other.
+"""Whether an utterance's bytes depend on what is around it: the same rows synthesized in many ways, and compared.
 
 In one process: alone, in a crowd, in random order. As whole runs on Ray: one and two language models, other unit sizes
 and uploads, and killed and resumed. Tokens are compared where one process shows them, the WAV's bytes everywhere.
@@ -29,7 +29,7 @@ from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RunStopped
 from pipeline.llm import Generation, LLMEngine, Request
 from pipeline.output.commit_log import CommitLog
-from pipeline.run import run_voicing
+from pipeline.run import synthesize_manifest
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.stages import load_codec, load_engine
@@ -60,7 +60,7 @@ _RUNS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass
 class Takes:
-    """What one way of voicing gave, as hashes."""
+    """What one way of synthesis gave, as hashes."""
 
     wavs: dict[str, str] = field(default_factory=dict)
     """By utterance_id; of a rejected row its code."""
@@ -95,7 +95,7 @@ def read_rows(texts: Iterable[str], num_utterances: int) -> list[dict[str, str]]
 def compare_takes(
     rows: Sequence[Mapping[str, str]], weights: str, dtype: str, folder: Path, *, with_runs: bool = True
 ) -> dict[str, Any]:
-    """Voice rows in every way; return for each way how many utterances are as voiced alone.
+    """Synthesize rows in every way; return for each way how many utterances are as synthesized alone.
 
     Args:
         rows: a manifest's.
@@ -144,7 +144,7 @@ def describe_equality(expected: Takes, found: Takes) -> str:
 
 
 def are_all_equal(results: Mapping[str, Any]) -> bool:
-    """Tell whether every way gave what voicing alone did."""
+    """Tell whether every way gave what synthesis alone did."""
     told = [value for value in results.values() if isinstance(value, str) and " equal" in value]
     return all(
         part.split(" of ")[0] == part.split(" of ")[1].split()[0] for value in told for part in value.split(", ")
@@ -203,21 +203,21 @@ def _prepare(
         "quality": {**_LOOSE, "stop_above_rejected": 1.0},
         "replicas": _REPLICAS,
     }
-    config = parse_config(raw, source="same-take")
+    config = parse_config(raw, source="reproducible-takes")
     return config, enroll_from_file(config, resolve_weights(weights), config.speakers.path)
 
 
 def _place(config: Config, registry: SpeakerRegistry, changes: Mapping[str, Any], name: str) -> Config:
     """Return the config of a run of its own, whose voices are there already."""
     raw = {**config.model_dump(mode="json"), **changes, "output": f"{config.output}-{name}"}
-    changed = parse_config(raw, source="same-take")
+    changed = parse_config(raw, source="reproducible-takes")
     open_storage(changed.output).put("speakers.parquet", registry.to_parquet())
     return changed
 
 
 def _run(config: Config, registry: SpeakerRegistry, changes: Mapping[str, Any]) -> Takes:
     placed = _place(config, registry, changes, str(len(list(Path(config.output).parent.iterdir()))))
-    run_voicing(placed)
+    synthesize_manifest(placed)
     return _read_output(placed)
 
 
@@ -234,11 +234,13 @@ def _run_killed(config: Config, registry: SpeakerRegistry) -> Takes:
             time.sleep(0.02)
         if driver.poll() is not None or not log.committed():
             driver.kill()
-            raise RunStopped(f"same-take: the run to be killed ended by itself: {(driver.communicate()[1])[-500:]}")
+            raise RunStopped(
+                f"reproducible-takes: the run to be killed ended by itself: {(driver.communicate()[1])[-500:]}"
+            )
         os.kill(driver.pid, signal.SIGKILL)
-    summary = run_voicing(placed)
+    summary = synthesize_manifest(placed)
     if not summary.num_units_skipped or not summary.num_units_done:
-        raise RunStopped("same-take: the kill came too late to leave work; give more --utterances")
+        raise RunStopped("reproducible-takes: the kill came too late to leave work; give more --utterances")
     return _read_output(placed)
 
 
