@@ -26,21 +26,16 @@ from typing import Any
 
 import ray
 
-from pipeline.cluster.actors import (
-    CodecActor,
-    LLMActor,
-    Networks,
-    ReplicaInfo,
-    ReplicaSetup,
-    UnitReceipt,
-    WriterActor,
-)
+from pipeline.cluster.codec_actor import CodecActor
 from pipeline.cluster.coordinator import Coordinator, list_states
 from pipeline.cluster.enrollment import enroll_remotely
+from pipeline.cluster.llm_actor import LLMActor
 from pipeline.cluster.metrics import RunMetrics
 from pipeline.cluster.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replay_actor import replay_remotely
+from pipeline.cluster.replica import Networks, ReplicaInfo, ReplicaSetup
+from pipeline.cluster.writer_actor import WriterActor
 from pipeline.config.run import Config, ReplicaConfig
 from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
@@ -48,6 +43,7 @@ from pipeline.errors import ConfigError, RunStopped, SpeakerError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog, Lease
 from pipeline.output.progress import Progress, RunSummary
+from pipeline.output.receipt import UnitReceipt
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.replay import Replay, find_rows

@@ -13,13 +13,12 @@ import ray
 import torch
 
 from pipeline import run
-from pipeline.cluster import coordinator, pools, ray_cluster
-from pipeline.cluster import enroll as enrollment
-from pipeline.cluster import replay_actor as lone_replica
-from pipeline.cluster import supervised as watched
-from pipeline.cluster.actors import CodecActor, LLMActor, WriterActor
+from pipeline.cluster import coordinator, enrollment, pools, ray_cluster, replay_actor, supervised
+from pipeline.cluster.codec_actor import CodecActor
 from pipeline.cluster.enrollment import EnrollmentActor
+from pipeline.cluster.llm_actor import LLMActor
 from pipeline.cluster.replay_actor import ReplayActor
+from pipeline.cluster.writer_actor import WriterActor
 
 
 def copy_of(value):
@@ -116,12 +115,12 @@ def inline_ray():
     """Let runs use threads of this process while the block runs."""
     num_threads, module = torch.get_num_threads(), InlineRay()
     with pytest.MonkeyPatch.context() as patch:
-        for user in (ray_cluster, run, coordinator, watched, pools):
+        for user in (ray_cluster, run, coordinator, supervised, pools):
             patch.setattr(user, "ray", module)
         actors = {"llm": LLMActor, "codec": CodecActor, "writer": WriterActor}
         patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
         patch.setattr(enrollment, "EnrollmentActor", InlineActorClass(EnrollmentActor))
-        patch.setattr(lone_replica, "ReplayActor", InlineActorClass(ReplayActor))
+        patch.setattr(replay_actor, "ReplayActor", InlineActorClass(ReplayActor))
         patch.setattr("pipeline.cluster.metrics.Counter", Silence)
         patch.setattr("pipeline.cluster.metrics.Gauge", Silence)
         yield

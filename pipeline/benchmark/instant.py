@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.cluster.actors import Networks
+from pipeline.cluster.replica import Networks
 from pipeline.codec import DecodedItem
 from pipeline.config.run import Config
 from pipeline.llm import Generation, Request

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.books import Cast, import_books, list_books, read_casts
 from pipeline.books.assembly import ChapterReport, assemble
-from pipeline.cluster.actors import Networks
+from pipeline.cluster.replica import Networks
 from pipeline.config.books import AudiobookConfig, check_libraries
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError

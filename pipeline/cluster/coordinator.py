@@ -15,7 +15,6 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
-from pipeline.cluster.actors import ReplicaInfo, UnitReceipt, internal_error
 from pipeline.cluster.pools import (
     MAX_FAILED_STARTS,
     REPLICA_DEATHS,
@@ -26,9 +25,11 @@ from pipeline.cluster.pools import (
     UnitState,
     died_by_itself,
 )
+from pipeline.cluster.replica import ReplicaInfo, internal_error
 from pipeline.errors import RejectionCode, RunStopped, SynthesisError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import Lease
+from pipeline.output.receipt import UnitReceipt
 from pipeline.synthesis.takes import Rejection
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
-from pipeline.cluster.actors import locate_process, set_torch_threads, stack_in_log
 from pipeline.cluster.pools import pool_options
+from pipeline.cluster.replica import locate_process, set_torch_threads, stack_in_log
 from pipeline.cluster.supervised import call_supervised
 from pipeline.config.run import Config
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, enroll

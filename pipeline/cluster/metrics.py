@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
-if TYPE_CHECKING:
-    from pipeline.cluster.actors import UnitReceipt
+from pipeline.output.receipt import UnitReceipt
 
 PREFIX = "spark_tts_batch_"
 _INTERVAL_S = 1.0

@@ -7,7 +7,8 @@ from typing import Any
 
 import ray
 
-from pipeline.cluster.actors import (
+from pipeline.cluster.pools import pool_options
+from pipeline.cluster.replica import (
     ReplicaSetup,
     find_weights,
     load_networks,
@@ -15,7 +16,6 @@ from pipeline.cluster.actors import (
     set_torch_threads,
     stack_in_log,
 )
-from pipeline.cluster.pools import pool_options
 from pipeline.cluster.supervised import call_supervised
 from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, Replayer, ReplayRow

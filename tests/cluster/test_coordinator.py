@@ -15,11 +15,13 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
 
 from pipeline.cluster import pools
-from pipeline.cluster.actors import DecodeReport, ReplicaInfo, UnitReceipt, locate_process, stack_in_log
+from pipeline.cluster.codec_actor import DecodeReport
 from pipeline.cluster.coordinator import Coordinator, list_states
 from pipeline.cluster.pools import Call, Pool, Replica, describe_shortage, plan_counts, pool_options
+from pipeline.cluster.replica import ReplicaInfo, locate_process, stack_in_log
 from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
 from pipeline.manifest.rows import WorkUnit
+from pipeline.output.receipt import UnitReceipt
 from tests.inline_ray import InlineActor, InlineRay
 
 # Ray's workers cannot import this module: its actors travel by value.
@@ -174,7 +176,7 @@ def test_duplicates_are_rejected_in_their_own_row(troubled):
 
 def test_a_row_that_kills_its_replica_is_rejected_alone(troubled):
     assert troubled[13][0] == RejectionCode.REPLICA_CRASH
-    assert "died 2 times while synthesis this row alone" in troubled[13][1]
+    assert "died 2 times while it synthesized this row in isolation" in troubled[13][1]
 
 
 def test_a_row_that_raises_is_rejected_alone(troubled):

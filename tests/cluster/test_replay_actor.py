@@ -8,8 +8,8 @@ from ray.exceptions import ActorDiedError
 from pipeline.cluster import pools
 from pipeline.cluster import replay_actor as lone_replica
 from pipeline.cluster import supervised as watched
-from pipeline.cluster.actors import ReplicaSetup
 from pipeline.cluster.replay_actor import ReplayActor, replay_remotely
+from pipeline.cluster.replica import ReplicaSetup
 from pipeline.errors import HangError, RunStopped
 from tests.inline_ray import InlineActorClass, InlineRay
 from tests.test_run import make_config

@@ -19,8 +19,8 @@ import ray
 
 import jobs.synthesize
 import pipeline.run as run
-from pipeline.cluster.actors import WriterActor
 from pipeline.cluster.coordinator import Coordinator
+from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
 
 BEGUN = os.environ["SPARK_TTS_BEGUN"]

@@ -1,0 +1,60 @@
+"""The codec replica: semantic tokens to judged audio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ray
+
+from pipeline.cluster.llm_actor import UnitTakes
+from pipeline.cluster.replica import (
+    ReplicaBase,
+    ReplicaInfo,
+    ReplicaSetup,
+    describe_replica,
+    find_weights,
+    load_networks,
+    set_torch_threads,
+)
+from pipeline.synthesis.takes import SegmentAudio, Wanted, next_takes
+
+UnitAudio = list[tuple[int, SegmentAudio]]
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What the coordinator must know of a decoded part."""
+
+    wanted: Wanted
+    """Takes to make again."""
+    sample_rate: int
+
+
+@ray.remote(max_restarts=0)
+class CodecActor(ReplicaBase):
+    """Semantic tokens to judged audio."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+
+    def _load(self) -> ReplicaInfo:
+        """Load the network."""
+        from pipeline.synthesis.stages import AudioStage
+
+        set_torch_threads(self._setup.num_threads)
+        config = self._setup.config
+        codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
+        self._stage = AudioStage(config, codec)
+        return describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
+
+    def heartbeat(self) -> int:
+        """Return a number that grows while work goes on: takes decoded."""
+        return self._stage.num_batches
+
+    def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
+        """Decode every take of the rows that are not rejected."""
+        takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
+        audios = self._stage.decode([take for _, take in takes])
+        heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
+        wanted = next_takes(heard, self._setup.config.quality.max_takes)
+        return heard, DecodeReport(wanted, self._stage.sample_rate)

@@ -1,0 +1,122 @@
+"""The LLM replica: text to semantic tokens; several units at a time share the engine's slots.
+
+Large results stay in Ray's object store; the coordinator sees only the small report returned beside them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from pipeline.cluster.metrics import SlotMetrics
+from pipeline.cluster.replica import (
+    ReplicaBase,
+    ReplicaInfo,
+    ReplicaSetup,
+    describe_replica,
+    find_weights,
+    internal_error,
+    load_networks,
+    set_torch_threads,
+)
+from pipeline.errors import UtteranceError
+from pipeline.manifest.rows import WorkUnit, read_utterance
+from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import SpeakerRegistry
+from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
+
+if TYPE_CHECKING:  # Loads torch, which the driver does without.
+    from pipeline.synthesis.stages import UtteranceJob
+
+logger = logging.getLogger(__name__)
+
+UnitTakes = list[UtteranceTakes]
+
+
+@ray.remote(max_restarts=0)
+class LLMActor(ReplicaBase):
+    """Text to semantic tokens; several units at a time share its slots."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._num_steps = 0
+
+    def _load(self) -> ReplicaInfo:
+        """Load the network and begin to serve."""
+        from pipeline.synthesis.stages import TokenStage
+
+        set_torch_threads(self._setup.num_threads)
+        config = self._setup.config
+        engine = load_networks(self._setup).load_engine(config, find_weights(self._setup))
+        speakers = open_storage(config.output, config.storage).get("speakers.parquet")
+        self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
+        self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
+        threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
+        chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
+        return describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype), **chosen)
+
+    def heartbeat(self) -> int:
+        """Return a number that grows while work goes on: rows prepared and tokens made."""
+        return self._num_steps
+
+    def generate(self, unit: WorkUnit, skipped: frozenset[int], wanted: Wanted | None) -> tuple[UnitTakes, int]:
+        """Make takes for a unit.
+
+        Args:
+            unit: the rows.
+            skipped: rows that are not to be synthesized.
+            wanted: takes to make, by row and segment; none means every row from take 0 on.
+
+        Returns:
+            the takes, and how many there are.
+        """
+        rows = self._setup.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
+        results: UnitTakes = []
+        jobs: list[UtteranceJob] = []
+        for row, fields in enumerate(rows, start=unit.first_row):
+            if row in skipped or (wanted is not None and row not in wanted):
+                continue
+            self._num_steps += 1
+            seed: int | None = None
+            try:
+                utterance = read_utterance(fields)
+                seed = utterance_seed(utterance, self._setup.config.seed)
+                job = self._stage.prepare(row, utterance, wanted[row] if wanted else None)
+            except UtteranceError as error:
+                results.append(UtteranceTakes(row, seed, 0, rejection=Rejection.from_error(error)))
+                continue
+            except Exception as error:  # The one place where a failure of a single row becomes its record.
+                logger.exception("row %d of %s", row, unit.shard)
+                results.append(UtteranceTakes(row, seed, 0, rejection=internal_error(error)))
+                continue
+            job.owner = Future()
+            jobs.append(job)
+        for job in self._stage.longest_first(jobs):
+            self._inbox.put(job)
+        results += [job.owner.result() for job in jobs]
+        return results, sum(len(result.takes) for result in results)
+
+    def _serve(self) -> None:
+        """Own the engine: take in jobs, step, hand out results; ends only with the process."""
+        try:
+            while True:
+                while not self._inbox.empty() or not self._stage.has_work:
+                    self._stage.start(self._inbox.get())
+                ended = self._stage.step()
+                self._num_steps += 1
+                self._slots.add_step(self._engine.num_active)
+                for job in ended:
+                    job.owner.set_result(job.result)
+        except BaseException:
+            # An engine in an unknown state must not answer again: the coordinator replaces the process, and finds
+            # the row that did it if one did.
+            logger.exception("the engine failed; this replica ends")
+            os._exit(1)

@@ -1,0 +1,137 @@
+"""What every replica is: its setup, where it runs, how it starts, and the weights it loads.
+
+A replica loads its network in `start`, so that a failure there arrives as an error with a message, not as a dead actor.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.run import Config
+from pipeline.config.secrets import redact
+from pipeline.errors import RejectionCode, WeightsError
+from pipeline.manifest.rows import Manifest
+from pipeline.output.environment import describe_environment
+from pipeline.synthesis.takes import Rejection
+
+
+@dataclass(frozen=True)
+class ReplicaSetup:
+    """What every replica is told when it is created."""
+
+    config: Config
+    manifest: Manifest
+    lexicon: Mapping[str, str]
+    weights_sha256: str
+    num_threads: int
+    networks: Networks | None = None
+    """In place of those of the weights."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where replicas get their networks from; other ones than the weights' measure a run without them."""
+
+    load_engine: Callable[[Config, Path], Any]
+    load_codec: Callable[[Config, Path], Any]
+
+
+@dataclass(frozen=True)
+class ReplicaInfo:
+    """Where a replica runs."""
+
+    host: str
+    pid: int
+    device: str
+    num_threads: int
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """What its results depend on beside the settings."""
+
+
+def locate_process() -> str:
+    """Return process, host and, where it can be told, the file that this process's errors go to."""
+    place = f"process {os.getpid()} on {socket.gethostname()}"
+    with suppress(OSError):
+        log = os.readlink("/proc/self/fd/2")
+        if log.startswith("/"):
+            place += f", log {log}"
+    return place
+
+
+@contextmanager
+def stack_in_log(timeout_s: float) -> Iterator[None]:
+    """Write every thread's stack to the log shortly before the block has taken `timeout_s` and its process is ended."""
+    # A thread of C's own: it also writes while something holds on to the interpreter.
+    faulthandler.dump_traceback_later(0.9 * timeout_s, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class ReplicaBase:
+    """What the coordinator asks of every replica beside its work."""
+
+    _setup: ReplicaSetup
+
+    def locate(self) -> str:
+        """Tell where this replica runs; answered as soon as its process is there."""
+        return locate_process()
+
+    def start(self) -> ReplicaInfo:
+        """Get ready to work."""
+        with stack_in_log(self._setup.config.replicas.start_timeout_s):
+            return self._load()
+
+    def _load(self) -> ReplicaInfo:
+        raise NotImplementedError
+
+
+def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
+    """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
+    environment = {**describe_environment(stage, device, dtype.removeprefix("torch."), num_threads), **chosen}
+    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
+
+
+def load_networks(setup: ReplicaSetup) -> Networks:
+    """Return where this replica's networks come from."""
+    if setup.networks is not None:
+        return setup.networks
+    from pipeline.synthesis.stages import load_codec, load_engine
+
+    return Networks(load_engine, load_codec)
+
+
+def find_weights(setup: ReplicaSetup) -> Path:
+    """Return this machine's copy of the weights, which must be the driver's bit for bit."""
+    from pipeline.weights.weights import fingerprint_weights, resolve_weights
+
+    config = setup.config
+    weights_dir = resolve_weights(config.weights, storage=config.storage)
+    found = fingerprint_weights(weights_dir)
+    if found != setup.weights_sha256:
+        raise WeightsError(
+            f"{weights_dir} on {socket.gethostname()}: sha256 {found[:12]}, but the run has "
+            f"{setup.weights_sha256[:12]}; copy the same files to every machine, or name a revision "
+            "(hf://owner/name@revision) in `weights`"
+        )
+    return weights_dir
+
+
+def set_torch_threads(num_threads: int) -> None:
+    """Give torch the threads that this replica's CPUs allow."""
+    import torch
+
+    torch.set_num_threads(num_threads)
+
+
+def internal_error(error: BaseException) -> Rejection:
+    """Turn a failure that nobody foresaw into a row's rejection."""
+    return Rejection(RejectionCode.INTERNAL_ERROR, redact(f"{type(error).__name__}: {error}")[:1_000])

@@ -1,0 +1,187 @@
+"""The writer replica: audio to WAV files and the unit's commit; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+
+from pipeline.audio.samples import measure
+from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
+from pipeline.errors import RejectionCode
+from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.shards import REQUIRED_COLUMNS
+from pipeline.output.commit_log import CommitLog, Lease, build_commit_table
+from pipeline.output.receipt import UnitReceipt
+from pipeline.storage import open_storage
+from pipeline.synthesis.takes import Rejection, SegmentAudio, describe_hearing, finish_audio
+
+
+@ray.remote(max_restarts=0)
+class WriterActor(ReplicaBase):
+    """Audio to WAV files and the unit's commit; imports no torch."""
+
+    def __init__(self, setup: ReplicaSetup) -> None:
+        self._setup = setup
+
+    def _load(self) -> ReplicaInfo:
+        """Open the store."""
+        config = self._setup.config
+        self._storage = open_storage(config.output, config.storage)
+        self._log = CommitLog(self._storage)
+        self._num_rows = 0
+        self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
+        return describe_replica("writer", 1, "cpu", "float32")
+
+    def heartbeat(self) -> int:
+        """Return a number that grows while work goes on: rows written."""
+        return self._num_rows
+
+    def write(
+        self,
+        unit: WorkUnit,
+        model_rate: int,
+        rejections: Mapping[int, Rejection],
+        lease: Lease,
+        only: frozenset[int] | None,
+        *parts: Any,
+    ) -> UnitReceipt:
+        """Write a unit's WAVs, then its commit.
+
+        Args:
+            unit: the rows.
+            model_rate: Hz of the samples.
+            rejections: rows refused before they reached a stage.
+            lease: this driver's right to write; checked right before the commit.
+            only: rows that were synthesized again, whose records replace those in the unit's commit; none writes the
+                unit's first commit.
+            parts: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
+        """
+        merged = _merge_parts(parts)
+        table = self._setup.manifest.read_rows(unit)
+        # Not all columns: some of the user's may hold values that Python cannot.
+        rows = table.select(REQUIRED_COLUMNS).to_pylist()
+        lease.check()
+        futures = [
+            self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), merged.get(row), model_rate)
+            for row, fields in enumerate(rows, start=unit.first_row)
+            if only is None or row in only
+        ]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        # A failure is told once no upload is under way: the process may end right after, and leave its temporary files.
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        for future in done:
+            future.result()
+        records = [future.result() for future in futures]
+        lease.check()
+        if only is not None:
+            committed = self._log.amend(unit, records)
+        else:
+            committed = self._log.commit(unit, build_commit_table(records, table))
+        return _receipt(unit, records, committed)
+
+    def _write_row(
+        self,
+        unit: WorkUnit,
+        row: int,
+        fields: Mapping[str, Any],
+        rejection: Rejection | None,
+        made: _RowParts | None,
+        model_rate: int,
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "utterance_id": fields["utterance_id"],
+            "speaker_id": fields["speaker_id"],
+            "text": fields["text"],
+            "shard": unit.shard,
+            "row": row,
+            "weights_sha256": self._setup.weights_sha256,
+            "created_at": datetime.now(UTC),
+        }
+        if made is not None:
+            record |= {"seed": made.seed, "num_segments": made.num_segments, "take": made.last_take}
+            record |= describe_hearing(made.in_order())
+            rejection = rejection or made.rejection
+        if rejection is None and (made is None or len(made.segments) != made.num_segments):
+            rejection = Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
+        if rejection is not None:
+            code, message = str(rejection.code), rejection.message
+            return record | {"status": "rejected", "error_code": code, "error_message": message}
+        assert made is not None
+        segments = made.in_order()
+        audio = finish_audio(segments, model_rate, self._setup.config.audio)
+        stats = measure(audio.samples, audio.sample_rate)
+        wav = audio.wav_bytes()
+        path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
+        self._num_rows += 1
+        return record | {
+            "status": "ok",
+            "audio_uri": self._storage.uri_of(path),
+            "audio_sha256": sha256,
+            "sample_rate": audio.sample_rate,
+            "num_samples": len(audio.samples),
+            "duration_s": audio.duration_s,
+            "num_semantic_tokens": sum(segment.num_semantic_tokens for segment in segments),
+            "peak_dbfs": stats.peak_dbfs,
+            "rms_dbfs": stats.rms_dbfs,
+            "silence_ratio": stats.silence_ratio,
+            "chars_per_s": len(fields["text"]) / audio.duration_s,
+        }
+
+
+@dataclass
+class _RowParts:
+    """All that was made of one row, over all retakes."""
+
+    seed: int | None = None
+    num_segments: int = 0
+    segments: dict[int, SegmentAudio] = field(default_factory=dict)
+    failed: Rejection | None = None
+
+    def in_order(self) -> list[SegmentAudio]:
+        return [self.segments[index] for index in sorted(self.segments)]
+
+    @property
+    def last_take(self) -> int:
+        return max((segment.take for segment in self.segments.values()), default=0)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        return self.failed or next((s.rejection for s in self.segments.values() if s.rejection is not None), None)
+
+
+def _merge_parts(parts: Sequence[Any]) -> dict[int, _RowParts]:
+    merged: dict[int, _RowParts] = {}
+    for takes, audios in zip(parts[::2], parts[1::2], strict=True):
+        for result in takes:
+            made = merged.setdefault(result.row, _RowParts())
+            made.seed, made.num_segments = result.seed, result.num_segments
+            made.failed = made.failed or result.rejection
+        for row, audio in audios:
+            merged[row].segments[audio.segment] = audio
+    return merged
+
+
+def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bool) -> UnitReceipt:
+    rejected: dict[str, int] = {}
+    examples: list[tuple[str, str, str]] = []
+    for record in records:
+        if record["status"] == "rejected":
+            rejected[record["error_code"]] = rejected.get(record["error_code"], 0) + 1
+            if len(examples) < 5:
+                examples.append((str(record["utterance_id"]), record["error_code"], record["error_message"]))
+    return UnitReceipt(
+        unit_id=unit.unit_id,
+        num_ok=sum(record["status"] == "ok" for record in records),
+        rejected=rejected,
+        audio_s=sum(record.get("duration_s", 0.0) for record in records),
+        num_retakes=sum(record.get("take") or 0 for record in records),
+        committed=committed,
+        examples=tuple(examples),
+    )
