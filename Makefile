@@ -9,8 +9,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 help:
 	@echo "make demo       voice configs/demo.yaml into demo/ (a second call resumes)"
 	@echo "make audiobook  read chapter I of Alice aloud, into demo-audiobook/chapters (a second call resumes)"
-	@echo "make test       format, lint, types and tests"
-	@echo "make check      format, lint and types only"
+	@echo "make test       make check, then the tests"
+	@echo "make check      format, lint, types, imports and spelling only"
 	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -27,12 +27,14 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis build *.egg-info
 
 # torch first and alone: the constraint names the one build that every install must use.
 .venv/base: constraints.txt

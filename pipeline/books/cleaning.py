@@ -1,4 +1,4 @@
-"""Words that are on the page and not in the story: marks, page numbers, pictures, emphasis, capitals, licences."""
+"""Words that are on the page and not in the story: marks, page numbers, pictures, emphasis, capitals, licenses."""
 
 from __future__ import annotations
 

@@ -96,7 +96,12 @@ class ReplicaBase:
 
 def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
     """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
-    environment = {**describe_environment(stage, device, dtype.removeprefix("torch."), num_threads), **chosen}
+    gpu = None
+    if device.startswith("cuda"):
+        import torch
+
+        gpu = torch.cuda.get_device_name(device)
+    environment = {**describe_environment(stage, dtype.removeprefix("torch."), num_threads, gpu), **chosen}
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
 
 

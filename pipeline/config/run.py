@@ -119,7 +119,7 @@ class LLMConfig(Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
     slots: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = setting(32, changes="audio")
-    """Sequences decoded together, always this many, so that a neighbour never changes a take. `auto` fills the
+    """Sequences decoded together, always this many, so that a neighbor never changes a take. `auto` fills the
     replica's share of its GPU's memory (on a CPU: 32) and is recorded: takes are the same under the same number."""
     max_context: int = setting(2_048, changes="audio", ge=256)
     """Tokens of prompt and answer that one sequence may have."""

@@ -25,33 +25,26 @@ _ARITHMETIC = {"llm": 1, "codec": 3, "writer": 1}
 """Of our own code, by stage: whoever changes a take's bits, be it the last ones only, raises the number."""
 
 
-def describe_environment(stage: str, device: str, dtype: str, num_threads: int) -> dict[str, Any]:
+def describe_environment(stage: str, dtype: str, num_threads: int, gpu: str | None = None) -> dict[str, Any]:
     """Return what must be equal for equal bytes, as JSON can hold it.
 
     Args:
         stage: llm, codec or writer.
-        device: as torch names it.
         dtype: of the network's arithmetic.
         num_threads: of torch; sums may be cut into as many parts.
+        gpu: its model, as torch gives it; None where the network runs on the CPU.
     """
-    on_gpu = device.startswith("cuda")
     return {
-        "hardware": _name_gpu(device) if on_gpu else _name_cpu(),
+        "hardware": gpu or _name_cpu(),
         "dtype": dtype,
         "threads": num_threads,
         "arithmetic": _ARITHMETIC[stage],
-        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[on_gpu].get(stage, ()))},
+        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[gpu is not None].get(stage, ()))},
     }
 
 
-def _name_gpu(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device)
-
-
 def _name_cpu() -> str:
-    """Return the model as Linux tells it, since libraries choose their code by it; elsewhere the architecture."""
+    """Return the model as Linux gives it, since libraries choose their code by it; elsewhere the architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = sorted({line.partition(":")[2].strip() for line in lines if line.startswith("model name")})

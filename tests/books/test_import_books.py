@@ -217,7 +217,7 @@ def test_sentences_end_where_people_hear_it():
     ],
 )
 def test_attribution_is_right_where_it_decides(text, speakers, num_quotes, coverage):
-    """All but the first were labelled by reading, before anybody saw what the rules find in them.
+    """All but the first were labeled by reading, before anybody saw what the rules find in them.
 
     Of the Wizard of Oz, chapters 3 and 4, only the paragraphs with quotes are kept. It showed that `the little girl`
     was read as the name `the little`.

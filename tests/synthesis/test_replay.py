@@ -51,7 +51,7 @@ def test_rows_are_found_with_what_is_committed_of_them(tmp_path):
 def test_unlike_ground_is_told_once_more_for_each_start():
     log = CommitLog(MemoryStorage())
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    like = describe_environment("llm", "cpu", "float32", 2)
+    like = describe_environment("llm", "float32", 2)
     unlike = {**like, "dtype": "bfloat16", "threads": 4}
     assert log.add_environment("llm", like) == log.add_environment("llm", like) == []
     assert log.add_environment("codec", unlike) == []
@@ -66,7 +66,7 @@ def test_unlike_ground_is_told_once_more_for_each_start():
 def test_an_output_begun_by_other_arithmetic_of_ours_is_told():
     log = CommitLog(MemoryStorage())
     log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    ours = describe_environment("codec", "cpu", "float32", 2)
+    ours = describe_environment("codec", "float32", 2)
     number = ours["arithmetic"]
     log.add_environment("codec", {**ours, "arithmetic": number - 1})
     assert log.add_environment("codec", ours) == [f"arithmetic: {number - 1} → {number}"]
