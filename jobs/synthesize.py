@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from jobs.console import run_command
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
+from pipeline.audio.clips import suffix_of
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.progress import RunSummary, format_duration
@@ -52,7 +53,7 @@ def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
     takes = replay_rows(config, ids)
     for take in takes:
         if take.wav is not None:
-            target.put(f"{safe_file_name(take.utterance_id)}.wav", take.wav)
+            target.put(f"{safe_file_name(take.utterance_id)}{suffix_of('wav')}", take.wav)
         found = take.sha256 or f"rejected: {take.error_code}: {take.message}"
         verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
         print(f"{take.utterance_id}\t{found}\t{verdict[take.is_same]}")

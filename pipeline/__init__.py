@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.audio.samples import Audio
+    from pipeline.audio.clips import Audio
     from pipeline.books.audiobooks import AudiobooksSummary, make_audiobooks
     from pipeline.codec import BiCodec, SpeechTokens
     from pipeline.config.run import Config, load_config
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.synthesis.synthesizer import Synthesizer
 
 _HOMES = {
-    "Audio": "audio.samples",
+    "Audio": "audio.clips",
     "AudiobooksSummary": "books.audiobooks",
     "BiCodec": "codec",
     "CommitLog": "output.commit_log",

@@ -1,4 +1,4 @@
-"""Sound as samples: reading recordings, levels, resampling, loudness, and the formats of audio files.
+"""Sound as samples and as files: clips and their formats, levels, loudness, recordings of voices, chapters' formats.
 
 Knows nothing of networks or runs. May import `config` and `errors`.
 """

@@ -19,7 +19,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.audio.samples import Audio, resample
+from pipeline.audio.clips import Audio
+from pipeline.audio.samples import resample
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.audio.samples import Audio
+from pipeline.audio.clips import Audio
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RunStopped
 from pipeline.llm import Generation, LLMEngine, Request
@@ -181,7 +181,7 @@ def _speak(synthesizer: Synthesizer, engine: _Recorder, groups: Sequence[Sequenc
     for group in groups:
         for row, result in zip(group, synthesizer.speak_many(group, on_error="return"), strict=True):
             takes.wavs[row["utterance_id"]] = (
-                hashlib.sha256(result.wav_bytes()).hexdigest() if isinstance(result, Audio) else str(result.code)
+                hashlib.sha256(result.encode()).hexdigest() if isinstance(result, Audio) else str(result.code)
             )
     takes.tokens = engine.hashes
     return takes

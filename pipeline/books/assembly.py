@@ -7,7 +7,6 @@ writes. A chapter depends on its own rows and settings alone, so that a new take
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from pipeline.audio.formats import encode_audio, write_m4b
+from pipeline.audio.chapter_formats import encode_audio, write_m4b
+from pipeline.audio.clips import MAX_WAV_BYTES, decode_clip, to_pcm16
 from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks, quieten_noise
 from pipeline.audio.samples import resample
 from pipeline.books.reading_order import read_chapters
@@ -35,7 +34,6 @@ from pipeline.storage import Storage, open_storage
 
 _FORMAT_VERSION = 1
 _PEAK_MARGIN_DB = 0.1
-_MAX_WAV_BYTES = (1 << 32) - 64
 
 
 @dataclass
@@ -203,8 +201,8 @@ class _BookAssembler:
                 f"{self.source.uri_of(path)}: {'changed' if data else 'missing'} since it was committed; "
                 "run jobs.verify --repair"
             )
-        samples, clip_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-        return resample(samples[:, 0].astype(np.float64), clip_rate, rate).astype(np.float32)
+        clip = decode_clip(data)
+        return resample(clip.samples.astype(np.float64), clip.sample_rate, rate).astype(np.float32)
 
     def _write_wav(
         self, path: Path, spoken: Sequence[Mapping[str, Any]], rate: int, gain_db: float
@@ -217,13 +215,13 @@ class _BookAssembler:
                 if row is not None and self.config.noise_gate_dbfs is not None:
                     loud = quieten_noise(loud, self.config.noise_gate_dbfs, rate)
                 loud = limit_peaks(loud, self.config.max_peak_dbfs - _PEAK_MARGIN_DB, rate)
-                steps = np.rint(loud.astype(np.float64) * 32_767).astype("<i2")
+                steps = to_pcm16(loud)
                 meter.add((steps / 32_768).astype(np.float32), is_pause=row is None)
                 if row is not None:
                     cue = {name: row[name] for name in ("utterance_id", "speaker_id", "text")}
                     cues.append({**cue, "start_sample": position, "end_sample": position + steps.size})
                 position += steps.size
-                if 2 * position > _MAX_WAV_BYTES:
+                if 2 * position > MAX_WAV_BYTES:
                     raise ConfigError(
                         f"{self.name}: a chapter of over {position / rate / 3600:.0f} h; a WAV holds 4 GiB"
                     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from pipeline.audio.formats import bytes_per_second
+from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books import ReadBook, read_catalogue
 from pipeline.books.audiobooks import Catalogue, open_catalogue
 from pipeline.books.catalogue import ROWS_PER_SHARD

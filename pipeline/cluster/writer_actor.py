@@ -117,7 +117,7 @@ class WriterActor(ReplicaBase):
         segments = made.in_order()
         audio = finish_audio(segments, model_rate, self._setup.config.audio)
         stats = measure(audio.samples, audio.sample_rate)
-        wav = audio.wav_bytes()
+        wav = audio.encode()
         path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
         self._num_rows += 1
         return record | {

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.audio.samples import prepare_reference, reference_clip
+from pipeline.audio.references import prepare_reference, reference_clip
 from pipeline.codec.checkpoint import (
     BiCodecConfig,
     Checkpoint,

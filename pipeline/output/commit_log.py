@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.audio.clips import suffix_of
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import WorkUnit, safe_file_name
 from pipeline.manifest.shards import DAMAGED_PARQUET, REQUIRED_COLUMNS, Shard
@@ -262,7 +263,7 @@ class CommitLog:
     @staticmethod
     def audio_path(shard: str, utterance_id: str, sha256: str) -> str:
         """Return where a WAV is; its content is part of the name, so other bytes never replace it."""
-        return f"{_AUDIO}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}.wav"
+        return f"{_AUDIO}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of('wav')}"
 
     def put_audio(self, shard: str, utterance_id: str, wav: bytes) -> tuple[str, str]:
         """Write a WAV; it counts once a commit names it.

@@ -6,9 +6,7 @@ Jinja2 with autoescape, so that what a manifest says never becomes markup.
 
 from __future__ import annotations
 
-import base64
 import heapq
-import io
 import math
 import os
 from collections.abc import Mapping
@@ -19,8 +17,8 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 import pyarrow as pa
-import soundfile
 
+from pipeline.audio.clips import data_uri, decode_clip
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.commit_log import CommitLog
@@ -200,15 +198,15 @@ def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> li
         row["link"], row["wave"] = _link(source, path, page), ""
         try:
             data = source.get(path)
-            samples, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-        except (FileNotFoundError, soundfile.LibsndfileError):
-            row["link"], row["why"] = None, f"{row['why']}; its WAV is missing or damaged: run jobs.verify"
+            samples = decode_clip(data).samples
+        except (FileNotFoundError, ValueError):
+            row["link"], row["why"] = None, f"{row['why']}; its clip is missing or damaged: run jobs.verify"
             continue
-        tops = [float(np.abs(part).max(initial=0.0)) for part in np.array_split(samples[:, 0], _WAVE_WIDTH)]
+        tops = [float(np.abs(part).max(initial=0.0)) for part in np.array_split(samples, _WAVE_WIDTH)]
         # Its shape is what is looked at; its level is said in words.
         scale = 20 / max(*tops, 1e-3)
         row["wave"] = " ".join(f"M{at},{20 - scale * top:.1f}V{20 + scale * top:.1f}" for at, top in enumerate(tops))
         if len(data) <= min(left, _MAX_CLIP_BYTES):
             left -= len(data)
-            row["link"] = f"data:audio/wav;base64,{base64.b64encode(data).decode()}"
+            row["link"] = data_uri(data)
     return rows

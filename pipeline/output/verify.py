@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio.clips import ClipHeader, read_header
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
@@ -147,8 +147,10 @@ class Audit:
             return "missing"
         if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
             return "changed"
-        says = (row.get("sample_rate"), row.get("num_samples"))
-        return None if None in says or read_wav_header(data) == says else "changed"
+        rate, num_samples = row.get("sample_rate"), row.get("num_samples")
+        if rate is None or num_samples is None or read_header(data) == ClipHeader(rate, num_samples):
+            return None
+        return "changed"
 
     def _check_listing(self) -> Iterator[Finding]:
         """Stream the listing of WAVs; a hash that no commit's path has is an orphan's."""
@@ -223,24 +225,6 @@ def parse_unit_id(unit_id: str) -> WorkUnit | None:
         return None
     unit = WorkUnit(shard, int(first), int(last))
     return unit if unit.unit_id == unit_id else None
-
-
-def read_wav_header(data: bytes) -> tuple[int, int] | None:
-    """Return rate (Hz) and samples of a mono 16-bit PCM WAV that is complete, else None."""
-    at, rate = 12, None
-    if len(data) < 44 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return None
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
-        at += 8
-        if name == b"fmt " and size >= 16:
-            coding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", data, at)
-            if (coding, channels, bits) != (1, 1, 16):
-                return None
-        if name == b"data":
-            return (rate, size // 2) if rate is not None and at + size == len(data) else None
-        at += size + size % 2
-    return None
 
 
 def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:

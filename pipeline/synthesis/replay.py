@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.audio.samples import Audio
+from pipeline.audio.clips import Audio
 from pipeline.config.run import Config
 from pipeline.errors import ManifestError, UtteranceError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance
@@ -126,7 +126,7 @@ class Replayer:
         """Yield each row's take, in their order."""
         for row in rows:
             try:
-                wav = self._speak(row).wav_bytes()
+                wav = self._speak(row).encode()
             except UtteranceError as error:
                 yield Replay(row.utterance_id, None, str(error.code), error.message, row.committed)
             else:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.audio.samples import Audio, read_reference
+from pipeline.audio.clips import Audio
+from pipeline.audio.references import read_reference
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config, StorageConfig, parse_config
 from pipeline.errors import SpeakerError, UtteranceError

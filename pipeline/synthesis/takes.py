@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.samples import Audio, join_segments, resample, set_level
+from pipeline.audio.clips import Audio
+from pipeline.audio.samples import join_segments, resample, set_level
 from pipeline.config.run import AudioConfig, Config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance

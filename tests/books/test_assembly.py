@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from jobs.assemble import main
+from pipeline.audio.clips import Audio
 from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks, quieten_noise
-from pipeline.audio.samples import Audio
 from pipeline.books.assembly import _BookAssembler, assemble
 from pipeline.books.reading_order import read_chapters
 from pipeline.config.books import AssemblyConfig
@@ -43,7 +43,7 @@ def make_run(folder, seeds, rejected=()):
     for row, seed in enumerate(seeds):
         utterance_id = f"book.c{row // 3}.{row}"
         samples = speechlike(1 + row / 10, seed)
-        _, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).wav_bytes())
+        _, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).encode())
         status = {"status": "rejected", "error_code": "no_speech"} if row in rejected else {
             "status": "ok", "audio_sha256": sha, "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
         records.append({"utterance_id": utterance_id, "speaker_id": "a", "text": f"Sentence <{row}>.",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.audio.samples import prepare_reference, read_reference, reference_clip
+from pipeline.audio.references import prepare_reference, read_reference, reference_clip
 from pipeline.codec import BiCodec
 from pipeline.codec.features import _standardize
 from pipeline.codec.vocos import SamplingBlock

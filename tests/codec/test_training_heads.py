@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.audio.samples import prepare_reference, read_reference, reference_clip
+from pipeline.audio.references import prepare_reference, read_reference, reference_clip
 from pipeline.codec.checkpoint import expected_shapes
 from pipeline.codec.networks import checkpoint_shapes
 from pipeline.codec.training_heads import HEAD_NAMES, TrainingHeads

@@ -29,7 +29,7 @@ import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.samples import prepare_reference, read_reference
+from pipeline.audio.references import prepare_reference, read_reference
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance, safe_file_name

@@ -81,7 +81,7 @@ def test_a_take_does_not_depend_on_its_company(synthesizer):
 
 
 def test_the_seed_decides_the_take(synthesizer):
-    takes = [synthesizer.speak("Hello.", speaker="anna", seed=seed).wav_bytes() for seed in (1, 1, 2, None, None)]
+    takes = [synthesizer.speak("Hello.", speaker="anna", seed=seed).encode() for seed in (1, 1, 2, None, None)]
     assert takes[0] == takes[1] != takes[2]
     assert takes[3] == takes[4]
 
@@ -137,7 +137,7 @@ def test_audio_writes_a_wav_and_shows_a_player(synthesizer, tmp_path):
     assert np.abs(samples - audio.samples).max() <= 1 / 32_767
     assert "<audio" in audio._repr_html_()
     assert repr(audio) == f"Audio({audio.duration_s:.2f} s at 16000 Hz)"
-    assert soundfile.info(io.BytesIO(audio.wav_bytes())).subtype == "PCM_16"
+    assert soundfile.info(io.BytesIO(audio.encode())).subtype == "PCM_16"
 
 
 def test_the_speakers_that_come_with_the_weights_are_the_default(demo_weights):

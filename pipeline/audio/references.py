@@ -1,0 +1,184 @@
+"""Recordings of voices: read, checked, and brought to the rate and volume that BiCodec was trained on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.audio.clips import ByteFile, describe_failure
+from pipeline.audio.samples import resample
+from pipeline.errors import SpeakerError
+
+logger = logging.getLogger(__name__)
+
+MODEL_SAMPLE_RATE = 16_000
+MIN_REFERENCE_SAMPLES = 400
+"""At 16 kHz: the first frame of wav2vec2."""
+MAX_REFERENCE_S = 600.0
+# Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
+_LOUDEST_REFERENCE_PEAK = 2.0**32
+_SILENT_REFERENCE_PEAK = 1e-4
+_TELEPHONE_RATE = 8_000
+_NO_TREBLE = 1e-6
+"""Share of the power, -60 dB: recordings of speech have more above 4 kHz, resampled telephone calls less."""
+
+DoubleArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedAudio:
+    """What a file holds.
+
+    Attributes:
+        samples: (num_samples,) float64, the first channel, nominally in [-1, 1].
+        sample_rate: Hz.
+    """
+
+    samples: DoubleArray
+    sample_rate: int
+
+
+def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedAudio:
+    """Decode a recording of a voice (WAV, FLAC, OGG, MP3, ...).
+
+    Args:
+        source: the file's content, or its local path.
+        name: what messages call it.
+
+    Raises:
+        SpeakerError: it cannot be decoded, or is empty, silent, longer than ten minutes, or not finite.
+    """
+    try:
+        with soundfile.SoundFile(ByteFile(source) if isinstance(source, bytes) else os.fspath(source)) as file:
+            rate, num_frames = file.samplerate, file.frames
+            if num_frames > MAX_REFERENCE_S * rate:
+                raise _too_long(name, num_frames / rate)
+            samples = file.read(dtype="float64", always_2d=True)[:, 0]
+            # libsndfile reads what is there; its log tells of a header that promised more. One that was written
+            # before the length was known promises the most that there can be.
+            promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
+            is_cut = samples.size < num_frames or (promised is not None and int(promised[1]) < 0xFFFF0000)
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise SpeakerError(
+            f"{name}: cannot be read as audio: {describe_failure(error)}; give a WAV, FLAC, OGG or MP3 file of 3 to "
+            "30 s of speech"
+        ) from error
+    _check_samples(samples, rate, name)
+    for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
+        logger.warning("%s: %s; the voice may not be as expected", name, doubt)
+    return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:
+    """Say what makes a recording a poor model of a voice, although it can be used.
+
+    Args:
+        samples: (num_samples,) of any level.
+        sample_rate: Hz.
+    """
+    if np.ptp(samples) < _SILENT_REFERENCE_PEAK:
+        return ["every sample has the same value, so there is no speech in it"]
+    if sample_rate <= _TELEPHONE_RATE:
+        return [
+            f"recorded at {sample_rate:,} Hz, expected 16,000 or more: nothing above {sample_rate // 2:,} Hz is in it"
+        ]
+    # Half a minute tells it.
+    power = np.abs(np.fft.rfft(samples[: 30 * sample_rate])) ** 2
+    above = power[int(len(power) * _TELEPHONE_RATE / sample_rate * 1.05) :]
+    if above.sum() < _NO_TREBLE * power[1:].sum():
+        return [f"nothing above {_TELEPHONE_RATE // 2:,} Hz is in it, as if from a telephone"]
+    return []
+
+
+def prepare_reference(
+    samples: NDArray[Any], sample_rate: int, name: str, to_rate: int = MODEL_SAMPLE_RATE, normalize: bool = True
+) -> DoubleArray:
+    """Check a voice and bring it to the rate and volume that BiCodec was trained on.
+
+    Args:
+        samples: (num_samples,) floats in [-1, 1].
+        sample_rate: Hz.
+        name: what messages call it.
+        to_rate: Hz of the result.
+        normalize: bring it to the common volume.
+
+    Raises:
+        SpeakerError: as for `read_reference`, or fewer than 400 samples are left at `to_rate`.
+    """
+    _check_samples(samples, sample_rate, name)
+    resampled = resample(samples.astype(np.float64), sample_rate, to_rate)
+    if resampled.size < MIN_REFERENCE_SAMPLES:
+        raise SpeakerError(
+            f"{name}: {resampled.size} samples at {to_rate} Hz, expected at least {MIN_REFERENCE_SAMPLES}; "
+            "give 3 to 30 s of speech"
+        )
+    return normalize_volume(resampled) if normalize else resampled
+
+
+def _check_samples(samples: NDArray[Any], sample_rate: int, name: str) -> None:
+    if samples.ndim != 1 or sample_rate < 1:
+        raise SpeakerError(
+            f"{name}: expected one channel at a positive rate, got shape {samples.shape} at {sample_rate} Hz"
+        )
+    if samples.size == 0:
+        raise SpeakerError(f"{name}: holds no samples; give 3 to 30 s of speech")
+    if samples.size > MAX_REFERENCE_S * sample_rate:
+        raise _too_long(name, samples.size / sample_rate)
+    if not np.isfinite(samples).all():
+        raise SpeakerError(f"{name}: holds NaN or infinite samples; export the recording again")
+    peak = float(np.abs(samples).max())
+    if peak < _SILENT_REFERENCE_PEAK:
+        raise SpeakerError(
+            f"{name}: silent (peak {peak:.1g}, expected at least {_SILENT_REFERENCE_PEAK:g}); "
+            "give speech in the first channel"
+        )
+    if peak > _LOUDEST_REFERENCE_PEAK:
+        raise SpeakerError(
+            f"{name}: a sample of {peak:.1g}, expected up to 1 at full scale; export the recording again"
+        )
+
+
+def _too_long(name: str, duration_s: float) -> SpeakerError:
+    return SpeakerError(
+        f"{name}: {duration_s:.0f} s long, expected at most {MAX_REFERENCE_S:.0f} s; cut out 3 to 30 s of speech"
+    )
+
+
+def normalize_volume(samples: DoubleArray, target: float = 0.2) -> DoubleArray:
+    """Bring speech to a common volume.
+
+    Peaks under 0.1 are raised to 0.1 (a peak under 0.001 by 100 at most). Then the mean of the loudest samples,
+    from the 90th to the 99th percentile of those over 0.01, is brought to `target` by a gain of 0.1 to 10; with ten
+    such samples or fewer nothing more happens. A peak over 1 is brought down to 1 at the end.
+
+    Args:
+        samples: (num_samples,) float64.
+        target: amplitude.
+
+    Source: the official code of Spark-TTS; compared with it by tests/audio/test_references.py.
+    """
+    magnitudes = np.sort(np.abs(samples))
+    if magnitudes[-1] < 0.1:
+        samples = samples / max(magnitudes[-1], 1e-3) * 0.1
+    # From the magnitudes before the peak was raised, as in the official code.
+    significant = magnitudes[magnitudes > 0.01]
+    count = significant.size
+    if count <= 10:
+        return samples
+    volume = np.mean(significant[int(0.9 * count) : int(0.99 * count)])
+    samples = samples * np.clip(target / volume, 0.1, 10)
+    peak = np.abs(samples).max()
+    return samples / peak if peak > 1 else samples
+
+
+def reference_clip(samples: DoubleArray, num_samples: int = 6 * MODEL_SAMPLE_RATE) -> DoubleArray:
+    """Return exactly `num_samples`: the beginning of a long recording, or a short one repeated."""
+    repeats = -(-num_samples // samples.size)
+    return np.tile(samples, repeats)[:num_samples]

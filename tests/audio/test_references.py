@@ -1,0 +1,150 @@
+"""References come in as the official code hears them; what cannot be a voice is refused, what is doubtful reported."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file
+
+from pipeline.audio.references import normalize_volume, prepare_reference, read_reference, reference_clip
+from pipeline.errors import SpeakerError
+
+GOLDEN = Path(__file__).parents[1] / "fixtures/reference/golden"
+
+
+CLIPS = ["speech_long_16k", "speech_short_16k", "stereo_44k", "quiet_16k", "peaky_16k"]
+
+
+FACTS = json.loads((GOLDEN / "tokenize.json").read_text())
+
+
+VOLUMES = load_file(GOLDEN / "volume_normalize.safetensors")
+
+
+def prepare(name):
+    loaded = read_reference(GOLDEN / f"clips/{name}.wav", name)
+    return prepare_reference(loaded.samples, loaded.sample_rate, name)
+
+
+@pytest.mark.parametrize("case", sorted(name.removesuffix(".in") for name in VOLUMES if name.endswith(".in")))
+def test_volume_equals_the_official_one(case):
+    np.testing.assert_allclose(normalize_volume(VOLUMES[f"{case}.in"]), VOLUMES[f"{case}.out"], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_prepared_reference_equals_the_official_one(name):
+    golden = load_file(GOLDEN / "tokenize.safetensors")
+    samples, facts = prepare(name), FACTS[name]
+    assert samples.dtype == np.float64
+    assert samples.size == facts["samples_16k"]
+    assert np.abs(samples).max() == pytest.approx(facts["wav_peak"], abs=1e-9)
+    if f"{name}.wav" in golden:
+        np.testing.assert_allclose(samples.astype(np.float32), golden[f"{name}.wav"], rtol=0, atol=1e-6)
+    else:
+        np.testing.assert_allclose(samples[::8].astype(np.float32), golden[f"{name}.wav_every8"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_reference_clip_equals_the_official_one(name):
+    clip, facts = reference_clip(prepare(name)), FACTS[name]
+    assert clip.size == facts["ref_samples"] == 96_000
+    assert clip.sum() == pytest.approx(facts["ref_sum"], abs=1e-3)
+    assert np.abs(clip).sum() == pytest.approx(facts["ref_abs_sum"], abs=1e-3)
+    np.testing.assert_allclose(clip[:4], facts["ref_first4"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(clip[-4:], facts["ref_last4"], rtol=0, atol=1e-6)
+
+
+def test_only_the_first_channel_counts():
+    loaded = read_reference((GOLDEN / "clips/stereo_44k.wav").read_bytes(), "stereo")
+    expected, rate = soundfile.read(GOLDEN / "clips/stereo_44k.wav")
+    assert expected.shape[1] == 2 and not np.array_equal(expected[:, 0], expected[:, 1])
+    assert loaded.sample_rate == rate == 44_100
+    assert np.array_equal(loaded.samples, expected[:, 0])
+
+
+def encode(samples, rate=16_000, subtype="DOUBLE"):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+TONE = 0.1 * np.sin(np.arange(16_000) / 10)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not audio at all", "anna.wav: cannot be read as audio"),
+        (b"", "anna.wav: cannot be read as audio"),
+        (encode(TONE)[:30], "anna.wav: cannot be read as audio"),
+        (encode(np.zeros(0)), "anna.wav: holds no samples"),
+        (encode(np.zeros(16_000)), "anna.wav: silent"),
+        (encode(np.where(np.arange(16_000) == 7, np.nan, TONE)), "anna.wav: holds NaN or infinite samples"),
+        (encode(np.where(np.arange(16_000) == 7, np.inf, TONE)), "anna.wav: holds NaN or infinite samples"),
+        (encode(np.where(np.arange(16_000) == 7, 1e30, TONE)), r"anna.wav: a sample of 1e\+30, expected up to 1"),
+        (encode(np.resize(TONE, 601 * 100), rate=100), "anna.wav: 601 s long, expected at most 600 s"),
+    ],
+)
+def test_unusable_recordings_are_refused(content, message):
+    with pytest.raises(SpeakerError, match=message):
+        read_reference(content, "anna.wav")
+
+
+def test_a_missing_recording_is_named(tmp_path):
+    with pytest.raises(SpeakerError, match="anna: cannot be read as audio"):
+        read_reference(tmp_path / "gone.wav", "anna")
+
+
+def test_a_header_that_leads_before_the_start_is_refused_without_a_word_from_the_library(monkeypatch):
+    lost = []
+    monkeypatch.setattr("sys.unraisablehook", lost.append)
+    sink = io.BytesIO()
+    soundfile.write(sink, np.zeros(400), 16_000, format="AIFF", subtype="PCM_16")
+    with pytest.raises(SpeakerError, match="cannot be read as audio"):
+        read_reference(sink.getvalue()[:46], "anna.aiff")
+    assert not lost
+
+
+@pytest.mark.parametrize(("num_samples", "rate"), [(399, 16_000), (1_000, 48_000), (1, 16_000)])
+def test_recordings_shorter_than_a_frame_are_refused(num_samples, rate):
+    with pytest.raises(SpeakerError, match="samples at 16000 Hz, expected at least 400"):
+        prepare_reference(TONE[5 : num_samples + 5], rate, "anna")
+
+
+def test_the_shortest_recording_is_accepted():
+    assert prepare_reference(TONE[:400], 16_000, "anna").size == 400
+
+
+@pytest.mark.parametrize("shape", [(), (2, 500)])
+def test_other_than_one_channel_is_refused(shape):
+    with pytest.raises(SpeakerError, match="expected one channel"):
+        prepare_reference(np.ones(shape), 16_000, "anna")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("good", ""),
+        ("cut", "cut short"),
+        ("constant", "same value"),
+        ("slow", "recorded at 8,000"),
+        ("dull", "telephone"),
+    ],
+)
+def test_doubtful_recordings_are_warned_of(name, said, caplog):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+    spectrum = np.fft.rfft(noise)
+    spectrum[len(spectrum) // 2 :] = 0
+    dull = np.fft.irfft(spectrum)
+    data = {
+        "good": lambda: encode(noise, subtype="PCM_16"),
+        "cut": lambda: encode(noise, subtype="PCM_16")[:30_001],
+        "constant": lambda: encode(np.full(32_000, 0.3), subtype="PCM_16"),
+        "slow": lambda: encode(noise, 8_000, "PCM_16"),
+        "dull": lambda: encode(dull, subtype="DOUBLE"),
+    }[name]()
+    read_reference(data, "speaker 'x'")
+    assert said in caplog.text and bool(said) == bool(caplog.records)
