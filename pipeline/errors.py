@@ -88,6 +88,10 @@ class DamagedCommit(StorageError):
     """The store gave back a commit that is not Parquet."""
 
 
+class ObjectChanged(StorageError):
+    """An object that is in use was replaced, rewritten or deleted: what is read now may not fit what was read."""
+
+
 class RunStopped(SynthesisError):
     """The run stopped early on purpose (lost its lease, too many rejections); it can be resumed."""
 

@@ -124,6 +124,7 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
                 _synthesize(plan, output, progress, islice(units, left.num_units), networks)
+            plan.manifest.check_unchanged()
         return _finish(plan, output.log, progress, num_skipped=_count_committed(plan, committed))
 
 

@@ -61,7 +61,10 @@ class MemoryStorage(Storage):
     def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
         self._note("read", info.path)
         self.num_bytes_read += stop - start
-        return self.objects[info.path][0][start:stop]
+        data, etag = self._get(info.path)
+        if etag != info.etag:
+            raise PreconditionFailed(info.path)
+        return data[start:stop]
 
     def __reduce__(self) -> Any:
         raise TypeError("a MemoryStorage lives in one process")

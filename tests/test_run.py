@@ -21,7 +21,7 @@ import jobs.synthesize
 from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_output
 from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.config.run import parse_config
-from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
@@ -290,6 +290,38 @@ def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path
     found, expected = audio_hashes(config.output), audio_hashes_of_shard(finished[0].output, "a")
     assert len(found) == 10
     assert found == expected
+
+
+@pytest.mark.usefixtures("without_processes")
+@pytest.mark.parametrize("replace_after", [1, 4])
+def test_a_shard_that_is_replaced_during_a_run_stops_it(tmp_path, configure, monkeypatch, replace_after):
+    """150 rows carried the new text and the old text's audio, below `_SUCCESS`.
+
+    After the last commit nothing is read any more, and yet the output is not the manifest's.
+    """
+    shard = tmp_path / "manifest" / "b.parquet"
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 8))
+    write_shard(shard, simple_rows(8, 8))
+    old = shard.read_bytes()
+    commit, num_commits = CommitLog.commit, 0
+
+    def commit_and_replace(log, unit, table):
+        nonlocal num_commits
+        num_commits += 1
+        if num_commits == replace_after:
+            write_shard(tmp_path / "new", [{**row, "text": "Other words stand here."} for row in simple_rows(8, 8)])
+            os.replace(tmp_path / "new", shard)
+        return commit(log, unit, table)
+
+    monkeypatch.setattr(CommitLog, "commit", commit_and_replace)
+    with pytest.raises(ObjectChanged, match=r"b\.parquet: this shard was replaced or rewritten during the run; put it"):
+        synthesize_manifest(configure())
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+    assert {row["status"] for row in read_metadata(tmp_path / "output")} == {"ok"}
+    assert {row["text"] for row in read_metadata(tmp_path / "output")} <= {text_of(n) for n in range(16)}
+    shard.write_bytes(old)
+    monkeypatch.undo()
+    assert synthesize_manifest(configure()).num_ok == 16
 
 
 @pytest.mark.usefixtures("without_processes")

@@ -142,7 +142,8 @@ class Manifest:
             replaced by U+FFFD. Other columns are as in the shard.
 
         Raises:
-            ManifestError: the shard changed since it was opened.
+            ObjectChanged: the shard has other bytes than when it was opened, or is gone.
+            ManifestError: the shard is damaged.
         """
         table = self._reader.read(self._by_name[unit.shard], unit.first_row, unit.last_row)
         if columns is not None:
@@ -154,6 +155,14 @@ class Manifest:
                 index = table.column_names.index(name)
                 table = table.set_column(index, pa.field(name, pa.string()), _to_strings(table.column(name)))
         return table
+
+    def check_unchanged(self) -> None:
+        """Compare the shards with what they were when they were opened.
+
+        Raises:
+            ObjectChanged: one has other bytes by now, or is gone.
+        """
+        self._reader.check_unchanged(self.shards)
 
     def _complete(self, table: pa.Table) -> pa.Table:
         """Give the extra columns the one type that they have in all shards, so that all commits read as one."""

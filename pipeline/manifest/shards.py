@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
+from os.path import commonprefix
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import ManifestError
+from pipeline.errors import ManifestError, ObjectChanged
 from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
 
 REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
@@ -50,36 +51,73 @@ class ShardReader:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._lock = threading.Lock()
+        self._infos: dict[str, ObjectInfo] = {}
+        """Of shards that are other objects than when the run began, with the same bytes."""
         self._files: OrderedDict[str, tuple[pq.ParquetFile, list[int]]] = OrderedDict()
         self._row_groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
     def read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
-        """Return these rows, `last_row` included."""
+        """Return these rows, `last_row` included.
+
+        Raises:
+            ObjectChanged: the shard has other bytes than when it was opened, or is gone.
+            ManifestError: the shard is damaged.
+        """
         with self._lock:
-            file, starts = self._open(shard)
-            pieces = []
-            # Of row groups that start at the same row all but the last are empty.
-            for group in range(bisect_right(starts, first_row) - 1, bisect_right(starts, last_row)):
-                table = self._read_group(shard, file, group)
-                start = max(first_row, starts[group]) - starts[group]
-                pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
-            return pa.concat_tables(pieces)
+            try:
+                return self._read(shard, first_row, last_row)
+            except ObjectChanged:
+                self._follow(shard)
+                return self._read(shard, first_row, last_row)
 
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column in batches, and read no other."""
-        with _report_damage(shard), pq.ParquetFile(self._storage.open_input(shard.info)) as file:
+        with _report_damage(shard), _open_parquet(self._storage, shard.info) as file:
             for batch in file.iter_batches(65_536, columns=[column], use_threads=False):
                 yield batch.column(0)
 
+    def _read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
+        file, starts = self._open(shard)
+        pieces = []
+        # Of row groups that start at the same row all but the last are empty.
+        for group in range(bisect_right(starts, first_row) - 1, bisect_right(starts, last_row)):
+            table = self._read_group(shard, file, group)
+            start = max(first_row, starts[group]) - starts[group]
+            pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
+        return pa.concat_tables(pieces)
+
+    def check_unchanged(self, shards: Sequence[Shard]) -> None:
+        """Look at the shards once more, as rows that are kept here would not show that one has changed.
+
+        Raises:
+            ObjectChanged: a shard has other bytes than when it was opened, or is gone.
+        """
+        # A listing's prefix is any characters, not whole folders.
+        prefix = commonprefix([shard.info.path for shard in shards])  # noqa: RUF071
+        wanted = {shard.info.path for shard in shards}
+        found = {info.path: info.etag for info in self._storage.list(prefix) if info.path in wanted}
+        with self._lock:
+            for shard in shards:
+                if found.get(shard.info.path) != self._infos.get(shard.name, shard.info).etag:
+                    self._follow(shard)
+
+    def _follow(self, shard: Shard) -> None:
+        """Go on with an object of the same bytes: a file that was touched or copied, a node that has its own copy."""
+        info = self._storage.find(shard.info.path)
+        if info is None or _fingerprint(self._storage, info) != shard.fingerprint:
+            raise ObjectChanged(
+                f"{shard.uri}: this shard was {'deleted' if info is None else 'replaced or rewritten'} during the run; "
+                "put it back as it was and run the same command again, or begin a new output"
+            )
+        self._infos[shard.name] = info
+        if shard.name in self._files:
+            self._files.pop(shard.name)[0].close()
+
     def _open(self, shard: Shard) -> tuple[pq.ParquetFile, list[int]]:
         if shard.name not in self._files:
-            file = pq.ParquetFile(self._storage.open_input(shard.info))
+            with _report_damage(shard):
+                file = _open_parquet(self._storage, self._infos.get(shard.name, shard.info))
             sizes = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
-            if sum(sizes) != shard.num_rows:
-                raise ManifestError(
-                    f"{shard.uri}: {sum(sizes):,} rows, but {shard.num_rows:,} when the run began; put the old shard "
-                    "back, and add new rows as new shards"
-                )
             self._files[shard.name] = (file, [0, *accumulate(sizes)][:-1])
             if len(self._files) > _KEPT_FILES:
                 self._files.popitem(last=False)[1][0].close()
@@ -95,6 +133,11 @@ class ShardReader:
                 self._row_groups[key] = file.read_row_group(group, use_threads=False)
         self._row_groups.move_to_end(key)
         return self._row_groups[key]
+
+
+def _open_parquet(storage: Storage, info: ObjectInfo) -> pq.ParquetFile:
+    # Few writers put checksums into their pages, but where they are, damage is seen before it is read out.
+    return pq.ParquetFile(storage.open_input(info), page_checksum_verification=True)
 
 
 @contextmanager
@@ -148,13 +191,18 @@ def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
     """Read a footer; returns the problems where there are any."""
     uri = storage.uri_of(info.path)
     try:
-        with pq.ParquetFile(storage.open_input(info)) as file:
+        with _open_parquet(storage, info) as file:
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
     except (*DAMAGED_PARQUET, EOFError) as error:
         return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
     problems = [f"{uri}: {text}" for text in _check_schema(schema)]
-    fingerprint = f"{info.size}-{storage.content_hash(info)}"
-    return problems or Shard(_shard_name(info.path), uri, num_rows, fingerprint, info, schema.remove_metadata())
+    return problems or Shard(
+        _shard_name(info.path), uri, num_rows, _fingerprint(storage, info), info, schema.remove_metadata()
+    )
+
+
+def _fingerprint(storage: Storage, info: ObjectInfo) -> str:
+    return f"{info.size}-{storage.content_hash(info)}"
 
 
 def _check_schema(schema: pa.Schema) -> Iterator[str]:

@@ -22,12 +22,10 @@ import pyarrow as pa
 
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import redact
-from pipeline.errors import StorageError
+from pipeline.errors import ObjectChanged, StorageError
 
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
-_READ_AHEAD = 1 << 16
-"""Bytes of a Parquet footer that one request usually covers."""
 
 
 def content_type(path: str) -> str:
@@ -71,6 +69,9 @@ class Storage(ABC):
     Every method may raise `StorageError` (after retries, or at once where retrying cannot help) and `ValueError` (a
     path that would leave the root).
     """
+
+    _read_ahead = 1 << 16
+    """Bytes of a Parquet footer that one request usually covers."""
 
     def __init__(self, uri: str, settings: StorageConfig) -> None:
         self.uri = uri
@@ -154,17 +155,36 @@ class Storage(ABC):
         return f"{self.uri.rstrip('/')}/{check_path(path)}"
 
     def open_input(self, info: ObjectInfo) -> pa.NativeFile:
-        """Open an object for random access, as Parquet readers want; a read fails once the object has changed."""
+        """Open an object for random access, as Parquet readers want.
+
+        Every read, here or later, raises `ObjectChanged` once the object is no longer the one that `info` names.
+        """
         check_path(info.path)
-        raw = _RangeFile(
-            info.size,
-            lambda start, stop: self._retry("read", info.path, lambda: self._read_range(info, start, stop)),
-        )
+        raw = _RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), self._read_ahead)
         return pa.PythonFile(raw, mode="r")
 
     def content_hash(self, info: ObjectInfo) -> str:
-        """Return a text that is equal for equal content, as cheaply as the store can tell."""
+        """Return a text that is equal for equal content, as cheaply as the store can tell.
+
+        Raises:
+            ObjectChanged: the object is no longer the one that `info` names.
+        """
         return info.etag
+
+    def _read_unchanged(self, info: ObjectInfo, start: int, stop: int) -> bytes:
+        try:
+            data = self._retry("read", info.path, lambda: self._read_range(info, start, stop))
+        except (PreconditionFailed, FileNotFoundError) as error:
+            raise self._changed(info.path, is_gone=isinstance(error, FileNotFoundError)) from error
+        if len(data) != stop - start:
+            raise self._changed(info.path)
+        return data
+
+    def _changed(self, path: str, *, is_gone: bool = False) -> ObjectChanged:
+        return ObjectChanged(
+            f"{self.uri_of(path)}: was {'deleted' if is_gone else 'replaced or rewritten'} while it was in use; put it "
+            "back as it was, then run the same command again"
+        )
 
     def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
         wait_s = _FIRST_WAIT_S
@@ -202,14 +222,15 @@ class Storage(ABC):
     def _list_page(self, prefix: str, token: str | None) -> tuple[Any, str | None]: ...
 
     @abstractmethod
-    def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes: ...
+    def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
+        """Read a stretch of this very object; `PreconditionFailed` if it is another one, by its etag, by now."""
 
 
 class _RangeFile(io.RawIOBase):
     """A seekable file over ranged reads; keeps the last stretch, as Parquet footers are read in small steps."""
 
-    def __init__(self, size: int, read_range: Callable[[int, int], bytes]) -> None:
-        self._size, self._read_range, self._at = size, read_range, 0
+    def __init__(self, size: int, read_range: Callable[[int, int], bytes], read_ahead: int) -> None:
+        self._size, self._read_range, self._read_ahead, self._at = size, read_range, read_ahead, 0
         self._kept_at, self._kept = 0, b""
 
     def readable(self) -> bool:
@@ -237,10 +258,12 @@ class _RangeFile(io.RawIOBase):
         self._at = stop
         if not (self._kept_at <= start and stop <= kept_stop):
             wanted = start
-            if stop - start < _READ_AHEAD:  # Read-ahead goes backward: the end of the file is what is read in steps.
-                wanted = max(0, min(start, stop - _READ_AHEAD))
+            if (
+                stop - start < self._read_ahead
+            ):  # Read-ahead goes backward: the end of the file is what is read in steps.
+                wanted = max(0, min(start, stop - self._read_ahead))
             data = self._read_range(wanted, stop)
-            if stop - wanted > 2 * _READ_AHEAD:
+            if stop - wanted > 2 * self._read_ahead:
                 return data
             self._kept_at, self._kept = wanted, data
         return self._kept[start - self._kept_at : stop - self._kept_at]

@@ -26,21 +26,29 @@ _LOCK_FILE = ".tmp-lock"
 class LocalStorage(Storage):
     """A folder. Writes are durable (file and folder are synced) and atomic."""
 
+    _read_ahead = 0  # A read costs little, and each one looks whether the file is still the same.
+
     def __init__(self, uri: str, settings: StorageConfig) -> None:
         super().__init__(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))), settings)
         self._root = Path(self.uri)
 
     def open_input(self, info: ObjectInfo) -> pa.NativeFile:
         """Open a file for random access."""
-        with self._explained("open", info.path):
-            self._refuse_no_file("open", info.path)
-            return pa.OSFile(str(self._root / info.path))
+        self._read_unchanged(info, 0, 0)
+        return super().open_input(info)
 
     def content_hash(self, info: ObjectInfo) -> str:
         """Return the sha256 of the bytes, all of which are read."""
+
         # Not the time stamp: a manifest that was copied or touched is still the same manifest.
-        with self._explained("read", info.path), self._open("read", info.path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        def attempt() -> str:
+            with self._explained("read", info.path), self._open_unchanged(info) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        try:
+            return self._retry("read", info.path, attempt)
+        except (PreconditionFailed, FileNotFoundError) as error:
+            raise self._changed(info.path, is_gone=isinstance(error, FileNotFoundError)) from error
 
     def delete_temporary(self) -> int:
         """Remove the files of writes that were killed; only for one who knows that nobody writes now."""
@@ -149,7 +157,11 @@ class LocalStorage(Storage):
     def _get(self, path: str) -> tuple[bytes, str]:
         try:
             with self._explained("get", path), self._open("get", path) as file:
-                return file.read(), _local_etag(os.fstat(file.fileno()))
+                etag = _local_etag(os.fstat(file.fileno()))
+                data = file.read()
+                if _local_etag(os.fstat(file.fileno())) != etag:  # Nothing of ours writes into a file that has a name.
+                    raise TransientError from OSError(errno.EAGAIN, "somebody writes into the file")
+                return data, etag
         except StorageError:
             if (self._root / path).is_dir():
                 raise FileNotFoundError(errno.ENOENT, "a folder, no object", f"{self.uri}/{path}") from None
@@ -189,8 +201,22 @@ class LocalStorage(Storage):
                     yield ObjectInfo(path, found.st_size, _local_etag(found))
 
     def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
-        with self._explained("read", info.path), self._open("read", info.path) as file:
-            return os.pread(file.fileno(), stop - start, start)
+        with self._explained("read", info.path), self._open_unchanged(info) as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+    @contextmanager
+    def _open_unchanged(self, info: ObjectInfo) -> Iterator[BufferedReader]:
+        """Open the file that `info` names, by its name anew for each read: one that was renamed over it is another."""
+
+        def check() -> None:
+            if _local_etag(os.fstat(file.fileno())) != info.etag:
+                raise PreconditionFailed(info.path)
+
+        with self._open("read", info.path) as file:
+            check()
+            yield file
+            check()  # Somebody may have written into it meanwhile.
 
 
 def _sync_folder(folder: Path) -> None:

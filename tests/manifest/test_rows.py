@@ -217,15 +217,6 @@ def test_fingerprint_follows_content(storage: Storage) -> None:
     assert fingerprint() != first
 
 
-def test_changed_shard_is_refused_while_in_use(tmp_path: Path) -> None:
-    storage = open_storage(str(tmp_path))
-    put_shard(storage, "x.parquet", make_table(5))
-    manifest = Manifest.open(str(tmp_path))
-    put_shard(storage, "x.parquet", make_table(4))
-    with pytest.raises(ManifestError, match="when the run began"):
-        manifest.read_rows(WorkUnit("x", 0, 1))
-
-
 def test_shard_names_are_safe_folders(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     for path in ("lang=en/a.parquet", "b~c.parquet"):

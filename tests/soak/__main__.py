@@ -93,7 +93,7 @@ class Soak:
 
     def storage(self, seaweedfs, minutes):
         """Commit over a line that fails every fourth request, until there were faults enough or time is up."""
-        pipeline.storage._FIRST_WAIT_S, pipeline.storage._LONGEST_WAIT_S = 0.005, 0.1
+        pipeline.storage.base._FIRST_WAIT_S, pipeline.storage.base._LONGEST_WAIT_S = 0.005, 0.1
         pipeline.storage.s3._READ_TIMEOUT_S = 0.4
         deadline, num_wavs, counts = time.monotonic() + 60 * minutes, 0, Counter()
         shards = [make_shard(f"s{number}", 96) for number in range(8)]

@@ -25,8 +25,8 @@ from tests.test_run import make_config
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr("pipeline.storage._FIRST_WAIT_S", 0.005)
-    monkeypatch.setattr("pipeline.storage._LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr("pipeline.storage.base._FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr("pipeline.storage.base._LONGEST_WAIT_S", 0.05)
 
 
 def commit_everything(storage, num_units):

@@ -128,8 +128,8 @@ def test_a_disk_that_is_full_then_read_only_then_mended(small_mount, synthesize)
 
 @pytest.fixture
 def short_waits(monkeypatch):
-    monkeypatch.setattr("pipeline.storage._FIRST_WAIT_S", 0.005)
-    monkeypatch.setattr("pipeline.storage._LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr("pipeline.storage.base._FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr("pipeline.storage.base._LONGEST_WAIT_S", 0.05)
 
 
 @pytest.mark.usefixtures("short_waits")

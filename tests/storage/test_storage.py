@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, ObjectChanged, StorageError
 from pipeline.storage import (
     ObjectExists,
     PreconditionFailed,
@@ -171,14 +171,30 @@ def test_a_browser_is_told_what_an_object_is(seaweedfs: S3Server) -> None:
         assert answer["ContentType"] == kind
 
 
-def test_replaced_object_is_not_read_on(seaweedfs: S3Server) -> None:
-    storage = open_storage(seaweedfs.new_uri())
-    storage.put("x", b"1" * 100)
+def test_replaced_object_is_not_read_on(storage: Storage) -> None:
+    storage.put("x", b"1" * 300_000)
     info = storage.find("x")
     assert info is not None
-    storage.put("x", b"2" * 100)
-    with pytest.raises(StorageError, match="replaced"):
+    opened = storage.open_input(info)
+    assert opened.read(10) == b"1" * 10
+    storage.put("x", b"2" * 300_000)
+    with pytest.raises(ObjectChanged, match=r"x: was replaced or rewritten while it was in use"):
+        opened.read(10)
+    with pytest.raises(ObjectChanged, match="was replaced"):
         storage.open_input(info).read(10)
+    storage.delete("x")
+    with pytest.raises(ObjectChanged, match=r"x: was deleted while it was in use"):
+        opened.read(10)
+
+
+def test_the_hash_of_a_replaced_file_is_not_taken_for_the_old_ones(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    storage.put("x", b"1")
+    info = storage.find("x")
+    assert info is not None
+    storage.put("x", b"2")
+    with pytest.raises(ObjectChanged, match="was replaced"):
+        storage.content_hash(info)
 
 
 def test_probe_sees_an_honest_store(storage: Storage) -> None:
