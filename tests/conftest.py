@@ -160,10 +160,10 @@ def ray_cluster(seaweedfs: S3Server) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def demo_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small random model in the official layout."""
-    from pipeline.weights.random_weights import make_demo_weights
+    from pipeline.weights.random_weights import make_random_weights
 
-    folder = tmp_path_factory.mktemp("weights") / "demo"
-    make_demo_weights(folder)
+    folder = tmp_path_factory.mktemp("weights") / "random"
+    make_random_weights(folder)
     return str(folder)

@@ -20,14 +20,14 @@ GOOD_ROW = {"utterance_id": ["a"], "text": ["Hello."], "speaker_id": ["anna"]}
 
 
 @pytest.fixture
-def run_file(tmp_path, demo_weights):
+def run_file(tmp_path, random_weights):
     """Write a run whose parts can be replaced, and return its path."""
 
     def write(**changes):
         pq.write_table(pa.table(GOOD_ROW), tmp_path / "manifest.parquet")
         (tmp_path / "speakers.yaml").write_text("- {speaker_id: anna, gender: female}\n")
         raw = {
-            "weights": demo_weights,
+            "weights": random_weights,
             "manifest": str(tmp_path / "manifest.parquet"),
             "speakers": str(tmp_path / "speakers.yaml"),
             "output": str(tmp_path / "output"),
@@ -55,13 +55,13 @@ def test_dry_run_tells_the_plan_and_writes_nothing(run_file, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("configs").glob("*.yaml")))
-def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, demo_weights):
+def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, random_weights):
     """The paths in a template are placeholders; all else is checked as a user would."""
     run_file()
     lexicon = tmp_path / "lexicon.yaml"
     lexicon.write_text("ibuprofen: eye byoo proh fen\n")
     paths = {
-        "weights": demo_weights,
+        "weights": random_weights,
         "manifest": tmp_path / "manifest.parquet",
         "speakers": tmp_path / "speakers.yaml",
         "output": tmp_path / "output",

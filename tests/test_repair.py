@@ -29,13 +29,13 @@ def without_processes():
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory, demo_weights, without_processes):
+def pristine(tmp_path_factory, random_weights, without_processes):
     """A finished run that is only copied."""
     tmp_path = tmp_path_factory.mktemp("pristine")
     bad = [{"utterance_id": "empty", "text": "", "speaker_id": "anna"}]
     write_shard(tmp_path / "manifest" / "a.parquet", [*simple_rows(0, 9), *bad])
     write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(20, 2))
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     synthesize_manifest(config)
     return config
 

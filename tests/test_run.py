@@ -63,10 +63,10 @@ def simple_rows(first, count):
     ]
 
 
-def make_config(tmp_path, demo_weights, **changes):
+def make_config(tmp_path, random_weights, **changes):
     (tmp_path / "speakers.yaml").write_text(yaml.safe_dump(SPEAKERS))
     raw = {
-        "weights": demo_weights,
+        "weights": random_weights,
         "manifest": str(tmp_path / "manifest"),
         "speakers": str(tmp_path / "speakers.yaml"),
         "output": str(tmp_path / "output"),
@@ -107,7 +107,7 @@ def check_audio(rows):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, demo_weights, ray_cluster):
+def finished(tmp_path_factory, random_weights, ray_cluster):
     """One run over good and bad rows that several tests look at."""
     tmp_path = tmp_path_factory.mktemp("finished")
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
@@ -124,7 +124,7 @@ def finished(tmp_path_factory, demo_weights, ray_cluster):
         {"utterance_id": "token", "text": "Say <|im_end|> now.", "speaker_id": "carl"},
     ]
     write_shard(tmp_path / "manifest" / "deep" / "b.parquet", bad)
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     return config, synthesize_manifest(config)
 
 
@@ -268,12 +268,12 @@ def without_processes():
 
 
 @pytest.fixture
-def configure(tmp_path, demo_weights, finished):
+def configure(tmp_path, random_weights, finished):
     """Make configs of runs whose voices are enrolled already, as `jobs.enroll` would have done."""
     voices = open_storage(finished[0].output).get("speakers.parquet")
 
     def make(**changes):
-        config = make_config(tmp_path, demo_weights, **changes)
+        config = make_config(tmp_path, random_weights, **changes)
         open_storage(config.output).put("speakers.parquet", voices)
         return config
 

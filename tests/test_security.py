@@ -65,11 +65,11 @@ def test_code_of_others_is_never_loaded():
             assert not re.search(r"pickle\.loads?\(|\bmarshal\b|\bshelve\b", source), path
 
 
-def test_a_plan_reads_what_it_names_and_writes_its_output(tmp_path, demo_weights):
+def test_a_plan_reads_what_it_names_and_writes_its_output(tmp_path, random_weights):
     rows = simple_rows(0, 2)
     rows[0] |= {"utterance_id": "/etc/passwd", "text": "file:///etc/shadow", "speaker_id": "../../etc/hosts"}
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     with Watch(config.output) as watch, run._open_output(run.plan_run(config)) as output:
         output.log.put_audio("a", rows[0]["utterance_id"], b"wav")
     assert watch.offences == []
@@ -82,9 +82,9 @@ def _as_path(name):
     return name if isinstance(name, str | bytes) else None
 
 
-def test_speaking_needs_no_network_and_starts_no_process(demo_weights):
+def test_speaking_needs_no_network_and_starts_no_process(random_weights):
     with Watch("/dev") as watch:
-        synthesizer = Synthesizer.load(demo_weights, settings={"llm": {"slots": 8}})
+        synthesizer = Synthesizer.load(random_weights, settings={"llm": {"slots": 8}})
         for _ in synthesizer.speak_many(
             [{"utterance_id": "a", "text": "Hello.", "speaker_id": synthesizer.speakers[0]}], on_error="return"
         ):
@@ -92,7 +92,7 @@ def test_speaking_needs_no_network_and_starts_no_process(demo_weights):
     assert [offence for offence in watch.offences if offence[0] != "open"] == []
 
 
-def test_voices_that_come_with_weights_reach_for_nothing(tmp_path, demo_weights):
+def test_voices_that_come_with_weights_reach_for_nothing(tmp_path, random_weights):
     """A folder of weights from elsewhere could name any file of the machine, or make it call any address."""
     from pipeline.synthesis.synthesizer import read_own_definitions
 

@@ -1,4 +1,4 @@
-"""The `demo` weights: a small random model in the official layout, made on the spot.
+"""The `random` weights: a small model of random numbers in the official layout, made on the spot.
 
 What it says is noise. It exists so that everything around the network can be tried and tested without a download:
 answers follow the grammar, grow with the text, end by themselves, and have a moderate level.
@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
-DEMO_NAME = "demo-1"
-"""Name and version; a change of what is made here needs another one."""
+RANDOM_NAME = "random-1"
+"""Name and version in the cache; a change of what is made here needs another one."""
+_NOISE_SEED = "demo-1"
+"""Every number follows from it; another one would make other weights."""
 
 _SPEAKERS = {
     "demo_female": {"gender": "female", "pitch": "moderate", "speed": "moderate"},
@@ -160,8 +162,8 @@ EXTRACTOR_CONFIG = {
 }
 
 
-def make_demo_weights(directory: str | Path) -> None:
-    """Write the demo model; the same bytes every time under the same version of torch.
+def make_random_weights(directory: str | Path) -> None:
+    """Write the random model; the same bytes every time under the same version of torch.
 
     Args:
         directory: filled with the official layout and a `speakers.yaml`; made if absent.
@@ -186,7 +188,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _noise(name: str, shape: tuple[int, ...]) -> Tensor:
     """Return normal numbers that follow from the tensor's name, so that no tensor depends on another."""
-    seed = int.from_bytes(hashlib.sha256(f"{DEMO_NAME}/{name}".encode()).digest()[:7], "big")
+    seed = int.from_bytes(hashlib.sha256(f"{_NOISE_SEED}/{name}".encode()).digest()[:7], "big")
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 

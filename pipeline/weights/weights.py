@@ -68,9 +68,9 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
     if uri == "demo":
         directory = DEMO_VOICE
     elif uri == "random":
-        from pipeline.weights.random_weights import DEMO_NAME, make_demo_weights
+        from pipeline.weights.random_weights import RANDOM_NAME, make_random_weights
 
-        directory = _fill_once(cache_dir() / DEMO_NAME, make_demo_weights)
+        directory = _fill_once(cache_dir() / RANDOM_NAME, make_random_weights)
     elif uri.startswith("hf://"):
         directory = _fetch_from_hub(uri)
     elif "://" in uri and not uri.startswith("file://"):

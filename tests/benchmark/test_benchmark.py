@@ -145,12 +145,14 @@ def test_the_command_refuses_a_folder_without_sizes(tmp_path: Path, capsys: pyte
     assert "no tokenizer.json" in capsys.readouterr().err
 
 
-def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(demo_weights: str, tmp_path: Path) -> None:
+def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(random_weights: str, tmp_path: Path) -> None:
     """The short version of `--parts reproducible-takes`; test_run.py and test_survival.py hold whole runs to it."""
     rows = reproducible_takes.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
     assert len({row["text"] for row in rows}) >= 2 and len({row["utterance_id"] for row in rows}) == 5
     for dtype, count in (("float32", 5), ("bfloat16", 3)):
-        results = reproducible_takes.compare_takes(rows[:count], demo_weights, dtype, tmp_path / dtype, with_runs=False)
+        results = reproducible_takes.compare_takes(
+            rows[:count], random_weights, dtype, tmp_path / dtype, with_runs=False
+        )
         assert reproducible_takes.are_all_equal(results), results
         assert results["rejected"] == 0 and results["in a crowd"].startswith(f"{count} of {count} WAVs equal, ")
 
@@ -167,10 +169,10 @@ def test_unequal_takes_are_told() -> None:
 
 
 def test_instant_networks_voice_every_row_and_leave_few_objects(
-    demo_weights: str, tmp_path: Path, ray_cluster: object
+    random_weights: str, tmp_path: Path, ray_cluster: object
 ) -> None:
     before = count_references()
-    cost = overhead.run_once(300, tmp_path / "run", demo_weights, INSTANT_NETWORKS)
+    cost = overhead.run_once(300, tmp_path / "run", random_weights, INSTANT_NETWORKS)
     assert cost.num_utterances == 300 and cost.cpu_s > 0
     gc.collect()
     # Three units pass fifteen references; a few of the last moment may still be on their way.

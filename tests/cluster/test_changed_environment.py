@@ -18,11 +18,11 @@ from tests.test_run import make_config, simple_rows, write_shard
 
 
 @pytest.fixture
-def begun(tmp_path, demo_weights):
+def begun(tmp_path, random_weights):
     """A config whose output has begun, over shards b (8 rows) and c (4)."""
     write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(0, 8))
     write_shard(tmp_path / "manifest" / "c.parquet", simple_rows(8, 4))
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     begin(config)
     return config
 
@@ -122,7 +122,7 @@ def test_nothing_of_the_probe_or_the_locks_stays_behind(begun):
     assert {path.name for path in Path(begun.output).iterdir()} == {"run.json", "x"}
 
 
-def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, demo_weights, caplog):
+def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, random_weights, caplog):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 0))
-    summary = run.synthesize_manifest(make_config(tmp_path, demo_weights))
+    summary = run.synthesize_manifest(make_config(tmp_path, random_weights))
     assert summary.num_rows == 0 and "holds no rows" in caplog.text

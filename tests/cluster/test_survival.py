@@ -35,10 +35,10 @@ def environment_of(ray_cluster):
     return {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
 
 
-def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluster):
+def test_kills_at_named_points_change_nothing(tmp_path, random_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 19))
     write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(30, 1))
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     synthesize_manifest(config.model_copy(update={"output": str(tmp_path / "calm")}))
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
@@ -50,9 +50,9 @@ def test_kills_at_named_points_change_nothing(tmp_path, demo_weights, ray_cluste
     check_output(config.output, expected)
 
 
-def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, demo_weights, ray_cluster):
+def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, random_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 200))
-    config = make_config(tmp_path, demo_weights)
+    config = make_config(tmp_path, random_weights)
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]

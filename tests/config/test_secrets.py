@@ -57,15 +57,15 @@ def test_keys_in_addresses_are_refused_without_being_told(uri):
     assert KEY not in str(caught.value)
 
 
-def test_run_json_holds_no_secret(tmp_path, demo_weights):
-    config = make_config(tmp_path, demo_weights, storage={"endpoint_url": f"http://me:{KEY}@host"})
+def test_run_json_holds_no_secret(tmp_path, random_weights):
+    config = make_config(tmp_path, random_weights, storage={"endpoint_url": f"http://me:{KEY}@host"})
     assert KEY not in str(_describe_start(config))
 
 
 @pytest.mark.parametrize("name", ["output", "manifest", "weights", "speakers"])
-def test_no_command_prints_a_key(tmp_path, demo_weights, name):
+def test_no_command_prints_a_key(tmp_path, random_weights, name):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 1))
-    raw = make_config(tmp_path, demo_weights).model_dump(mode="json") | {name: f"s3://user:{KEY}@bucket/x"}
+    raw = make_config(tmp_path, random_weights).model_dump(mode="json") | {name: f"s3://user:{KEY}@bucket/x"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
     command = [sys.executable, "-m", "jobs.synthesize", "--config", str(tmp_path / "run.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -12,22 +12,22 @@ import torch
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
 from pipeline.llm.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
-from pipeline.weights.random_weights import make_demo_weights
+from pipeline.weights.random_weights import make_random_weights
 
 KNOWN = Voice(global_tokens=tuple(range(0, 3200, 100)))
 LABELS = Voice(gender="male", pitch="low", speed="high")
 
 
 @pytest.fixture(scope="module")
-def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo")
-    make_demo_weights(folder)
+def random_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("random")
+    make_random_weights(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def engine(demo_dir: Path) -> LLMEngine:
-    return LLMEngine.load(demo_dir, num_slots=8, max_context=512)
+def engine(random_dir: Path) -> LLMEngine:
+    return LLMEngine.load(random_dir, num_slots=8, max_context=512)
 
 
 def make_requests(engine: LLMEngine, num_requests: int, cap: int = 60) -> list[Request]:
@@ -58,8 +58,10 @@ def answer(engine: LLMEngine, requests: list[Request]) -> dict[Any, tuple[Any, .
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_slots", [3, 8])
-def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(demo_dir: Path, dtype: torch.dtype, num_slots: int) -> None:
-    engine = LLMEngine.load(demo_dir, num_slots=num_slots, max_context=512, dtype=dtype)
+def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(
+    random_dir: Path, dtype: torch.dtype, num_slots: int
+) -> None:
+    engine = LLMEngine.load(random_dir, num_slots=num_slots, max_context=512, dtype=dtype)
     requests = make_requests(engine, 40 if num_slots == 8 else 12, cap=40)
     crowd = answer(engine, requests)
     assert set(crowd) == {request.request_id for request in requests}
@@ -70,9 +72,9 @@ def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(demo_dir: Path, dtyp
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_running_only_the_rows_that_are_used_changes_no_token(demo_dir: Path, dtype: torch.dtype) -> None:
+def test_running_only_the_rows_that_are_used_changes_no_token(random_dir: Path, dtype: torch.dtype) -> None:
     """As answers end, the rest move together and fewer rows run; held to an engine that always runs all."""
-    engine = LLMEngine.load(demo_dir, num_slots=32, max_context=512, dtype=dtype)
+    engine = LLMEngine.load(random_dir, num_slots=32, max_context=512, dtype=dtype)
     if not engine._can_shrink:
         pytest.skip("on this machine a row's bits depend on the number of rows, so that all of them always run")
     requests = make_requests(engine, 40, cap=36)
@@ -92,9 +94,11 @@ def test_running_only_the_rows_that_are_used_changes_no_token(demo_dir: Path, dt
     assert set(numbers_of_rows) == {32}
 
 
-def test_another_engine_gives_the_reproducible_takes(engine: LLMEngine, demo_dir: Path) -> None:
+def test_another_engine_gives_the_reproducible_takes(engine: LLMEngine, random_dir: Path) -> None:
     requests = make_requests(engine, 4)
-    assert answer(LLMEngine.load(demo_dir / "LLM", num_slots=8, max_context=512), requests) == answer(engine, requests)
+    assert answer(LLMEngine.load(random_dir / "LLM", num_slots=8, max_context=512), requests) == answer(
+        engine, requests
+    )
 
 
 def test_another_seed_gives_another_take(engine: LLMEngine) -> None:
@@ -235,7 +239,7 @@ def test_malformed_requests_are_refused(engine: LLMEngine, prompt_ids: list[int]
         engine.add(Request("r", prompt_ids, AnswerGrammar((Forced((1,)),)), 0, cap))
 
 
-def test_unusable_settings_and_folders_are_refused(tiny_dir: Path, demo_dir: Path, tmp_path: Path) -> None:
+def test_unusable_settings_and_folders_are_refused(tiny_dir: Path, random_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="float16"):
         LLMEngine.load(tiny_dir, dtype=torch.float16)
     with pytest.raises(ConfigError, match=r"llm\.slots: 0"):
@@ -244,11 +248,11 @@ def test_unusable_settings_and_folders_are_refused(tiny_dir: Path, demo_dir: Pat
         LLMEngine.load(tmp_path)
     foreign = LLMEngine.load(tiny_dir, num_slots=1, max_context=64).vocabulary
     with pytest.raises(WeightsError, match="must belong together"):
-        LLMEngine.load(demo_dir, vocabulary=foreign)
+        LLMEngine.load(random_dir, vocabulary=foreign)
 
 
-def test_demo_answers_end_where_speech_would(demo_dir: Path) -> None:
-    engine = LLMEngine.load(demo_dir, num_slots=16, max_context=512)
+def test_random_answers_end_where_speech_would(random_dir: Path) -> None:
+    engine = LLMEngine.load(random_dir, num_slots=16, max_context=512)
     for text, shortest, longest in (("Hello there.", 10, 120), ("The train leaves at seven, so be there.", 60, 220)):
         prompt = build_prompt(engine.vocabulary, text, KNOWN)
         requests = [Request(seed, prompt.ids, prompt.grammar, seed, 300) for seed in range(16)]

@@ -52,11 +52,11 @@ class Soak:
             write_shard(folder / "manifest" / f"s{shard}.parquet", rows[first : first + per_shard])
         write_shard(folder / "manifest" / "single.parquet", rows[:1])
 
-    def kills(self, seaweedfs, ray_cluster, demo_weights, folder, deadline, num_rows):
+    def kills(self, seaweedfs, ray_cluster, random_weights, folder, deadline, num_rows):
         """Kill drivers and replicas while there is time for a run; each must end as an undisturbed one."""
         self.write_manifest(folder, num_rows)
         uri = seaweedfs.new_uri()
-        config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=8)
+        config = make_config(folder, random_weights, output=f"{uri}/calm", unit_size=8)
         synthesize_manifest(config)
         expected = rows_of(f"{uri}/calm")
         environment = {**os.environ, "RAY_ADDRESS": ray_cluster.get_runtime_context().gcs_address}
@@ -79,15 +79,15 @@ class Soak:
                 flush=True,
             )
 
-    def faulty_run(self, seaweedfs, demo_weights, folder):
+    def faulty_run(self, seaweedfs, random_weights, folder):
         """Voice over a line that fails every eighth request, and compare with a run over a good one."""
         self.write_manifest(folder, 300)
         uri = seaweedfs.new_uri()
-        config = make_config(folder, demo_weights, output=f"{uri}/calm", unit_size=4)
+        config = make_config(folder, random_weights, output=f"{uri}/calm", unit_size=4)
         synthesize_manifest(config)
         with FaultyProxy(seaweedfs.endpoint_url, rate=0.125, seed=self.seed) as proxy:
             settings = {"output": f"{uri}/run", "storage": {"endpoint_url": proxy.url, "max_attempts": 15}}
-            synthesize_manifest(make_config(folder, demo_weights, unit_size=4, **settings))
+            synthesize_manifest(make_config(folder, random_weights, unit_size=4, **settings))
             print(f"storage: a whole run over {proxy.num_faults} faults: {dict(proxy.counts)}", flush=True)
         check_output(f"{uri}/run", rows_of(f"{uri}/calm"))
 
@@ -134,17 +134,17 @@ def test_soak(request, seaweedfs, tmp_path):
         check_all(10_000, soak.seed, make_folder(tmp_path, "bad_input"))
     if "cluster" in parts:
         pytest.importorskip("prometheus_client", reason="install the cluster extra: pip install -e '.[cluster]'")
-        check_cluster(make_folder(tmp_path, "cluster"), request.getfixturevalue("demo_weights"))
+        check_cluster(make_folder(tmp_path, "cluster"), request.getfixturevalue("random_weights"))
     if "nodes" in parts:
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
-        check_nodes(make_folder(tmp_path, "nodes"), request.getfixturevalue("demo_weights"), address)
+        check_nodes(make_folder(tmp_path, "nodes"), request.getfixturevalue("random_weights"), address)
     if "storage" in parts:
         request.getfixturevalue("ray_cluster")
-        soak.faulty_run(seaweedfs, request.getfixturevalue("demo_weights"), make_folder(tmp_path, "storage"))
+        soak.faulty_run(seaweedfs, request.getfixturevalue("random_weights"), make_folder(tmp_path, "storage"))
         minutes = (deadline - time.monotonic()) / 60
         soak.storage(seaweedfs, minutes / 2 if "kills" in parts else minutes)
     if "kills" in parts:
-        cluster, weights = request.getfixturevalue("ray_cluster"), request.getfixturevalue("demo_weights")
+        cluster, weights = request.getfixturevalue("ray_cluster"), request.getfixturevalue("random_weights")
         soak.kills(seaweedfs, cluster, weights, make_folder(tmp_path, "kills"), deadline, num_rows)
 
 

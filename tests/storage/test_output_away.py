@@ -20,12 +20,12 @@ from tests.test_run import make_config, simple_rows, write_shard
 
 
 @pytest.fixture
-def synthesize(tmp_path, demo_weights, capfd):
+def synthesize(tmp_path, random_weights, capfd):
     """Run the command on 12 rows; returns what it told, after a look at its exit code."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 12))
 
     def synthesize(output, expected_code, **storage):
-        config = make_config(tmp_path, demo_weights, output=str(output), storage=storage)
+        config = make_config(tmp_path, random_weights, output=str(output), storage=storage)
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
         with inline_ray():
             code = jobs.synthesize.main(["--config", str(tmp_path / "run.yaml")])
@@ -145,11 +145,11 @@ def test_a_store_that_goes_away_in_the_middle_stops_the_command(seaweedfs, synth
     check_whole(output, StorageConfig(endpoint_url=seaweedfs.endpoint_url))
 
 
-def test_the_real_command_tells_that_the_store_is_away(tmp_path, demo_weights, seaweedfs):
+def test_the_real_command_tells_that_the_store_is_away(tmp_path, random_weights, seaweedfs):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 2))
     with FaultyProxy(seaweedfs.endpoint_url, rate=1.0, faults=("reset", "error_500")) as proxy:
         storage = {"endpoint_url": proxy.url, "max_attempts": 2}
-        config = make_config(tmp_path, demo_weights, output=seaweedfs.new_uri(), storage=storage)
+        config = make_config(tmp_path, random_weights, output=seaweedfs.new_uri(), storage=storage)
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
         command = [sys.executable, "-m", "jobs.synthesize", "--config", str(tmp_path / "run.yaml")]
         done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)

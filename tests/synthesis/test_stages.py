@@ -35,18 +35,18 @@ def test_a_card_without_room_is_told() -> None:
         count_slots(OFFICIAL, 2 * GIB, torch.float32, 2_048)
 
 
-def test_auto_is_32_slots_on_a_cpu(demo_weights: Path) -> None:
+def test_auto_is_32_slots_on_a_cpu(random_weights: Path) -> None:
     raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
     config = parse_config({**raw, "llm": {"slots": "auto", "device": "cpu", "max_context": 256}}, source="test")
-    assert load_engine(config, demo_weights).num_slots == 32
+    assert load_engine(config, random_weights).num_slots == 32
 
 
-def test_long_rows_start_first(demo_weights: Path) -> None:
+def test_long_rows_start_first(random_weights: Path) -> None:
     raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"device": "cpu"}}
     config = parse_config(raw, source="test")
     definition = SpeakerDefinition(speaker_id="anna", global_tokens=tuple(range(32)))
     speaker = Speaker("anna", Voice(global_tokens=definition.global_tokens), definition.kind, definition.canonical())
-    stage = TokenStage(config, load_engine(config, demo_weights), SpeakerRegistry([speaker]), {})
+    stage = TokenStage(config, load_engine(config, random_weights), SpeakerRegistry([speaker]), {})
     texts = ["Short.", "This one is a good deal longer than the others are.", "Two words."]
     jobs = [stage.prepare(row, Utterance(str(row), text, "anna")) for row, text in enumerate(texts)]
     assert [job.result.row for job in stage.longest_first(jobs)] == [1, 2, 0]

@@ -33,8 +33,8 @@ def speakers_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def synthesizer(demo_weights, speakers_file):
-    return Synthesizer.load(demo_weights, speakers=speakers_file, settings=SETTINGS)
+def synthesizer(random_weights, speakers_file):
+    return Synthesizer.load(random_weights, speakers=speakers_file, settings=SETTINGS)
 
 
 def test_every_kind_of_speaker_speaks_with_a_voice_of_its_own(synthesizer):
@@ -49,17 +49,17 @@ def test_every_kind_of_speaker_speaks_with_a_voice_of_its_own(synthesizer):
     assert np.array_equal(spoken["clip"], spoken["said"])
 
 
-def test_a_transcript_is_used_where_asked(demo_weights, speakers_file, synthesizer):
+def test_a_transcript_is_used_where_asked(random_weights, speakers_file, synthesizer):
     settings = {**SETTINGS, "llm": {"slots": 8, "use_reference_text": True}}
-    continued = Synthesizer.load(demo_weights, speakers=speakers_file, settings=settings)
+    continued = Synthesizer.load(random_weights, speakers=speakers_file, settings=settings)
     assert not np.array_equal(
         continued.speak("Hello there.", speaker="said", seed=7).samples,
         synthesizer.speak("Hello there.", speaker="said", seed=7).samples,
     )
 
 
-def test_voices_are_the_same_in_every_process(demo_weights, speakers_file, synthesizer):
-    again = Synthesizer.load(demo_weights, speakers=speakers_file, settings=SETTINGS)
+def test_voices_are_the_same_in_every_process(random_weights, speakers_file, synthesizer):
+    again = Synthesizer.load(random_weights, speakers=speakers_file, settings=SETTINGS)
     for name in ("anna", "clip"):
         assert np.array_equal(
             again.speak("Hello.", speaker=name, seed=1).samples,
@@ -140,8 +140,8 @@ def test_audio_writes_a_wav_and_shows_a_player(synthesizer, tmp_path):
     assert soundfile.info(io.BytesIO(audio.encode())).subtype == "PCM_16"
 
 
-def test_the_speakers_that_come_with_the_weights_are_the_default(demo_weights):
-    assert Synthesizer.load(demo_weights, settings=SETTINGS).speakers == ["demo_female", "demo_male"]
+def test_the_speakers_that_come_with_the_weights_are_the_default(random_weights):
+    assert Synthesizer.load(random_weights, settings=SETTINGS).speakers == ["demo_female", "demo_male"]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,6 @@ def test_the_speakers_that_come_with_the_weights_are_the_default(demo_weights):
         ({"settings": {"llm": {"slotz": 8}}}, ConfigError),
     ],
 )
-def test_what_cannot_be_loaded_is_told(demo_weights, arguments, error):
+def test_what_cannot_be_loaded_is_told(random_weights, arguments, error):
     with pytest.raises(error):
-        Synthesizer.load(**{"weights": demo_weights, **arguments})
+        Synthesizer.load(**{"weights": random_weights, **arguments})

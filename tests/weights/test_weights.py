@@ -11,7 +11,7 @@ import torch
 
 from pipeline.codec.bicodec import BiCodec
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.weights.random_weights import make_demo_weights
+from pipeline.weights.random_weights import make_random_weights
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
@@ -24,9 +24,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo")
-    make_demo_weights(folder)
+def random_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("random")
+    make_random_weights(folder)
     return folder
 
 
@@ -63,7 +63,7 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path: Path) -> None:
 
 
 def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.storage import base as storage
+    from pipeline import storage
 
     source = tmp_path / "bucket"
     shutil.copytree(TINY, source)
@@ -92,7 +92,7 @@ def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, m
 
 
 def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipeline.weights.random_weights as demo
+    from pipeline.weights import random_weights
 
     calls: list[Path] = []
 
@@ -102,10 +102,10 @@ def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytes
         if len(calls) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "make_demo_weights", fill)
+    monkeypatch.setattr(random_weights, "make_random_weights", fill)
     with pytest.raises(KeyboardInterrupt):
         resolve_weights("random")
-    assert not (cache / demo.DEMO_NAME).exists()
+    assert not (cache / random_weights.RANDOM_NAME).exists()
     (calls[0] / "left over").write_text("half")
     found: list[Path] = []
     threads = [threading.Thread(target=lambda: found.append(resolve_weights("random"))) for _ in range(4)]
@@ -113,7 +113,7 @@ def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytes
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [cache / demo.DEMO_NAME] * 4 and len(calls) == 2
+    assert found == [cache / random_weights.RANDOM_NAME] * 4 and len(calls) == 2
     assert not (found[0] / "left over").exists()
 
 
@@ -155,13 +155,13 @@ def test_hub_addresses_and_the_missing_package_are_explained(monkeypatch: pytest
         resolve_weights("hf://owner/name")
 
 
-def test_demo_weights_are_the_same_every_time(demo_dir: Path, tmp_path: Path) -> None:
-    make_demo_weights(tmp_path / "again")
-    assert fingerprint_weights(tmp_path / "again") == fingerprint_weights(demo_dir)
+def test_random_weights_are_the_same_every_time(random_dir: Path, tmp_path: Path) -> None:
+    make_random_weights(tmp_path / "again")
+    assert fingerprint_weights(tmp_path / "again") == fingerprint_weights(random_dir)
 
 
-def test_demo_audio_is_neither_silent_nor_clipped(demo_dir: Path) -> None:
-    codec = BiCodec.load(demo_dir)
+def test_random_audio_is_neither_silent_nor_clipped(random_dir: Path) -> None:
+    codec = BiCodec.load(random_dir)
     generator = torch.Generator().manual_seed(3)
     semantic = [torch.randint(0, 8192, (60,), generator=generator) for _ in range(2)]
     for waveform in codec.decode(semantic, torch.randint(0, 4096, (2, 32), generator=generator)):
