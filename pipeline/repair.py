@@ -19,6 +19,7 @@ from pipeline.output.lease import Lease
 from pipeline.output.verify import Audit, parse_unit_id, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again
 from pipeline.storage import Storage, open_storage
+from pipeline.synthesis.takes import recorded_takes
 
 _WAV_KINDS = ("missing", "changed")
 _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row")
@@ -157,12 +158,7 @@ class _Counted(Iterator[UnitState]):
 
 def _state_of(storage: Storage, unit: WorkUnit, rows: Collection[int]) -> UnitState:
     table = CommitLog(storage).read_commit(unit, _COLUMNS)
-    wanted: dict[int, Mapping[int, int]] = {}
-    for row in table.to_pylist():
-        if row["row"] in rows:
-            # One segment: the recorded take is the one. Of several only the highest is on record: take all from 0 on,
-            # as the run did.
-            wanted[row["row"]] = {0: row["take"] or 0} if row["num_segments"] == 1 else {}
+    wanted = {row["row"]: recorded_takes(row) for row in table.to_pylist() if row["row"] in rows}
     return UnitState(unit, {}, wanted)
 
 

@@ -27,7 +27,6 @@ class DecodeReport:
 
     wanted: Wanted
     """Takes to make again."""
-    sample_rate: int
 
 
 @ray.remote(max_restarts=0)
@@ -49,7 +48,7 @@ class CodecActor(ReplicaBase):
 
     def heartbeat(self) -> int:
         """Return a number that grows while work goes on: takes decoded."""
-        return self._stage.num_batches
+        return self._stage.num_takes
 
     def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
         """Decode every take of the rows that are not rejected."""
@@ -57,4 +56,4 @@ class CodecActor(ReplicaBase):
         audios = self._stage.decode([take for _, take in takes])
         heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
         wanted = next_takes(heard, self._setup.config.quality.max_takes)
-        return heard, DecodeReport(wanted, self._stage.sample_rate)
+        return heard, DecodeReport(wanted)

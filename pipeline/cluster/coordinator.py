@@ -149,9 +149,7 @@ class Coordinator:
             call.payload, report = handle.decode.options(num_returns=2).remote(call.takes)
         else:
             only = None if state.wanted is None else frozenset(state.wanted)
-            report = handle.write.remote(
-                state.unit, state.model_rate, state.rejections, self._lease, only, *state.parts
-            )
+            report = handle.write.remote(state.unit, state.rejections, self._lease, only, *state.parts)
         call.replica = replica
         if not replica.calls:
             replica.progressed_at = time.monotonic()
@@ -221,7 +219,6 @@ class Coordinator:
             self._pools["codec"].queue.append(Call("codec", state, takes=call.payload))
         elif call.stage == "codec":
             state.parts += [call.takes, call.payload]
-            state.model_rate = report.sample_rate
             if report.wanted:
                 self._pools["llm"].queue.append(Call("llm", state, wanted=report.wanted))
                 return

@@ -49,7 +49,6 @@ class UnitState:
     """Rows to synthesize again where the unit is committed already; none voices all and makes the commit."""
     parts: list[Any] = field(default_factory=list)
     """References: takes and audio in turn."""
-    model_rate: int = 16_000
     num_crashes: int = 0
     quarantine: deque[int] | None = None
     """Rows still to be run alone, once the unit has crashed too often; the first one is running."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +11,12 @@ import ray
 
 from pipeline.audio.samples import measure
 from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
-from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import WorkUnit
 from pipeline.manifest.shards import REQUIRED_COLUMNS
 from pipeline.output.commit_log import CommitLog, Lease, build_commit_table
 from pipeline.output.receipt import UnitReceipt
 from pipeline.storage import open_storage
-from pipeline.synthesis.takes import Rejection, SegmentAudio, describe_hearing, finish_audio
+from pipeline.synthesis.takes import Rejection, UtteranceOutcome, describe_hearing
 
 
 @ray.remote(max_restarts=0)
@@ -44,30 +42,28 @@ class WriterActor(ReplicaBase):
     def write(
         self,
         unit: WorkUnit,
-        model_rate: int,
         rejections: Mapping[int, Rejection],
         lease: Lease,
         only: frozenset[int] | None,
-        *parts: Any,
+        *results: Any,
     ) -> UnitReceipt:
         """Write a unit's WAVs, then its commit.
 
         Args:
             unit: the rows.
-            model_rate: Hz of the samples.
             rejections: rows refused before they reached a stage.
             lease: this driver's right to write; checked right before the commit.
             only: rows that were synthesized again, whose records replace those in the unit's commit; none writes the
                 unit's first commit.
-            parts: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
+            results: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
         """
-        merged = _merge_parts(parts)
+        outcomes = _collect(results)
         table = self._setup.manifest.read_rows(unit)
         # Not all columns: some of the user's may hold values that Python cannot.
         rows = table.select(REQUIRED_COLUMNS).to_pylist()
         lease.check()
         futures = [
-            self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), merged.get(row), model_rate)
+            self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), outcomes.get(row))
             for row, fields in enumerate(rows, start=unit.first_row)
             if only is None or row in only
         ]
@@ -92,8 +88,7 @@ class WriterActor(ReplicaBase):
         row: int,
         fields: Mapping[str, Any],
         rejection: Rejection | None,
-        made: _RowParts | None,
-        model_rate: int,
+        made: UtteranceOutcome | None,
     ) -> dict[str, Any]:
         record: dict[str, Any] = {
             "utterance_id": fields["utterance_id"],
@@ -106,16 +101,13 @@ class WriterActor(ReplicaBase):
         }
         if made is not None:
             record |= {"seed": made.seed, "num_segments": made.num_segments, "take": made.last_take}
-            record |= describe_hearing(made.in_order())
-            rejection = rejection or made.rejection
-        if rejection is None and (made is None or len(made.segments) != made.num_segments):
-            rejection = Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
+            record |= describe_hearing(made.segments)
+        rejection = rejection or (made or UtteranceOutcome()).rejection
         if rejection is not None:
             code, message = str(rejection.code), rejection.message
             return record | {"status": "rejected", "error_code": code, "error_message": message}
         assert made is not None
-        segments = made.in_order()
-        audio = finish_audio(segments, model_rate, self._setup.config.audio)
+        audio = made.finish(self._setup.config.audio)
         stats = measure(audio.samples, audio.sample_rate)
         wav = audio.encode()
         path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
@@ -127,7 +119,7 @@ class WriterActor(ReplicaBase):
             "sample_rate": audio.sample_rate,
             "num_samples": len(audio.samples),
             "duration_s": audio.duration_s,
-            "num_semantic_tokens": sum(segment.num_semantic_tokens for segment in segments),
+            "num_semantic_tokens": sum(segment.num_semantic_tokens for segment in made.segments),
             "peak_dbfs": stats.peak_dbfs,
             "rms_dbfs": stats.rms_dbfs,
             "silence_ratio": stats.silence_ratio,
@@ -135,37 +127,15 @@ class WriterActor(ReplicaBase):
         }
 
 
-@dataclass
-class _RowParts:
-    """All that was made of one row, over all retakes."""
-
-    seed: int | None = None
-    num_segments: int = 0
-    segments: dict[int, SegmentAudio] = field(default_factory=dict)
-    failed: Rejection | None = None
-
-    def in_order(self) -> list[SegmentAudio]:
-        return [self.segments[index] for index in sorted(self.segments)]
-
-    @property
-    def last_take(self) -> int:
-        return max((segment.take for segment in self.segments.values()), default=0)
-
-    @property
-    def rejection(self) -> Rejection | None:
-        return self.failed or next((s.rejection for s in self.segments.values() if s.rejection is not None), None)
-
-
-def _merge_parts(parts: Sequence[Any]) -> dict[int, _RowParts]:
-    merged: dict[int, _RowParts] = {}
-    for takes, audios in zip(parts[::2], parts[1::2], strict=True):
-        for result in takes:
-            made = merged.setdefault(result.row, _RowParts())
-            made.seed, made.num_segments = result.seed, result.num_segments
-            made.failed = made.failed or result.rejection
+def _collect(results: Sequence[Any]) -> dict[int, UtteranceOutcome]:
+    """Return each row's outcome from takes and audio in turn."""
+    outcomes: dict[int, UtteranceOutcome] = {}
+    for takes, audios in zip(results[::2], results[1::2], strict=True):
+        for made in takes:
+            outcomes.setdefault(made.row, UtteranceOutcome()).add_takes(made)
         for row, audio in audios:
-            merged[row].segments[audio.segment] = audio
-    return merged
+            outcomes[row].add_audio(audio)
+    return outcomes
 
 
 def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bool) -> UnitReceipt:

@@ -16,7 +16,7 @@ from pipeline.errors import ManifestError, UtteranceError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance
 from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.output.commit_log import CommitLog
-from pipeline.synthesis.takes import SegmentAudio, Wanted, finish_audio, next_takes
+from pipeline.synthesis.takes import UtteranceOutcome, Wanted, next_takes, recorded_takes
 
 if TYPE_CHECKING:
     from pipeline.synthesis.stages import AudioStage, TokenStage  # Load torch, which a driver does without.
@@ -120,7 +120,7 @@ class Replayer:
     @property
     def num_steps(self) -> int:
         """A number that grows while work goes on: token steps and decodes."""
-        return self._num_token_steps + self._audio.num_batches
+        return self._num_token_steps + self._audio.num_takes
 
     def voice(self, rows: Sequence[ReplayRow]) -> Iterator[Replay]:
         """Yield each row's take, in their order."""
@@ -134,31 +134,21 @@ class Replayer:
 
     def _speak(self, row: ReplayRow) -> Audio:
         utterance = read_utterance(row.fields)
-        segments: dict[int, SegmentAudio] = {}
-        wanted: Wanted = {0: _first_takes(row.committed)}
+        outcome = UtteranceOutcome()
+        wanted: Wanted = {0: recorded_takes(row.committed)}
         while wanted:
             self._use_threads("llm")
             self._tokens.start(self._tokens.prepare(0, utterance, wanted[0]))
             while self._tokens.has_work:
                 ended = self._tokens.step()
                 self._num_token_steps += 1
-            result = ended[0].result
-            if result.rejection is not None:
-                raise UtteranceError(result.rejection.code, result.rejection.message)
+            (job,) = ended
+            outcome.add_takes(job.result)
+            if job.result.rejection is not None:
+                break
             self._use_threads("codec")
-            heard = [(0, audio) for audio in self._audio.decode(result.takes)]
-            segments |= {audio.segment: audio for _, audio in heard}
+            heard = [(0, audio) for audio in self._audio.decode(job.result.takes)]
+            for _, audio in heard:
+                outcome.add_audio(audio)
             wanted = next_takes(heard, self._config.quality.max_takes)
-        ordered = [segments[index] for index in sorted(segments)]
-        for segment in ordered:
-            if segment.rejection is not None:
-                raise UtteranceError(segment.rejection.code, segment.rejection.message)
-        return finish_audio(ordered, self._audio.sample_rate, self._config.audio)
-
-
-def _first_takes(committed: Mapping[str, Any] | None) -> Mapping[int, int]:
-    # As in a repair: the recorded take of a single segment is the one to make (it may be a later one on request);
-    # of several only the highest is on record, so all are made from take 0 on, as the run did.
-    if committed is None or committed["status"] != "ok" or committed["num_segments"] != 1:
-        return {}
-    return {0: committed["take"] or 0}
+        return outcome.finish(self._config.audio)

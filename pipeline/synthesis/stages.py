@@ -180,8 +180,8 @@ class TokenStage:
                 )
             prompts[index] = prompt
         takes = dict(wanted) if wanted else dict.fromkeys(range(len(script.segments)), 0)
-        result = UtteranceTakes(row, script.seed, len(script.segments))
-        return UtteranceJob(script, {index: prompts[index] for index in takes}, takes, result)
+        selected = {index: prompts[index] for index in takes}
+        return UtteranceJob(script, selected, takes, UtteranceTakes.of_script(row, script))
 
     @staticmethod
     def longest_first(jobs: Sequence[UtteranceJob]) -> list[UtteranceJob]:
@@ -261,7 +261,7 @@ class AudioStage:
         self._codec = codec
         asr = config.quality.asr
         self._listener = None if asr == "none" else Listener(load_recognizer(asr), codec)
-        self.num_batches = 0
+        self.num_takes = 0
         """Takes that came from the codec so far: what shows that a long decode moves."""
 
     @property
@@ -281,7 +281,7 @@ class AudioStage:
             [torch.tensor(take.semantic_tokens, dtype=torch.int64) for take in takes],
             torch.tensor([take.global_tokens for take in takes], dtype=torch.int64),
         ):
-            self.num_batches += 1
+            self.num_takes += 1
             audios[decoded.item] = self.judge(takes[decoded.item], decoded.waveform.numpy())
         return [audios[position] for position in range(len(takes))]
 
@@ -301,4 +301,6 @@ class AudioStage:
             message = f"segment {take.segment + 1}, take {take.take + 1}: {rejection.message}"
             rejection = Rejection(rejection.code, message)
         num_tokens = len(take.semantic_tokens)
-        return SegmentAudio(take.segment, take.take, num_tokens, take.boundary, samples, rejection, hearing)
+        return SegmentAudio(
+            take.segment, take.take, num_tokens, take.boundary, samples, self.sample_rate, rejection, hearing
+        )

@@ -16,7 +16,7 @@ from pipeline.llm.prompt import SpeechVocabulary, Voice, build_prompt
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob, load_codec, load_engine
-from pipeline.synthesis.takes import SegmentAudio, finish_audio, hash_seed, next_takes
+from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import resolve_weights
 
@@ -182,9 +182,8 @@ class Synthesizer:
     def _speak_batch(
         self, batch: Sequence[Utterance | Mapping[str, Any]], on_error: str
     ) -> Iterator[Audio | UtteranceError]:
-        errors: dict[int, UtteranceError] = {}
-        done: dict[int, dict[int, SegmentAudio]] = {position: {} for position in range(len(batch))}
-        wanted: dict[int, dict[int, int]] = {position: {} for position in range(len(batch))}
+        outcomes = [UtteranceOutcome() for _ in batch]
+        wanted: Wanted = {position: {} for position in range(len(batch))}
         while wanted:
             jobs: list[UtteranceJob] = []
             for position, takes in wanted.items():
@@ -194,34 +193,34 @@ class Synthesizer:
                         utterance = Utterance.from_mapping(utterance)
                     jobs.append(self._tokens.prepare(position, utterance, takes))
                 except UtteranceError as error:
-                    errors[position] = error
-            for job in self._tokens.longest_first(jobs):
-                self._tokens.start(job)
-            heard: list[tuple[int, SegmentAudio]] = []
-            while self._tokens.has_work:
-                for job in self._tokens.step():
-                    if job.result.rejection is not None:
-                        errors[job.result.row] = UtteranceError(job.result.rejection.code, job.result.rejection.message)
-                        continue
-                    heard += [(job.result.row, audio) for audio in self._audio.decode(job.result.takes)]
-            for position, audio in heard:
-                done[position][audio.segment] = audio
+                    outcomes[position].reject(Rejection.from_error(error))
+            heard = self._make_takes(jobs, outcomes)
             wanted = next_takes(heard, self._config.quality.max_takes)
-        for position, segments in done.items():
-            yield self._finish(segments, errors.get(position), on_error)
+        for outcome in outcomes:
+            try:
+                yield outcome.finish(self._config.audio)
+            except UtteranceError as error:
+                if on_error == "raise":
+                    raise
+                yield error
 
-    def _finish(
-        self, segments: Mapping[int, SegmentAudio], error: UtteranceError | None, on_error: str
-    ) -> Audio | UtteranceError:
-        ordered = [segments[index] for index in sorted(segments)]
-        failed = next((segment.rejection for segment in ordered if segment.rejection is not None), None)
-        if error is None and failed is not None:
-            error = UtteranceError(failed.code, failed.message)
-        if error is None:
-            return finish_audio(ordered, self._audio.sample_rate, self._config.audio)
-        if on_error == "raise":
-            raise error
-        return error
+    def _make_takes(
+        self, jobs: Sequence[UtteranceJob], outcomes: Sequence[UtteranceOutcome]
+    ) -> list[tuple[int, SegmentAudio]]:
+        """Bring jobs through both stages; returns the new audio with its position in the batch."""
+        for job in self._tokens.longest_first(jobs):
+            self._tokens.start(job)
+        heard: list[tuple[int, SegmentAudio]] = []
+        while self._tokens.has_work:
+            for job in self._tokens.step():
+                position = job.result.row
+                outcomes[position].add_takes(job.result)
+                if job.result.rejection is not None:
+                    continue
+                for audio in self._audio.decode(job.result.takes):
+                    outcomes[position].add_audio(audio)
+                    heard.append((position, audio))
+        return heard
 
 
 def read_own_definitions(weights_dir: Path) -> list[SpeakerDefinition]:

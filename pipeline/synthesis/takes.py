@@ -1,4 +1,6 @@
-"""What passes between the stages: scripts, takes, finished utterances, and the seeds that make a take repeatable.
+"""What passes between the stages: scripts, takes, judged audio, and what an utterance came to over all its retakes.
+
+Here, too: the seeds that make a take repeatable, and which takes are made again.
 
 Knows nothing of networks, Ray or storage, so that a writer can import it without torch.
 """
@@ -51,6 +53,11 @@ class Script:
     language: str
     segments: tuple[Segment, ...]
     seed: int
+
+    @property
+    def spoken_text(self) -> str:
+        """What is sent to the model: the segments' texts in reading order, joined by a space."""
+        return " ".join(segment.text for segment in self.segments)
 
 
 def write_script(utterance: Utterance, speakers: Collection[str], config: Config, lexicon: Mapping[str, str]) -> Script:
@@ -124,8 +131,18 @@ class UtteranceTakes:
     row: int
     seed: int | None
     num_segments: int
+    """Of the whole utterance; 0 where it could not be cut into segments."""
+    language: str | None = None
+    """That it was spoken in; None where it did not come to that."""
+    spoken_text: str | None = None
+    """See `Script.spoken_text`; None where it did not come to that."""
     takes: list[Take] = field(default_factory=list)
     rejection: Rejection | None = None
+
+    @classmethod
+    def of_script(cls, row: int, script: Script) -> UtteranceTakes:
+        """Begin the takes of a script."""
+        return cls(row, script.seed, len(script.segments), script.language, script.spoken_text)
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,9 @@ class SegmentAudio:
     num_semantic_tokens: int
     boundary: str
     samples: NDArray[np.float32]
-    """(num_frames * samples_per_frame,) at the model's rate."""
+    """(num_frames * samples_per_frame,)."""
+    sample_rate: int
+    """Hz of the samples: the model's."""
     rejection: Rejection | None
     """Why the take is not good enough, if so."""
     hearing: Hearing | None = None
@@ -155,6 +174,87 @@ def next_takes(audios: Sequence[tuple[int, SegmentAudio]], max_takes: int) -> di
         if audio.rejection is not None and audio.take + 1 < max_takes:
             wanted.setdefault(row, {})[audio.segment] = audio.take + 1
     return wanted
+
+
+def recorded_takes(record: Mapping[str, Any] | None) -> Mapping[int, int]:
+    """Return the takes that make a committed utterance's audio once more, by segment; none means all from take 0 on.
+
+    Args:
+        record: `status`, `num_segments` and `take` of its commit, if there is one.
+    """
+    # The recorded take of a single segment is the one to make: it may be a later one on request. Of several segments
+    # only the highest take is on record, so all are made from take 0 on, as the run did.
+    if record is None or record["status"] != "ok" or record["num_segments"] != 1:
+        return {}
+    return {0: record["take"] or 0}
+
+
+@dataclass
+class UtteranceOutcome:
+    """What became of one utterance: all that the stages made of it, over its retakes. Later takes replace earlier ones.
+
+    Example:
+        >>> outcome = UtteranceOutcome()
+        >>> outcome.add_takes(takes)
+        >>> outcome.add_audio(audio)
+        >>> outcome.finish(config.audio).write("a.wav")
+    """
+
+    seed: int | None = None
+    """None where the row was refused before it had one."""
+    num_segments: int = 0
+    language: str | None = None
+    spoken_text: str | None = None
+    _failure: Rejection | None = field(default=None, init=False)
+    _segments: dict[int, SegmentAudio] = field(default_factory=dict, init=False)
+
+    def add_takes(self, made: UtteranceTakes) -> None:
+        """Take in what the LLM stage made of it; the first failure counts."""
+        self.seed, self.num_segments = made.seed, made.num_segments
+        self.language, self.spoken_text = made.language, made.spoken_text
+        self._failure = self._failure or made.rejection
+
+    def add_audio(self, audio: SegmentAudio) -> None:
+        """Take in a decoded take."""
+        self._segments[audio.segment] = audio
+
+    def reject(self, rejection: Rejection) -> None:
+        """Refuse the utterance, unless it failed before."""
+        self._failure = self._failure or rejection
+
+    @property
+    def segments(self) -> list[SegmentAudio]:
+        """The last take of each segment, in reading order."""
+        return [self._segments[index] for index in sorted(self._segments)]
+
+    @property
+    def last_take(self) -> int:
+        """The highest take of all segments."""
+        return max((segment.take for segment in self._segments.values()), default=0)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Why it has no audio; None where it has."""
+        if self._failure is not None:
+            return self._failure
+        # In reading order, not in that of decoding, which depends on the utterance's neighbors.
+        for segment in self.segments:
+            if segment.rejection is not None:
+                return segment.rejection
+        if not self._segments or len(self._segments) != self.num_segments:
+            return Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
+        return None
+
+    def finish(self, settings: AudioConfig) -> Audio:
+        """Join the segments, with the pauses, level and rate that the settings ask for.
+
+        Raises:
+            UtteranceError: it was rejected.
+        """
+        rejection = self.rejection
+        if rejection is not None:
+            raise UtteranceError(rejection.code, rejection.message)
+        return finish_audio(self.segments, settings)
 
 
 def describe_hearing(segments: Sequence[SegmentAudio]) -> dict[str, Any]:
@@ -183,12 +283,11 @@ def describe_hearing(segments: Sequence[SegmentAudio]) -> dict[str, Any]:
     }
 
 
-def finish_audio(segments: Sequence[SegmentAudio], model_rate: int, settings: AudioConfig) -> Audio:
+def finish_audio(segments: Sequence[SegmentAudio], settings: AudioConfig) -> Audio:
     """Join the segments of an utterance with the pauses that their boundaries ask for.
 
     Args:
-        segments: in reading order.
-        model_rate: Hz of the segments' samples.
+        segments: in reading order, at least one.
         settings: pauses, level and rate of the result.
     """
     pause_s = {
@@ -196,6 +295,7 @@ def finish_audio(segments: Sequence[SegmentAudio], model_rate: int, settings: Au
         "sentence": settings.pause_sentence_s,
         "paragraph": settings.pause_paragraph_s,
     }
+    model_rate = segments[0].sample_rate
     pauses = [pause_s[segment.boundary] for segment in segments[:-1]]
     samples = join_segments([segment.samples for segment in segments], pauses, model_rate)
     if settings.sample_rate != model_rate:

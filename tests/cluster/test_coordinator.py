@@ -76,12 +76,12 @@ class FakeCodec(_Stage):
     def decode(self, takes):
         failing = self.behavior.get("needs_takes", {})
         wanted = {row: {0: take + 1} for row, take in takes if take + 1 < failing.get(row, 0)}
-        return [(row, f"audio of take {take}") for row, take in takes], DecodeReport(wanted, 16_000)
+        return [(row, f"audio of take {take}") for row, take in takes], DecodeReport(wanted)
 
 
 @ray.remote(max_restarts=0)
 class FakeWriter(_Stage):
-    def write(self, unit, model_rate, rejections, lease, only, *parts):
+    def write(self, unit, rejections, lease, only, *parts):
         time.sleep(self.behavior.get("slow_s", 0.0))
         heard = {}
         for audio in parts[1::2]:

@@ -50,6 +50,8 @@ def test_long_rows_start_first(random_weights: Path) -> None:
     texts = ["Short.", "This one is a good deal longer than the others are.", "Two words."]
     jobs = [stage.prepare(row, Utterance(str(row), text, "anna")) for row, text in enumerate(texts)]
     assert [job.result.row for job in stage.longest_first(jobs)] == [1, 2, 0]
+    result = stage.prepare(0, Utterance("x", "Dr. Who has 2 cats.\n\nHe likes them.", "anna"), {1: 1}).result
+    assert (result.language, result.spoken_text) == ("en", "Doctor Who has two cats. He likes them.")
 
 
 @pytest.mark.parametrize("wrong", [0, 4_097, "many", True])
@@ -78,7 +80,7 @@ def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_pulse(monkeyp
     stage = AudioStage(parse_config({"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}), codec)
     takes = [Take(index, 0, np.array([index], np.int32), (7,), "sentence", "", "en") for index in range(4)]
     judge, pulses = stage.judge, []
-    monkeypatch.setattr(stage, "judge", lambda *arguments: pulses.append(stage.num_batches) or judge(*arguments))
+    monkeypatch.setattr(stage, "judge", lambda *arguments: pulses.append(stage.num_takes) or judge(*arguments))
     audios = stage.decode(takes)
     assert [audio.segment for audio in audios] == [0, 1, 2, 3]
     assert [round(float(audio.samples[0]) * 10) for audio in audios] == [0, 1, 2, 3]

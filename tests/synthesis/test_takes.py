@@ -4,14 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.run import AudioConfig
-from pipeline.errors import RejectionCode
+from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.takes import (
     Rejection,
     SegmentAudio,
+    UtteranceOutcome,
+    UtteranceTakes,
     finish_audio,
     hash_seed,
     next_takes,
+    recorded_takes,
     segment_seed,
     utterance_seed,
 )
@@ -19,7 +22,7 @@ from pipeline.synthesis.takes import (
 
 def segment(index, *, take=0, boundary="sentence", num_samples=1_600, rejection=None):
     samples = np.full(num_samples, 0.1 * (index + 1), dtype=np.float32)
-    return SegmentAudio(index, take, num_samples // 320, boundary, samples, rejection)
+    return SegmentAudio(index, take, num_samples // 320, boundary, samples, 16_000, rejection)
 
 
 def test_seeds_are_the_same_on_every_machine():
@@ -49,7 +52,7 @@ def test_only_failed_takes_with_a_next_one_are_taken_again():
 
 @pytest.mark.parametrize(("boundary", "pause_s"), [("clause", 0.1), ("sentence", 0.25), ("paragraph", 0.6)])
 def test_segments_are_joined_with_the_pause_of_their_boundary(boundary, pause_s):
-    audio = finish_audio([segment(0, boundary=boundary), segment(1)], 16_000, AudioConfig())
+    audio = finish_audio([segment(0, boundary=boundary), segment(1)], AudioConfig())
     pause = round(pause_s * 16_000)
     assert len(audio.samples) == 1_600 + pause + 1_600
     assert np.all(audio.samples[1_600 : 1_600 + pause] == 0)
@@ -58,7 +61,63 @@ def test_segments_are_joined_with_the_pause_of_their_boundary(boundary, pause_s)
 
 
 def test_other_rates_are_resampled_and_levels_met():
-    audio = finish_audio([segment(0, num_samples=32_000)], 16_000, AudioConfig(sample_rate=8_000, target_rms_dbfs=-20))
+    audio = finish_audio([segment(0, num_samples=32_000)], AudioConfig(sample_rate=8_000, target_rms_dbfs=-20))
     assert audio.sample_rate == 8_000
     assert len(audio.samples) == 16_000
     assert abs(20 * np.log10(np.sqrt(np.mean(audio.samples**2))) + 20) < 0.1
+
+
+FAILED = Rejection(RejectionCode.CLIPPED, "loud")
+
+
+def outcome_of(*segments, num_segments=2, rejection=None):
+    outcome = UtteranceOutcome()
+    outcome.add_takes(UtteranceTakes(0, 7, num_segments, "en", "One. Two.", rejection=rejection))
+    for audio in segments:
+        outcome.add_audio(audio)
+    return outcome
+
+
+def test_later_takes_replace_earlier_ones_and_segments_are_read_in_order():
+    outcome = outcome_of(segment(1, rejection=FAILED), segment(0))
+    assert outcome.rejection == FAILED
+    outcome.add_takes(UtteranceTakes(0, 7, 2, "en", "One. Two."))
+    outcome.add_audio(segment(1, take=1))
+    assert [(audio.segment, audio.take) for audio in outcome.segments] == [(0, 0), (1, 1)]
+    assert (outcome.rejection, outcome.last_take, outcome.seed, outcome.num_segments) == (None, 1, 7, 2)
+    expected = finish_audio([segment(0), segment(1)], AudioConfig())
+    assert np.array_equal(outcome.finish(AudioConfig()).samples, expected.samples)
+
+
+def test_a_rejection_names_the_first_failure_and_keeps_what_was_spoken():
+    short = Rejection(RejectionCode.TOO_FAST, "short")
+    outcome = outcome_of(segment(1, rejection=FAILED), segment(0, rejection=short))
+    assert outcome.rejection == short
+    assert (outcome.language, outcome.spoken_text) == ("en", "One. Two.")
+    assert outcome_of(segment(0), rejection=FAILED).rejection == FAILED
+    outcome = outcome_of(segment(0), segment(1), rejection=FAILED)
+    outcome.reject(short)
+    assert outcome.rejection == FAILED
+    with pytest.raises(UtteranceError, match="loud"):
+        outcome.finish(AudioConfig())
+
+
+@pytest.mark.parametrize("outcome", [outcome_of(segment(0)), outcome_of(num_segments=0), UtteranceOutcome()])
+def test_an_utterance_that_lacks_audio_is_an_internal_error(outcome):
+    assert outcome.rejection.code == RejectionCode.INTERNAL_ERROR
+    with pytest.raises(UtteranceError, match="please report it"):
+        outcome.finish(AudioConfig())
+
+
+@pytest.mark.parametrize(
+    ("record", "takes"),
+    [
+        (None, {}),
+        ({"status": "ok", "num_segments": 1, "take": 2}, {0: 2}),
+        ({"status": "ok", "num_segments": 1, "take": None}, {0: 0}),
+        ({"status": "ok", "num_segments": 2, "take": 1}, {}),
+        ({"status": "rejected", "num_segments": 1, "take": 2}, {}),
+    ],
+)
+def test_the_recorded_take_is_made_again_where_the_record_tells_it(record, takes):
+    assert recorded_takes(record) == takes
