@@ -14,11 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.llm import kernels
-from pipeline.llm.kernels import NOT_LIVE, Tiles
+from pipeline.llm.kernels import NOT_LIVE, PROMPT_TILE_TOKENS, Tiles
 from pipeline.llm.qwen2 import Qwen2
-
-TILE_TOKENS = 16
-"""Tokens of a prompt that share a read of its keys."""
 
 
 class FusedQwen2(Qwen2):
@@ -26,6 +23,11 @@ class FusedQwen2(Qwen2):
 
     can_shrink = False
     """Every step runs all rows: a graph has one shape."""
+
+    @property
+    def tile_tokens(self) -> int:
+        """Tokens of a prompt that share a read of its keys."""
+        return PROMPT_TILE_TOKENS[self.dtype]
 
     def _first_width(self) -> int:
         """Return all positions: the kernels read live ones alone, and graphs need tensors that stay."""
@@ -59,17 +61,17 @@ class FusedQwen2(Qwen2):
 
     def prefill(self, ids: Tensor, slot: int) -> Tensor:
         """Read a prompt into a slot alone; as `Qwen2.prefill`."""
-        num_ids = len(ids)
-        padded = -(-num_ids // TILE_TOKENS) * TILE_TOKENS
+        num_ids, tile_tokens = len(ids), self.tile_tokens
+        padded = -(-num_ids // tile_tokens) * tile_tokens
         position_T = torch.arange(padded, device=self.device)
         position_T[num_ids:] = NOT_LIVE
-        first_N = torch.arange(0, padded, TILE_TOKENS, dtype=torch.int32, device=self.device)
+        first_N = torch.arange(0, padded, tile_tokens, dtype=torch.int32, device=self.device)
         tiles = Tiles(
             first_token_N=first_N,
-            num_tokens_N=(num_ids - first_N).clamp(max=TILE_TOKENS).int(),
+            num_tokens_N=(num_ids - first_N).clamp(max=tile_tokens).int(),
             slot_N=torch.full_like(first_N, slot),
             first_position_N=first_N,
-            size=TILE_TOKENS,
+            size=tile_tokens,
         )
         slot_T = torch.full((padded,), slot, dtype=torch.int32, device=self.device)
         return self.run_tokens(F.pad(ids, (0, padded - num_ids)), position_T, slot_T, tiles)[:num_ids]

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from pipeline.llm import kernels
 from pipeline.llm.engine import AdmittedRequest, Generation, LLMEngine
-from pipeline.llm.fused_qwen2 import TILE_TOKENS, FusedQwen2
+from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.llm.sampling import SamplingParams, philox_uniforms
@@ -104,7 +104,7 @@ class GraphedEngine(LLMEngine):
         self._launched: deque[_Launched] = deque()
         self._to_read: deque[_Reading] = deque()
         self._steps_waited = 0
-        self._pack = _Pack.empty(pack_tokens, device)
+        self._pack = _Pack.empty(pack_tokens, model.tile_tokens, device)
         self._run_step = self._record(self._step_all)
         self._run_pack = self._record(self._read_pack)
         self._warn_if_rows_differ()
@@ -219,6 +219,7 @@ class GraphedEngine(LLMEngine):
     def _fill_pack(self) -> list[tuple[_Reading, int]]:
         """Lay the oldest prompts into the pack and read them; return those that are complete, with their last token."""
         num_tokens, num_tiles = len(self._pack.ids_T), len(self._pack.tiles.slot_N)
+        tile_tokens = self._pack.tiles.size
         ids = np.zeros(num_tokens, dtype=np.int64)
         positions = np.full(num_tokens, NOT_LIVE, dtype=np.int64)
         slots = np.zeros(num_tokens, dtype=np.int32)
@@ -227,15 +228,15 @@ class GraphedEngine(LLMEngine):
         while self._to_read and filled < num_tokens and len(tiles) < num_tiles:
             reading = self._to_read[0]
             prefix, first = reading.sequence.prefix, reading.num_read
-            room = min(num_tokens - filled, (num_tiles - len(tiles)) * TILE_TOKENS)
+            room = min(num_tokens - filled, (num_tiles - len(tiles)) * tile_tokens)
             count = min(len(prefix) - first, room)
             place = slice(filled, filled + count)
             ids[place] = prefix[first : first + count]
             positions[place] = np.arange(first, first + count)
             slots[place] = reading.slot
             tiles += [
-                (filled + start, min(TILE_TOKENS, count - start), reading.slot, first + start)
-                for start in range(0, count, TILE_TOKENS)
+                (filled + start, min(tile_tokens, count - start), reading.slot, first + start)
+                for start in range(0, count, tile_tokens)
             ]
             filled, reading.num_read = filled + count, first + count
             if reading.num_read == len(prefix):
@@ -329,12 +330,12 @@ class _Pack:
     """What came out of the last call."""
 
     @classmethod
-    def empty(cls, num_tokens: int, device: torch.device) -> _Pack:
+    def empty(cls, num_tokens: int, tile_tokens: int, device: torch.device) -> _Pack:
         """Return a pack without a token."""
         # Twice the tiles of one long prompt: the last tile of each prompt is seldom full.
-        num_tiles = 2 * -(-num_tokens // TILE_TOKENS)
+        num_tiles = 2 * -(-num_tokens // tile_tokens)
         columns = torch.zeros((4, num_tiles), dtype=torch.int32, device=device).unbind()
-        tiles = Tiles(columns[0], columns[1], columns[2], columns[3], size=TILE_TOKENS)
+        tiles = Tiles(columns[0], columns[1], columns[2], columns[3], size=tile_tokens)
         return cls(
             ids_T=torch.zeros(num_tokens, dtype=torch.int64, device=device),
             position_T=torch.full((num_tokens,), NOT_LIVE, device=device),

@@ -22,7 +22,24 @@ from pipeline.llm.sampling import SamplingParams
 NOT_LIVE = -1
 """A token's position where there is no token: nothing is stored for it."""
 
-_BLOCK_POSITIONS = 64
+PROMPT_TILE_TOKENS = {torch.bfloat16: 16, torch.float32: 8}
+"""Tokens of a prompt that share a read of its keys. In float32 half as many: the products run in registers there, and
+twice the rows would spill (15,784 bytes of stack a thread) and want more shared memory than most cards have."""
+
+
+@dataclass(frozen=True)
+class _AttentionShape:
+    """How a program of the attention kernel is cut; all compile without a spill for sm_80 to sm_120 (tests hold it)."""
+
+    block_positions: int
+    num_warps: int
+
+
+_STEP_ATTENTION = _AttentionShape(block_positions=64, num_warps=4)
+_PROMPT_ATTENTION = {
+    torch.bfloat16: _AttentionShape(block_positions=64, num_warps=8),
+    torch.float32: _AttentionShape(block_positions=32, num_warps=8),
+}
 
 
 @dataclass(frozen=True)
@@ -195,9 +212,11 @@ def attend(query_TX: Tensor, keys: Tensor, values: Tensor, tiles: Tiles, num_kv:
     # A matrix unit's product has 16 rows and columns at least.
     num_rows = max(16, triton.next_power_of_2(tiles.size * num_groups))
     block_d = max(16, triton.next_power_of_2(head_dim))
+    shape = _STEP_ATTENTION if tiles.size == 1 else _PROMPT_ATTENTION[query_TX.dtype]
     _attend[(len(tiles.slot_N), num_kv)](
         query_TX, keys, values, attended_TX, tiles.first_token_N, tiles.num_tokens_N, tiles.slot_N,
-        tiles.first_position_N, max_context, num_kv, num_groups, head_dim, num_rows, block_d, _BLOCK_POSITIONS,
+        tiles.first_position_N, max_context, num_kv, num_groups, head_dim, num_rows, block_d, shape.block_positions,
+        num_warps=shape.num_warps, num_stages=3,
     )  # fmt: skip
     return attended_TX
 

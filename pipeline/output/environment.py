@@ -21,8 +21,12 @@ _COMPILERS: dict[bool, dict[str, tuple[str, ...]]] = {
     False: {"codec": ("numba", "llvmlite")},
     True: {"llm": ("triton",), "codec": ("triton",)},
 }
-_ARITHMETIC = {"llm": 1, "codec": 3, "writer": 1}
-"""Of our own code, by stage: whoever changes a take's bits, be it the last ones only, raises the number."""
+_ARITHMETIC = {
+    False: {"llm": 1, "codec": 3, "writer": 1},
+    True: {"llm": 2, "codec": 3},
+}
+"""Of our own code, by stage, on CPUs and on GPUs: whoever changes a take's bits, be it the last ones only, raises the
+number."""
 
 
 def describe_environment(stage: str, dtype: str, num_threads: int, gpu: str | None = None) -> dict[str, Any]:
@@ -34,12 +38,13 @@ def describe_environment(stage: str, dtype: str, num_threads: int, gpu: str | No
         num_threads: of torch; sums may be cut into as many parts.
         gpu: its model, as torch gives it; None where the network runs on the CPU.
     """
+    on_gpu = gpu is not None
     return {
         "hardware": gpu or _name_cpu(),
         "dtype": dtype,
         "threads": num_threads,
-        "arithmetic": _ARITHMETIC[stage],
-        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[gpu is not None].get(stage, ()))},
+        "arithmetic": _ARITHMETIC[on_gpu][stage],
+        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[on_gpu].get(stage, ()))},
     }
 
 

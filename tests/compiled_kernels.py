@@ -1,0 +1,210 @@
+"""Compile the GPU's Triton kernels ahead of time, as engine and codec launch them; no card is needed.
+
+The engine and the codec's pack decoder run with tensors that have shapes and no data, so that what is compiled is what
+a card of the architecture would be given. In a process of its own: tests otherwise run kernels in the interpreter.
+
+    python -m tests.compiled_kernels       # the table of docs/performance.md
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+SHARED_BYTES = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
+"""What a block may have of shared memory, by architecture."""
+MAX_STACK_BYTES = 64
+"""Of a thread. More means registers that spill: slow, and memory of the card that nobody counts."""
+_OFFICIAL = Path(__file__).parent / "fixtures" / "reference" / "official"
+
+
+@dataclass(frozen=True)
+class CompiledKernel:
+    """One kernel as one architecture has it; `use` is who launches it, and in which dtype."""
+
+    arch: int
+    kernel: str
+    use: str
+    num_warps: int
+    shared_bytes: int
+    registers: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True)
+class _Launch:
+    use: str
+    function: Any
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+def compile_all(archs: list[int]) -> list[CompiledKernel]:
+    """Compile every kernel for these architectures; one entry for each that differs."""
+    # Before Triton is imported: it looks at this once.
+    os.environ.pop("TRITON_INTERPRET", None)
+    import torch
+
+    torch.set_num_threads(1)
+    launches = list(_note_launches())
+    return [kernel for arch in archs for kernel in _compile(arch, launches)]
+
+
+def _note_launches() -> Iterator[_Launch]:
+    """Let engine and codec run, and yield what they launch."""
+    from triton.runtime.jit import JITFunction
+
+    launches: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+
+    def note(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        launches.append((self, args, options))
+
+    run, JITFunction.run = JITFunction.run, note
+    try:
+        for use, launch in _users():
+            launch()
+            yield from (_Launch(use, *noted) for noted in launches)
+            launches.clear()
+    finally:
+        JITFunction.run = run
+
+
+def _compile(arch: int, launches: list[_Launch]) -> Iterator[CompiledKernel]:
+    import torch
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime import driver
+
+    class Driver:
+        """A card of this architecture, as far as the compiler asks."""
+
+        def get_current_target(self) -> GPUTarget:
+            return GPUTarget("cuda", arch, 32)
+
+        def get_current_device(self) -> int:
+            return arch  # Triton keeps what it compiled by device.
+
+        def get_current_stream(self, device: int = 0) -> int:
+            return 0
+
+        def get_active_torch_device(self) -> torch.device:
+            return torch.device("meta")
+
+    driver.set_active(Driver())
+    seen = set()
+    for launch in launches:
+        kernel = launch.function.run(*launch.args, grid=(1,), warmup=True, **launch.options)
+        if kernel.hash not in seen:
+            seen.add(kernel.hash)
+            yield _describe(arch, launch.use, kernel)
+
+
+def _describe(arch: int, use: str, kernel: Any) -> CompiledKernel:
+    import triton
+
+    cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        command = [cuobjdump, "--dump-resource-usage", file.name]
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found is not None, usage
+    return CompiledKernel(
+        arch, kernel.metadata.name, use, kernel.metadata.num_warps, kernel.metadata.shared, int(found[1]), int(found[2])
+    )
+
+
+def _users() -> Iterator[tuple[str, Any]]:
+    """Yield who launches kernels: the engine's step and prompts and the codec's pack, in both dtypes."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+
+    from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
+    from pipeline.llm.fused_qwen2 import FusedQwen2
+    from pipeline.llm.graphed_engine import GraphedEngine
+    from pipeline.llm.prompt import SpeechVocabulary
+    from pipeline.llm.sampling import SamplingParams
+
+    class Engine(GraphedEngine):
+        def _warn_if_rows_differ(self) -> None:
+            """There are no bits to compare."""
+
+    added = json.loads(gzip.decompress((_OFFICIAL / "LLM" / "tokenizer.json.gz").read_bytes()))["added_tokens"]
+    vocabulary = SpeechVocabulary(Tokenizer(BPE()), {token["content"]: token["id"] for token in added})
+    # Of two layers, the first has no update to add before it, and the second stands for all others.
+    config = replace(Qwen2Config.read(_OFFICIAL / "LLM" / "config.json"), num_hidden_layers=2)
+    samplings = {"": SamplingParams(), " (greedy)": SamplingParams(temperature=0.0)}
+    for dtype in (torch.bfloat16, torch.float32):
+        name = str(dtype).removeprefix("torch.")
+        shapes = list_tensor_shapes(config).items()
+        tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in shapes}
+        model = FusedQwen2(config, tensors, num_slots=1_024, max_context=1_536)
+        for title, sampling in samplings.items():
+            engine = Engine(model, 1_024, vocabulary, sampling)
+            yield f"step, {name}{title}", engine._step_all
+            yield f"prompts, {name}", engine._read_pack
+        yield f"codec, {name}", partial(_decode_pack, dtype)
+
+
+def _decode_pack(dtype: Any) -> None:
+    import torch
+
+    from pipeline.codec import decoder
+    from pipeline.codec.bicodec import PACK_FRAMES
+    from pipeline.codec.checkpoint import read_config
+    from pipeline.codec.kernels import snake
+    from pipeline.codec.networks import DecodeNetwork
+    from pipeline.codec.spans import Spans
+
+    config = read_config(_OFFICIAL / "BiCodec" / "config.yaml")
+    plain, decoder._snake = decoder._snake, snake  # type: ignore[assignment]
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network = DecodeNetwork(config).to("meta")  # Some buffers are made on the CPU whatever is said.
+            network.prenet.to(dtype)
+            network.wave_generator.to(dtype)
+            tokens_BF = torch.zeros((1, PACK_FRAMES), dtype=torch.int64)
+            speaker = config.speaker_encoder
+            voices_IQN = torch.zeros((64, speaker.fsq_num_quantizers, speaker.token_num), dtype=torch.int64)
+            network(tokens_BF, voices_IQN, Spans.of_items(tokens_BF, dtype))
+    finally:
+        decoder._snake = plain
+
+
+def to_table(kernels: list[CompiledKernel]) -> str:
+    """Return registers, bytes of stack and of shared memory as Markdown, a row for each kernel and use."""
+    archs = sorted({kernel.arch for kernel in kernels})
+    rows: dict[tuple[str, str], dict[int, CompiledKernel]] = {}
+    for kernel in kernels:
+        row = rows.setdefault((kernel.kernel, kernel.use), {})
+        worst = row.get(kernel.arch, kernel)
+        row[kernel.arch] = max(worst, kernel, key=lambda found: found.registers)
+    lines = ["| kernel | for | warps | " + " | ".join(f"sm_{arch}" for arch in archs) + " |"]
+    lines.append("|---" * (3 + len(archs)) + "|")
+    for (name, use), row in rows.items():
+        cells = [f"{k.registers}, {k.stack_bytes}, {k.shared_bytes:,}" if (k := row.get(a)) else "" for a in archs]
+        warps = sorted({kernel.num_warps for kernel in row.values()})
+        lines.append(f"| `{name}` | {use} | {', '.join(map(str, warps))} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, or with `--json` the plain numbers, for the architectures named or all."""
+    archs = [int(word) for word in sys.argv[1:] if word != "--json"] or list(SHARED_BYTES)
+    kernels = compile_all(archs)
+    print(json.dumps([asdict(kernel) for kernel in kernels]) if "--json" in sys.argv else to_table(kernels))
+
+
+if __name__ == "__main__":
+    main()
