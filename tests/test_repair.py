@@ -164,6 +164,22 @@ def test_redo_with_the_next_take_changes_the_chosen_row_alone(output):
     assert audio_hashes(output.output) == after
 
 
+@pytest.mark.parametrize("folder", ["audio", "audio/a"])
+def test_a_sweep_keeps_audio_that_lies_behind_a_link(output, tmp_path, folder):
+    """The link was taken for an orphan: 29 WAVs were gone."""
+    (tmp_path / "other-disk").mkdir()
+    place = Path(output.output) / folder
+    place.rename(tmp_path / "other-disk" / "moved")
+    place.symlink_to(tmp_path / "other-disk" / "moved")
+    storage = open_storage(output.output)
+    orphan = f"{folder}/orphan.wav" if folder.endswith("a") else f"{folder}/a/orphan.wav"
+    storage.put(orphan, b"")
+    assert verify_output(storage).orphaned == [orphan]
+    assert sweep_output(storage) == 1
+    report = verify_output(storage)
+    assert (report.num_checked, report.is_intact, report.orphaned) == (11, True, [])
+
+
 def test_the_commands_repair_sweep_and_redo(output, capsys):
     wav_of(output, "u004").unlink()
     stray = Path(output.output) / "audio" / "a" / "stray.wav"

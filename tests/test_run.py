@@ -432,6 +432,30 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
 
 
+@pytest.mark.parametrize("home", ["none", "a file", "writable", "with a token"])
+def test_a_ray_of_our_own_needs_no_home_folder(tmp_path, monkeypatch, home):
+    """Ray keeps a token in `~/.ray` and does not start where it cannot."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    if home == "a file":
+        (tmp_path / "home").write_text("")
+    elif home != "none":
+        (tmp_path / "home" / ".ray").mkdir(parents=True)
+        if home == "with a token":
+            (tmp_path / "home" / ".ray" / "auth_token").write_text("token")
+    tokens = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda *_, **__: tokens.append(os.environ.get("RAY_AUTH_TOKEN")),
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr("pipeline.cluster.ray_cluster.ray", ray)
+    with open_cluster():
+        assert (tokens[0] is not None) == (home in ("none", "a file"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+
+
 @pytest.mark.parametrize(
     ("address", "said"), [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here")]
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 
@@ -34,6 +36,7 @@ def ray_cluster() -> Iterator[None]:
         if address:
             ray.init(logging_level=logging.ERROR)
         else:
+            _spare_the_home_folder()
             # Not one that somebody else started here: it may end before this run does.
             ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray has no narrower type for a start that fails.
@@ -49,3 +52,17 @@ def ray_cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _spare_the_home_folder() -> None:
+    """Give a Ray of our own its token by the environment where it cannot keep one in `~/.ray`."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(exist_ok=True)
+        is_usable = os.access(folder, os.W_OK) or (folder / "auth_token").is_file()
+    except (OSError, RuntimeError):  # Missing, read-only, or nobody knows where it is.
+        is_usable = False
+    if not is_usable:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -192,7 +192,7 @@ def connect(address: str) -> JobSubmissionClient:
         raise ConfigError("jobs.submit needs Ray's job client: pip install 'spark-tts-batch[cluster]'")
     # Ray lets these variables override the address that it is given.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
-    token = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
     if os.environ.get("RAY_AUTH_TOKEN") or Path(token).exists():
         # Clusters ask for the token by default, but a client shows it only when told to; read when Ray is imported.
         os.environ.setdefault("RAY_AUTH_MODE", "token")

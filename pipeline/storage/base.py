@@ -136,15 +136,30 @@ class Storage(ABC):
         self._retry("delete", path, lambda: self._delete(check_path(path)))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object, at any depth, whose path starts with `prefix`; streams, in no particular order."""
+        """Yield every object, at any depth, whose path starts with `prefix`; streams, in no particular order.
+
+        Raises:
+            StorageError: also for an object whose name no other method takes.
+        """
         if prefix:
             check_path(prefix.rstrip("/"))
         token: str | None = None
         while True:
             page, token = self._retry("list", prefix, lambda at=token: self._list_page(prefix, at))  # type: ignore[misc]
-            yield from page
+            for info in page:
+                yield self._check_name(info)
             if token is None:
                 return
+
+    def _check_name(self, info: ObjectInfo) -> ObjectInfo:
+        try:
+            check_path(info.path)
+        except ValueError:
+            raise StorageError(
+                f"{self.uri}: holds {info.path!a}, whose name has an empty part, `.`, `..`, a backslash, a drive "
+                "letter, or is not UTF-8; rename that object, or move it elsewhere"
+            ) from None
+        return info
 
     def delete_temporary(self) -> int:
         """Remove what interrupted writes left, where a store leaves anything; returns how much there was."""
@@ -272,7 +287,8 @@ class _RangeFile(io.RawIOBase):
 def check_path(path: str) -> str:
     """Return the path if it stays inside the root; raise `ValueError` if not."""
     parts = path.split("/")
-    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts) or re.match(r"^[A-Za-z]:|\\", path):
+    is_text = not re.search("[\0\ud800-\udfff]", path)  # File names that are not UTF-8 come with surrogates.
+    if not is_text or any(part in ("", ".", "..") for part in parts) or re.search(r"^[A-Za-z]:|\\", path):
         raise ValueError(f"{path!r} is not a relative path inside the store's root")
     return path
 

@@ -43,7 +43,7 @@ class _CloudStorage(Storage):
 
     def _not_found(self, operation: str, path: str, cause: Exception) -> Exception:
         if operation in ("put", "list"):  # These need no object, so it is the bucket that is missing.
-            return self._refuse(operation, path, cause, "create the bucket or mend its name")
+            return self._refuse(operation, path, cause, "create the bucket or correct its name")
         return FileNotFoundError(errno.ENOENT, "no such object", f"{self.uri}/{path}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import StorageError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
 
 _TEMPORARY = ".tmp-"
@@ -29,7 +29,10 @@ class LocalStorage(Storage):
     _read_ahead = 0  # A read costs little, and each one looks whether the file is still the same.
 
     def __init__(self, uri: str, settings: StorageConfig) -> None:
-        super().__init__(os.path.abspath(os.path.expanduser(uri.removeprefix("file://"))), settings)
+        path = os.path.expanduser(uri.removeprefix("file://"))
+        if path.startswith("~"):
+            raise ConfigError(f"{uri}: no home folder is known for {path.partition('/')[0]!r}; write the whole path")
+        super().__init__(os.path.abspath(path), settings)
         self._root = Path(self.uri)
 
     def open_input(self, info: ObjectInfo) -> pa.NativeFile:
@@ -52,9 +55,9 @@ class LocalStorage(Storage):
 
     def delete_temporary(self) -> int:
         """Remove the files of writes that were killed; only for one who knows that nobody writes now."""
-        stale = [path for path in self._root.rglob(f"{_TEMPORARY}*") if path != self._root / _LOCK_FILE]
-        for path in stale:
-            path.unlink(missing_ok=True)
+        stale = [path for path in self._walk("", "", {}, temporary=True) if path.path != _LOCK_FILE]
+        for info in stale:
+            self.delete(info.path)
         return len(stale)
 
     @contextmanager
@@ -72,8 +75,8 @@ class LocalStorage(Storage):
                 errno.ENOSPC: "free some space on the disk",
                 errno.EDQUOT: "raise the quota or free some space",
                 errno.EROFS: "the file system is read-only: choose another folder",
-                errno.EACCES: "mend the permissions or choose another folder",
-            }.get(error.errno or 0, "mend it or choose another folder")
+                errno.EACCES: "fix the permissions or choose another folder",
+            }.get(error.errno or 0, "fix it or choose another folder")
             raise self._refuse(operation, path, error, remedy) from error
 
     def _refuse_no_file(self, operation: str, path: str) -> None:
@@ -86,7 +89,15 @@ class LocalStorage(Storage):
 
     def _open(self, operation: str, path: str) -> BufferedReader:
         self._refuse_no_file(operation, path)
-        return open(self._root / path, "rb")
+        try:
+            return open(self._root / path, "rb")
+        except FileNotFoundError:
+            if os.path.islink(self._root / path):
+                raise StorageError(
+                    f"{self.uri}: {operation} {path!r}: a link to {os.readlink(self._root / path)!r}, where nothing "
+                    "is; remove the link, or bring back what it leads to"
+                ) from None
+            raise
 
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
         target = self._root / path
@@ -143,7 +154,9 @@ class LocalStorage(Storage):
 
         path = self._root / _LOCK_FILE
         while True:
-            with open(path, "ab") as file:
+            # Not through a link that somebody put there.
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            with open(handle, "ab") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 # Whoever held it before took the file away at the end: then this is a lock on nothing.
                 if not _is_same_file(file.fileno(), path):
@@ -181,11 +194,15 @@ class LocalStorage(Storage):
 
     def _list_page(self, prefix: str, token: str | None) -> tuple[Iterator[ObjectInfo], None]:
         folder = prefix.rpartition("/")[0]
-        return self._walk(folder, prefix), None
+        return self._walk(folder, prefix, {}), None
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _walk(
+        self, folder: str, prefix: str, seen: dict[tuple[int, int], str], *, temporary: bool = False
+    ) -> Iterator[ObjectInfo]:
+        """Yield the files below a folder, those behind links to folders included, or the temporary files alone."""
         try:
             with self._explained("list", folder):
+                self._refuse_second_visit(folder, seen)
                 entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
         except FileNotFoundError:
             return
@@ -193,12 +210,38 @@ class LocalStorage(Storage):
             path = f"{folder}/{entry.name}" if folder else entry.name
             if not path.startswith(prefix[: len(path)]):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(path, prefix)
-            elif path.startswith(prefix) and not entry.name.startswith(_TEMPORARY):
+            if os.path.isdir(entry.path):
+                if not (entry.is_symlink() and self._is_listed_anyway(path, prefix)):
+                    yield from self._walk(path, prefix, seen, temporary=temporary)
+            elif path.startswith(prefix) and entry.name.startswith(_TEMPORARY) == temporary:
                 with suppress(FileNotFoundError):  # Deleted since it was listed.
-                    found = entry.stat()
-                    yield ObjectInfo(path, found.st_size, _local_etag(found))
+                    yield self._describe(entry, path)
+
+    def _describe(self, entry: os.DirEntry[str], path: str) -> ObjectInfo:
+        """Describe a file; a link that leads nowhere is listed, too, so that whoever reads it is told."""
+        with self._explained("list", path):
+            try:
+                found = entry.stat()
+            except OSError:
+                found = entry.stat(follow_symlinks=False)
+                if not stat.S_ISLNK(found.st_mode):
+                    raise
+            return ObjectInfo(path, found.st_size, _local_etag(found))
+
+    def _refuse_second_visit(self, folder: str, seen: dict[tuple[int, int], str]) -> None:
+        """Links that lead in a circle have no end, and a file that is listed under two names would be taken for two."""
+        found = os.stat(self._root / folder)
+        first = seen.setdefault((found.st_dev, found.st_ino), folder)
+        if first != folder:
+            raise StorageError(
+                f"{self.uri}: {folder!r} and {first or '.'!r} are the same folder by way of a link; remove the link"
+            )
+
+    def _is_listed_anyway(self, path: str, prefix: str) -> bool:
+        """Tell whether a link to a folder leads to where this listing comes by itself."""
+        root, target = (f"{os.path.realpath(place)}/" for place in (self._root, self._root / path))
+        inside = target.removeprefix(root)
+        return target.startswith(root) and (inside.startswith(prefix) or prefix.startswith(inside))
 
     def _read_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
         with self._explained("read", info.path), self._open_unchanged(info) as file:

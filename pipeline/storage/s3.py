@@ -78,7 +78,7 @@ class S3Storage(Storage):
                 raise TransientError from error
             remedy = {
                 "ExpiredToken": "renew the credentials, then run the same command again",
-                "NoSuchBucket": "create the bucket or mend its name",
+                "NoSuchBucket": "create the bucket or correct its name",
                 "AccessDenied": "give these credentials the right to list, read, write and delete here",
             }.get(code, "check the credentials, the region and storage.endpoint_url")
             raise self._refuse(operation, path, error, remedy) from error

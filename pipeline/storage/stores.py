@@ -25,10 +25,10 @@ def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
         ConfigError: no store has such an address, or it is no folder that this user may write to.
         StorageError: it is on a file system that is read-only.
     """
-    open_storage(uri, settings)
-    if "://" in uri:
+    storage = open_storage(uri, settings)
+    if "://" in storage.uri:
         return
-    path = Path(uri).expanduser().absolute()
+    path = Path(storage.uri)
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
         # Disks become so by themselves, after an error: then this is an output to go on with.

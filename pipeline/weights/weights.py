@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
+from pipeline.storage import open_storage
 
 MODEL_FILES = (
     "config.yaml",
@@ -45,9 +46,18 @@ DEMO_VOICE = Path(__file__).parents[1] / "demo_voice"
 
 
 def cache_dir() -> Path:
-    """Return where fetched weights are kept: `SPARK_TTS_CACHE`, or a folder in the user's cache."""
+    """Return where fetched weights are kept: `SPARK_TTS_CACHE`, or a folder in the user's cache.
+
+    Raises:
+        ConfigError: there is neither.
+    """
     configured = os.environ.get("SPARK_TTS_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "spark-tts-batch"
+    if configured:
+        return Path(configured)
+    try:
+        return Path.home() / ".cache" / "spark-tts-batch"
+    except RuntimeError:
+        raise ConfigError("weights: this user has no home folder to keep them in; set SPARK_TTS_CACHE to one") from None
 
 
 def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
@@ -76,7 +86,7 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
     elif "://" in uri and not uri.startswith("file://"):
         directory = _fetch_from_store(uri, storage)
     else:
-        directory = Path(uri.removeprefix("file://")).expanduser().absolute()
+        directory = Path(open_storage(uri, storage).uri)
     _check_layout(directory, uri)
     return directory
 
@@ -174,8 +184,6 @@ def _fetch_from_hub(uri: str) -> Path:
 
 
 def _fetch_from_store(uri: str, settings: StorageConfig | None) -> Path:
-    from pipeline.storage import open_storage
-
     store = open_storage(uri, settings)
     objects = sorted((info for info in store.list() if _is_model_file(info.path)), key=lambda info: info.path)
     if not objects:
@@ -192,5 +200,7 @@ def _fetch_from_store(uri: str, settings: StorageConfig | None) -> Path:
             with store.open_input(info) as source, open(path, "wb") as target:
                 while chunk := source.read(_CHUNK_BYTES):
                     target.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())  # The folder gets its name next, and is never looked at again.
 
     return _fill_once(cache_dir() / "store" / hashlib.sha256(identity.encode()).hexdigest()[:32], download)

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from pipeline.codec.bicodec import BiCodec
-from pipeline.errors import ConfigError, WeightsError
+from pipeline.errors import ConfigError, StorageError, WeightsError
+from pipeline.storage import open_storage
 from pipeline.weights.random_weights import make_random_weights
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
+from tests.fakes import MemoryStorage
 
 TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 
@@ -63,19 +65,16 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path: Path) -> None:
 
 
 def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import storage
-
     source = tmp_path / "bucket"
     shutil.copytree(TINY, source)
     (source / "notes.txt").write_text("not fetched")
-    open_local = storage.open_storage
     opened: list[str] = []
 
     def open_fake(uri: str, settings: Any = None) -> Any:
         opened.append(uri)
-        return open_local(str(source), settings)
+        return open_storage(str(source), settings)
 
-    monkeypatch.setattr(storage, "open_storage", open_fake)
+    monkeypatch.setattr("pipeline.weights.weights.open_storage", open_fake)
     first = resolve_weights("s3://bucket/model")
     assert cache in first.parents and not (first / "notes.txt").exists()
     assert fingerprint_weights(first) == fingerprint_weights(TINY)
@@ -89,6 +88,18 @@ def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, m
     source.mkdir()
     with pytest.raises(WeightsError, match="no model files under this address"):
         resolve_weights("s3://bucket/model")
+
+
+@pytest.mark.parametrize("name", ["LLM/model-/../../../../out/x.safetensors", "LLM/model-//x.safetensors"])
+def test_a_store_puts_nothing_beside_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A folder was made outside the cache before its name was looked at."""
+    storage = MemoryStorage()
+    storage.objects = {"BiCodec/config.yaml": (b"", "v1"), name: (b"1", "v2")}
+    monkeypatch.setattr("pipeline.weights.weights.open_storage", lambda uri, settings: storage)
+    with pytest.raises(StorageError, match=r"holds 'LLM/model-/"):
+        resolve_weights("s3://bucket/model")
+    assert not cache.exists()
+    assert [operation for operation, _ in storage.calls] == ["list"]
 
 
 def test_a_killed_fetch_leaves_nothing_half_done(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +132,16 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SPARK_TTS_CACHE", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="set SPARK_TTS_CACHE to another folder"):
+        resolve_weights("random")
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SPARK_TTS_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(ConfigError, match="no home folder to keep them in; set SPARK_TTS_CACHE"):
         resolve_weights("random")
 
 
