@@ -165,13 +165,7 @@ class _Estimator:
         return spoken_s / max(expected_s, 1e-9), f"measured on {len(rows):,} rows of this output"
 
     def _pauses_s(self, script: Script) -> float:
-        audio = self._config.audio
-        pauses = {
-            "clause": audio.pause_clause_s,
-            "sentence": audio.pause_sentence_s,
-            "paragraph": audio.pause_paragraph_s,
-        }
-        return sum(pauses[segment.boundary] for segment in script.segments[:-1])
+        return sum(self._config.audio.pause_s(segment.boundary) for segment in script.segments[:-1])
 
     def estimate(self, book: ReadBook) -> BookEstimate:
         """Go through the rows of a book as a run would."""
@@ -195,7 +189,9 @@ class _Estimator:
             bytes_per_second(suffix, self._assembly.sample_rate or rate)
             for suffix in {*self._assembly.formats, *(("wav",) if "m4b" in self._assembly.formats else ())}
         )
-        found.output_bytes = 2 * rate * found.audio_s + per_second * found.chapters_s + _METADATA_BYTES * len(rows)
+        found.output_bytes = (
+            bytes_per_second("wav", rate) * found.audio_s + per_second * found.chapters_s + _METADATA_BYTES * len(rows)
+        )
         return found
 
     def _estimate_row(self, row: Mapping[str, Any], found: BookEstimate) -> float:

@@ -110,6 +110,10 @@ class AudioConfig(Settings):
     target_rms_dbfs: float | None = setting(None, changes="audio", ge=-60.0, le=0.0)
     """Bring each utterance to this level (limited so that its peak stays under -1 dBFS); none leaves it."""
 
+    def pause_s(self, boundary: str) -> float:
+        """Return the seconds of silence after a segment, by what follows it: clause, sentence or paragraph."""
+        return float(getattr(self, f"pause_{boundary}_s"))
+
 
 class LLMConfig(Settings):
     """The language model's engine."""

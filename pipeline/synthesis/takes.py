@@ -290,13 +290,8 @@ def finish_audio(segments: Sequence[SegmentAudio], settings: AudioConfig) -> Aud
         segments: in reading order, at least one.
         settings: pauses, level and rate of the result.
     """
-    pause_s = {
-        "clause": settings.pause_clause_s,
-        "sentence": settings.pause_sentence_s,
-        "paragraph": settings.pause_paragraph_s,
-    }
     model_rate = segments[0].sample_rate
-    pauses = [pause_s[segment.boundary] for segment in segments[:-1]]
+    pauses = [settings.pause_s(segment.boundary) for segment in segments[:-1]]
     samples = join_segments([segment.samples for segment in segments], pauses, model_rate)
     if settings.sample_rate != model_rate:
         samples = resample(samples, model_rate, settings.sample_rate).astype(np.float32)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import resource
+import tempfile
 import tracemalloc
 from fractions import Fraction
 
@@ -16,12 +18,15 @@ from jobs.assemble import main
 from pipeline.audio.clips import Audio
 from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_peaks, quieten_noise
 from pipeline.books.assembly import _BookAssembler, assemble
+from pipeline.books.chapter_audio import ChapterAudio
 from pipeline.books.reading_order import read_chapters
 from pipeline.config.books import AssemblyConfig
 from pipeline.config.run import StorageConfig
+from pipeline.errors import StorageError
 from pipeline.manifest.rows import Shard, WorkUnit
 from pipeline.output.commit_log import CommitLog, build_commit_table
 from pipeline.storage import ObjectInfo, open_storage
+from tests.fakes import MemoryStorage
 
 RATE = 16_000
 
@@ -133,6 +138,116 @@ def test_m4b_has_chapters_title_author_and_cover(tmp_path):
             assert file.duration / av.time_base == pytest.approx(7.3, abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["001.wav", ".001.wav.part", "book.m4b", ".book.m4b.part", "001.json"])
+def test_a_link_at_a_foreseeable_name_is_not_followed(tmp_path, name):
+    """Chapters went through `.001.wav.part`, and so into whatever file such a link named."""
+    run = make_run(tmp_path / "run", range(3))
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "out" / "book").mkdir(parents=True)
+    (tmp_path / "out" / "book" / name).symlink_to(tmp_path / "victim")
+    assert main([run, "--to", str(tmp_path / "out"), "--formats", "wav,m4b"]) == 0
+    assert (tmp_path / "victim").read_text() == "mine"
+    made = {path.name for path in (tmp_path / "out" / "book").iterdir() if not path.is_symlink()}
+    assert made == {"001.wav", "001.vtt", "001.json", "book.m4b", "m4b.json"}
+
+
+def test_a_full_disk_stops_with_a_message_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    run = make_run(tmp_path / "run", range(3))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        assert main([run, "--to", str(tmp_path / "out")]) == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"stopped: {tmp_path / 'tmp'}: a chapter's WAV cannot be kept there" in capsys.readouterr().err
+    assert not [*(tmp_path / "tmp").iterdir(), *(tmp_path / "out").glob("**/*")]
+
+
+@pytest.mark.parametrize("refused", ["001.flac", "001.vtt", "001.json", "book.m4b", "m4b.json"])
+def test_a_store_that_refuses_a_file_stops_and_the_next_call_completes(tmp_path, refused):
+    """The disk is full when the file is put: what is there then never passes for a whole chapter."""
+    run = make_run(tmp_path / "run", range(3))
+    config = AssemblyConfig(formats=("wav", "flac", "m4b"))
+    rows = [chapter for _, chapters in read_chapters(open_storage(run)) for chapter in chapters]
+
+    class FullStorage(MemoryStorage):
+        is_full = True
+
+        def _put(self, path, data, if_absent, if_match):
+            if self.is_full and path == f"book/{refused}":
+                raise StorageError(f"put {path!r}: no space left on device; free some space on the disk")
+            return super()._put(path, data, if_absent, if_match)
+
+    target = FullStorage()
+
+    def make():
+        assembler = _BookAssembler(open_storage(run), target, "book", config)
+        states = [assembler.make_chapter(number, chapter, False).state for number, chapter in rows]
+        assembler.make_m4b(None)
+        return states
+
+    with pytest.raises(StorageError, match=refused):
+        make()
+    target.is_full = False
+    assert make() == ["made" if refused.startswith("001") else "kept"]
+    whole = {info.path: target.get(info.path) for info in target.list()}
+    assert {path.removeprefix("book/") for path in whole} == {
+        "001.wav", "001.flac", "001.vtt", "001.json", "book.m4b", "m4b.json"}  # fmt: skip
+    assert make() == ["kept"]
+    assert {path: target.get(path) for path in whole} == whole
+
+
+def test_the_book_follows_its_chapters_and_its_cover(tmp_path):
+    """A book of earlier chapters stayed where a kill, or a change of formats, came between them and it."""
+    run, out = make_run(tmp_path / "run", range(6)), tmp_path / "out"
+    both, wav_only = AssemblyConfig(formats=("wav", "m4b")), AssemblyConfig()
+    list(assemble(run, str(out), both))
+    first = (out / "book" / "book.m4b").read_bytes()
+    revoiced = make_run(tmp_path / "again", [0, 1, 2, 3, 99, 5])
+    list(assemble(revoiced, str(out), wav_only))
+    reports = list(assemble(revoiced, str(out), both))
+    assert [report.state for report in reports] == ["kept", "kept"]
+    second = (out / "book" / "book.m4b").read_bytes()
+    (tmp_path / "covers").mkdir()
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 4, 4, "rgb24", Fraction(1)
+    picture = av.VideoFrame.from_ndarray(np.zeros((4, 4, 3), np.uint8), "rgb24")
+    (tmp_path / "covers" / "book.png").write_bytes(bytes(codec.encode(picture)[0]))
+    list(assemble(revoiced, str(out), both, covers=str(tmp_path / "covers")))
+    assert len({first, second, (out / "book" / "book.m4b").read_bytes()}) == 3
+
+
+def test_a_book_is_not_made_of_a_chapter_that_somebody_changed(tmp_path, capsys):
+    run, out = make_run(tmp_path / "run", range(3)), tmp_path / "out"
+    list(assemble(run, str(out), AssemblyConfig()))
+    (out / "book" / "001.wav").write_bytes(Audio(speechlike(1, 1), RATE).encode())
+    assert main([run, "--to", str(out), "--formats", "m4b"]) == 3
+    assert "001.wav: changed since it was made; delete book/001.json" in capsys.readouterr().err
+    (out / "book" / "001.json").unlink()
+    assert main([run, "--to", str(out), "--formats", "m4b"]) == 0
+
+
+@pytest.mark.parametrize(
+    "record", ["[1]", "{}", "[" * 100_000, '{"inputs_sha256": "@"}', '{"inputs_sha256": "@", "loudness": 3}']
+)
+def test_a_record_of_nonsense_is_no_record(tmp_path, record):
+    run, out = make_run(tmp_path / "run", range(3)), tmp_path / "out"
+    (report,) = assemble(run, str(out), AssemblyConfig())
+    good = (out / "book" / "001.json").read_text()
+    (out / "book" / "001.json").write_text(record.replace("@", report.inputs_sha256))
+    (report,) = assemble(run, str(out), AssemblyConfig())
+    assert report.state == "made" and (out / "book" / "001.json").read_text() == good
+
+
+def test_a_rate_that_a_format_cannot_hold_is_refused(tmp_path, capsys):
+    run = make_run(tmp_path / "run", range(3))
+    (tmp_path / "settings.yaml").write_text("{sample_rate: 96000, formats: [mp3]}")
+    assert main([run, "--to", str(tmp_path / "out"), "--config", str(tmp_path / "settings.yaml")]) == 2
+    assert "mp3: cannot hold audio of 96,000 Hz" in capsys.readouterr().err
+
+
 def test_the_acx_preset_meets_its_own_check(tmp_path):
     run = make_run(tmp_path / "run", range(3))
     (report,) = assemble(run, str(tmp_path / "out"), AssemblyConfig.acx(formats=("wav",)))
@@ -160,9 +275,10 @@ def test_memory_does_not_grow_with_the_chapter(tmp_path):
         run = make_run(tmp_path / f"run{count}", range(count))
         storage = open_storage(run)
         rows = [row for _, chapters in read_chapters(storage) for _, chapter in chapters for row in chapter]
-        made = _BookAssembler(storage, storage, "book", AssemblyConfig(), tmp_path)
+        chapter = ChapterAudio(storage, rows, RATE, AssemblyConfig())
         tracemalloc.start()
-        made._write_wav(tmp_path / "x.wav", rows, RATE, 0.0)
+        with open(tmp_path / "x.wav", "w+b") as file:
+            chapter.write_wav(file, chapter.choose_gain_db())
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
