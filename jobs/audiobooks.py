@@ -21,11 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.audiobooks",
-        description="Import a catalogue of books, voice it, assemble its chapters; a second call does what is missing.",
+        description="Import a catalogue of books, synthesize it, assemble its chapters; a second call does what is missing.",
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
-    parser.add_argument("--dry-run", action="store_true", help="tell what it comes to; write nothing, spend nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="estimate what it comes to; write nothing, spend nothing"
+    )
     parser.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     options = parser.parse_args(arguments)
     if options.json and not options.dry_run:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.console import run_command
-from pipeline.books import Cast, import_books, read_casts, read_catalogue
+from pipeline.books.casting import Cast, read_casts
+from pipeline.books.catalogue import read_catalogue
+from pipeline.books.importing import import_books
 from pipeline.config.books import check_libraries
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError

@@ -148,7 +148,7 @@ def quieten_noise(samples: NDArray[np.float32], threshold_dbfs: float, sample_ra
 
 
 def check_acx(loudness: Loudness) -> list[str]:
-    """Tell in which of ACX's limits a chapter misses, and by how much; empty where it meets them all."""
+    """Return which of ACX's limits a chapter misses, and by how much; empty where it meets them all."""
     misses = []
     if not -23.0 <= loudness.rms_dbfs <= -18.0:
         over = loudness.rms_dbfs + 18.0 if loudness.rms_dbfs > -18.0 else loudness.rms_dbfs + 23.0

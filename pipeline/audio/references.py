@@ -61,7 +61,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
             if num_frames > MAX_REFERENCE_S * rate:
                 raise _too_long(name, num_frames / rate)
             samples = file.read(dtype="float64", always_2d=True)[:, 0]
-            # libsndfile reads what is there; its log tells of a header that promised more. One that was written
+            # libsndfile reads what is there; its log names a header that promised more. One that was written
             # before the length was known promises the most that there can be.
             promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
             is_cut = samples.size < num_frames or (promised is not None and int(promised[1]) < 0xFFFF0000)
@@ -77,7 +77,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
 
 
 def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:
-    """Say what makes a recording a poor model of a voice, although it can be used.
+    """Return what makes a recording a poor model of a voice, although it can be used.
 
     Args:
         samples: (num_samples,) of any level.
@@ -89,7 +89,7 @@ def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:
         return [
             f"recorded at {sample_rate:,} Hz, expected 16,000 or more: nothing above {sample_rate // 2:,} Hz is in it"
         ]
-    # Half a minute tells it.
+    # Half a minute is enough.
     power = np.abs(np.fft.rfft(samples[: 30 * sample_rate])) ** 2
     above = power[int(len(power) * _TELEPHONE_RATE / sample_rate * 1.05) :]
     if above.sum() < _NO_TREBLE * power[1:].sum():

@@ -1,16 +1,9 @@
-"""Books in: EPUB, text, Markdown and HTML become manifest rows with voices."""
+"""Books in, chapters out: a catalogue becomes a manifest with voices, and a run's clips become chapters.
 
-from pipeline.books.casting import Cast, Character, load_casting, read_casts
-from pipeline.books.catalogue import ReadBook, import_books, list_books, read_book, read_catalogue
+In: `catalogue` reads books (`epub`, `markup` and `plain_text` by format, `chapters`, `casting` and `rows` from there
+to rows), `importing` writes the manifest. Out: `reading_order` finds the rows of each chapter, `chapter_audio` joins
+their clips, `assembly` writes the files. `audiobooks` is the whole way in one call, `estimate` what it will cost.
 
-__all__ = [
-    "Cast",
-    "Character",
-    "ReadBook",
-    "import_books",
-    "list_books",
-    "load_casting",
-    "read_book",
-    "read_casts",
-    "read_catalogue",
-]
+May import everything below it; only `audiobooks` composes a run (`pipeline.run`), so that the other modules load
+no Ray. Nothing but the commands imports it.
+"""

@@ -1,6 +1,6 @@
 """Chapters out: a run's clips and metadata become one file a chapter, with the time of every sentence.
 
-Needs neither Ray nor weights. A chapter depends on its own rows and settings alone, so that a new take of one sentence
+Needs neither Ray nor weights. A chapter depends on its own rows and settings only, so that a new take of one sentence
 changes one chapter. Every file is put into its store whole and once.
 """
 
@@ -248,7 +248,7 @@ def _read_all(file: BinaryIO) -> bytes:
 
 
 def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which rows of a chapter have no audio, rejected or not synthesized yet."""
+    """Return which rows of a chapter have no audio, rejected or not synthesized yet."""
     gaps = [
         f"{row['utterance_id']}: "
         + ("not synthesized yet" if row["status"] == "missing" else f"rejected as {row['error_code']}")

@@ -7,21 +7,19 @@ that did not change, a run its commits, assembly its chapters.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.books import Cast, import_books, list_books, read_casts
 from pipeline.books.assembly import ChapterReport, assemble
+from pipeline.books.checked_catalogue import Catalogue, open_catalogue
+from pipeline.books.importing import import_books
 from pipeline.cluster.replica import Networks
-from pipeline.config.books import AudiobookConfig, check_libraries
+from pipeline.config.books import AudiobookConfig
 from pipeline.config.run import Config
-from pipeline.errors import ConfigError
 from pipeline.output.progress import RunSummary, format_duration
 from pipeline.output.report import write_report
 from pipeline.run import synthesize_manifest
-from pipeline.storage import Storage, open_storage
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.storage import open_storage
 
 logger = logging.getLogger(__name__)
 
@@ -46,72 +44,6 @@ class AudiobooksSummary:
         if self.run.num_units_left:
             return self.run.num_rejected
         return sum(bool(chapter.problems or chapter.acx) for chapter in self.chapters)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The books of a config and who reads them, checked."""
-
-    settings: AudiobookConfig
-    storage: Storage
-    casts: Mapping[str, Cast]
-    default: Cast
-
-
-def open_catalogue(config: Config) -> Catalogue:
-    """Check what can be checked of the books before any is read; writes nothing.
-
-    Raises:
-        ConfigError: the config has no `audiobook`, its places overlap, a library is missing, or a cast names a voice
-            that nobody defined.
-        ManifestError: there are no books.
-        SpeakerError: the speakers cannot be read.
-    """
-    settings = config.audiobook
-    if settings is None:
-        raise ConfigError(
-            "audiobook: required for books, but not given; add `audiobook: {catalogue: ..., chapters: ...}` "
-            "as in configs/audiobook.yaml, or synthesize a manifest with jobs.synthesize"
-        )
-    check_libraries()
-    storage = open_storage(settings.catalogue, config.storage)
-    for name, place in (
-        ("manifest", config.manifest),
-        ("output", config.output),
-        ("audiobook.chapters", settings.chapters),
-    ):
-        if f"{open_storage(place, config.storage).uri}/".startswith(f"{storage.uri.rstrip('/')}/"):
-            raise ConfigError(
-                f"{name}: {place} lies in the catalogue {settings.catalogue}, where it would be read as books; name "
-                "a place beside it"
-            )
-    manifest = open_storage(config.manifest, config.storage).uri.rstrip("/")
-    for name, place in (("output", config.output), ("audiobook.chapters", settings.chapters)):
-        if f"{open_storage(place, config.storage).uri}/".startswith(f"{manifest}/"):
-            raise ConfigError(
-                f"{name}: {place} lies in the manifest {config.manifest}, where an import expects its own files alone; "
-                "name a place beside it"
-            )
-    catalogue = Catalogue(
-        settings, storage, read_casts(settings.casting, config.storage), Cast(narrator=settings.narrator)
-    )
-    _check_voices(config, catalogue)
-    return catalogue
-
-
-def _check_voices(config: Config, catalogue: Catalogue) -> None:
-    defined = {definition.speaker_id for definition in read_definitions(config.speakers.path, config.storage)}
-    fallback = catalogue.casts.get("default", catalogue.default)
-    unknown: dict[str, str] = {}
-    for book_id in list_books(catalogue.storage):
-        for voice in catalogue.casts.get(book_id, fallback).voices() - defined:
-            unknown.setdefault(voice, book_id)
-    if unknown:
-        listed = ", ".join(f"{voice!r} (book {book_id})" for voice, book_id in sorted(unknown.items()))
-        raise ConfigError(
-            f"{catalogue.settings.casting or 'audiobook.narrator'}: nobody defined the voice(s) {listed}; add them to "
-            f"{config.speakers.path}, or cast one of: {', '.join(sorted(defined))[:200]}"
-        )
 
 
 def make_audiobooks(config: Config, *, networks: Networks | None = None) -> AudiobooksSummary:

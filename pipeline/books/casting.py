@@ -140,7 +140,7 @@ def read_casts(uri: str | None, settings: StorageConfig) -> Mapping[str, Cast]:
 
 
 def attribute_quotes(text: str, quotes: list[Quote]) -> list[Attribution]:
-    """Tell of each quote of a paragraph who says it.
+    """Return who says each quote of a paragraph.
 
     A name beside a verb of speech decides. A quote without one belongs to the speaker before it in the same paragraph;
     what no name stands beside has confidence 0.
@@ -166,7 +166,7 @@ def attribute_quotes(text: str, quotes: list[Quote]) -> list[Attribution]:
 
 
 def _is_speech(words: str, before: str) -> bool:
-    """Tell speech from a title or a word in quotes: it ends with a mark, or something leads up to it."""
+    """Return whether this is speech, not a title or a word in quotes: it ends with a mark, or is led up to."""
     inner = words.strip("\"'“”‘’«»「」")
     return inner[-1:] in ".,!?…—;:。！？，-" or not before.strip() or before.rstrip()[-1:] in ",:;—"
 

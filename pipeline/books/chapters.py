@@ -48,7 +48,7 @@ def split_into_chapters(blocks: list[Block], left_out: LeftOut) -> list[Chapter]
 
     Args:
         blocks: of the whole book.
-        left_out: told of what is not read.
+        left_out: collects what is not read.
     """
     blocks = _merge_titles(_drop_contents(_drop_repeated_scenes(blocks), left_out))
     levels = _chapter_levels(blocks)

@@ -61,7 +61,7 @@ def clean_text(text: str, left_out: LeftOut, *, keep_underscores: bool = False) 
 
     Args:
         text: of one block; lines are kept.
-        left_out: told of everything that goes.
+        left_out: collects everything that goes.
         keep_underscores: the format has signs of its own for emphasis.
     """
     text = unicodedata.normalize("NFC", text)

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Any
 
 from pipeline.audio.chapter_formats import bytes_per_second
-from pipeline.books import ReadBook, read_catalogue
-from pipeline.books.audiobooks import Catalogue, open_catalogue
-from pipeline.books.catalogue import ROWS_PER_SHARD
+from pipeline.books.catalogue import ReadBook, read_catalogue
+from pipeline.books.checked_catalogue import Catalogue, open_catalogue
+from pipeline.books.importing import ROWS_PER_SHARD
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.manifest.rows import Utterance, read_utterance
@@ -113,7 +113,7 @@ class CatalogueEstimate:
 
 
 def estimate_catalogue(config: Config) -> CatalogueEstimate:
-    """Read a catalogue and tell what synthesis it comes to; writes nothing.
+    """Read a catalogue and estimate what its synthesis comes to; writes nothing.
 
     Args:
         config: the whole run, with `audiobook`.
@@ -215,7 +215,7 @@ def _keep(found: BookEstimate, row: Mapping[str, Any], reason: str) -> None:
 
 
 def find_doubt(text: str, spoken: str, language: str) -> str | None:
-    """Tell what is suspicious about a line that will be synthesized, if something is.
+    """Return what is suspicious about a line that will be synthesized, if something is.
 
     Args:
         text: as the book has it.
@@ -245,7 +245,7 @@ def _find_done(log: CommitLog) -> frozenset[str]:
 
 
 def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None) -> Cost:
-    """Tell how long the configured replicas take for so much audio, and what they occupy meanwhile.
+    """Estimate how long the configured replicas take for so much audio, and what they occupy meanwhile.
 
     Args:
         config: replicas, weights and, in `audiobook`, a stated speed.

@@ -28,44 +28,44 @@ _MAX_HEADING_CHARS = 90
 
 
 def starts_chapter(text: str) -> bool:
-    """Tell whether a heading is numbered as a chapter or has the name of one (`Prologue`)."""
+    """Return whether a heading is numbered as a chapter or has the name of one (`Prologue`)."""
     return bool(_LABEL.match(text) or (_NAMED.match(text) and len(text) < 40))
 
 
 def has_chapter_label(text: str) -> bool:
-    """Tell whether a heading says that it is one of a chapter: `Chapter I`, `Part Two`."""
+    """Return whether a heading says that it is one of a chapter: `Chapter I`, `Part Two`."""
     return bool(_LABEL.match(text))
 
 
 def is_numbered_title(text: str) -> bool:
-    """Tell whether a heading is a number and a name: `3. How Dorothy Saved the Scarecrow`."""
+    """Return whether a heading is a number and a name: `3. How Dorothy Saved the Scarecrow`."""
     return bool(_NUMBERED.match(text))
 
 
 def is_bare_label(text: str) -> bool:
-    """Tell whether it has a number and no name, so that the next line may be its name."""
+    """Return whether it has a number and no name, so that the next line may be its name."""
     match = _LABEL.match(text)
     return bool(match and not text[match.end() :].strip(" .:—-")) or bool(_BARE_NUMBER.match(text))
 
 
 def is_part_label(text: str) -> bool:
-    """Tell whether it stands above chapters: a book, a part, a volume."""
+    """Return whether it stands above chapters: a book, a part, a volume."""
     match = _LABEL.match(text)
     return bool(match and match[1].lower() in ("book", "part", "volume"))
 
 
 def is_unread_title(text: str) -> bool:
-    """Tell whether what follows is front or back matter: contents, copyright, index, notes."""
+    """Return whether what follows is front or back matter: contents, copyright, index, notes."""
     return bool(_UNREAD.match(text.strip()))
 
 
 def is_contents_title(text: str) -> bool:
-    """Tell whether a table of contents follows."""
+    """Return whether a table of contents follows."""
     return bool(re.match(r"^(?:table of )?contents\W*$", text.strip(), re.I))
 
 
 def is_heading_line(line: str) -> bool:
-    """Tell whether a line of plain text is a heading by its words alone."""
+    """Return whether a line of plain text is a heading by its words alone."""
     if len(line) > _MAX_HEADING_CHARS:
         return False
     match = _LABEL.match(line)
@@ -77,7 +77,7 @@ def is_heading_line(line: str) -> bool:
 
 
 def is_title_line(line: str) -> bool:
-    """Tell whether a line with room around it is a heading: capitals only, a number alone, or a number and a name."""
+    """Return whether a line with room around it is a heading: capitals only, a number alone, or a number and a name."""
     if _FINIS.match(line) or len(line) > _MAX_HEADING_CHARS or not re.search(r"\w", line):
         return False
     if is_numbered_title(line) and line[-1] not in ".,;:":
@@ -86,6 +86,6 @@ def is_title_line(line: str) -> bool:
 
 
 def is_contents_line(line: str) -> bool:
-    """Tell whether a line could stand in a table of contents."""
+    """Return whether a line could stand in a table of contents."""
     line = line.strip()
     return bool(_LABEL.match(line) or re.search(r"(?:\.\s?){4,}\s*[\divxlc]+$|\S\s{4,}\d{1,4}$", line))

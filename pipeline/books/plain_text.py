@@ -1,4 +1,4 @@
-"""Read plain text, Project Gutenberg's included: blank lines, indents and capitals tell what is what."""
+"""Read plain text, Project Gutenberg's included: blank lines, indents and capitals mark the parts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.books.catalogue import CONTENTS
+from pipeline.books.importing import CONTENTS
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog

@@ -124,7 +124,7 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"audiobook": None}, "audiobook: required"),
         ({"output": "{}/in/output"}, "lies in the catalogue"),
@@ -133,14 +133,14 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
         ({"audiobook": {"assembly": {"formats": ["ogg"]}}}, "audiobook.assembly.formats"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, capsys, changes, told):
+def test_what_is_wrong_is_reported_before_anything_is_written(tmp_path, capsys, changes, message):
     filled = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in changes.items()}
     try:
         configure(tmp_path, **filled)
     except ConfigError:
         pass
     assert jobs.audiobooks.main(["--config", str(tmp_path / "run.yaml")]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"in", "speakers.yaml", "casting.yaml", "run.yaml"}
 
 
@@ -151,7 +151,7 @@ def test_acx_is_where_the_assembly_begins_from():
     assert parse_config(config.model_dump(mode="json")).audiobook == config.audiobook
 
 
-def test_a_missing_library_is_told_before_anything_is_read_or_voiced(tmp_path, monkeypatch):
+def test_a_missing_library_is_reported_before_anything_is_read(tmp_path, monkeypatch):
     """It was a traceback of the first book, and for the loudness one after the last sentence was synthesized."""
     monkeypatch.setattr(audiobook_config, "find_spec", lambda name: None if name in ("lxml", "av") else name)
     with pytest.raises(ConfigError, match=r"^lxml, av: needed for books.*'\.\[books\]'"):

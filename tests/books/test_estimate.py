@@ -1,4 +1,4 @@
-"""What a catalogue comes to, told before anything is spent."""
+"""What a catalogue comes to, estimated before anything is spent."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import jobs.audiobooks
-from pipeline.books.audiobooks import open_catalogue
+from pipeline.books.checked_catalogue import open_catalogue
 from pipeline.books.estimate import _Estimator, estimate_catalogue, estimate_cost, find_doubt
 from pipeline.config.run import parse_config
 from tests.books.test_audiobooks import configure

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.import_books import main
-from pipeline.books import Cast, Character, read_book
-from pipeline.books.casting import attribute_quotes, load_casting
+from pipeline.books.casting import Cast, Character, attribute_quotes, load_casting
+from pipeline.books.catalogue import read_book
 from pipeline.books.chapters import split_into_chapters
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.books.rows import make_rows
@@ -275,11 +275,11 @@ def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_impor
     arguments = [str(catalogue), "--output", str(tmp_path / "m")]
     for extra in (["--dry-run"], []):
         assert main([*arguments, *extra]) == 2
-        told = capsys.readouterr()
-        assert "cat: " in told.out
-        assert "cut.epub: not an EPUB" in told.err
-        assert "empty.txt: no text" in told.err
-        assert "2 book(s) cannot be read" in told.err
+        printed = capsys.readouterr()
+        assert "cat: " in printed.out
+        assert "cut.epub: not an EPUB" in printed.err
+        assert "empty.txt: no text" in printed.err
+        assert "2 book(s) cannot be read" in printed.err
     for name in ("cut.epub", "empty.txt"):
         (catalogue / name).rename(catalogue / f"_{name}")
     assert main(arguments) == 0

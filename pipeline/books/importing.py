@@ -1,0 +1,133 @@
+"""Import a catalogue: every book becomes shards of a manifest; a report says what is in it, contents in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.books.casting import Cast
+from pipeline.books.catalogue import ReadBook, list_cast_books, read_cast_book, refuse_unreadable
+from pipeline.books.rows import MANIFEST_SCHEMA
+from pipeline.config.settings import canonical_json
+from pipeline.errors import ManifestError
+from pipeline.storage import Storage
+
+ROWS_PER_SHARD = 20_000
+REPORT_PATH = "_import.json"
+CONTENTS = "_contents/"
+_OURS = re.compile(r"[^/]+/part-\d{5}\.parquet|_import\.json|(?:_covers|_contents)/.*|_probe.*")
+_IMPORT_VERSION = 2  # Raised where reading changes, so that books are read again.
+
+
+def import_books(
+    catalogue: Storage, output: Storage, casts: Mapping[str, Cast], default: Cast
+) -> Iterator[dict[str, Any]]:
+    """Bring a manifest up to date with its catalogue, book after book; one book is held at a time.
+
+    A book whose file and cast are as they were is not read again. A changed one adds the rows that are new as another
+    shard, as a run refuses shards that change, and old rows keep their clips; what is read in which order is in its
+    contents. A book's record is written last: a kill before it costs that book's reading.
+
+    Args:
+        catalogue: where the books are.
+        output: where `<book_id>/part-00000.parquet`, `_contents/`, `_covers/` and `_import.json` go.
+        casts: by book_id.
+        default: of the other books.
+
+    Yields:
+        what is in each book; `state` is `imported` or `kept`, `num_new_rows` what this import added.
+
+    Raises:
+        ManifestError: books cannot be read or have no text, which is reported of all of them when the others are
+            imported; or a cast belongs to no book; or `output` is something else.
+    """
+    foreign = next((info.path for info in output.list() if not _OURS.fullmatch(info.path)), None)
+    if foreign is not None:
+        raise ManifestError(f"{output.uri}: holds {foreign}, which no import wrote; name a new folder or prefix")
+    books = list_cast_books(catalogue, casts)
+    reports, unreadable = [], list[str]()
+    for book_id, path in books.items():
+        cast = casts.get(book_id, casts.get("default", default))
+        fingerprint = _fingerprint(catalogue, path, cast)
+        report = _read_record(output, book_id, fingerprint)
+        if report is None:
+            try:
+                book = read_cast_book(catalogue, book_id, path, cast)
+            except ManifestError as error:
+                unreadable.append(str(error))
+                continue
+            report = _write_book(output, book, fingerprint)
+        reports.append({name: value for name, value in report.items() if name not in ("state", "num_new_rows")})
+        yield report
+    refuse_unreadable(unreadable)
+    # A book that left the catalogue is no longer assembled; its rows and clips stay.
+    for info in list(output.list(CONTENTS)):
+        if info.path.removeprefix(CONTENTS).rpartition(".")[0] not in books:
+            output.delete(info.path)
+    output.put(REPORT_PATH, json.dumps({"books": reports}, indent=1, ensure_ascii=False).encode())
+
+
+def _fingerprint(catalogue: Storage, path: str, cast: Cast) -> str:
+    info = catalogue.find(path)
+    content = catalogue.content_hash(info) if info else ""
+    return hashlib.sha256(canonical_json([_IMPORT_VERSION, path, content, cast.model_dump()]).encode()).hexdigest()
+
+
+def _read_record(output: Storage, book_id: str, fingerprint: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(output.get(f"{CONTENTS}{book_id}.json"))
+    except (FileNotFoundError, ValueError):
+        return None
+    if record.get("fingerprint") != fingerprint or not output.exists(f"{CONTENTS}{book_id}.parquet"):
+        return None
+    return {**record["report"], "state": "kept", "num_new_rows": 0}
+
+
+def _write_book(output: Storage, book: ReadBook, fingerprint: str) -> dict[str, Any]:
+    book_id = book.report["book_id"]
+    known, num_shards = _read_known(output, book_id)
+    new = []
+    for row in book.rows:
+        found = known.get(row["utterance_id"], _sound_of(row))
+        if found != _sound_of(row):
+            # The same words in another voice are another clip, and their id must say so.
+            suffix = hashlib.blake2b(canonical_json(_sound_of(row)).encode(), digest_size=4).hexdigest()
+            row["utterance_id"] += f"~{suffix}"
+        if row["utterance_id"] not in known:
+            new.append(row)
+    for number, start in enumerate(range(0, len(new), ROWS_PER_SHARD), num_shards):
+        output.put(f"{book_id}/part-{number:05d}.parquet", _to_parquet(new[start : start + ROWS_PER_SHARD]))
+    if book.cover:
+        suffix = ".png" if book.cover.startswith(b"\x89PNG") else ".jpg"
+        output.put(f"_covers/{book_id}{suffix}", book.cover)
+    output.put(f"{CONTENTS}{book_id}.parquet", _to_parquet(book.rows))
+    record = {"fingerprint": fingerprint, "report": book.report}
+    output.put(f"{CONTENTS}{book_id}.json", json.dumps(record, indent=1, ensure_ascii=False).encode())
+    return {**book.report, "state": "imported", "num_new_rows": len(new)}
+
+
+def _sound_of(row: Mapping[str, Any]) -> list[Any]:
+    return [row["speaker_id"], row["language"]]
+
+
+def _read_known(output: Storage, book_id: str) -> tuple[dict[str, list[Any]], int]:
+    """Return who reads each id that the book's shards hold, and the number of the next shard."""
+    known: dict[str, list[Any]] = {}
+    paths = sorted(info.path for info in output.list(f"{book_id}/") if info.path.endswith(".parquet"))
+    for path in paths:
+        columns = ["utterance_id", "speaker_id", "language"]
+        for row in pq.read_table(pa.BufferReader(output.get(path)), columns=columns).to_pylist():
+            known[row["utterance_id"]] = _sound_of(row)
+    return known, len(paths)
+
+
+def _to_parquet(rows: list[dict[str, Any]]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, MANIFEST_SCHEMA), sink, compression="zstd", row_group_size=8_192)
+    return bytes(sink.getvalue().to_pybytes())
