@@ -6,15 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import AssemblyConfig
-from pipeline.config.run import StorageConfig
+from pipeline.config.run import StorageConfig, describe_problem
+from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
 
@@ -66,16 +65,17 @@ def read_config(path: Path | None, formats: str | None, acx: bool) -> AssemblyCo
         ConfigError: the file cannot be read or a setting is wrong.
     """
     try:
-        changes: dict[str, Any] = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path else {}
-        if formats:
-            changes = {**changes, "formats": [name.strip() for name in formats.split(",")]}
+        changes = (read_yaml(path.read_bytes(), str(path)) or {}) if path else {}
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}; name a YAML file") from None
+    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
+        raise ConfigError(f"{path}: expected settings with a name each, such as `target_lufs: -19`")
+    if formats:
+        changes = {**changes, "formats": [name.strip() for name in formats.split(",")]}
+    try:
         return AssemblyConfig.acx(**changes) if acx else AssemblyConfig.model_validate(changes)
-    except (OSError, yaml.YAMLError, TypeError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML settings: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(map(str, found['loc']))}: {found['msg']}, got {found['input']!r}" for found in error.errors()
-        )
+        problems = "\n".join(f"  {describe_problem(problem)}" for problem in error.errors())
         raise ConfigError(f"{path or 'settings'}: {error.error_count()} wrong setting(s):\n{problems}") from None
 
 

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.audiobooks",
-        description="Import a catalogue of books, synthesize it, assemble its chapters; a second call does what is missing.",
+        description="From books to chapters: import, synthesize, assemble; a second call does what is missing.",
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")

@@ -79,13 +79,25 @@ def _read_shard(log: CommitLog, run: dict[str, Any], shard: str, extra: tuple[st
             table = log.read_commit(WorkUnit(shard, first, min(first + unit_size, num_rows) - 1))
         except FileNotFoundError:
             continue
-        missing = [name for name in extra if name not in table.column_names]
-        if missing:
+        wrong = [name for name in extra if not _is_usable(table, name)]
+        if wrong:
             raise ConfigError(
-                f"shard {shard} lacks the column(s) {', '.join(missing)}; expected a run whose manifest "
-                "jobs.import_books made"
+                f"shard {shard}: the column(s) {', '.join(wrong)} are missing, or hold empty or other values than text "
+                "and whole numbers; expected a run whose manifest jobs.import_books made"
             )
         yield table.select([*_CLIP, *extra])
+
+
+def _is_usable(table: pa.Table, name: str) -> bool:
+    if name not in table.column_names:
+        return False
+    column = table[name]
+    if name in ("chapter", "position"):
+        return bool(pa.types.is_integer(column.type)) and column.null_count == 0
+    # A book without a title or an author has nulls there.
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    is_needed = name in ("book_id", "boundary")
+    return any(is_kind(column.type) for is_kind in kinds) and not (is_needed and column.null_count)
 
 
 def _read_clips(log: CommitLog, run: dict[str, Any], book_id: str) -> pa.Table | None:

@@ -305,15 +305,16 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(dict(raw))
     except ValidationError as error:
-        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        problems = "\n".join(f"  {describe_problem(problem)}" for problem in error.errors())
         raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
 
 
-def _describe(problem: Any) -> str:
+def describe_problem(problem: Any) -> str:
+    """Return a line about one error of pydantic: place, what is wrong, what was found."""
     # Pydantic adds the branch of a union to the place, in words that are not settings.
     place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
     if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown setting; did you misspell it? See pipeline/config.py for all of them"
+        return f"{place}: unknown setting; did you misspell it? See pipeline/config for all of them"
     if problem["type"] == "missing":
         return f"{place}: required, but not given"
     if problem["type"] == "value_error":

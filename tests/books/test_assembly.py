@@ -38,7 +38,7 @@ def speechlike(seconds: float, seed: int) -> np.ndarray:
     return (rng.standard_normal(count) * envelope * 0.05).astype(np.float32)
 
 
-def make_run(folder, seeds, rejected=()):
+def make_run(folder, seeds, rejected=(), **columns):
     """Three rows a chapter, a clip of 1 s and more each."""
     storage = open_storage(str(folder), StorageConfig())
     log = CommitLog(storage)
@@ -65,6 +65,7 @@ def make_run(folder, seeds, rejected=()):
                 "chapter_title": f"Chapter {row // 3 + 1}",
                 "position": row % 3,
                 "boundary": ("heading", "sentence", "chapter")[row % 3],
+                **columns,
             }
         )
     table = build_commit_table(records, pa.Table.from_pylist(rows))
@@ -118,6 +119,36 @@ def test_a_chapter_with_a_hole_is_made_only_when_asked(tmp_path, capsys):
     assert not (tmp_path / "out" / "book" / "002.wav").exists()
     assert main([run, "--to", str(tmp_path / "out"), "--allow-missing"]) == 1
     assert (tmp_path / "out" / "book" / "002.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("chapter", None), ("position", "first"), ("book_id", None), ("boundary", None), ("author", 7)]
+)
+def test_rows_that_belong_to_no_book_are_refused(tmp_path, capsys, name, value):
+    run = make_run(tmp_path / "run", range(3), **{name: value})
+    assert main([run, "--to", str(tmp_path / "out")]) == 2
+    assert f"shard book/part-00000: the column(s) {name} are missing, or hold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "expected settings with a name each"),
+        ("{1: 2}", "expected settings with a name each"),
+        ("target_lufs: [", "not YAML"),
+        ("target_lufs: loud", "target_lufs: input should be a valid number"),
+        ("loudness: 3", "loudness: unknown setting"),
+        ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+            f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+            "once aliases"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(tmp_path, capsys, text, message):
+    (tmp_path / "settings.yaml").write_text(text)
+    assert main(["run", "--to", "out", "--config", str(tmp_path / "settings.yaml")]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["run", "--to", "out", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_m4b_has_chapters_title_author_and_cover(tmp_path):

@@ -115,7 +115,8 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     folder, *_, files, code = made
     assert code == 0
     after = hashes(folder / "chapters")
-    assert {name for name in files if files[name] != after[name]} == {"002.wav", "002.vtt", "002.json", "cats.m4b"}
+    assert {name for name in files if files[name] != after[name]} == {
+        "002.wav", "002.vtt", "002.json", "cats.m4b", "m4b.json"}  # fmt: skip
     read = [sentence["text"] for sentence in json.loads((folder / "chapters/cats/002.json").read_text())["sentences"]]
     assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
     assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 8
