@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.catalogue import ReadBook, read_catalogue
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
+from pipeline.books.cost import Cost, estimate_cost
 from pipeline.books.importing import ROWS_PER_SHARD
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError, UtteranceError
@@ -28,14 +29,10 @@ from pipeline.text.lexicon import read_lexicon
 
 _STATED_PACE = {"demo": 1.2}
 """Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
-_CPU_S_PER_S = {"demo": 0.22}
-"""CPU seconds for a second of audio, by weights; see docs/performance.md."""
-_OFFICIAL_CPU_S_PER_S = 2.3
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 _MIN_ROWS_FOR_PACE, _MAX_ROWS_FOR_PACE = 20, 2_000
 _MAX_EXAMPLES = 20
-_STAGES = ("llm", "codec", "writer")
 _LATIN = frozenset("en fr de es it pt nl".split())
 _SUSPICIONS = (
     ("unreadable characters", re.compile("[\ufffd\u0080-\u009f]")),
@@ -84,21 +81,6 @@ class BookEstimate:
         self.rejected += other.rejected
         self.suspicious += other.suspicious
         self.examples += other.examples[: _MAX_EXAMPLES - len(self.examples)]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Time and machines for what is left; None where nobody measured how fast they are."""
-
-    source: str
-    """Where the speed is from."""
-    x_real_time: float | None = None
-    """Seconds of audio in a second, of all replicas."""
-    num_replicas: int = 1
-    """LLM replicas that it is for."""
-    elapsed_s: float | None = None
-    gpu_hours: float | None = None
-    cpu_hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -242,48 +224,3 @@ def _find_done(log: CommitLog) -> frozenset[str]:
         for table in log.iter_metadata(["utterance_id"])
         for utterance_id in table.column("utterance_id").to_pylist()
     )
-
-
-def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None) -> Cost:
-    """Estimate how long the configured replicas take for so much audio, and what they occupy meanwhile.
-
-    Args:
-        config: replicas, weights and, in `audiobook`, a stated speed.
-        audio_s: seconds of audio to make.
-        run: the output's run.json, whose starts say how fast they were; None where there is none.
-    """
-    starts = [start for start in (run or {}).get("starts", ()) if start.get("synthesized", {}).get("audio_s", 0) > 0]
-    best = max(starts, key=lambda start: float(start["synthesized"]["audio_s"]), default=None)
-    known = best["synthesized"]["replicas"] if best else {}
-    counts = {stage: _count(config, stage, known) for stage in _STAGES}
-    num_llm = counts["llm"]
-    stated = config.audiobook.x_real_time if config.audiobook else None
-    if best is not None:
-        synthesized = best["synthesized"]
-        speed = synthesized["audio_s"] / max(synthesized["elapsed_s"], 1e-9) * num_llm / synthesized["replicas"]["llm"]
-        source = f"measured by this output's start of {best['at']} with {synthesized['replicas']['llm']} LLM replica(s)"
-    elif stated is not None:
-        speed, source = stated * num_llm, "as audiobook.x_real_time states it"
-    elif any(getattr(config.replicas, stage).num_gpus for stage in _STAGES):
-        return Cost(
-            "nobody measured these GPUs: synthesize a sample first (--set limit=200), or state audiobook.x_real_time",
-            num_replicas=num_llm,
-        )
-    else:
-        cpus = sum(counts[stage] * getattr(config.replicas, stage).num_cpus for stage in ("llm", "codec"))
-        speed = cpus / _CPU_S_PER_S.get(config.weights, _OFFICIAL_CPU_S_PER_S)
-        source = "as docs/performance.md states it for one core of an AMD EPYC"
-    if best is None and config.replicas.llm.count == "auto":
-        source += "; `auto` is counted as one"
-    hours = audio_s / speed / 3_600
-    occupied = {
-        kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in _STAGES)
-        for kind in ("num_gpus", "num_cpus")
-    }
-    return Cost(source, speed, num_llm, hours * 3_600, occupied["num_gpus"], occupied["num_cpus"])
-
-
-def _count(config: Config, stage: str, known: Mapping[str, int]) -> int:
-    """Return how many replicas a stage will have; `auto` is what it was at an earlier start, else one."""
-    count = getattr(config.replicas, stage).count
-    return int(known.get(stage, 1)) if count == "auto" else int(count)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.books.casting import Attribution, Cast, attribute_quotes
+from pipeline.books.attribution import Attribution, attribute_quotes
+from pipeline.books.casting import Cast
 from pipeline.books.chapters import Chapter
 from pipeline.books.cleaning import count_words, lower_capitals
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block

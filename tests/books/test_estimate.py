@@ -8,7 +8,8 @@ import pytest
 
 import jobs.audiobooks
 from pipeline.books.checked_catalogue import open_catalogue
-from pipeline.books.estimate import _Estimator, estimate_catalogue, estimate_cost, find_doubt
+from pipeline.books.cost import estimate_cost
+from pipeline.books.estimate import _Estimator, estimate_catalogue, find_doubt
 from pipeline.config.run import parse_config
 from tests.books.test_audiobooks import configure
 

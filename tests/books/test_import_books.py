@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.import_books import main
-from pipeline.books.casting import Cast, Character, attribute_quotes, load_casting
+from pipeline.books.attribution import attribute_quotes
+from pipeline.books.casting import Cast, Character, load_casting
 from pipeline.books.catalogue import read_book
 from pipeline.books.chapters import split_into_chapters
 from pipeline.books.quotes import find_quotes, split_sentences
