@@ -34,7 +34,7 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("httpx", "botocore", "boto3", "urllib3", "smart_open", "transformers"):
+    for noisy in ("httpx", "botocore", "boto3", "urllib3", "azure", "msal", "google", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
     interrupts = _Interrupts(notice)

@@ -188,7 +188,8 @@ class StorageConfig(Settings):
     upload_threads: int = setting(8, ge=1, le=128)
     """Concurrent uploads of a writer."""
     endpoint_url: str | None = setting(None)
-    """S3 endpoint for other stores than AWS; None takes AWS_ENDPOINT_URL or the default."""
+    """S3 endpoint for other stores than AWS, or an Azure account (`https://NAME.blob.core.windows.net`); None takes
+    AWS_ENDPOINT_URL or AZURE_STORAGE_ACCOUNT, or the default."""
     region: str | None = setting(None)
     """S3 region; None takes AWS_REGION or the default."""
     lease_timeout_s: float = setting(30.0, ge=1.0)

@@ -298,4 +298,4 @@ def describe_cause(error: BaseException) -> str:
     text = " ".join(str(error).split())
     text = redact(re.sub(r"\?\S+", "?...", text))
     text = re.sub(r"(?i)(key)([\w-]*\s*[=:]\s*)\S+", r"\1\2...", text)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text:.300}" if text else type(error).__name__
