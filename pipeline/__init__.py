@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.manifest.rows import Manifest, Utterance
     from pipeline.output.commit_log import CommitLog
     from pipeline.output.progress import RunSummary
+    from pipeline.output.reader import read_output
     from pipeline.output.status import read_status
     from pipeline.output.verify import verify_output
     from pipeline.repair import redo_rows, repair_output, sweep_output
@@ -41,6 +42,7 @@ _HOMES = {
     "load_config": "config.run",
     "make_audiobooks": "books.audiobooks",
     "plan_run": "run",
+    "read_output": "output.reader",
     "read_status": "output.status",
     "redo_rows": "repair",
     "repair_output": "repair",
@@ -68,6 +70,7 @@ __all__ = [
     "load_config",
     "make_audiobooks",
     "plan_run",
+    "read_output",
     "read_status",
     "redo_rows",
     "repair_output",

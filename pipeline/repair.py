@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, parse_unit_id, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again
 from pipeline.storage import Storage, open_storage
@@ -54,7 +55,7 @@ def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) 
     Raises:
         ConfigError: there is no run here, or its record does not hold a usable config.
     """
-    starts = CommitLog(storage).read_run().get("starts") or [{}]
+    starts = RunRecord(storage).read().starts or [{}]
     recorded = starts[-1].get("config")
     if not isinstance(recorded, dict):
         raise ConfigError(f"{storage.uri}/run.json: holds no config; pass the run's own with --config FILE")
@@ -125,7 +126,7 @@ def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
     if unit is not None:
         yield _state_of(storage, unit, rows)
     if lost:
-        order = CommitLog(storage).shard_order()
+        order = list(RunRecord(storage).read_shards())
         yield from list_states(iter(lost), plan.manifest.find_duplicates(order), set())
 
 
@@ -138,7 +139,7 @@ def sweep_output(storage: Storage) -> int:
     Raises:
         ConfigError: a driver is at work, or there is no run here.
     """
-    CommitLog(storage).read_run()
+    RunRecord(storage).read()
     with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s):
         return sweep_orphans(storage)
 

@@ -41,9 +41,11 @@ from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError, RunStopped, SpeakerError
 from pipeline.manifest.rows import Manifest
-from pipeline.output.commit_log import CommitLog, Lease
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
 from pipeline.output.receipt import UnitReceipt
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
@@ -119,7 +121,7 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
             logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
         else:
             output.log.clear_success()
-            duplicates = plan.manifest.find_duplicates(output.log.shard_order())
+            duplicates = plan.manifest.find_duplicates(list(output.record.read_shards()))
             units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
             with ray_cluster():
                 _enroll_missing(plan, output.storage)
@@ -174,7 +176,7 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
     plan = plan_run(config)
     storage = open_storage(config.output, config.storage)
     log = CommitLog(storage)
-    log.check(_pin(plan), plan.manifest.shards)
+    RunRecord(storage).check(_pin(plan), plan.manifest.shards)
     if not storage.exists("speakers.parquet"):
         raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
     rows = find_rows(plan.manifest, log, ids, config.unit_size)
@@ -202,6 +204,7 @@ def enroll_speakers(config: Config) -> SpeakerRegistry:
 @dataclass(frozen=True)
 class _Output:
     storage: Storage
+    record: RunRecord
     log: CommitLog
     lease: Lease
 
@@ -211,11 +214,11 @@ def _open_output(plan: RunPlan) -> Iterator[_Output]:
     """Hold the lease of an output whose run.json agrees with the plan."""
     config = plan.config
     storage = open_storage(config.output, config.storage)
-    log = CommitLog(storage)
+    record = RunRecord(storage)
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
-        log.begin(_pin(plan), _describe_start(config), plan.manifest.shards)
-        yield _Output(storage, log, lease)
+        record.begin(_pin(plan), _describe_start(config), plan.manifest.shards)
+        yield _Output(storage, record, CommitLog(storage), lease)
 
 
 def _pin(plan: RunPlan) -> dict[str, Any]:
@@ -316,7 +319,7 @@ def _synthesize(
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
         start_timeout_s=config.replicas.start_timeout_s,
-        on_start=lambda stage, info: _check_environment(config, output.log, stage, info),
+        on_start=lambda stage, info: _check_environment(config, output.record, stage, info),
     )
     try:
         coordinator.start()
@@ -331,13 +334,13 @@ def _synthesize(
             pool.close()
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
-    output.log.add_to_start({"synthesized": synthesized})
+    output.record.add_to_start({"synthesized": synthesized})
 
 
-def _check_environment(config: Config, log: CommitLog, stage: Stage, info: ReplicaInfo) -> None:
+def _check_environment(config: Config, record: RunRecord, stage: Stage, info: ReplicaInfo) -> None:
     """Tell or refuse a replica that may give other bytes than those that the output holds."""
     refuse = config.replicas.on_mismatch == "refuse"
-    differences = log.add_environment(stage, info.environment, refuse=refuse)
+    differences = record.add_environment(stage, info.environment, refuse=refuse)
     if not differences:
         return
     found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"

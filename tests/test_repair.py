@@ -136,13 +136,13 @@ def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
     log = CommitLog(open_storage(output.output))
     (row,) = [row for row in log.read_commit(unit).to_pylist() if row["row"] == 2]
     other = Audio(samples=__import__("numpy").zeros(160, "float32"), sample_rate=16_000).encode()
-    path, sha256 = log.put_audio("a", "u002", other)
-    assert log.amend(unit, [{**row, "audio_sha256": sha256, "num_samples": 160, "audio_uri": path}])
+    path, sha256 = log.put_audio("a", "u002", other, "wav")
+    assert log.amend(unit, [{**row, "audio_sha256": sha256, "num_samples": 160, "audio_path": path}])
     open_storage(output.output).delete(path)
     others = {name: data for name, data in commit_files(output).items() if "000000000" not in name}
     assert repair_output(output) == 1
     assert verify_output(open_storage(output.output)).is_intact
-    check_audio(read_metadata(output.output))
+    check_audio(output.output, read_metadata(output.output))
     assert {name: data for name, data in commit_files(output).items() if "000000000" not in name} == others
 
 
@@ -155,11 +155,11 @@ def test_redo_with_the_next_take_changes_the_chosen_row_alone(output):
     after = audio_hashes(output.output)
     assert {name for name in before if before[name] != after[name]} == {"u003"}
     assert {row["utterance_id"]: row["take"] for row in read_metadata(output.output)}["u003"] == 1
-    check_audio(read_metadata(output.output))
+    check_audio(output.output, read_metadata(output.output))
     # The old take is nobody's now; a row that is lost after a redo comes back as redone.
-    wav_of_new = next(r["audio_uri"] for r in read_metadata(output.output) if r["utterance_id"] == "u003")
+    wav_of_new = next(r["audio_path"] for r in read_metadata(output.output) if r["utterance_id"] == "u003")
     assert sweep_output(open_storage(output.output)) == 1
-    Path(wav_of_new).unlink()
+    (Path(output.output) / wav_of_new).unlink()
     repair_output(output)
     assert audio_hashes(output.output) == after
 

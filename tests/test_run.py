@@ -23,6 +23,7 @@ from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 
@@ -93,15 +94,16 @@ def audio_hashes_of_shard(output, shard):
     return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output) if row["shard"] == shard}
 
 
-def check_audio(rows):
+def check_audio(output, rows):
     """Every ok row's file is there, is what the metadata says, and no other file is."""
     for row in rows:
         if row["status"] != "ok":
-            assert row["audio_uri"] is None
+            assert row["audio_path"] is None
             continue
-        data = Path(row["audio_uri"]).read_bytes()
+        path = Path(output) / row["audio_path"]
+        data = path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == row["audio_sha256"]
-        info = soundfile.info(row["audio_uri"])
+        info = soundfile.info(path)
         assert (info.samplerate, info.frames, info.subtype) == (row["sample_rate"], row["num_samples"], "PCM_16")
         assert row["duration_s"] == pytest.approx(info.frames / info.samplerate)
 
@@ -134,7 +136,7 @@ def test_every_row_is_in_the_metadata_once(finished):
     assert [(row["shard"], row["row"]) for row in rows] == [("a", n) for n in range(10)] + [
         ("deep/b", n) for n in range(10)
     ]
-    check_audio(rows)
+    check_audio(config.output, rows)
     assert summary.num_ok == sum(row["status"] == "ok" for row in rows)
     assert summary.num_ok + summary.num_rejected == summary.num_rows == 20
     assert (Path(config.output) / "_SUCCESS").exists()
@@ -157,7 +159,7 @@ def test_no_file_leaves_the_output(finished):
     config, _ = finished
     output = Path(config.output).resolve()
     escaped = next(row for row in read_metadata(config.output) if row["utterance_id"] == "../../escape")
-    assert Path(escaped["audio_uri"]).resolve().parent == output / "audio" / "deep" / "b"
+    assert (output / escaped["audio_path"]).resolve().parent == output / "audio" / "deep" / "b"
     assert {path.name for path in output.parent.iterdir()} == {"manifest", "output", "speakers.yaml"}
 
 
@@ -237,9 +239,10 @@ def test_a_row_voiced_alone_has_the_bytes_of_the_run(finished, tmp_path, capsys)
 
 def test_run_json_says_what_equal_bytes_depend_on(finished):
     config, _ = finished
-    run = CommitLog(open_storage(config.output)).read_run()
-    assert run["pinned"]["llm.slots"] == 8
-    (llm,), (codec,), (writer,) = (run["environments"][stage] for stage in ("llm", "codec", "writer"))
+    record = RunRecord(open_storage(config.output))
+    assert record.read().pinned["llm.slots"] == 8
+    environments = record.read_environments()
+    (llm,), (codec,), (writer,) = (environments[stage] for stage in ("llm", "codec", "writer"))
     assert (llm["dtype"], llm["threads"], codec["dtype"]) == ("float32", 1, "float32")
     assert llm["hardware"] == codec["hardware"] == writer["hardware"] != ""
     assert {"torch", "tokenizers"} <= llm.keys() and "soxr" in writer
@@ -251,9 +254,9 @@ def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
     output = tmp_path / "output"
     shutil.copytree(config.output, output)
     next(output.glob("metadata/a/*.parquet")).unlink()
-    record = json.loads((output / "run.json").read_text())
-    record["environments"]["llm"][0]["hardware"] = "an abacus"
-    (output / "run.json").write_text(json.dumps(record))
+    environments = json.loads((output / "environments.json").read_text())
+    environments["llm"][0]["hardware"] = "an abacus"
+    (output / "environments.json").write_text(json.dumps(environments))
     replicas = config.replicas.model_copy(update={"on_mismatch": "refuse"})
     with pytest.raises(ConfigError, match=r'llm replica.*hardware: "an abacus" →'):
         synthesize_manifest(config.model_copy(update={"output": str(output), "replicas": replicas}))
@@ -426,7 +429,7 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     killer.join()
     assert killed
     assert (summary.num_ok, summary.num_rejected) == (28, 0)
-    check_audio(read_metadata(config.output))
+    check_audio(config.output, read_metadata(config.output))
     undisturbed = configure(output=str(tmp_path / "undisturbed"))
     synthesize_manifest(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)

@@ -71,7 +71,7 @@ def test_a_plan_reads_what_it_names_and_writes_its_output(tmp_path, random_weigh
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
     config = make_config(tmp_path, random_weights)
     with Watch(config.output) as watch, run._open_output(run.plan_run(config)) as output:
-        output.log.put_audio("a", rows[0]["utterance_id"], b"wav")
+        output.log.put_audio("a", rows[0]["utterance_id"], b"wav", "wav")
     assert watch.offences == []
     assert not [
         path for path in map(os.fsdecode, filter(None, map(_as_path, watch.opened))) if path.startswith("/etc/")

@@ -19,7 +19,6 @@ from pipeline.audio.loudness import Loudness, LoudnessMeter, limit_peaks, quiete
 from pipeline.audio.samples import resample
 from pipeline.config.books import AssemblyConfig
 from pipeline.errors import ConfigError, StorageError
-from pipeline.output.commit_log import CommitLog
 from pipeline.storage import Storage
 
 _PEAK_MARGIN_DB = 0.1
@@ -118,7 +117,7 @@ class ChapterAudio:
         return np.zeros(round(seconds * self._rate), np.float32)
 
     def _read_clip(self, row: Mapping[str, Any]) -> NDArray[np.float32]:
-        path = CommitLog.audio_path(row["shard"], row["utterance_id"], row["audio_sha256"])
+        path = row["audio_path"]
         try:
             data = self._source.get(path)
         except FileNotFoundError:

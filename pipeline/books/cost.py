@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,16 +29,16 @@ class Cost:
     cpu_hours: float | None = None
 
 
-def estimate_cost(config: Config, audio_s: float, run: Mapping[str, Any] | None) -> Cost:
+def estimate_cost(config: Config, audio_s: float, starts: Sequence[Mapping[str, Any]]) -> Cost:
     """Estimate how long the configured replicas take for so much audio, and what they occupy meanwhile.
 
     Args:
         config: replicas, weights and, in `audiobook`, a stated speed.
         audio_s: seconds of audio to make.
-        run: the output's run.json, whose starts say how fast they were; None where there is none.
+        starts: of the output's run, which say how fast they were.
     """
-    starts = [start for start in (run or {}).get("starts", ()) if start.get("synthesized", {}).get("audio_s", 0) > 0]
-    best = max(starts, key=lambda start: float(start["synthesized"]["audio_s"]), default=None)
+    measured = [start for start in starts if start.get("synthesized", {}).get("audio_s", 0) > 0]
+    best = max(measured, key=lambda start: float(start["synthesized"]["audio_s"]), default=None)
     known = best["synthesized"]["replicas"] if best else {}
     counts = {stage: _count(config, stage, known) for stage in _STAGES}
     num_llm = counts["llm"]

@@ -19,9 +19,10 @@ from pipeline.books.checked_catalogue import Catalogue, open_catalogue
 from pipeline.books.cost import Cost, estimate_cost
 from pipeline.books.importing import ROWS_PER_SHARD
 from pipeline.config.run import Config
-from pipeline.errors import ConfigError, UtteranceError
+from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import Utterance, read_utterance
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import read_definitions
 from pipeline.synthesis.takes import Script, write_script
@@ -109,9 +110,8 @@ def estimate_catalogue(config: Config) -> CatalogueEstimate:
     total = BookEstimate()
     for book in books:
         total.add(book)
-    return CatalogueEstimate(
-        books, total, estimator.pace, estimator.pace_source, estimate_cost(config, total.left_s, estimator.run)
-    )
+    cost = estimate_cost(config, total.left_s, estimator.run.starts if estimator.run else ())
+    return CatalogueEstimate(books, total, estimator.pace, estimator.pace_source, cost)
 
 
 class _Estimator:
@@ -120,11 +120,8 @@ class _Estimator:
         definitions = read_definitions(config.speakers.path, config.storage)
         self._speakers = [definition.speaker_id for definition in definitions]
         self._lexicon = read_lexicon(config)
-        log = CommitLog(open_storage(config.output, config.storage))
-        try:
-            self.run: Mapping[str, Any] | None = log.read_run()
-        except ConfigError:
-            self.run = None
+        output = open_storage(config.output, config.storage)
+        log, self.run = CommitLog(output), RunRecord(output).find()
         self._done = _find_done(log) if self.run else frozenset[str]()
         self.pace, self.pace_source = _STATED_PACE.get(config.weights, 1.0), "as stated in docs/performance.md"
         measured = self._measure_pace(log) if self.run else None

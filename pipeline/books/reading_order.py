@@ -7,7 +7,7 @@ book no longer has and put new ones in their place.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from pipeline.books.importing import CONTENTS
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.storage import Storage
 
 _BOOK = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
@@ -26,6 +27,7 @@ _CLIP = (
     "speaker_id",
     "text",
     "status",
+    "audio_path",
     "audio_sha256",
     "sample_rate",
     "num_samples",
@@ -48,11 +50,13 @@ def read_chapters(source: Storage, contents: Storage | None = None) -> Iterator[
     Raises:
         ConfigError: there is no run, or its rows belong to no book.
     """
-    log = CommitLog(source)
-    run = log.read_run()
+    log, record = CommitLog(source), RunRecord(source)
+    shards, unit_size = record.read_shards(), record.read().unit_size
     if contents is None:
         rows = itertools.chain.from_iterable(
-            table.to_pylist() for shard in sorted(run["shards"]) for table in _read_shard(log, run, shard, _BOOK)
+            table.to_pylist()
+            for shard in sorted(shards)
+            for table in _read_shard(log, shard, shards[shard].num_rows, unit_size, _BOOK)
         )
         for book_id, book in itertools.groupby(rows, key=lambda row: str(row["book_id"])):
             yield book_id, _by_chapter(book)
@@ -63,7 +67,7 @@ def read_chapters(source: Storage, contents: Storage | None = None) -> Iterator[
     for path in paths:
         book_id = path.removeprefix(CONTENTS).removesuffix(".parquet")
         listed = pq.read_table(pa.BufferReader(contents.get(path)))
-        yield book_id, _by_chapter(_join(listed, _read_clips(log, run, book_id)))
+        yield book_id, _by_chapter(_join(listed, _read_clips(log, shards, unit_size, book_id)))
 
 
 def _by_chapter(rows: Iterator[dict[str, Any]]) -> Iterator[Chapter]:
@@ -71,9 +75,10 @@ def _by_chapter(rows: Iterator[dict[str, Any]]) -> Iterator[Chapter]:
         yield number, list(chapter)
 
 
-def _read_shard(log: CommitLog, run: dict[str, Any], shard: str, extra: tuple[str, ...] = ()) -> Iterator[pa.Table]:
+def _read_shard(
+    log: CommitLog, shard: str, num_rows: int, unit_size: int, extra: tuple[str, ...] = ()
+) -> Iterator[pa.Table]:
     """Yield the commits of a shard in order; a unit that is not committed yet is a gap."""
-    unit_size, num_rows = run["pinned"]["unit_size"], run["shards"][shard]["num_rows"]
     for first in range(0, num_rows, unit_size):
         try:
             table = log.read_commit(WorkUnit(shard, first, min(first + unit_size, num_rows) - 1))
@@ -100,9 +105,9 @@ def _is_usable(table: pa.Table, name: str) -> bool:
     return any(is_kind(column.type) for is_kind in kinds) and not (is_needed and column.null_count)
 
 
-def _read_clips(log: CommitLog, run: dict[str, Any], book_id: str) -> pa.Table | None:
-    shards = sorted(name for name in run["shards"] if name.startswith(f"{book_id}/"))
-    tables = [table for shard in shards for table in _read_shard(log, run, shard)]
+def _read_clips(log: CommitLog, shards: Mapping[str, ShardRecord], unit_size: int, book_id: str) -> pa.Table | None:
+    names = sorted(name for name in shards if name.startswith(f"{book_id}/"))
+    tables = [table for name in names for table in _read_shard(log, name, shards[name].num_rows, unit_size)]
     return pa.concat_tables(tables) if tables else None
 
 

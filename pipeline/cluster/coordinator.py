@@ -28,7 +28,7 @@ from pipeline.cluster.pools import (
 from pipeline.cluster.replica import ReplicaInfo, internal_error
 from pipeline.errors import RejectionCode, RunStopped, SynthesisError
 from pipeline.manifest.rows import WorkUnit
-from pipeline.output.commit_log import Lease
+from pipeline.output.lease import Lease
 from pipeline.output.receipt import UnitReceipt
 from pipeline.synthesis.takes import Rejection
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from typing import Any
 
 import ray
 
-from pipeline.audio.samples import measure
 from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
+from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import WorkUnit
-from pipeline.manifest.shards import REQUIRED_COLUMNS
-from pipeline.output.commit_log import CommitLog, Lease, build_commit_table
+from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.lease import Lease
 from pipeline.output.receipt import UnitReceipt
+from pipeline.output.records import StoredClip, build_commit_table, build_record
 from pipeline.storage import open_storage
-from pipeline.synthesis.takes import Rejection, UtteranceOutcome, describe_hearing
+from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 
 
 @ray.remote(max_restarts=0)
@@ -60,7 +61,7 @@ class WriterActor(ReplicaBase):
         outcomes = _collect(results)
         table = self._setup.manifest.read_rows(unit)
         # Not all columns: some of the user's may hold values that Python cannot.
-        rows = table.select(REQUIRED_COLUMNS).to_pylist()
+        rows = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
         lease.check()
         futures = [
             self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), outcomes.get(row))
@@ -90,41 +91,21 @@ class WriterActor(ReplicaBase):
         rejection: Rejection | None,
         made: UtteranceOutcome | None,
     ) -> dict[str, Any]:
-        record: dict[str, Any] = {
-            "utterance_id": fields["utterance_id"],
-            "speaker_id": fields["speaker_id"],
-            "text": fields["text"],
-            "shard": unit.shard,
-            "row": row,
-            "weights_sha256": self._setup.weights_sha256,
-            "created_at": datetime.now(UTC),
-        }
-        if made is not None:
-            record |= {"seed": made.seed, "num_segments": made.num_segments, "take": made.last_take}
-            record |= describe_hearing(made.segments)
         rejection = rejection or (made or UtteranceOutcome()).rejection
+        outcome: StoredClip | tuple[RejectionCode, str]
         if rejection is not None:
-            code, message = str(rejection.code), rejection.message
-            return record | {"status": "rejected", "error_code": code, "error_message": message}
-        assert made is not None
+            outcome = (rejection.code, rejection.message)
+        else:
+            assert made is not None
+            outcome = self._store(unit, fields["utterance_id"], made)
+            self._num_rows += 1
+        facts = None if made is None else made.facts()
+        return build_record(unit, row, fields, weights_sha256=self._setup.weights_sha256, facts=facts, outcome=outcome)
+
+    def _store(self, unit: WorkUnit, utterance_id: str, made: UtteranceOutcome) -> StoredClip:
         audio = made.finish(self._setup.config.audio)
-        stats = measure(audio.samples, audio.sample_rate)
-        wav = audio.encode()
-        path, sha256 = self._log.put_audio(unit.shard, fields["utterance_id"], wav)
-        self._num_rows += 1
-        return record | {
-            "status": "ok",
-            "audio_uri": self._storage.uri_of(path),
-            "audio_sha256": sha256,
-            "sample_rate": audio.sample_rate,
-            "num_samples": len(audio.samples),
-            "duration_s": audio.duration_s,
-            "num_semantic_tokens": sum(segment.num_semantic_tokens for segment in made.segments),
-            "peak_dbfs": stats.peak_dbfs,
-            "rms_dbfs": stats.rms_dbfs,
-            "silence_ratio": stats.silence_ratio,
-            "chars_per_s": len(fields["text"]) / audio.duration_s,
-        }
+        path, sha256 = self._log.put_audio(unit.shard, utterance_id, audio.encode(), "wav")
+        return StoredClip(path, "wav", sha256, audio, sum(segment.num_semantic_tokens for segment in made.segments))
 
 
 def _collect(results: Sequence[Any]) -> dict[int, UtteranceOutcome]:

@@ -1,4 +1,4 @@
-"""What a run is, what of it is durable, and what is left; the metadata objects are the only truth.
+"""The commits of an output: what is durable and what is left; the metadata objects are the only truth.
 
 Knows nothing of audio or replicas. A unit's metadata object is its commit: built in memory, put once. Only `amend`
 replaces one, by compare-and-swap.
@@ -16,91 +16,18 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.audio.clips import suffix_of
-from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.manifest.rows import WorkUnit, safe_file_name
-from pipeline.manifest.shards import DAMAGED_PARQUET, REQUIRED_COLUMNS, Shard
-from pipeline.output.lease import Lease, LeaseLost
-from pipeline.output.run_record import compare, compare_shards, format_run, normalize_run, parse_run
+from pipeline.errors import DamagedCommit
+from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.output.records import COMMIT_SCHEMA, audio_path, parse_commit, write_commit
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
-__all__ = [
-    "COMMIT_SCHEMA",
-    "CommitLog",
-    "Lease",
-    "LeaseLost",
-    "OutputSummary",
-    "build_commit_table",
-    "map_ahead",
-]
-
-RUN_PATH, REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "run.json", "report.json", "_SUCCESS", "_REPAIRING"
-_METADATA, _AUDIO, _SUFFIX = "metadata/", "audio/", ".parquet"
-_MAX_STARTS = 20
+REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "report.json", "_SUCCESS", "_REPAIRING"
+_METADATA, _SUFFIX = "metadata/", ".parquet"
 _READ_THREADS = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-COMMIT_SCHEMA = pa.schema(
-    [
-        ("utterance_id", pa.string()),
-        ("speaker_id", pa.string()),
-        ("text", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        ("audio_uri", pa.string()),
-        ("audio_sha256", pa.string()),
-        ("sample_rate", pa.int32()),
-        ("num_samples", pa.int64()),
-        ("duration_s", pa.float64()),
-        ("seed", pa.int64()),
-        ("take", pa.int32()),
-        ("num_segments", pa.int32()),
-        ("num_semantic_tokens", pa.int32()),
-        ("peak_dbfs", pa.float32()),
-        ("rms_dbfs", pa.float32()),
-        ("silence_ratio", pa.float32()),
-        ("chars_per_s", pa.float32()),
-        ("wer", pa.float32()),
-        ("cer", pa.float32()),
-        ("speaker_similarity", pa.float32()),
-        ("recognized_text", pa.string()),
-        ("quality_note", pa.string()),
-        ("error_code", pa.string()),
-        ("error_message", pa.string()),
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("row", pa.int64(), nullable=False),
-        ("weights_sha256", pa.string()),
-        ("created_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""Columns of every commit, in this order; the manifest's other columns follow."""
-
-
-def build_commit_table(records: Sequence[Mapping[str, Any]], manifest_rows: pa.Table) -> pa.Table:
-    """Make a unit's metadata.
-
-    Args:
-        records: one mapping a row with columns of `COMMIT_SCHEMA`; what is left out is null.
-        manifest_rows: the same rows as in the manifest. Its own columns are passed through; a name that is taken gets
-            the prefix `manifest_`.
-    """
-    if len(records) != manifest_rows.num_rows:
-        raise ValueError(f"{len(records)} records for {manifest_rows.num_rows} manifest rows")
-    table = pa.Table.from_pylist([dict(record) for record in records], COMMIT_SCHEMA)
-    taken = {*COMMIT_SCHEMA.names, *manifest_rows.column_names}
-    for name in manifest_rows.column_names:
-        if name in REQUIRED_COLUMNS or name == "seed":
-            continue  # Ours say the same; `seed` says what was used.
-        new_name = name
-        if name in COMMIT_SCHEMA.names:
-            new_name = f"manifest_{name}"
-            while new_name in taken:
-                new_name = f"manifest_{new_name}"
-            taken.add(new_name)
-        table = table.append_column(manifest_rows.field(name).with_name(new_name), manifest_rows.column(name))
-    return table
 
 
 @dataclass(frozen=True)
@@ -120,160 +47,25 @@ class OutputSummary:
 
 
 class CommitLog:
-    """The record of one output. Thread-safe; pickles as its storage."""
+    """The commits of one output. Thread-safe; pickles as its storage."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-
-    def begin(self, pinned: Mapping[str, Any], info: Mapping[str, Any], shards: Iterable[Shard]) -> None:
-        """Start a run, or go on with it.
-
-        Args:
-            pinned: all that changes audio or plan; a resume must repeat it.
-            info: the resolved config, versions, hardware; recorded with each start, of which the last 20 are kept.
-            shards: new ones are added to the run.
-
-        Raises:
-            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
-        """
-        pinned, wanted = normalize_run(pinned, shards)
-        start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
-        while True:
-            found = self._read_run()
-            try:
-                if found is None:
-                    self._refuse_foreign_commits()
-                    self._put_run(pinned, wanted, [start], {}, {"if_absent": True})
-                    return
-                run, etag = found
-                self._refuse_differences(run, pinned, wanted)
-                starts = [*run.get("starts", ()), start][-_MAX_STARTS:]
-                # In the order in which they joined the run: see `shard_order`.
-                joined = {name: wanted[name] for name in run["shards"]} | wanted
-                self._put_run(pinned, joined, starts, run.get("environments", {}), {"if_match": etag})
-                return
-            except (ObjectExists, PreconditionFailed):
-                continue  # Another start was quicker: look at what it wrote.
-
-    def check(self, pinned: Mapping[str, Any], shards: Iterable[Shard]) -> bool:
-        """Refuse what `begin` would refuse; writes nothing.
-
-        Returns:
-            False where no run began here.
-
-        Raises:
-            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
-        """
-        found = self._read_run()
-        if found is not None:
-            self._refuse_differences(found[0], *normalize_run(pinned, shards))
-        return found is not None
-
-    def add_to_start(self, facts: Mapping[str, Any]) -> None:
-        """Add to the record of the last start, which is the caller's as long as it holds the lease."""
-        while True:
-            run, etag = self._read_run() or ({}, "")
-            if not run.get("starts"):
-                return
-            starts = [*run["starts"][:-1], {**run["starts"][-1], **facts}]
-            try:
-                self._put_run(run["pinned"], run["shards"], starts, run.get("environments", {}), {"if_match": etag})
-                return
-            except PreconditionFailed:
-                continue
-
-    def add_environment(self, stage: str, environment: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
-        """Record what a replica's results depend on beside the settings; the run's first of each stage is the measure.
-
-        Args:
-            stage: whose.
-            environment: as `describe_environment` returns it.
-            refuse: do not record what is unlike, as nothing will be made on it.
-
-        Returns:
-            how it differs from the stage's first one; empty where it does not.
-        """
-        while True:
-            run, etag = self._read_run() or ({}, "")
-            environments = run.get("environments", {})
-            known = environments.get(stage, [])
-            differences = list(compare(known[0], environment)) if known else []
-            if not run or environment in known or (differences and refuse):
-                return differences
-            environments = {**environments, stage: [*known, dict(environment)][:_MAX_STARTS]}
-            try:
-                self._put_run(run["pinned"], run["shards"], run.get("starts", []), environments, {"if_match": etag})
-                return differences
-            except PreconditionFailed:
-                continue
-
-    def _refuse_differences(self, run: Mapping[str, Any], pinned: Any, shards: Any) -> None:
-        differences = [*compare(run["pinned"], pinned), *compare_shards(run["shards"], shards)]
-        if differences:
-            listed = "\n".join(f"  {text}" for text in differences[:50])
-            rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
-            raise ConfigError(
-                f"{self._storage.uri}: this output was begun with other settings (old → new):\n{listed}{rest}\n"
-                "go back to the old ones to resume, or choose another output"
-            )
-
-    def read_run(self) -> dict[str, Any]:
-        """Return run.json.
-
-        Raises:
-            ConfigError: there is no run here, or one of a newer version.
-        """
-        found = self._read_run()
-        if found is None:
-            raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; check the output's address")
-        return found[0]
-
-    def shard_order(self) -> list[str]:
-        """Return the shards' names in the order in which they joined the run; of two equal ids the earlier one's wins.
-
-        Without it a new shard could make a duplicate of a row that is committed already.
-        """
-        return list(self.read_run()["shards"])
-
-    def _read_run(self) -> tuple[dict[str, Any], str] | None:
-        place = self._storage.uri_of(RUN_PATH)
-        try:
-            data, etag = self._storage.get_with_etag(RUN_PATH)
-        except FileNotFoundError:
-            return None
-        return parse_run(data, place), etag
-
-    def _put_run(self, pinned: Any, shards: Any, starts: Any, environments: Any, condition: dict[str, Any]) -> None:
-        data = format_run(pinned, shards, starts, environments)
-        self._storage.put(RUN_PATH, data, **condition)
-
-    def _refuse_foreign_commits(self) -> None:
-        stray = next(self._storage.list(_METADATA), None)
-        if stray is not None:
-            raise ConfigError(
-                f"{self._storage.uri}: holds {stray.path} but no {RUN_PATH}, so nobody knows how it was made; put "
-                f"{RUN_PATH} back, or choose another output"
-            )
 
     @staticmethod
     def metadata_path(unit: WorkUnit) -> str:
         """Return where a unit's commit is."""
         return f"{_METADATA}{unit.unit_id}{_SUFFIX}"
 
-    @staticmethod
-    def audio_path(shard: str, utterance_id: str, sha256: str) -> str:
-        """Return where a WAV is; its content is part of the name, so other bytes never replace it."""
-        return f"{_AUDIO}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of('wav')}"
-
-    def put_audio(self, shard: str, utterance_id: str, wav: bytes) -> tuple[str, str]:
-        """Write a WAV; it counts once a commit names it.
+    def put_audio(self, shard: str, utterance_id: str, data: bytes, audio_format: str) -> tuple[str, str]:
+        """Write a clip; it counts once a commit names it.
 
         Returns:
             its path below the output, and the sha256 of its bytes in hexadecimal.
         """
-        sha256 = hashlib.sha256(wav).hexdigest()
-        path = self.audio_path(shard, utterance_id, sha256)
-        self._storage.put(path, wav)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = audio_path(shard, utterance_id, sha256, audio_format)
+        self._storage.put(path, data)
         return path, sha256
 
     def commit(self, unit: WorkUnit, table: pa.Table) -> bool:
@@ -286,7 +78,7 @@ class CommitLog:
         if rows != list(range(unit.first_row, unit.last_row + 1)):
             raise ValueError(f"{unit.unit_id}: a commit holds every row of its unit, in order")
         try:
-            self._storage.put(self.metadata_path(unit), _to_parquet(table), if_absent=True)
+            self._storage.put(self.metadata_path(unit), write_commit(table), if_absent=True)
         except ObjectExists:
             return False
         return True
@@ -315,11 +107,11 @@ class CommitLog:
             table = pa.Table.from_pylist([dict(row) for row in merged], COMMIT_SCHEMA)
             for name in old.column_names[len(COMMIT_SCHEMA.names) :]:
                 table = table.append_column(old.field(name), old.column(name))
-            # When a row was made, and where an output was before it was moved, is no reason to replace a commit.
-            if table.drop_columns(["created_at", "audio_uri"]).equals(old.drop_columns(["created_at", "audio_uri"])):
+            # When a row was made is no reason to replace a commit.
+            if table.drop_columns(["created_at"]).equals(old.drop_columns(["created_at"])):
                 return False
             try:
-                self._storage.put(path, _to_parquet(table), if_match=etag)
+                self._storage.put(path, write_commit(table), if_match=etag)
                 return True
             except PreconditionFailed:
                 continue  # Somebody else changed it: what they say of the other rows must stay.
@@ -390,28 +182,14 @@ class CommitLog:
         return self._parse(path, self._storage.get(path), columns)
 
     def _parse(self, path: str, data: bytes, columns: Sequence[str] | None) -> pa.Table:
+        place = self._storage.uri_of(path)
         try:
-            with pq.ParquetFile(pa.BufferReader(data)) as file:
-                found = file.schema_arrow
-                ours = pa.schema(list(found)[: len(COMMIT_SCHEMA)])
-                if not ours.equals(COMMIT_SCHEMA) or len({*found.names}) < len(found):
-                    raise pa.ArrowInvalid("its columns are not those of a commit")
-                names = None if columns is None else [name for name in columns if name in found.names]
-                table = file.read(names, use_threads=False)
-            table.validate(full=True)  # Parquet does not check that text is UTF-8.
+            return parse_commit(data, place, columns)
         except DAMAGED_PARQUET as error:
             detail = " ".join(str(error).split())[:200]
             raise DamagedCommit(
-                f"{self._storage.uri_of(path)}: not a readable commit ({detail}); run jobs.verify --repair, "
-                "which makes the unit again"
+                f"{place}: not a readable commit ({detail}); run jobs.verify --repair, which makes the unit again"
             ) from error
-        return table
-
-
-def _to_parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

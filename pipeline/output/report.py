@@ -21,7 +21,6 @@ import pyarrow as pa
 from pipeline.audio.clips import data_uri, decode_clip
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import safe_file_name
-from pipeline.output.commit_log import CommitLog
 from pipeline.output.progress import format_duration
 from pipeline.output.status import Histogram, Survey, survey_output
 from pipeline.storage import Storage, open_storage, split_uri
@@ -36,7 +35,7 @@ _MAX_CLIP_BYTES, _MAX_EMBEDDED_BYTES = 700_000, 4_000_000
 _NUM_BARS = 50
 _PLOT_WIDTH, _PLOT_HEIGHT = 500, 100
 _WAVE_WIDTH = 200
-_COLUMNS = ("utterance_id", "speaker_id", "text", "error_message", "audio_sha256", "wer", "shard", "take", "row")
+_COLUMNS = ("utterance_id", "speaker_id", "text", "error_message", "audio_path", "wer", "shard", "take", "row")
 
 
 class _Lines:
@@ -194,7 +193,7 @@ def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> li
     """Add waveform and sound: short clips within the page, as long as there is room, the others as links."""
     left = _MAX_EMBEDDED_BYTES
     for row in rows:
-        path = CommitLog.audio_path(row["shard"], row["utterance_id"], row["audio_sha256"])
+        path = row["audio_path"]
         row["link"], row["wave"] = _link(source, path, page), ""
         try:
             data = source.get(path)

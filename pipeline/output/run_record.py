@@ -1,93 +1,298 @@
-"""run.json: what a run is, checked whenever it is read, as people edit it and disks fail; and how two runs differ."""
+"""What a run is: its pinned settings and starts (run.json), its shards (shards.parquet), its environments.
+
+Three objects, since the first and last are read whenever a replica starts and must not grow with the manifest. Each is
+checked whenever it is read, as people edit them and disks fail. Knows nothing of commits.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
-from pipeline.manifest.shards import Shard
-from pipeline.storage import check_path
+from pipeline.manifest.shards import DAMAGED_PARQUET, Shard
+from pipeline.output.records import FORMAT_KEY, FORMAT_VERSION, newer_format
+from pipeline.storage import ObjectExists, PreconditionFailed, Storage, check_path
 
-FORMAT_VERSION = 1
+RUN_PATH, SHARDS_PATH, ENVIRONMENTS_PATH = "run.json", "shards.parquet", "environments.json"
+_MAX_STARTS = 20
+_SHARDS_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("num_rows", pa.int64(), nullable=False),
+        pa.field("fingerprint", pa.string(), nullable=False),
+    ]
+)
+_REMEDY = "put back a copy of it, or choose another output"
 
 
-class _Record(BaseModel):
+@dataclass(frozen=True)
+class ShardRecord:
+    """What an output knows of one shard of its manifest."""
+
+    num_rows: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says."""
+
+    pinned: Mapping[str, Any]
+    """All that changes audio or plan."""
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    """The last 20: when, with which config and versions, how fast."""
+
+    @property
+    def unit_size(self) -> int:
+        """Rows of a unit."""
+        return int(self.pinned["unit_size"])
+
+
+class _Checked(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class _Pinned(_Record):
+class _Pinned(_Checked):
     unit_size: int = Field(ge=1)
 
 
-class _Shard(_Record):
+class _RunFile(_Checked):
+    format_version: int
+    pinned: _Pinned
+    starts: list[dict[str, Any]] = []
+
+
+class _ShardOfFormat1(_Checked):
     num_rows: int = Field(ge=0)
     fingerprint: str
 
 
-class _Run(_Record):
-    format_version: int
-    pinned: _Pinned
+class _Format1(_RunFile):
     num_rows: int = Field(ge=0)
-    shards: dict[Annotated[str, AfterValidator(check_path)], _Shard]
-    starts: list[dict[str, Any]] = []
-    environments: dict[str, list[dict[str, Any]]] = {}
+    shards: dict[str, _ShardOfFormat1]
+    grounds: dict[str, list[dict[str, Any]]] = {}
 
 
-def parse_run(data: bytes, place: str) -> dict[str, Any]:
-    """Return what run.json says.
-
-    Args:
-        data: its bytes.
-        place: where it is, for messages.
-
-    Raises:
-        ConfigError: it is of a newer version, or no run.json of ours.
-    """
-    remedy = "put back a copy of it, or choose another output"
-    try:
-        run = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{place}: not a run of this program ({str(error)[:100]}); {remedy}") from None
-    version = run.get("format_version") if isinstance(run, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ConfigError(
-            f"{place}: format_version {version}, but this version knows up to {FORMAT_VERSION}; upgrade "
-            "spark-tts-batch, or choose another output"
-        )
-    try:
-        _Run.model_validate(run)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        told = f"{name + ': ' if name else ''}{problem['msg']}"[:200]
-        raise ConfigError(f"{place}: not a run of this program ({told}); {remedy}") from None
-    return dict(run)
+_ENVIRONMENTS = TypeAdapter(dict[str, list[dict[str, Any]]])
 
 
-def format_run(pinned: Any, shards: Any, starts: Any, environments: Any) -> bytes:
-    """Return run.json's bytes."""
-    run = {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": hashlib.sha256(canonical_json(pinned).encode()).hexdigest(),
-        "pinned": pinned,
-        "num_rows": sum(shard["num_rows"] for shard in shards.values()),
-        "shards": shards,
-        "starts": starts,
-        "environments": environments,
-    }
-    return json.dumps(run, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+class RunRecord:
+    """The record of one output's run. Thread-safe; pickles as its storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def begin(self, pinned: Mapping[str, Any], info: Mapping[str, Any], shards: Iterable[Shard]) -> None:
+        """Start a run, or go on with it; brings the record of an older format up to this one.
+
+        Args:
+            pinned: all that changes audio or plan; a resume must repeat it.
+            info: the resolved config, versions, hardware; recorded with each start, of which the last 20 are kept.
+            shards: new ones are added to the run.
+
+        Raises:
+            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
+        """
+        pinned, wanted = _as_read(pinned), _describe(shards)
+        start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
+        while True:
+            found = self._read()
+            try:
+                if found is None:
+                    self._refuse_foreign_commits()
+                    self._put(Run(pinned, [start]), {"if_absent": True})
+                    self._storage.put(SHARDS_PATH, _format_shards(wanted), if_absent=True)
+                    return
+                known = self._read_shards(found)
+                self._refuse_differences(found.run, known.shards, pinned, wanted)
+                joined = known.shards | wanted  # In the order in which they joined the run: see `shard_order`.
+                if joined != known.shards or known.etag is None:
+                    condition: dict[str, Any] = {"if_match": known.etag} if known.etag else {"if_absent": True}
+                    self._storage.put(SHARDS_PATH, _format_shards(joined), **condition)
+                if found.format_1 is not None:
+                    self._storage.put(ENVIRONMENTS_PATH, _to_json(found.format_1.grounds))
+                self._put(Run(pinned, [*found.run.starts, start][-_MAX_STARTS:]), {"if_match": found.etag})
+                return
+            except (ObjectExists, PreconditionFailed):
+                continue  # Another start was quicker: look at what it wrote.
+
+    def check(self, pinned: Mapping[str, Any], shards: Iterable[Shard]) -> bool:
+        """Refuse what `begin` would refuse; writes nothing.
+
+        Returns:
+            False where no run began here.
+
+        Raises:
+            ConfigError: the output holds another run, lists every difference; or was made by a newer version.
+        """
+        found = self._read()
+        if found is not None:
+            self._refuse_differences(found.run, self._read_shards(found).shards, _as_read(pinned), _describe(shards))
+        return found is not None
+
+    def find(self) -> Run | None:
+        """Return run.json, or None where no run began here; raises as `read` does."""
+        found = self._read()
+        return None if found is None else found.run
+
+    def read(self) -> Run:
+        """Return run.json.
+
+        Raises:
+            ConfigError: there is no run here, one of a newer version, or run.json is damaged.
+        """
+        return self._require().run
+
+    def read_shards(self) -> dict[str, ShardRecord]:
+        """Return the shards in the order in which they joined the run; of two equal ids the earlier one's wins.
+
+        Without that order a new shard could make a duplicate of a row that is committed already.
+
+        Raises:
+            ConfigError: there is no run here, or its table of shards is missing or damaged.
+        """
+        return self._read_shards(self._require()).shards
+
+    def read_environments(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what replicas reported that bytes depend on, by stage; the first of each stage is the measure.
+
+        Raises:
+            ConfigError: the object is damaged.
+        """
+        return self._read_environments()[0]
+
+    def add_to_start(self, facts: Mapping[str, Any]) -> None:
+        """Add to the record of the last start, which is the caller's as long as it holds the lease."""
+        while True:
+            found = self._read()
+            if found is None or not found.run.starts:
+                return
+            starts = [*found.run.starts[:-1], {**found.run.starts[-1], **facts}]
+            try:
+                self._put(Run(found.run.pinned, starts), {"if_match": found.etag})
+                return
+            except PreconditionFailed:
+                continue
+
+    def add_environment(self, stage: str, environment: Mapping[str, Any], *, refuse: bool = False) -> list[str]:
+        """Record what a replica's results depend on beside the settings.
+
+        Args:
+            stage: whose.
+            environment: as `describe_environment` returns it.
+            refuse: do not record one that differs, as nothing will be made in it.
+
+        Returns:
+            how it differs from the stage's first one; empty where it does not.
+        """
+        while True:
+            environments, etag = self._read_environments()
+            known = environments.get(stage, [])
+            differences = list(compare(known[0], environment)) if known else []
+            if environment in known or (differences and refuse):
+                return differences
+            environments = {**environments, stage: [*known, dict(environment)][:_MAX_STARTS]}
+            condition: dict[str, Any] = {"if_absent": True} if etag is None else {"if_match": etag}
+            try:
+                self._storage.put(ENVIRONMENTS_PATH, _to_json(environments), **condition)
+                return differences
+            except (ObjectExists, PreconditionFailed):
+                continue
+
+    def _require(self) -> _Found:
+        found = self._read()
+        if found is None:
+            raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; check the output's address")
+        return found
+
+    def _read(self) -> _Found | None:
+        try:
+            data, etag = self._storage.get_with_etag(RUN_PATH)
+        except FileNotFoundError:
+            return None
+        return _parse_run(data, etag, self._storage.uri_of(RUN_PATH))
+
+    def _put(self, run: Run, condition: dict[str, Any]) -> None:
+        data = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": hashlib.sha256(canonical_json(dict(run.pinned)).encode()).hexdigest(),
+            "pinned": run.pinned,
+            "starts": run.starts,
+        }
+        self._storage.put(RUN_PATH, _to_json(data), **condition)
+
+    def _read_shards(self, found: _Found) -> _Shards:
+        try:
+            data, etag = self._storage.get_with_etag(SHARDS_PATH)
+        except FileNotFoundError:
+            if found.format_1 is not None:
+                old = found.format_1.shards.items()
+                return _Shards({name: ShardRecord(shard.num_rows, shard.fingerprint) for name, shard in old}, None)
+            if (commit := next(self._storage.list("metadata/"), None)) is not None:
+                place = self._storage.uri_of(SHARDS_PATH)
+                raise ConfigError(f"{place}: missing, though {commit.path} is there; {_REMEDY}") from None
+            return _Shards({}, None)  # The first start was killed after it wrote run.json.
+        return _Shards(_parse_shards(data, self._storage.uri_of(SHARDS_PATH)), etag)
+
+    def _read_environments(self) -> tuple[dict[str, list[dict[str, Any]]], str | None]:
+        try:
+            data, etag = self._storage.get_with_etag(ENVIRONMENTS_PATH)
+        except FileNotFoundError:
+            found = self._read()
+            return (found.format_1.grounds if found is not None and found.format_1 is not None else {}), None
+        place = self._storage.uri_of(ENVIRONMENTS_PATH)
+        try:
+            return _ENVIRONMENTS.validate_python(_parse_json(data, place), strict=True), etag
+        except ValidationError as error:
+            raise _not_ours(place, error) from None
+
+    def _refuse_differences(
+        self,
+        run: Run,
+        known: Mapping[str, ShardRecord],
+        pinned: Mapping[str, Any],
+        wanted: Mapping[str, ShardRecord],
+    ) -> None:
+        differences = [*compare(run.pinned, pinned), *_compare_shards(known, wanted)]
+        if differences:
+            listed = "\n".join(f"  {text}" for text in differences[:50])
+            rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
+            raise ConfigError(
+                f"{self._storage.uri}: this output was begun with other settings (old → new):\n{listed}{rest}\n"
+                "go back to the old ones to resume, or choose another output"
+            )
+
+    def _refuse_foreign_commits(self) -> None:
+        stray = next(self._storage.list("metadata/"), None)
+        if stray is not None:
+            raise ConfigError(
+                f"{self._storage.uri}: holds {stray.path} but no {RUN_PATH}, so nobody knows how it was made; put "
+                f"{RUN_PATH} back, or choose another output"
+            )
 
 
-def normalize_run(pinned: Mapping[str, Any], shards: Iterable[Shard]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return both as run.json would give them back."""
-    described = {shard.name: {"num_rows": shard.num_rows, "fingerprint": shard.fingerprint} for shard in shards}
-    return json.loads(canonical_json(dict(pinned))), described
+@dataclass(frozen=True)
+class _Found:
+    run: Run
+    etag: str
+    format_1: _Format1 | None = None
+
+
+@dataclass(frozen=True)
+class _Shards:
+    shards: dict[str, ShardRecord]
+    etag: str | None
+    """None where the object is not there: in format 1, run.json has them."""
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -98,13 +303,98 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {before} → {after}"
 
 
-def compare_shards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a text for each old shard that is not as it was."""
+def _compare_shards(old: Mapping[str, ShardRecord], new: Mapping[str, ShardRecord]) -> Iterator[str]:
     for name, before in sorted(old.items()):
         after = new.get(name)
         if after is None:
-            yield f"shard {name}: {before['num_rows']:,} rows → missing from the manifest"
-        elif after["num_rows"] != before["num_rows"]:
-            yield f"shard {name}: {before['num_rows']:,} rows → {after['num_rows']:,} rows; add rows as new shards"
-        elif after["fingerprint"] != before["fingerprint"]:
-            yield f"shard {name}: content {before['fingerprint']:.24}... → {after['fingerprint']:.24}..."
+            yield f"shard {name}: {before.num_rows:,} rows → missing from the manifest"
+        elif after.num_rows != before.num_rows:
+            yield f"shard {name}: {before.num_rows:,} rows → {after.num_rows:,} rows; add rows as new shards"
+        elif after.fingerprint != before.fingerprint:
+            yield f"shard {name}: content {before.fingerprint:.24}... → {after.fingerprint:.24}..."
+
+
+def _as_read(pinned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as run.json would give them back."""
+    read: dict[str, Any] = json.loads(canonical_json(dict(pinned)))
+    return read
+
+
+def _describe(shards: Iterable[Shard]) -> dict[str, ShardRecord]:
+    return {shard.name: ShardRecord(shard.num_rows, shard.fingerprint) for shard in shards}
+
+
+def _parse_run(data: bytes, etag: str, place: str) -> _Found:
+    run = _parse_json(data, place)
+    version = run.get("format_version") if isinstance(run, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ConfigError(newer_format(place, version))
+    try:
+        if version == 1:
+            old = _Format1.model_validate(run)
+            for name in old.shards:
+                check_path(name)
+            return _Found(Run(run["pinned"], [_rename_speed(start) for start in old.starts]), etag, old)
+        _RunFile.model_validate(run)
+    except (ValidationError, ValueError) as error:
+        raise _not_ours(place, error) from None
+    return _Found(Run(run["pinned"], run.get("starts", [])), etag)
+
+
+def _rename_speed(start: Mapping[str, Any]) -> dict[str, Any]:
+    return {("synthesized" if name == "voiced" else name): value for name, value in start.items()}
+
+
+def _parse_shards(data: bytes, place: str) -> dict[str, ShardRecord]:
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            version = int((file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"0"))
+            if version > FORMAT_VERSION:
+                raise ConfigError(newer_format(place, version))
+            if not file.schema_arrow.remove_metadata().equals(_SHARDS_SCHEMA):
+                raise pa.ArrowInvalid("its columns are not those of a table of shards")
+            table = file.read(use_threads=False)
+        table.validate(full=True)
+        names, counts, fingerprints = (column.to_pylist() for column in table.columns)
+        if len({*names}) < len(names) or min(counts, default=0) < 0:
+            raise pa.ArrowInvalid("a shard is in it twice, or has less than no rows")
+        return {
+            check_path(name): ShardRecord(num_rows, fingerprint)
+            for name, num_rows, fingerprint in zip(names, counts, fingerprints, strict=True)
+        }
+    except (ValueError, *DAMAGED_PARQUET) as error:
+        raise _not_ours(place, error) from None
+
+
+def _format_shards(shards: Mapping[str, ShardRecord]) -> bytes:
+    table = pa.table(
+        [
+            list(shards),
+            [shard.num_rows for shard in shards.values()],
+            [shard.fingerprint for shard in shards.values()],
+        ],
+        schema=_SHARDS_SCHEMA.with_metadata({FORMAT_KEY: str(FORMAT_VERSION).encode()}),
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+
+
+def _parse_json(data: bytes, place: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _not_ours(place, error) from None
+
+
+def _not_ours(place: str, error: Exception) -> ConfigError:
+    detail = " ".join(str(error).split())[:200]
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        detail = f"{name + ': ' if name else ''}{problem['msg']}"[:200]
+    return ConfigError(f"{place}: not a run of this program ({detail}); {_REMEDY}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.run import StorageConfig
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, open_storage
 
 MAX_CHAPTERS = 3_000
@@ -214,9 +215,8 @@ def survey_output(
         ConfigError: there is no run here.
         StorageError: the store does not answer.
     """
-    log = CommitLog(storage)
-    run = log.read_run()
-    unit_size = run["pinned"]["unit_size"]
+    log, record = CommitLog(storage), RunRecord(storage)
+    unit_size, shards = record.read().unit_size, record.read_shards().values()
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
     for table in log.iter_metadata(list(dict.fromkeys([*counted, *columns]))):
         survey.visit(table)
@@ -224,7 +224,7 @@ def survey_output(
             visit(table)
     return {
         "state": "finished" if log.is_finished() else "unfinished",
-        "num_rows": run["num_rows"],
-        "num_units": sum(-(-shard["num_rows"] // unit_size) for shard in run["shards"].values()),
+        "num_rows": sum(shard.num_rows for shard in shards),
+        "num_units": sum(-(-shard.num_rows // unit_size) for shard in shards),
         **survey.summary(),
     }

@@ -21,10 +21,23 @@ from pipeline.audio.clips import ClipHeader, read_header
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
+from pipeline.output.records import audio_path
+from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.storage import Storage
 
 Kind = Literal["missing", "changed", "orphaned", "damaged_commit", "uncommitted", "stray_commit"]
-_COLUMNS = ("utterance_id", "status", "audio_sha256", "sample_rate", "num_samples", "error_code", "shard", "row")
+_COLUMNS = (
+    "utterance_id",
+    "status",
+    "audio_path",
+    "audio_format",
+    "audio_sha256",
+    "sample_rate",
+    "num_samples",
+    "error_code",
+    "shard",
+    "row",
+)
 _LISTED_AT_ONCE = 16_384
 
 
@@ -73,7 +86,7 @@ class Audit:
 
     def __init__(self, storage: Storage, *, check_hashes: bool = True) -> None:
         self._storage = storage
-        self._log = CommitLog(storage)
+        self._log, self._record = CommitLog(storage), RunRecord(storage)
         self._check_hashes = check_hashes
         self._named = array("Q")
         self.num_checked = 0
@@ -86,9 +99,7 @@ class Audit:
             StorageError: the store does not answer.
         """
         self._named = array("Q")
-        run = self._log.read_run()
-        shards: Mapping[str, Any] = run["shards"]
-        unit_size: int = run["pinned"]["unit_size"]
+        unit_size, shards = self._record.read().unit_size, self._record.read_shards()
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
@@ -99,24 +110,24 @@ class Audit:
                 yield from self._check_unit(unit, rows)
         yield from self._check_listing()
 
-    def _list_units(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[WorkUnit]:
+    def _list_units(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
             unit = parse_unit_id(unit_id)
             if unit is not None and _is_planned(unit, shards, unit_size):
                 yield unit
 
-    def _check_stray_commits(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:
+    def _check_stray_commits(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for unit_id in self._log.list_units():
             unit = parse_unit_id(unit_id)
             if unit is None or not _is_planned(unit, shards, unit_size):
                 yield Finding("stray_commit", f"metadata/{unit_id}.parquet", unit)
 
-    def _check_uncommitted(self, shards: Mapping[str, Any], unit_size: int) -> Iterator[Finding]:
+    def _check_uncommitted(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for shard, known in shards.items():
             # A shard's units are few beside its WAVs.
             done = set(self._log.list_units(shard))
-            for first in range(0, known["num_rows"], unit_size):
-                unit = WorkUnit(shard, first, min(first + unit_size, known["num_rows"]) - 1)
+            for first in range(0, known.num_rows, unit_size):
+                unit = WorkUnit(shard, first, min(first + unit_size, known.num_rows) - 1)
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
@@ -129,7 +140,7 @@ class Audit:
 
     def _check_unit(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         rows = [row for row in committed if row["status"] == "ok"]
-        paths = [self._log.audio_path(unit.shard, row["utterance_id"], row["audio_sha256"]) for row in rows]
+        paths = [row["audio_path"] for row in rows]
         self._named.extend(_hash_paths(paths))
         self.num_checked += len(rows)
         kinds = map_ahead(self._check_wav, zip(paths, rows, strict=True))
@@ -231,16 +242,22 @@ def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
     places = [(row["shard"], row["row"]) for row in rows]
     return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
-        (row["status"] == "rejected" and row["error_code"])
-        or (row["status"] == "ok" and row["utterance_id"] and re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])))
+        (row["status"] == "rejected" and row["error_code"]) or (row["status"] == "ok" and _names_its_clip(row))
         for row in rows
     )
 
 
-def _is_planned(unit: WorkUnit, shards: Mapping[str, Any], unit_size: int) -> bool:
+def _names_its_clip(row: Mapping[str, Any]) -> bool:
+    if not row["utterance_id"] or not re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])):
+        return False
+    path = audio_path(row["shard"], row["utterance_id"], row["audio_sha256"], row["audio_format"] or "")
+    return bool(row["audio_path"] == path)
+
+
+def _is_planned(unit: WorkUnit, shards: Mapping[str, ShardRecord], unit_size: int) -> bool:
     if unit.shard not in shards:
         return False
-    num_rows = shards[unit.shard]["num_rows"]
+    num_rows = shards[unit.shard].num_rows
     return bool(
         unit.first_row % unit_size == 0
         and unit.first_row < num_rows

@@ -59,7 +59,7 @@ def open_storage(uri: str, settings: StorageConfig | None = None) -> Storage:
     settings = settings or StorageConfig()
     for address in (uri, settings.endpoint_url or ""):
         if has_credentials(address):
-            # It would be part of every audio_uri.
+            # It would be part of every address that is written.
             raise ConfigError(
                 f"{redact(address)}: credentials in an address; take them out and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY (or the store's own variables)"

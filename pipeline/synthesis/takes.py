@@ -20,6 +20,7 @@ from pipeline.audio.samples import join_segments, resample, set_level
 from pipeline.config.run import AudioConfig, Config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
+from pipeline.output.records import TakeFacts
 from pipeline.synthesis.listening import Hearing
 from pipeline.text import Segment, normalize_text, split_into_segments
 
@@ -245,6 +246,31 @@ class UtteranceOutcome:
             return Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
         return None
 
+    def facts(self) -> TakeFacts:
+        """Return what the metadata says of it, whether it was accepted or not.
+
+        `wer` and `cer` are over all words and letters, `speaker_similarity` is that of the segment that is least like
+        its voice, and `quality_note` tells why something was not judged.
+        """
+        hearings = [segment.hearing for segment in self.segments if segment.hearing is not None]
+        readings = [hearing.reading for hearing in hearings if hearing.reading is not None]
+        num_words = sum(reading.num_words for reading in readings)
+        num_letters = sum(reading.num_letters for reading in readings)
+        similarities = [hearing.similarity for hearing in hearings if hearing.similarity is not None]
+        heard = [hearing.heard for hearing in hearings if hearing.heard is not None]
+        return TakeFacts(
+            seed=self.seed,
+            num_segments=self.num_segments,
+            take=self.last_take,
+            language=self.language,
+            spoken_text=self.spoken_text,
+            wer=sum(reading.num_word_errors for reading in readings) / num_words if num_words else None,
+            cer=sum(reading.num_letter_errors for reading in readings) / num_letters if num_letters else None,
+            speaker_similarity=min(similarities, default=None),
+            recognized_text=" ".join(heard) if heard else None,
+            quality_note=next((hearing.note for hearing in hearings if hearing.note is not None), None),
+        )
+
     def finish(self, settings: AudioConfig) -> Audio:
         """Join the segments, with the pauses, level and rate that the settings ask for.
 
@@ -255,32 +281,6 @@ class UtteranceOutcome:
         if rejection is not None:
             raise UtteranceError(rejection.code, rejection.message)
         return finish_audio(self.segments, settings)
-
-
-def describe_hearing(segments: Sequence[SegmentAudio]) -> dict[str, Any]:
-    """Return the metadata of what was heard in an utterance.
-
-    Args:
-        segments: in reading order.
-
-    Returns:
-        `wer` and `cer` over all words and letters, `speaker_similarity` of the segment that is least like its voice,
-        `recognized_text`, and in `quality_note` why something was not judged; None for what is not known.
-    """
-    hearings = [segment.hearing for segment in segments if segment.hearing is not None]
-    readings = [hearing.reading for hearing in hearings if hearing.reading is not None]
-    num_words = sum(reading.num_words for reading in readings)
-    num_letters = sum(reading.num_letters for reading in readings)
-    heard = [hearing.heard for hearing in hearings if hearing.heard is not None]
-    return {
-        "wer": sum(reading.num_word_errors for reading in readings) / num_words if num_words else None,
-        "cer": sum(reading.num_letter_errors for reading in readings) / num_letters if num_letters else None,
-        "speaker_similarity": min(
-            (hearing.similarity for hearing in hearings if hearing.similarity is not None), default=None
-        ),
-        "recognized_text": " ".join(heard) if heard else None,
-        "quality_note": next((hearing.note for hearing in hearings if hearing.note is not None), None),
-    }
 
 
 def finish_audio(segments: Sequence[SegmentAudio], settings: AudioConfig) -> Audio:

@@ -24,7 +24,9 @@ from pipeline.config.books import AssemblyConfig
 from pipeline.config.run import StorageConfig
 from pipeline.errors import StorageError
 from pipeline.manifest.rows import Shard, WorkUnit
-from pipeline.output.commit_log import CommitLog, build_commit_table
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.records import build_commit_table
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import ObjectInfo, open_storage
 from tests.fakes import MemoryStorage
 
@@ -43,14 +45,15 @@ def make_run(folder, seeds, rejected=(), **columns):
     storage = open_storage(str(folder), StorageConfig())
     log = CommitLog(storage)
     info = ObjectInfo("book/part-00000.parquet", 1, "e")
-    log.begin({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
+    RunRecord(storage).begin({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
     records, rows = [], []
     for row, seed in enumerate(seeds):
         utterance_id = f"book.c{row // 3}.{row}"
         samples = speechlike(1 + row / 10, seed)
-        _, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).encode())
+        path, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).encode(), "wav")
         status = {"status": "rejected", "error_code": "no_speech"} if row in rejected else {
-            "status": "ok", "audio_sha256": sha, "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
+            "status": "ok", "audio_path": path, "audio_format": "wav", "audio_sha256": sha,
+            "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
         records.append({"utterance_id": utterance_id, "speaker_id": "a", "text": f"Sentence <{row}>.",
                         "shard": "book/part-00000", "row": row, **status})  # fmt: skip
         rows.append(

@@ -5,8 +5,7 @@ import threading
 import pytest
 from ray.exceptions import ActorDiedError
 
-from pipeline.cluster import enroll as enrollment
-from pipeline.cluster import pools
+from pipeline.cluster import enrollment, pools
 from pipeline.cluster import supervised as watched
 from pipeline.cluster.enrollment import enroll_remotely
 from pipeline.cluster.supervised import MAX_TRIES

@@ -13,7 +13,7 @@ import yaml
 from pipeline import synthesize_manifest
 from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
-from tests.output.test_commit_log import put_foreign_lease
+from tests.outputs import put_foreign_lease
 from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.test_run import make_config, simple_rows, write_shard
 

@@ -7,18 +7,18 @@ import re
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 import jobs.report
 import jobs.status
-from pipeline.output.commit_log import CommitLog, build_commit_table
+from pipeline.output.records import audio_path, build_commit_table, write_commit
 from pipeline.output.report import MAX_REJECTED, _link, draw_plot, write_report
-from pipeline.output.run_record import format_run
+from pipeline.output.run_record import RunRecord
 from pipeline.output.status import MEASURES, Histogram, read_status
 from pipeline.storage import open_storage
 from tests.chromium import Chromium, find_chromium
+from tests.outputs import make_shard
 
 HOSTILE = "</td><script>alert(1)</script>"
 
@@ -32,8 +32,7 @@ def wav(seconds=0.1):
 def make_output(folder, num_rows=12, rejected=(3,), num_committed=None, **columns):
     """Rows of one clip each; row 5 lasts 90 s, as its metadata say."""
     storage = open_storage(str(folder))
-    shards = {"s": {"num_rows": num_rows, "fingerprint": "f"}}
-    storage.put("run.json", format_run({"unit_size": num_rows}, shards, [], {}))
+    RunRecord(storage).begin({"unit_size": num_rows}, {}, [make_shard("s", num_rows)])
     clip = wav()
     digest = hashlib.sha256(clip).hexdigest()
     records = []
@@ -42,14 +41,15 @@ def make_output(folder, num_rows=12, rejected=(3,), num_committed=None, **column
         if row in rejected:
             record |= {"status": "rejected", "error_code": "no_speech", "error_message": HOSTILE}
         else:
-            storage.put(CommitLog.audio_path("s", f"u{row}", digest), clip)
-            record |= {"status": "ok", "audio_sha256": digest, "duration_s": 90.0 if row == 5 else 2.0 + row / 10}
+            path = audio_path("s", f"u{row}", digest, "wav")
+            storage.put(path, clip)
+            record |= {"status": "ok", "audio_path": path, "audio_format": "wav", "audio_sha256": digest}
+            record |= {"duration_s": 90.0 if row == 5 else 2.0 + row / 10}
             record |= {"rms_dbfs": -20.0, "chars_per_s": 15.0, "take": 0}
         records.append(record)
     table = pa.table({"utterance_id": [record["utterance_id"] for record in records], **columns})
-    sink = pa.BufferOutputStream()
-    pq.write_table(build_commit_table(records, table), sink)
-    storage.put(f"metadata/s/{0:09d}-{len(records) - 1:09d}.parquet", sink.getvalue().to_pybytes())
+    commit = write_commit(build_commit_table(records, table))
+    storage.put(f"metadata/s/{0:09d}-{len(records) - 1:09d}.parquet", commit)
     return str(folder)
 
 

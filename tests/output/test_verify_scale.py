@@ -6,10 +6,11 @@ import tracemalloc
 from itertools import islice
 
 from pipeline.config.run import StorageConfig
-from pipeline.output.run_record import format_run
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit
 from pipeline.storage import ObjectInfo
 from tests.fakes import MemoryStorage
+from tests.outputs import make_shard
 
 PAGE = 1_000
 
@@ -30,8 +31,7 @@ class EndlessStorage(MemoryStorage):
 
 def test_a_listing_of_a_million_objects_streams():
     storage = EndlessStorage(StorageConfig())
-    run = format_run({"unit_size": 8}, {"s": {"num_rows": 8, "fingerprint": "f"}}, [], {})
-    storage.objects["run.json"] = (run, "v")
+    RunRecord(storage).begin({"unit_size": 8}, {}, [make_shard("s", 8)])
     findings = Audit(storage).findings()
     assert next(findings).kind == "orphaned"
     tracemalloc.start()

@@ -21,10 +21,11 @@ from pipeline import synthesize_manifest
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.faulty_store import FAULTS, FaultyProxy
-from tests.output.test_commit_log import make_commit, make_shard
+from tests.outputs import make_commit, make_shard
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
@@ -104,7 +105,7 @@ class Soak:
                 settings = StorageConfig(endpoint_url=proxy.url, max_attempts=15)
                 storage = open_storage(uri, settings)
                 log = CommitLog(storage)
-                log.begin({"unit_size": UNIT_SIZE}, {}, shards)
+                RunRecord(storage).begin({"unit_size": UNIT_SIZE}, {}, shards)
 
                 def commit_shard(shard, uri=uri, settings=settings):
                     """As a writer of its own would."""

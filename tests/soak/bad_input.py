@@ -33,12 +33,14 @@ from pipeline.audio.references import prepare_reference, read_reference
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance, safe_file_name
-from pipeline.output.commit_log import CommitLog, build_commit_table
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.records import build_commit_table
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry, read_definitions
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
-from tests.output.test_commit_log import make_commit, make_shard
+from tests.outputs import make_commit, make_shard
 from tests.soak.bad_weights import check_weights, weights_cases
 from tests.soak.watch import Watch
 
@@ -127,7 +129,7 @@ def check_ids(folder, ids):
         assert names.setdefault(name.casefold(), utterance_id) == utterance_id, "two ids share a file"
     first = next(iter(names.values()), None)
     if first is not None:
-        path, _ = log.put_audio("shard", first, b"wav")
+        path, _ = log.put_audio("shard", first, b"wav", "wav")
         (folder / path).resolve().relative_to((folder / "audio" / "shard").resolve())
         (folder / path).unlink()
     return outcome
@@ -370,7 +372,7 @@ def check_records(folder, run, speakers):
     storage = open_storage(str(folder))
     (folder / "run.json").write_bytes(run)
     for read in (
-        lambda: CommitLog(storage).begin({"seed": 1, "unit_size": 3}, {}, []),
+        lambda: RunRecord(storage).begin({"seed": 1, "unit_size": 3}, {}, []),
         lambda: SpeakerRegistry.from_parquet(speakers),
     ):
         try:
@@ -386,8 +388,9 @@ UNIT = WorkUnit("s", 0, 2)
 
 
 def make_output(folder):
-    log = CommitLog(open_storage(str(folder)))
-    log.begin({"unit_size": 3}, {}, [make_shard("s", 3)])
+    storage = open_storage(str(folder))
+    log = CommitLog(storage)
+    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("s", 3)])
     log.commit(UNIT, make_commit(log, UNIT))
     log.finish({})
     return folder / log.metadata_path(UNIT)

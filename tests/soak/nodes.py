@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.storage import open_storage
-from tests.output.test_commit_log import put_foreign_lease
+from tests.outputs import put_foreign_lease
 from tests.soak.kills import check_output, count_commits, our_processes, rows_of
 from tests.test_run import make_config, simple_rows, write_shard
 

@@ -14,12 +14,13 @@ from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, StorageError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.run import _probe
 from pipeline.storage import open_storage, probe_store
 from pipeline.storage import s3 as s3_storage
 from tests.faulty_store import FaultyProxy
-from tests.output.test_commit_log import make_commit, make_shard
+from tests.outputs import make_commit, make_shard
 from tests.test_run import make_config
 
 
@@ -31,7 +32,7 @@ def short_waits(monkeypatch):
 
 def commit_everything(storage, num_units):
     log = CommitLog(storage)
-    log.begin({"unit_size": 3}, {}, [make_shard("s", 3 * num_units)])
+    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("s", 3 * num_units)])
     for number in range(num_units):
         unit = WorkUnit("s", 3 * number, 3 * number + 2)
         assert log.commit(unit, make_commit(log, unit))

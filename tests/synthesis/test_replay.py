@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Manifest, WorkUnit
-from pipeline.output.commit_log import CommitLog, build_commit_table
-from pipeline.output.environment import describe_environment
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.records import build_commit_table
 from pipeline.synthesis.replay import Replay, find_rows
 from tests.fakes import MemoryStorage
 
@@ -46,27 +46,3 @@ def test_rows_are_found_with_what_is_committed_of_them(tmp_path):
     assert [row.committed and row.committed["audio_sha256"] for row in found] == ["hash of w", None, None]
     with pytest.raises(ManifestError, match="'nobody'"):
         find_rows(manifest, log, ["w", "nobody"], 3)
-
-
-def test_unlike_ground_is_told_once_more_for_each_start():
-    log = CommitLog(MemoryStorage())
-    log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    like = describe_environment("llm", "float32", 2)
-    unlike = {**like, "dtype": "bfloat16", "threads": 4}
-    assert log.add_environment("llm", like) == log.add_environment("llm", like) == []
-    assert log.add_environment("codec", unlike) == []
-    differences = ['dtype: "float32" → "bfloat16"', "threads: 2 → 4"]
-    assert log.add_environment("llm", unlike, refuse=True) == differences
-    assert log.read_run()["environments"] == {"llm": [like], "codec": [unlike]}
-    assert log.add_environment("llm", unlike) == log.add_environment("llm", unlike) == differences
-    log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    assert log.read_run()["environments"]["llm"] == [like, unlike]
-
-
-def test_an_output_begun_by_other_arithmetic_of_ours_is_told():
-    log = CommitLog(MemoryStorage())
-    log.begin({"seed": 1, "unit_size": 3}, {}, [])
-    ours = describe_environment("codec", "float32", 2)
-    number = ours["arithmetic"]
-    log.add_environment("codec", {**ours, "arithmetic": number - 1})
-    assert log.add_environment("codec", ours) == [f"arithmetic: {number - 1} → {number}"]

@@ -104,9 +104,9 @@ def voice_sentences(
 
 
 def _read_audio(output: Path, record: Mapping[str, Any]) -> NDArray[np.float32]:
-    if not record["audio_uri"]:
+    if not record["audio_path"]:
         return np.zeros(0, np.float32)
-    samples: NDArray[np.float32] = sf.read(output / record["audio_uri"], dtype="float32")[0]
+    samples: NDArray[np.float32] = sf.read(output / record["audio_path"], dtype="float32")[0]
     return samples
 
 

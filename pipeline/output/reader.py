@@ -1,0 +1,38 @@
+"""The rows of an output for whoever uses it: wherever it was moved or copied to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipeline.config.run import StorageConfig
+from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
+from pipeline.storage import open_storage
+
+
+def read_output(
+    output: str, columns: Sequence[str] | None = None, *, settings: StorageConfig | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows that an output has committed; streams, unit by unit in no particular order.
+
+    Args:
+        output: a folder or an object-store prefix.
+        columns: only these, where a commit has them; none gives all, with the manifest's own.
+        settings: how to reach the store.
+
+    Yields:
+        one mapping a row; `audio_path` is the clip's absolute path or URI, None where the row was rejected.
+
+    Raises:
+        ConfigError: there is no run here, or a newer version wrote it.
+        DamagedCommit: a commit cannot be read.
+        StorageError: the store does not answer.
+    """
+    storage = open_storage(output, settings)
+    RunRecord(storage).read()
+    for table in CommitLog(storage).iter_metadata(columns):
+        for row in table.to_pylist():
+            if row.get("audio_path") is not None:
+                row["audio_path"] = storage.uri_of(row["audio_path"])
+            yield row

@@ -1,0 +1,271 @@
+"""The metadata: its columns by format version, how a row's record is built, and how older commits are read.
+
+The version stands in each commit's Parquet key-value metadata. A commit of an older version is read with nulls in the
+columns that it does not have; one of a newer version is refused by name, never taken for damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.audio.clips import suffix_of
+from pipeline.audio.samples import Audio, measure
+from pipeline.errors import ConfigError, RejectionCode
+from pipeline.manifest.rows import WorkUnit, safe_file_name
+from pipeline.manifest.shards import OWN_COLUMNS
+
+FORMAT_KEY = b"spark_tts_batch.format"
+AUDIO_FOLDER = "audio/"
+
+
+class _Column(NamedTuple):
+    name: str
+    type: pa.DataType
+    since: int = 1
+    """The format version that brought the column."""
+    nullable: bool = True
+
+
+_COLUMNS = (
+    _Column("utterance_id", pa.string()),
+    _Column("speaker_id", pa.string()),
+    _Column("text", pa.string()),
+    _Column("spoken_text", pa.string(), 2),
+    _Column("language", pa.string(), 2),
+    _Column("status", pa.string(), nullable=False),
+    _Column("audio_path", pa.string(), 2),
+    _Column("audio_format", pa.string(), 2),
+    _Column("audio_sha256", pa.string()),
+    _Column("sample_rate", pa.int32()),
+    _Column("num_samples", pa.int64()),
+    _Column("duration_s", pa.float64()),
+    _Column("seed", pa.int64()),
+    _Column("take", pa.int32()),
+    _Column("num_segments", pa.int32()),
+    _Column("num_semantic_tokens", pa.int32()),
+    _Column("peak_dbfs", pa.float32()),
+    _Column("rms_dbfs", pa.float32()),
+    _Column("silence_ratio", pa.float32()),
+    _Column("chars_per_s", pa.float32()),
+    _Column("wer", pa.float32()),
+    _Column("cer", pa.float32()),
+    _Column("speaker_similarity", pa.float32()),
+    _Column("recognized_text", pa.string()),
+    _Column("quality_note", pa.string()),
+    _Column("error_code", pa.string()),
+    _Column("error_message", pa.string()),
+    _Column("shard", pa.string(), nullable=False),
+    _Column("row", pa.int64(), nullable=False),
+    _Column("weights_sha256", pa.string()),
+    _Column("created_at", pa.timestamp("us", tz="UTC")),
+)
+FORMAT_VERSION = max(column.since for column in _COLUMNS)
+"""Of what this version writes. A new column is one more entry above, with the next number."""
+
+
+def _schema_of(version: int) -> pa.Schema:
+    fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in _COLUMNS if c.since <= version]
+    if version == 1:  # The address of the audio, absolute, so that it was wrong once an output had been moved.
+        fields.insert(4, pa.field("audio_uri", pa.string()))
+    return pa.schema(fields)
+
+
+COMMIT_SCHEMA = _schema_of(FORMAT_VERSION)
+"""Columns of every commit, in this order; the manifest's other columns follow."""
+
+
+@dataclass(frozen=True)
+class TakeFacts:
+    """What synthesis knows of an utterance, whether it was accepted or not."""
+
+    seed: int | None = None
+    num_segments: int = 0
+    take: int = 0
+    """The highest one of its segments."""
+    language: str | None = None
+    spoken_text: str | None = None
+    """What was sent to the model, segments joined."""
+    wer: float | None = None
+    cer: float | None = None
+    speaker_similarity: float | None = None
+    recognized_text: str | None = None
+    quality_note: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """An utterance's audio, once it is in the output."""
+
+    path: str
+    """Relative to the output."""
+    format: str
+    sha256: str
+    audio: Audio
+    num_semantic_tokens: int
+
+
+def audio_path(shard: str, utterance_id: str, sha256: str, audio_format: str) -> str:
+    """Return where a clip is; its content is part of the name, so other bytes never replace it."""
+    return f"{AUDIO_FOLDER}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of(audio_format)}"
+
+
+def build_record(
+    unit: WorkUnit,
+    row: int,
+    fields: Mapping[str, Any],
+    *,
+    weights_sha256: str,
+    facts: TakeFacts | None,
+    outcome: StoredClip | tuple[RejectionCode, str],
+) -> dict[str, Any]:
+    """Return the metadata of one row.
+
+    Args:
+        unit: the row's.
+        row: its number in the shard.
+        fields: the manifest's own columns of the row.
+        weights_sha256: of the run.
+        facts: what synthesis knows of it; none where it never began.
+        outcome: its audio, or why there is none.
+    """
+    record: dict[str, Any] = {
+        "utterance_id": fields["utterance_id"],
+        "speaker_id": fields["speaker_id"],
+        "text": fields["text"],
+        "shard": unit.shard,
+        "row": row,
+        "weights_sha256": weights_sha256,
+        "created_at": datetime.now(UTC),
+        **(asdict(facts) if facts is not None else {"language": fields.get("language")}),
+    }
+    if not isinstance(outcome, StoredClip):
+        code, message = outcome
+        return record | {"status": "rejected", "error_code": str(code), "error_message": message}
+    audio = outcome.audio
+    stats = measure(audio.samples, audio.sample_rate)
+    return record | {
+        "status": "ok",
+        "audio_path": outcome.path,
+        "audio_format": outcome.format,
+        "audio_sha256": outcome.sha256,
+        "sample_rate": audio.sample_rate,
+        "num_samples": len(audio.samples),
+        "duration_s": audio.duration_s,
+        "num_semantic_tokens": outcome.num_semantic_tokens,
+        "peak_dbfs": stats.peak_dbfs,
+        "rms_dbfs": stats.rms_dbfs,
+        "silence_ratio": stats.silence_ratio,
+        "chars_per_s": len(fields["text"]) / audio.duration_s,
+    }
+
+
+def build_commit_table(records: Sequence[Mapping[str, Any]], manifest_rows: pa.Table) -> pa.Table:
+    """Make a unit's metadata.
+
+    Args:
+        records: one mapping a row with columns of `COMMIT_SCHEMA`; what is left out is null.
+        manifest_rows: the same rows as in the manifest. Its own columns are passed through; a name that is taken gets
+            the prefix `manifest_`.
+    """
+    if len(records) != manifest_rows.num_rows:
+        raise ValueError(f"{len(records)} records for {manifest_rows.num_rows} manifest rows")
+    table = pa.Table.from_pylist([dict(record) for record in records], COMMIT_SCHEMA)
+    # Our columns say the same, and what was used where the manifest left it open.
+    passed = manifest_rows.drop_columns([name for name in OWN_COLUMNS if name in manifest_rows.column_names])
+    return _append(table, passed)
+
+
+def _append(table: pa.Table, passed: pa.Table) -> pa.Table:
+    """Append columns, renamed where a name is taken."""
+    taken = {*table.column_names, *passed.column_names}
+    for name in passed.column_names:
+        new_name = name
+        if name in COMMIT_SCHEMA.names:
+            new_name = f"manifest_{name}"
+            while new_name in taken:
+                new_name = f"manifest_{new_name}"
+            taken.add(new_name)
+        table = table.append_column(passed.field(name).with_name(new_name), passed.column(name))
+    return table
+
+
+def write_commit(table: pa.Table) -> bytes:
+    """Return a unit's metadata as Parquet, with the format version."""
+    sink = pa.BufferOutputStream()
+    metadata = {**(table.schema.metadata or {}), FORMAT_KEY: str(FORMAT_VERSION).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def parse_commit(data: bytes, place: str, columns: Sequence[str] | None) -> pa.Table:
+    """Return a commit as this version's columns, whichever version wrote it.
+
+    Args:
+        data: the Parquet file's bytes.
+        place: where it is, for messages.
+        columns: only these, where the commit has them; none reads all.
+
+    Raises:
+        pa.ArrowException, OSError, UnicodeDecodeError: it is not a commit.
+        ConfigError: a newer version wrote it.
+    """
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        found = file.schema_arrow
+        version = _version_of(found, place)
+        ours = _schema_of(version)
+        if not pa.schema(list(found)[: len(ours)]).equals(ours) or len({*found.names}) < len(found):
+            raise pa.ArrowInvalid("its columns are not those of a commit")
+        if version < FORMAT_VERSION:
+            table = _upgrade(file.read(use_threads=False), ours)
+            table = table if columns is None else table.select([name for name in columns if name in table.column_names])
+        else:
+            names = None if columns is None else [name for name in columns if name in found.names]
+            table = file.read(names, use_threads=False)
+    table.validate(full=True)  # Parquet does not check that text is UTF-8.
+    return table
+
+
+def _version_of(schema: pa.Schema, place: str) -> int:
+    text = (schema.metadata or {}).get(FORMAT_KEY, b"1").decode("ascii", "replace")
+    if not text.isdecimal() or int(text) < 1:
+        raise pa.ArrowInvalid(f"its format version is {text[:40]!r}")
+    if int(text) > FORMAT_VERSION:
+        raise ConfigError(newer_format(place, int(text)))
+    return int(text)
+
+
+def newer_format(place: str, version: int) -> str:
+    """Return what is said of something that a newer version of this program wrote."""
+    return (
+        f"{place}: written in format {version}, but this version of spark-tts-batch knows formats up to "
+        f"{FORMAT_VERSION}; upgrade spark-tts-batch, or choose another output"
+    )
+
+
+def _upgrade(old: pa.Table, ours: pa.Schema) -> pa.Table:
+    """Give a table of an older version the columns of this one; only format 1 exists beside it."""
+    values: dict[str, pa.ChunkedArray] = {name: old.column(name) for name in ours.names}
+    extra = old.drop_columns(ours.names)
+    if "language" in extra.column_names and pa.types.is_string(extra.schema.field("language").type):
+        values["language"] = extra.column("language")
+        extra = extra.drop_columns(["language"])
+    clips = old.select(["shard", "utterance_id", "audio_sha256", "status"]).to_pylist()
+    is_ok = [clip["status"] == "ok" for clip in clips]
+    values["audio_format"] = pa.chunked_array([pa.array(["wav" if ok else None for ok in is_ok], pa.string())])
+    paths = [_old_path(clip) if ok else None for clip, ok in zip(clips, is_ok, strict=True)]
+    values["audio_path"] = pa.chunked_array([pa.array(paths, pa.string())])
+    empty = {field.name: pa.nulls(old.num_rows, field.type) for field in COMMIT_SCHEMA if field.name not in values}
+    table = pa.table([{**values, **empty}[name] for name in COMMIT_SCHEMA.names], schema=COMMIT_SCHEMA)
+    return _append(table, extra)
+
+
+def _old_path(clip: Mapping[str, Any]) -> str | None:
+    if clip["utterance_id"] is None or clip["audio_sha256"] is None:
+        return None  # Damage, which the reader of the rows finds.
+    return audio_path(clip["shard"], clip["utterance_id"], clip["audio_sha256"], "wav")
