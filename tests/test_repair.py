@@ -12,6 +12,7 @@ from pipeline.audio.clips import Audio
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.run_record import RunRecord
 from pipeline.output.lease import Lease
 from pipeline.output.verify import Audit, parse_unit_id
 from pipeline.repair import Selection, read_config_of, redo_rows
@@ -228,7 +229,7 @@ def test_only_unit_ids_are_taken_for_such(unit_id):
 def test_a_long_listing_streams():
     """Many strays: what the audit holds at a time does not grow with the listing."""
     storage = MemoryStorage()
-    CommitLog(storage).begin({"unit_size": 3}, {}, [])
+    RunRecord(storage).begin({"unit_size": 3}, {}, [])
     largest = 0
 
     class Listing(MemoryStorage):

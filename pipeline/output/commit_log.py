@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit
 from pipeline.manifest.rows import WorkUnit
 from pipeline.manifest.shards import DAMAGED_PARQUET
@@ -57,7 +58,7 @@ class CommitLog:
         """Return where a unit's commit is."""
         return f"{_METADATA}{unit.unit_id}{_SUFFIX}"
 
-    def put_audio(self, shard: str, utterance_id: str, data: bytes, audio_format: str) -> tuple[str, str]:
+    def put_audio(self, shard: str, utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple[str, str]:
         """Write a clip; it counts once a commit names it.
 
         Returns:

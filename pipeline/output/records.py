@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.audio.clips import suffix_of
-from pipeline.audio.samples import Audio, measure
+from pipeline.audio.clips import Audio, ClipFormat, suffix_of
+from pipeline.audio.samples import measure
 from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.rows import WorkUnit, safe_file_name
 from pipeline.manifest.shards import OWN_COLUMNS
@@ -104,13 +104,13 @@ class StoredClip:
 
     path: str
     """Relative to the output."""
-    format: str
+    format: ClipFormat
     sha256: str
     audio: Audio
     num_semantic_tokens: int
 
 
-def audio_path(shard: str, utterance_id: str, sha256: str, audio_format: str) -> str:
+def audio_path(shard: str, utterance_id: str, sha256: str, audio_format: ClipFormat) -> str:
     """Return where a clip is; its content is part of the name, so other bytes never replace it."""
     return f"{AUDIO_FOLDER}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of(audio_format)}"
 

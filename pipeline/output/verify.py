@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.clips import ClipHeader, read_header
+from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
@@ -250,7 +250,9 @@ def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _names_its_clip(row: Mapping[str, Any]) -> bool:
     if not row["utterance_id"] or not re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])):
         return False
-    path = audio_path(row["shard"], row["utterance_id"], row["audio_sha256"], row["audio_format"] or "")
+    if row["audio_format"] not in CLIP_FORMATS:
+        return False
+    path = audio_path(row["shard"], row["utterance_id"], row["audio_sha256"], row["audio_format"])
     return bool(row["audio_path"] == path)
 
 
