@@ -12,8 +12,8 @@ from pipeline.audio.clips import Audio
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import WorkUnit
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.run_record import RunRecord
 from pipeline.output.lease import Lease
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, parse_unit_id
 from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage

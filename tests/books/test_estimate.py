@@ -42,7 +42,7 @@ def test_the_total_adds_the_books_up(extract):
     assert total.audio_s == pytest.approx(cats.audio_s + alice.audio_s)
     clips, chapters = 32_000 * total.audio_s, 32_000 * total.chapters_s
     assert total.output_bytes == pytest.approx(clips + chapters, rel=0.01)
-    assert estimate.cost == estimate_cost(config, total.audio_s, None)
+    assert estimate.cost == estimate_cost(config, total.audio_s, [])
 
 
 def test_the_dry_run_tells_it_and_writes_nothing(extract, capsys):
@@ -94,16 +94,16 @@ def make_config(llm, **audiobook):
 
 def test_the_speed_is_measured_else_stated_else_not_known():
     gpus = {"count": 4, "num_gpus": 0.5}
-    unknown = estimate_cost(make_config(gpus), 3_600, None)
+    unknown = estimate_cost(make_config(gpus), 3_600, [])
     assert unknown.elapsed_s is None and "limit" in unknown.source
-    stated = estimate_cost(make_config(gpus, x_real_time=10.0), 3_600, None)
+    stated = estimate_cost(make_config(gpus, x_real_time=10.0), 3_600, [])
     assert (stated.elapsed_s, stated.gpu_hours) == (pytest.approx(90), pytest.approx(0.025 * 2.5))
     synthesized = [{"audio_s": 100.0, "elapsed_s": 10.0, "replicas": {"llm": 2, "codec": 1, "writer": 1}},
               {"audio_s": 5.0, "elapsed_s": 100.0, "replicas": {"llm": 1, "codec": 1, "writer": 1}}]  # fmt: skip
-    run = {"starts": [{"at": "today", "synthesized": found} for found in synthesized] + [{"at": "now"}]}
-    measured = estimate_cost(make_config(gpus, x_real_time=1.0), 3_600, run)
+    starts = [{"at": "today", "synthesized": found} for found in synthesized] + [{"at": "now"}]
+    measured = estimate_cost(make_config(gpus, x_real_time=1.0), 3_600, starts)
     assert measured.elapsed_s == pytest.approx(180) and "today with 2" in measured.source
-    automatic = estimate_cost(make_config({"count": "auto", "num_gpus": 0.5}), 3_600, run)
+    automatic = estimate_cost(make_config({"count": "auto", "num_gpus": 0.5}), 3_600, starts)
     assert (automatic.num_replicas, automatic.elapsed_s) == (2, pytest.approx(360))
 
 

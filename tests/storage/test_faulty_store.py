@@ -43,7 +43,7 @@ def test_nothing_is_lost_or_twice_over_a_bad_line(seaweedfs):
     uri = seaweedfs.new_uri()
     with FaultyProxy(seaweedfs.endpoint_url, rate=0.25, seed=5) as proxy:
         settings = StorageConfig(endpoint_url=proxy.url, max_attempts=12)
-        commit_everything(open_storage(uri, settings), 30)
+        commit_everything(open_storage(uri, settings), 34)
         assert verify_output(open_storage(uri, settings)).is_intact
         assert set(proxy.counts) >= {"error_500", "slow_down", "reset", "lost_answer"}
         assert proxy.num_faults > 50

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from pipeline.config.run import parse_config
 from pipeline.errors import RejectionCode, SpeakerError
 from pipeline.synthesis.listening import Listener, compare_voices, trace_contour
 from pipeline.synthesis.stages import AudioStage
-from pipeline.synthesis.takes import Take, describe_hearing, next_takes
+from pipeline.synthesis.takes import Take, UtteranceOutcome, next_takes
 from tests.synthesis.test_recognition import read_clip
 
 LEVELS = [4] * 6
@@ -72,10 +74,17 @@ def test_pauses_count_between_the_first_and_the_last_sound():
     assert trace_contour(quiet[:100], 16_000).longest_pause_s == 0
 
 
+def describe(*audios):
+    outcome = UtteranceOutcome()
+    for audio in audios:
+        outcome.add_audio(audio)
+    return asdict(outcome.facts())
+
+
 def test_good_speech_passes_and_is_described(stage):
     audio = decode(stage, read_clip("rms_door"))
     assert audio.rejection is None
-    described = describe_hearing([audio])
+    described = describe(audio)
     assert 0 <= described["cer"] <= described["wer"] < 0.3
     assert described["speaker_similarity"] == 1.0
     assert described["recognized_text"].startswith("the bus driver found")
@@ -109,7 +118,7 @@ def test_another_voice_is_taken_again(stage):
 def test_other_languages_are_heard_for_their_voice_alone(stage):
     audio = decode(stage, read_clip("slt_door"), "Der Bus fährt ab.", language="de")
     assert audio.rejection is None
-    described = describe_hearing([audio])
+    described = describe(audio)
     assert described["wer"] is described["cer"] is described["recognized_text"] is None
     assert described["speaker_similarity"] == 1.0
     assert "'de'" in described["quality_note"]
@@ -123,4 +132,5 @@ def test_short_or_silent_takes_have_no_voice():
 
 
 def test_without_a_listener_nothing_is_described():
-    assert set(describe_hearing([]).values()) == {None}
+    names = ("wer", "cer", "speaker_similarity", "recognized_text", "quality_note")
+    assert {describe()[name] for name in names} == {None}
