@@ -151,7 +151,7 @@ class AzureStorage(_CloudStorage):
         # Each request would be logged on thirty lines.
         quiet = logging.getLogger(f"{__name__}.azure")
         quiet.setLevel(logging.WARNING)
-        options = {"retry_total": 0, "logger": quiet, "connection_timeout": 10, "read_timeout": 60}
+        options: dict[str, Any] = {"retry_total": 0, "logger": quiet, "connection_timeout": 10, "read_timeout": 60}
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         try:
             if connection:
