@@ -7,7 +7,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 .PHONY: help demo audiobook test check soak clean
 
 help:
-	@echo "make demo       voice configs/demo.yaml into demo/ (a second call resumes)"
+	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes)"
 	@echo "make audiobook  read chapter I of Alice aloud, into demo-audiobook/chapters (a second call resumes)"
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
@@ -36,10 +36,11 @@ soak: .venv/dev
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis build *.egg-info
 
-# torch first and alone: the constraint names the one build that every install must use.
+# torch first, so that a build of the pinned version that is there already (README) is kept.
 .venv/base: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
-	@echo "Once, some minutes without a word: PyTorch, Ray and others are installed into .venv (1.6 GB)."
+	@echo "Once, some minutes without a word: PyTorch, Ray and others are installed into .venv."
+	@echo "PyTorch is 2.7 GB of wheels on the public index, 192 MB for CPUs only; README says how to choose."
 	$(PYTHON) -m venv .venv
 	$(INSTALL) torch
 	@touch $@

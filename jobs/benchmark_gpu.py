@@ -1,46 +1,40 @@
-"""Check the GPU's path against the CPU's, then measure it against what the card can do.
-
-python -m jobs.benchmark gpu --json gpu.json
-"""
+"""The GPU's results compared with the CPU's, then its speed with what the card can do."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_OK, run_command
+from jobs.console import EXIT_OK, count, file_to_write
+from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.errors import ConfigError
 
-_SIZES = Path(__file__).parents[1] / "tests" / "fixtures" / "reference" / "official"
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    add = parser.add_argument
+    add("--device", default="cuda", help="cpu: no numbers, but the same code, with TRITON_INTERPRET=1 set")
+    add("--sizes", type=Path, default=OFFICIAL_SIZES, help="folder with configs and tokenizer (default: official ones)")
+    slots = [64, 256, 1_024]
+    add("--slots", type=count, nargs="+", default=slots, help="measure a step with each; the workload with the last")
+    add("--utterances", type=count, default=2_048, help="of the workload (default 2048)")
+    add("--prompts", type=count, default=32, help="whose tokens are compared with the CPU's (default 32)")
+    add("--frames", type=count, default=48, help="of each of these answers (default 48)")
+    add("--context", type=count, default=350, help="positions in a slot when a step is measured (default 350)")
+    add("--max-context", type=count, default=1_536, help="positions that a slot can hold (default 1536)")
+    add("--json", type=file_to_write, help="also write the numbers to this file")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the measurement; the exit code is 0 unless there is no such device."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.benchmark gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda", help="cpu: try the lines out, with TRITON_INTERPRET=1 set")
-    parser.add_argument("--sizes", type=Path, default=_SIZES, help="folder with configs and tokenizer")
-    parser.add_argument("--slots", type=int, nargs="+", default=[64, 256, 1_024], help="the last voices the workload")
-    parser.add_argument("--utterances", type=int, default=2_048)
-    parser.add_argument("--prompts", type=int, default=32, help="whose tokens are compared with the CPU's")
-    parser.add_argument("--frames", type=int, default=48, help="of each of these answers")
-    parser.add_argument("--context", type=int, default=350, help="positions in a slot when a step is measured")
-    parser.add_argument("--max-context", type=int, default=1_536)
-    parser.add_argument("--json", type=Path, help="write the numbers here, too")
-    options = parser.parse_args(arguments)
-    return run_command(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Measure and print; return the exit code."""
     import torch
 
     if options.device != "cpu" and not torch.cuda.is_available():
         raise ConfigError(
-            "--device cuda: this machine has no GPU that torch can use; `--device cpu` tries the lines out"
+            f"--device {options.device}: this machine has no GPU that torch can use; `--device cpu` tries the code out"
         )
     from pipeline.benchmark.gpu import GpuWorkload, measure_gpu
     from pipeline.benchmark.report import to_table
@@ -62,7 +56,3 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return EXIT_OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())

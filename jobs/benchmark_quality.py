@@ -1,41 +1,33 @@
-"""Measure the recognizer check: how many takes spoiled on purpose it refuses, and how many good ones.
-
-python -m jobs.benchmark quality --weights demo --takes 300
-"""
+"""The recognizer check: how many spoiled takes it refuses, and how many good ones."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from jobs.console import EXIT_OK, run_command
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the measurement; the exit code is 0 unless settings are wrong."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.benchmark quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default="demo", help="whose voices speak, and whose encoder tells them apart")
-    parser.add_argument("--speakers", help="a speakers file; without it, the one beside the weights")
-    parser.add_argument("--source", choices=("checkpoint", "flite"), default="checkpoint", help="who speaks the takes")
-    parser.add_argument("--takes", type=int, default=300, help="a third of them are spoiled")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of texts and spoiling: choose settings on one, measure on another"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="of quality, as max_wer=0.6")
-    parser.add_argument("--each", type=Path, help="write a JSON line for every take here, as it is judged")
-    parser.add_argument("--json", type=Path, help="write the numbers here, too")
-    options = parser.parse_args(arguments)
-    return run_command(lambda: _run(options))
+from jobs.console import EXIT_OK, count, file_to_write
+from pipeline.errors import ConfigError
 
 
-def _run(options: argparse.Namespace) -> int:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    add = parser.add_argument
+    add("--weights", default="demo", help="whose speakers are heard, and whose encoder compares voices (default demo)")
+    add("--speakers", help="a speakers file; without it, the one beside the weights")
+    add("--source", choices=("checkpoint", "flite"), default="checkpoint", help="who speaks the takes")
+    add("--takes", type=count, default=300, help="a third of them are spoiled (default 300)")
+    add("--seed", type=int, default=0, help="of texts and spoiling: choose settings on one, measure on another")
+    add("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of `quality`, as max_wer=0.6")
+    add("--each", type=file_to_write, help="write a JSON line for every take to this file, as it is judged")
+    add("--json", type=file_to_write, help="also write the numbers to this file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print; return the exit code."""
     from pipeline.benchmark.quality import judge_takes, open_voices, summarize
 
-    settings = dict(setting.split("=", 1) for setting in options.set if "=" in setting)
+    settings = dict(_split_setting(setting) for setting in options.set)
     voices, config = open_voices(options.source, options.weights, options.speakers, settings)
     takes = []
     for take in judge_takes(voices, config, options.takes, options.seed):
@@ -55,5 +47,8 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _split_setting(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {setting}: expected NAME=NUMBER, as max_wer=0.6")
+    return name, value

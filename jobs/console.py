@@ -1,13 +1,15 @@
-"""What every command shares: logging, and the exit code of each kind of error."""
+"""What every command shares: logging, the exit code of each kind of error, and kinds of options."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from pipeline.config.secrets import RedactingFormatter, redact
@@ -64,6 +66,21 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
         interrupts.end()
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def count(text: str) -> int:
+    """Read an option that counts something, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+def file_to_write(text: str) -> Path:
+    """Read an option that names a file to write, before there is anything to lose."""
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected the name of a file in a folder that exists")
+    return path
 
 
 class _Interrupts:

@@ -1,7 +1,7 @@
 """The GPU's path: first whether it is right, then what it takes, compared with what the card can do.
 
-Networks of the official size with random weights, as everywhere in the benchmark. `--device cpu` runs the same lines
-through Triton's interpreter, at tiny sizes: not for numbers, but so that the lines are known to run.
+Networks of the official size with random weights, as everywhere in the benchmark. `--device cpu` runs the same code
+through Triton's interpreter, at tiny sizes: not for numbers, but so that the code is known to run.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class GpuWorkload:
     """What is measured.
 
     Args:
-        device: cuda, or cpu to try the lines out.
+        device: cuda, or cpu to try the code out.
         sizes_dir: folder with configs and tokenizer.
-        slots: numbers of slots to measure a step with; the last one also voices the workload.
+        slots: numbers of slots to measure a step with; the workload is synthesized with the last one.
         num_utterances: of the workload.
         num_prompts: whose greedy tokens are compared with the CPU's.
         num_frames: of each of these answers.
@@ -143,7 +143,7 @@ def measure_ceilings(device: str) -> dict[str, Any]:
 
 
 def check_equality(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
-    """Greedy tokens in float32 against the CPU's; sampled tokens in bfloat16, alone against in a crowd; audio."""
+    """Greedy tokens in float32 against the CPU's; sampled tokens in bfloat16, in isolation and in a crowd."""
     num_slots = min(32, load.slots[-1])
     tasks = make_tasks(networks.vocabulary, [load.num_frames] * load.num_prompts)
     requests = [task.request for task in tasks]
@@ -165,10 +165,14 @@ def check_equality(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
     dtype = torch.bfloat16 if load.device != "cpu" else torch.float32
     engine = networks.engine(load, num_slots, dtype)
     crowd = _answer(engine, requests)
-    alone = {name: tokens for request in requests[:8] for name, tokens in _answer(engine, [request]).items()}
-    results["same take"] = f"{sum(crowd[name] == tokens for name, tokens in alone.items())} of {len(alone)} as alone"
-    turned = _answer(engine, requests[::-1])
-    results["same take, turned round"] = f"{sum(turned[name] == crowd[name] for name in crowd)} of {len(crowd)}"
+    isolated = {name: tokens for request in requests[:8] for name, tokens in _answer(engine, [request]).items()}
+    results["reproducible takes"] = (
+        f"{sum(crowd[name] == tokens for name, tokens in isolated.items())} of {len(isolated)} as in isolation"
+    )
+    reversed_order = _answer(engine, requests[::-1])
+    results["reproducible takes, reversed order"] = (
+        f"{sum(reversed_order[name] == crowd[name] for name in crowd)} of {len(crowd)}"
+    )
     return results
 
 
@@ -260,7 +264,7 @@ def measure_pipeline(networks: _Networks, load: GpuWorkload, ceilings: dict[str,
     tasks = make_tasks(networks.vocabulary, _lengths(load, load.num_utterances))
     tasks.sort(key=lambda task: -task.num_frames)  # As a replica starts a unit's rows.
     audio_s = sum(task.num_frames for task in tasks) / FRAME_RATE
-    official_s = _voice_officially(networks, load)
+    official_s = _synthesize_officially(networks, load)
     engine = networks.engine(load, load.slots[-1], dtype)
     codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype)
     _synthesize(engine, codec, tasks[:2])
@@ -279,7 +283,7 @@ def measure_pipeline(networks: _Networks, load: GpuWorkload, ceilings: dict[str,
     }
 
 
-def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
+def _synthesize_officially(networks: _Networks, load: GpuWorkload) -> float:
     """Return seconds of audio a second: float32, full head, one utterance at a time, on the same device."""
     tasks = make_tasks(networks.vocabulary, _lengths(load, 3), seed=1_000_000)
     llm = OfficialLLM(networks.config, dict(networks.tensors), networks.vocabulary.stop_ids[0])
@@ -288,12 +292,12 @@ def _voice_officially(networks: _Networks, load: GpuWorkload) -> float:
     llm.network.to(load.device)
     items = [draw_tokens(codec, task) for task in tasks]
 
-    def voice() -> None:
+    def synthesize() -> None:
         for task, (tokens, speaker) in zip(tasks, items, strict=True):
             llm.generate([task])
             decoder.decode(tokens.to(load.device), speaker.to(load.device))
 
-    seconds = _time(voice, load.device)
+    seconds = _time(synthesize, load.device)
     # Ours has a copy of its own on the device.
     llm.network.to("cpu")
     return sum(task.num_frames for task in tasks) / FRAME_RATE / seconds

@@ -45,23 +45,23 @@ class Cost:
 
 
 def measure_overhead(counts: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Voice manifests of several lengths with networks that answer at once; see `_measure_runs`."""
+    """Synthesize manifests of several lengths with networks that answer at once; see `_measure_runs`."""
     goals = f"cpu at most {LARGEST_OVERHEAD_MS} ms an utterance, no growth"
     return {**_measure_runs(counts, folder, "demo", INSTANT_NETWORKS), "goals": goals}
 
 
 def measure_scaling(counts: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Voice manifests of several lengths with tiny random weights; see `_measure_runs`."""
+    """Synthesize manifests of several lengths with tiny random weights; see `_measure_runs`."""
     goals = f"elapsed bend at most {LARGEST_BEND}, no growth"
     return {**_measure_runs(counts, folder, "random", None), "goals": goals}
 
 
 def _measure_runs(counts: Sequence[int], folder: Path, weights: str, networks: Networks | None) -> dict[str, Any]:
-    """Voice manifests of several lengths.
+    """Synthesize manifests of several lengths.
 
     Args:
-        counts: utterances of each run, at least two numbers, ascending; their constant costs are told apart from
-            those of an utterance by the straight line through the first and the last.
+        counts: utterances of each run, at least two numbers, ascending; their constant costs are separated
+            from those of an utterance by the straight line through the first and the last.
         folder: for manifests and outputs.
         weights: of the config.
         networks: instead of the weights' own.
@@ -147,7 +147,7 @@ def find_growth(samples: Sequence[tuple[float, dict[int, Usage], int]]) -> dict[
     """Return how much more driver and writer held in the last third of a run than between its start-up and then.
 
     Args:
-        samples: of a `ProcessWatch`; start-up, when caches fill, is left out. Too few tell nothing: all 0.
+        samples: of a `ProcessWatch`; start-up, when caches fill, is left out. Too few of them: nothing.
     """
     held: list[dict[str, float]] = []
     for _, usages, num_objects in samples:

@@ -31,7 +31,7 @@ _BOUND_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Contestants:
+class Candidates:
     """What is measured, with the same weights on both sides."""
 
     model: Qwen2
@@ -64,9 +64,9 @@ def refuse_unlike(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
 
 
 def compare_pipeline(
-    candidates: Contestants, tasks: Sequence[Task], baselines: Sequence[Task], num_rounds: int, clock: Clock
+    candidates: Candidates, tasks: Sequence[Task], baselines: Sequence[Task], num_rounds: int, clock: Clock
 ) -> dict[str, Any]:
-    """Voice `tasks` our way and `baselines`, of the same mean length, the official way, in turn.
+    """Synthesize `tasks` our way and `baselines`, of the same mean length, the official way, in turn.
 
     The official way takes its utterances one at a time, so that its rate does not depend on their number.
     """
@@ -75,26 +75,26 @@ def compare_pipeline(
     rounds = []
     for _ in range(num_rounds):
         rate = measure_product_rate(clock, candidates.model.dtype)
-        llm_s, codec_s = _voice_officially(candidates, baselines, clock)
+        llm_s, codec_s = _synthesize_officially(candidates, baselines, clock)
         our_llm_s, our_codec_s = _synthesize(candidates, tasks, clock)
         prefill_s = _read_prompts(candidates, tasks, clock)
         rate = max(rate, measure_product_rate(clock, candidates.model.dtype))
-        audio, rival_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, baselines))
-        ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / rival_audio
+        audio, baseline_audio = (sum(task.num_frames for task in side) / FRAME_RATE for side in (tasks, baselines))
+        ours, official = (our_llm_s + our_codec_s) / audio, (llm_s + codec_s) / baseline_audio
         counted = counted_seconds(sum(task.num_frames for task in tasks), rate)
         rounds.append(
             {
                 "product_gflops": rate,
                 "official_s_per_audio_s": official,
-                "official_llm": llm_s / rival_audio,
-                "official_codec": codec_s / rival_audio,
+                "official_llm": llm_s / baseline_audio,
+                "official_codec": codec_s / baseline_audio,
                 "ours_s_per_audio_s": ours,
                 "ours_llm": our_llm_s / audio,
                 "ours_prefill": prefill_s / audio,
                 "ours_codec": our_codec_s / audio,
                 "ratio": official / ours,
-                "llm_ratio": llm_s / rival_audio / (our_llm_s / audio),
-                "codec_ratio": codec_s / rival_audio / (our_codec_s / audio),
+                "llm_ratio": llm_s / baseline_audio / (our_llm_s / audio),
+                "codec_ratio": codec_s / baseline_audio / (our_codec_s / audio),
                 "share_of_counted_limit": counted / (our_llm_s + our_codec_s),
             }
         )
@@ -102,7 +102,7 @@ def compare_pipeline(
     return {"utterances": len(tasks), "official_utterances": len(baselines), "rounds": rounds}
 
 
-def compare_peers(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> dict[str, Any]:
+def compare_peers(candidates: Candidates, tasks: Sequence[Task], clock: Clock) -> dict[str, Any]:
     """Answer the same prompts with our engine and with the library's batched and continuous generation.
 
     Each of the two has the settings tried that matter to it; the ratio is to its best one.
@@ -146,7 +146,7 @@ def compare_peers(candidates: Contestants, tasks: Sequence[Task], clock: Clock) 
     return result
 
 
-def compare_codec(candidates: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+def compare_codec(candidates: Candidates, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Decode the same tokens both ways in turn, and compare the audio; times and ratio are the rounds' medians."""
     rounds: list[tuple[float, float]] = []
     errors: list[float] = []
@@ -175,7 +175,7 @@ def compare_codec(candidates: Contestants, tasks: Sequence[Task], num_rounds: in
     }
 
 
-def _share_codec(candidates: Contestants, item: tuple[Tensor, Tensor]) -> dict[str, float]:
+def _share_codec(candidates: Candidates, item: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Return each block's part of decoding one item, from 0 to 1."""
     from torch._C._profiler import _ExperimentalConfig
     from torch.profiler import ProfilerActivity, profile
@@ -192,7 +192,7 @@ def _share_codec(candidates: Contestants, item: tuple[Tensor, Tensor]) -> dict[s
     return {f"share of {name}": time / sum(blocks.values()) for name, time in blocks.items()}
 
 
-def price_shapes(candidates: Contestants, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
+def price_shapes(candidates: Candidates, tasks: Sequence[Task], num_rounds: int, clock: Clock) -> dict[str, Any]:
     """Answer the same prompts with shapes left free, fixed, and rounded as they are by default."""
     kinds = {
         "free": StepShapes(prompt_bucket=1, row_tile=1, can_shrink=True),
@@ -209,7 +209,7 @@ def price_shapes(candidates: Contestants, tasks: Sequence[Task], num_rounds: int
     return {**{f"{name}_s": value for name, value in best.items()}, "price": best["default"] / best["free"] - 1}
 
 
-def share_step(candidates: Contestants, context: int, clock: Clock) -> dict[str, float]:
+def share_step(candidates: Candidates, context: int, clock: Clock) -> dict[str, float]:
     """Return what each kind of work takes of a decode step over all rows, in ms; by torch's own profiler.
 
     The profiler slows Python down; `python_at_most` does without it, see `_bound_python`.
@@ -250,7 +250,7 @@ def _profile_step(model: Qwen2, context: int, clock: Clock) -> tuple[float, dict
     return step, kinds
 
 
-def _bound_python(candidates: Contestants, clock: Clock) -> float:
+def _bound_python(candidates: Candidates, clock: Clock) -> float:
     """Return at most how long Python and scheduling take of an engine's step, in seconds.
 
     That is a whole step of the same engine over a network of as many layers, heads and slots that is so narrow that
@@ -287,7 +287,7 @@ def _generate(engine: LLMEngine, tasks: Sequence[Task]) -> None:
         raise ConfigError("benchmark: an answer has another length than the workload; the comparison would be unlike")
 
 
-def _synthesize(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+def _synthesize(candidates: Candidates, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
     engine = candidates.make_engine()
     voices = {task.request.request_id: torch.tensor(task.global_tokens) for task in tasks}
     begin = clock()
@@ -300,7 +300,7 @@ def _synthesize(candidates: Contestants, tasks: Sequence[Task], clock: Clock) ->
     return middle - begin, clock() - middle
 
 
-def _read_prompts(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> float:
+def _read_prompts(candidates: Candidates, tasks: Sequence[Task], clock: Clock) -> float:
     """Return what the prompts alone take, which is part of the language model's time, in seconds."""
     begin = clock()
     with torch.inference_mode():
@@ -309,7 +309,7 @@ def _read_prompts(candidates: Contestants, tasks: Sequence[Task], clock: Clock) 
     return clock() - begin
 
 
-def _voice_officially(candidates: Contestants, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
+def _synthesize_officially(candidates: Candidates, tasks: Sequence[Task], clock: Clock) -> tuple[float, float]:
     llm = codec = 0.0
     for task in tasks:
         begin = clock()

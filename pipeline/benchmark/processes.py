@@ -1,4 +1,4 @@
-"""What this process and those that it started use while something runs, as Linux tells in /proc."""
+"""What this process and those that it started use while something runs, as Linux shows in /proc."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ class ProcessWatch:
         found = {pid: usage for pid in list_tree(os.getpid()) if (usage := read_usage(pid)) is not None}
         self._last |= found
         # Of the others only the CPU time is asked for: what is kept here must not look like growth of the driver.
-        kept = {pid: usage for pid, usage in found.items() if pid == os.getpid() or "Replica" in usage.title}
+        kept = {pid: usage for pid, usage in found.items() if pid == os.getpid() or "Actor" in usage.title}
         self.samples.append((time.monotonic(), kept, self._count_objects()))

@@ -61,7 +61,7 @@ class Voices(Protocol):
 
     @property
     def codec(self) -> BiCodec:
-        """Tells voices apart."""
+        """Encodes a voice, so that two can be compared."""
 
     def say(self, lines: Sequence[tuple[str, str]]) -> Sequence[Samples | None]:
         """Return the sound of (text, voice) pairs at the codec's rate; None for what cannot be said."""

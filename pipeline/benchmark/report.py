@@ -54,7 +54,7 @@ def run_parts(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     logger.info("%s", results)
     runs = _whole_runs(options, folder)
     if not set(options.parts) <= runs.keys():
-        runs |= _duels(options, folder, speech, num_utterances, num_rounds, clock)
+        runs |= _comparisons(options, folder, speech, num_utterances, num_rounds, clock)
     for name in options.parts:
         results[name] = runs[name]()
         logger.info("%s: %s", name, results[name])
@@ -80,7 +80,7 @@ def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable
     }
 
 
-def _duels(
+def _comparisons(
     options: argparse.Namespace,
     folder: Path,
     speech: dict[str, float],
@@ -89,10 +89,10 @@ def _duels(
     clock: Callable[[], float],
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return the parts in which networks of the official size meet the official way."""
-    candidates = _make_contestants(options, folder)
+    candidates = _make_candidates(options, folder)
     tasks = make_tasks(candidates.vocabulary, draw_lengths(num_utterances, 0, **speech))
-    num_rivals = 1 if options.quick else options.official_utterances
-    baselines = make_tasks(candidates.vocabulary, draw_lengths(num_rivals, 0, **speech), seed=1_000_000)
+    num_baselines = 1 if options.quick else options.official_utterances
+    baselines = make_tasks(candidates.vocabulary, draw_lengths(num_baselines, 0, **speech), seed=1_000_000)
     few = tasks[: max(8, len(tasks) // 8)]
     # Of their own number, so that they have the stated lengths, too; the longest would be most of a smaller one's work.
     items = make_tasks(candidates.vocabulary, draw_lengths(_CODEC_ITEMS, 0, **speech))
@@ -107,7 +107,7 @@ def _duels(
     }
 
 
-def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contestants:
+def _make_candidates(options: argparse.Namespace, folder: Path) -> parts.Candidates:
     vocabulary = read_vocabulary(options.sizes, folder)
     config = Qwen2Config.read(options.sizes / "LLM" / "config.json")
     tensors = make_llm_tensors(config, vocabulary.stop_ids)
@@ -116,7 +116,7 @@ def _make_contestants(options: argparse.Namespace, folder: Path) -> parts.Contes
     codec = BiCodec.load(model_dir, dtype=dtype)
     ours = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     stop = vocabulary.stop_ids[0]
-    candidates = parts.Contestants(
+    candidates = parts.Candidates(
         model=Qwen2(config, ours, options.slots, min(_MAX_CONTEXT, config.max_position_embeddings)),
         num_slots=options.slots,
         vocabulary=vocabulary,

@@ -1,7 +1,7 @@
 """Whether an utterance's bytes depend on what is around it: the same rows synthesized in many ways, and compared.
 
-In one process: alone, in a crowd, in random order. As whole runs on Ray: one and two language models, other unit sizes
-and uploads, and killed and resumed. Tokens are compared where one process shows them, the WAV's bytes everywhere.
+In one process: in isolation, in a crowd, in random order. As whole runs on Ray: one and two language models, other unit
+sizes and uploads, and killed and resumed. Tokens are compared where one process shows them, the WAV's bytes everywhere.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_rows(texts: Iterable[str], num_utterances: int) -> list[dict[str, str]]
 def compare_takes(
     rows: Sequence[Mapping[str, str]], weights: str, dtype: str, folder: Path, *, with_runs: bool = True
 ) -> dict[str, Any]:
-    """Synthesize rows in every way; return for each way how many utterances are as synthesized alone.
+    """Synthesize rows in every way; return for each way how many utterances are as in isolation.
 
     Args:
         rows: a manifest's.
@@ -124,17 +124,17 @@ def compare_takes(
         **{name: partial(_run, config, registry, changes) for name, changes in _RUNS.items()},
         "killed and resumed": lambda: _run_killed(config, registry),
     }
-    alone = _speak(synthesizer, engine, [[row] for row in rows])
+    isolated = _speak(synthesizer, engine, [[row] for row in rows])
     results: dict[str, Any] = {"utterances": len(rows), "dtype": dtype, "rejected": 0}
-    results["rejected"] = sum(len(value) != 64 for value in alone.wavs.values())
-    for name, voice in (ways | (runs if with_runs else {})).items():
-        results[name] = describe_equality(alone, voice())
+    results["rejected"] = sum(len(value) != 64 for value in isolated.wavs.values())
+    for name, synthesize in (ways | (runs if with_runs else {})).items():
+        results[name] = describe_equality(isolated, synthesize())
         logger.info("%s, %s: %s", dtype, name, results[name])
     return results
 
 
 def describe_equality(expected: Takes, found: Takes) -> str:
-    """Tell how many WAVs are equal, and tokens where both sides show them."""
+    """Say how many WAVs are equal, and tokens where both sides show them."""
     same = sum(found.wavs.get(name) == value for name, value in expected.wavs.items())
     text = f"{same} of {len(expected.wavs)} WAVs equal"
     if found.tokens:
@@ -144,10 +144,10 @@ def describe_equality(expected: Takes, found: Takes) -> str:
 
 
 def are_all_equal(results: Mapping[str, Any]) -> bool:
-    """Tell whether every way gave what synthesis alone did."""
-    told = [value for value in results.values() if isinstance(value, str) and " equal" in value]
+    """Return whether every way gave what synthesis in isolation did."""
+    counts = [value for value in results.values() if isinstance(value, str) and " equal" in value]
     return all(
-        part.split(" of ")[0] == part.split(" of ")[1].split()[0] for value in told for part in value.split(", ")
+        part.split(" of ")[0] == part.split(" of ")[1].split()[0] for value in counts for part in value.split(", ")
     )
 
 
@@ -175,7 +175,7 @@ class _Recorder:
 
 
 def _speak(synthesizer: Synthesizer, engine: _Recorder, groups: Sequence[Sequence[Mapping[str, str]]]) -> Takes:
-    """Voice groups of rows, one group after the other."""
+    """Speak groups of rows, one group after the other."""
     engine.hashes = {}
     takes = Takes()
     for group in groups:

@@ -30,7 +30,7 @@ _CHARS_PER_S = 15.0
 
 @dataclass(frozen=True)
 class Task:
-    """One utterance to voice.
+    """One utterance to synthesize.
 
     Args:
         prompt_ids: of the language model.
@@ -97,7 +97,9 @@ def read_vocabulary(sizes_dir: Path, folder: Path) -> SpeechVocabulary:
         return SpeechVocabulary.load(llm_dir)
     packed = llm_dir / "tokenizer.json.gz"
     if not packed.is_file():
-        raise WeightsError(f"{llm_dir}: no tokenizer.json; give --sizes a model directory, or the fixture's")
+        raise WeightsError(
+            f"{llm_dir}: no tokenizer.json; give --sizes a model directory, or leave it out for the official sizes"
+        )
     with gzip.open(packed) as source, (folder / "tokenizer.json").open("wb") as target:
         shutil.copyfileobj(source, target)
     return SpeechVocabulary.load(folder)

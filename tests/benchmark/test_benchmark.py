@@ -24,13 +24,13 @@ TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 
 
 @pytest.fixture(scope="module")
-def candidates(tmp_path_factory: pytest.TempPathFactory) -> parts.Contestants:
+def candidates(tmp_path_factory: pytest.TempPathFactory) -> parts.Candidates:
     vocabulary = SpeechVocabulary.load(TINY / "LLM")
     config = Qwen2Config.read(TINY / "LLM" / "config.json")
     tensors = make_llm_tensors(config, vocabulary.stop_ids)
     model_dir = write_codec(TINY, tmp_path_factory.mktemp("codec"))
     codec = BiCodec.load(model_dir)
-    return parts.Contestants(
+    return parts.Candidates(
         Qwen2(config, dict(tensors), 8, 384),
         8,
         vocabulary,
@@ -49,7 +49,7 @@ def test_lengths_follow_the_stated_distribution() -> None:
         draw_lengths(3, 0, shortest_s=2.0, mean_s=30.0, longest_s=20.0)
 
 
-def test_both_sides_compute_the_same(candidates: parts.Contestants) -> None:
+def test_both_sides_compute_the_same(candidates: parts.Candidates) -> None:
     (task,) = make_tasks(candidates.vocabulary, [30])
     ids = torch.tensor(task.prompt_ids)
     with torch.inference_mode():
@@ -65,7 +65,7 @@ def test_both_sides_compute_the_same(candidates: parts.Contestants) -> None:
     assert "share" not in picture and "total" not in picture
 
 
-def test_every_answer_has_the_length_of_the_workload(candidates: parts.Contestants) -> None:
+def test_every_answer_has_the_length_of_the_workload(candidates: parts.Candidates) -> None:
     tasks = make_tasks(candidates.vocabulary, [3, 40, 11, 7])
     engine = candidates.make_engine()
     for answer in engine.generate([task.request for task in tasks]):
@@ -73,7 +73,7 @@ def test_every_answer_has_the_length_of_the_workload(candidates: parts.Contestan
     assert candidates.official_llm.generate(tasks[:2]) == [3, 40]
 
 
-def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(candidates: parts.Contestants) -> None:
+def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(candidates: parts.Candidates) -> None:
     tasks = make_tasks(candidates.vocabulary, [12, 5, 30])
     # A second for us, then 5, 4 and 3 for the three sizes of batches, 2 and 6 for the two kinds of attention.
     seconds = iter([0, 1, *[moment for length in (5, 4, 3, 2, 6) for moment in (10, 10 + length)]])
@@ -90,7 +90,7 @@ def test_peers_answer_at_the_same_lengths_and_meet_us_at_their_best(candidates: 
     ]
 
 
-def test_parts_report_ratios_of_their_clock(candidates: parts.Contestants) -> None:
+def test_parts_report_ratios_of_their_clock(candidates: parts.Candidates) -> None:
     ticks = iter(range(10_000))
 
     def clock() -> float:
@@ -110,7 +110,7 @@ def test_parts_report_ratios_of_their_clock(candidates: parts.Contestants) -> No
     assert "| pipeline 1 | ratio | 3 |" in report.to_table({"pipeline": {"rounds": [numbers]}})
 
 
-def test_our_side_may_compute_in_bfloat16(candidates: parts.Contestants, tmp_path: Path) -> None:
+def test_our_side_may_compute_in_bfloat16(candidates: parts.Candidates, tmp_path: Path) -> None:
     tensors = make_llm_tensors(candidates.model.config, candidates.vocabulary.stop_ids)
     tensors = {name: tensor.bfloat16() for name, tensor in tensors.items()}
     model_dir = write_codec(TINY, tmp_path)
@@ -128,7 +128,7 @@ def test_our_side_may_compute_in_bfloat16(candidates: parts.Contestants, tmp_pat
     assert -80 < parts.compare_codec(ours, tasks, 1, iter(range(100)).__next__)["error_db"] < -30
 
 
-def test_unlike_things_are_not_compared(candidates: parts.Contestants) -> None:
+def test_unlike_things_are_not_compared(candidates: parts.Candidates) -> None:
     with pytest.raises(ConfigError, match="dtype 'float32' against 'bfloat16'"):
         parts.refuse_unlike({"dtype": "float32", "seconds": 1}, {"dtype": "bfloat16", "seconds": 2})
     short, long = make_tasks(candidates.vocabulary, [25, 200])
@@ -145,8 +145,8 @@ def test_the_command_refuses_a_folder_without_sizes(tmp_path: Path, capsys: pyte
     assert "no tokenizer.json" in capsys.readouterr().err
 
 
-def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(random_weights: str, tmp_path: Path) -> None:
-    """The short version of `--parts reproducible-takes`; test_run.py and test_survival.py hold whole runs to it."""
+def test_takes_are_the_same_in_isolation_in_a_crowd_and_in_random_order(random_weights: str, tmp_path: Path) -> None:
+    """The short version of `--parts reproducible-takes`; test_run.py and test_survival.py check whole runs."""
     rows = reproducible_takes.read_rows(["Alice was tired. She had nothing to do.\n\nOnce or twice she had peeped."], 5)
     assert len({row["text"] for row in rows}) >= 2 and len({row["utterance_id"] for row in rows}) == 5
     for dtype, count in (("float32", 5), ("bfloat16", 3)):
@@ -157,18 +157,18 @@ def test_takes_are_the_same_alone_in_a_crowd_and_in_random_order(random_weights:
         assert results["rejected"] == 0 and results["in a crowd"].startswith(f"{count} of {count} WAVs equal, ")
 
 
-def test_unequal_takes_are_told() -> None:
-    alone = reproducible_takes.Takes({"a": "1", "b": "2"}, {7: "x", 8: "y"})
+def test_unequal_takes_are_counted() -> None:
+    isolated = reproducible_takes.Takes({"a": "1", "b": "2"}, {7: "x", 8: "y"})
     other = reproducible_takes.Takes({"a": "1", "b": "3"}, {7: "x", 8: "y"})
-    told = reproducible_takes.describe_equality(alone, other)
-    assert told == "1 of 2 WAVs equal, 2 of 2 token sequences"
-    assert not reproducible_takes.are_all_equal({"utterances": 2, "in a crowd": told})
+    found = reproducible_takes.describe_equality(isolated, other)
+    assert found == "1 of 2 WAVs equal, 2 of 2 token sequences"
+    assert not reproducible_takes.are_all_equal({"utterances": 2, "in a crowd": found})
     assert reproducible_takes.are_all_equal(
-        {"utterances": 2, "in a crowd": reproducible_takes.describe_equality(alone, alone)}
+        {"utterances": 2, "in a crowd": reproducible_takes.describe_equality(isolated, isolated)}
     )
 
 
-def test_instant_networks_voice_every_row_and_leave_few_objects(
+def test_instant_networks_synthesize_every_row_and_leave_few_objects(
     random_weights: str, tmp_path: Path, ray_cluster: object
 ) -> None:
     before = count_references()
@@ -204,6 +204,6 @@ def test_usage_of_this_process_is_read() -> None:
     assert processes.read_usage(2**22 + 1) is None
 
 
-def test_one_count_tells_nothing_of_growth(tmp_path: Path) -> None:
+def test_one_count_says_nothing_of_growth(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two or more different numbers"):
         overhead.measure_overhead([100], tmp_path)

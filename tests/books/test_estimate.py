@@ -2,18 +2,17 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
 import jobs.audiobooks
+from pipeline.benchmark import BOOK
 from pipeline.books.checked_catalogue import open_catalogue
 from pipeline.books.cost import estimate_cost
 from pipeline.books.estimate import _Estimator, estimate_catalogue, find_doubt
 from pipeline.config.run import parse_config
 from tests.books.test_audiobooks import configure
 
-EXTRACT = Path(__file__).parents[1] / "fixtures" / "books" / "alice-extract.txt"
 MEASURED_S = 796.5
 """Of audio, as the demo voice `ross` read the extract: 88 of its 91 sentences, 3 were rejected."""
 
@@ -22,7 +21,7 @@ MEASURED_S = 796.5
 def extract(tmp_path_factory):
     folder = tmp_path_factory.mktemp("estimate")
     config = configure(folder, audiobook={"casting": None, "narrator": "anna"})
-    shutil.copy(EXTRACT, folder / "in" / "alice.txt")
+    shutil.copy(BOOK, folder / "in" / "alice.txt")
     return folder, config, estimate_catalogue(config)
 
 

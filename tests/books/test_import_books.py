@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.import_books import main
+from pipeline.benchmark import BOOK
 from pipeline.books.attribution import attribute_quotes
 from pipeline.books.casting import Cast, Character, load_casting
 from pipeline.books.catalogue import read_book
@@ -36,7 +37,7 @@ def words(text: str) -> list[str]:
 
 
 def test_every_word_of_the_story_is_read_once_and_in_order():
-    raw = (BOOKS / "alice-extract.txt").read_text()
+    raw = BOOK.read_text()
     rows = import_text(raw, "alice.txt")
     story = raw[raw.index("CHAPTER I.") : raw.index("End of Project Gutenberg")]
     assert words(" ".join(row["text"] for row in rows)) == words(story)
@@ -58,7 +59,7 @@ def test_the_whole_book_has_twelve_chapters_and_every_word():
 
 
 def test_boundaries_letters_and_verse():
-    rows = import_text((BOOKS / "alice-extract.txt").read_text(), "alice.txt")
+    rows = import_text(BOOK.read_text(), "alice.txt")
     boundary = {row["text"].lower(): row["boundary"] for row in rows}
     assert boundary["improve his shining tail,"] == "line"
     assert boundary["near the fender,"] == "line"
@@ -73,7 +74,7 @@ def test_capitals_and_emphasis_are_words():
 
 
 def test_an_edit_in_one_chapter_keeps_the_ids_of_the_others():
-    raw = (BOOKS / "alice-extract.txt").read_text()
+    raw = BOOK.read_text()
     before, after = import_text(raw, "a.txt"), import_text(raw.replace("ever to get out", "to leave").replace(
         "Poor Alice!", "Poor, poor Alice!"), "a.txt")  # fmt: skip
 

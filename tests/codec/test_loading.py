@@ -9,6 +9,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import BiCodecConfig, derived_shapes, read_config
 from pipeline.codec.features import SpeechFeatures
@@ -21,8 +22,8 @@ def official(reference):
     return json.loads((reference / "bicodec-official-keys.json").read_text())
 
 
-def test_official_configuration_gives_the_official_tensors(official, reference):
-    config = read_config(reference / "official/BiCodec/config.yaml")
+def test_official_configuration_gives_the_official_tensors(official):
+    config = read_config(OFFICIAL_SIZES / "BiCodec/config.yaml")
     assert config == BiCodecConfig.model_validate(official["config"])
     required, optional = checkpoint_shapes(config)
     ours = {name: shape for name, shape in {**required, **optional}.items() if name not in derived_shapes(config)}
@@ -217,7 +218,7 @@ def test_official_wav2vec2_names_are_all_known(reference):
 
     from pipeline.codec import features
 
-    config = features._read_config(reference / "official/wav2vec2-large-xlsr-53/config.json")
+    config = features._read_config(OFFICIAL_SIZES / "wav2vec2-large-xlsr-53/config.json")
     published = json.loads((reference / "wav2vec2-official-keys.json").read_text())["tensors"]
     with torch.device("meta"):
         network = Wav2Vec2Model(config)

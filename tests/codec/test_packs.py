@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.benchmark.workload import draw_lengths
 from pipeline.codec import BiCodec
 from pipeline.codec.bicodec import PACK_FRAMES
@@ -49,16 +50,16 @@ def test_plans_hold_every_item_once_and_keep_the_gap(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_little_of_a_pack_is_padding(reference, seed):
+def test_little_of_a_pack_is_padding(seed):
     """Lengths as in the benchmark; gaps and the last pack's rest count as padding."""
     lengths = draw_lengths(256, seed, shortest_s=2.0, mean_s=6.0, longest_s=20.0)
-    packs = plan_packs(lengths, PACK_FRAMES, find_gap(read_config(reference / "official/BiCodec/config.yaml")), 64)
+    packs = plan_packs(lengths, PACK_FRAMES, find_gap(read_config(OFFICIAL_SIZES / "BiCodec/config.yaml")), 64)
     assert 1 - sum(lengths) / sum(pack.num_frames for pack in packs) < 0.10
 
 
-def test_the_official_gap_is_what_the_widest_residual_unit_hears(reference):
+def test_the_official_gap_is_what_the_widest_residual_unit_hears():
     """27 samples at eight samples a frame; the others reach less far."""
-    assert find_gap(read_config(reference / "official/BiCodec/config.yaml")) == 4
+    assert find_gap(read_config(OFFICIAL_SIZES / "BiCodec/config.yaml")) == 4
 
 
 def test_spans_follow_the_rate():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.errors import RejectionCode, SpeakerError, UtteranceError, WeightsError
 from pipeline.llm.prompt import Choice, Family, Forced, SpeechVocabulary, Voice, build_prompt
 
@@ -22,7 +23,7 @@ GLOBALS = tuple(range(0, 4096, 128))
 @pytest.fixture(scope="module")
 def official(tmp_path_factory: pytest.TempPathFactory) -> SpeechVocabulary:
     folder = tmp_path_factory.mktemp("official")
-    packed = (REFERENCE / "official" / "LLM" / "tokenizer.json.gz").read_bytes()
+    packed = (OFFICIAL_SIZES / "LLM" / "tokenizer.json.gz").read_bytes()
     (folder / "tokenizer.json").write_bytes(gzip.decompress(packed))
     return SpeechVocabulary.load(folder)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.codec import DecodedItem
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError
@@ -17,7 +18,6 @@ from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegis
 from pipeline.synthesis.stages import AudioStage, TokenStage, count_slots, load_engine
 from pipeline.synthesis.takes import Take
 
-OFFICIAL = Path(__file__).parents[1] / "fixtures" / "reference" / "official"
 GIB = 1 << 30
 
 
@@ -27,12 +27,12 @@ GIB = 1 << 30
     [(139 * 0.7, 2_048, 1_024), (24 * 0.7, 2_048, 624), (8 * 0.7, 2_048, 152), (8 * 0.7, 1_024, 304)],
 )
 def test_slots_fill_the_replicas_share_of_a_card(memory_gib: float, max_context: int, expected: int) -> None:
-    assert count_slots(OFFICIAL, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
+    assert count_slots(OFFICIAL_SIZES, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
 
 
 def test_a_card_without_room_is_told() -> None:
     with pytest.raises(ConfigError, match=r"llm\.slots: auto: 2\.0 GiB .* raise replicas\.llm\.num_gpus"):
-        count_slots(OFFICIAL, 2 * GIB, torch.float32, 2_048)
+        count_slots(OFFICIAL_SIZES, 2 * GIB, torch.float32, 2_048)
 
 
 def test_auto_is_32_slots_on_a_cpu(random_weights: Path) -> None:
