@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import AssemblyConfig
 from pipeline.config.run import StorageConfig, describe_problem
@@ -20,7 +20,9 @@ from pipeline.errors import ConfigError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m jobs.assemble", description="Join a run's clips into chapters; needs neither Ray nor weights."
+        prog="python -m jobs.assemble",
+        description="Join a run's clips into chapters; needs neither Ray nor weights.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--to", required=True, help="where chapters go: a folder or an object-store prefix")

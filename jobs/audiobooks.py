@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.console import EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.output.progress import format_duration
@@ -22,12 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.audiobooks",
         description="From books to chapters: import, synthesize, assemble; a second call does what is missing.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="estimate what it comes to; write nothing, spend nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="print what it comes to; write nothing, spend nothing")
     parser.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     options = parser.parse_args(arguments)
     if options.json and not options.dry_run:

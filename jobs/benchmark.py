@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs import benchmark_gpu, benchmark_planner, benchmark_quality, benchmark_run
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, run_command
 
 _COMMANDS = {
     "run": benchmark_run,
@@ -33,7 +33,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.benchmark",
         description="Measure this machine. Without a command: run.",
-        epilog=benchmark_run.describe_parts(),
+        epilog=f"{benchmark_run.describe_parts()}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")

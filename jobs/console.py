@@ -20,14 +20,17 @@ EXIT_REJECTIONS = 1
 EXIT_BAD_INPUT = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
+EXIT_CODES = (
+    "exit codes: 0 done; 1 done, but something is rejected, missing or different; 2 wrong options, config or input; "
+    "3 stopped, and the same command goes on; 130 interrupted"
+)
+"""For the end of each command's help."""
 _LONGEST_STOP_S = 20.0
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
 
 
 def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
-    """Run a command and turn its errors into messages and exit codes.
-
-    0 all ok, 1 finished with rejections, 2 bad config or input, 3 stopped and resumable, 130 interrupted.
+    """Run a command and turn its errors into messages and exit codes, see `EXIT_CODES`.
 
     Args:
         command: returns its exit code.
@@ -92,7 +95,7 @@ class _Interrupts:
         self._timer: threading.Timer | None = None
 
     def end(self) -> None:
-        """The command has ended: nothing hangs any more."""
+        """Forget the signals: the command has ended."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 from pipeline import enroll_speakers, load_config
 
 
@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.enroll",
         description="Turn the speakers file into voices, stored as speakers.parquet in the run's output.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the run's YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tokens = speaker.voice.global_tokens or ()
             print(f"{speaker.speaker_id}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
         print(f"{len(registry)} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
-        return 0
+        return EXIT_OK
 
     return run_command(enroll)
 

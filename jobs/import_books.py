@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import read_catalogue
 from pipeline.books.importing import import_books
@@ -21,14 +21,16 @@ from pipeline.storage import open_storage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m jobs.import_books", description="Turn EPUB, text, Markdown and HTML books into Parquet shards."
+        prog="python -m jobs.import_books",
+        description="Turn EPUB, text, Markdown and HTML books into a manifest of sentences, each with its speaker.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("catalogue", help="folder or object-store prefix of books")
     parser.add_argument(
         "--output", help="where the manifest goes: a folder or prefix; one of an earlier import is updated"
     )
-    parser.add_argument("--casting", help="YAML file with the voices of each book")
-    parser.add_argument("--narrator", default="narrator", help="voice of books without a cast (default narrator)")
+    parser.add_argument("--casting", help="YAML file with the speakers of each book")
+    parser.add_argument("--narrator", default="narrator", help="speaker of books without a cast (default narrator)")
     parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
     parser.add_argument("--json", action="store_true", help="print the report as JSON Lines, a book a line")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator)
         for report in reports:
             print(json.dumps(report, ensure_ascii=False) if options.json else describe(report, options.dry_run))
-        return 0
+        return EXIT_OK
 
     return run_command(make)
 

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 from pipeline.errors import ManifestError
 
 REQUIRED = ("utterance_id", "text", "speaker_id")
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.make_manifest",
         description="Turn a CSV (.csv, .tsv) or JSON Lines (.jsonl) file into Parquet shards.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("lines", type=Path, help="file with columns utterance_id, text, speaker_id and any others")
     parser.add_argument("--output", required=True, type=Path, help="folder for the shards; must be new or empty")
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problem = f"cannot be written ({error.strerror})"
             raise ManifestError(f"{options.output}: {problem}; name another folder") from None
         print(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
-        return 0
+        return EXIT_OK
 
     return run_command(make)
 

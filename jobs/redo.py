@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
@@ -17,7 +17,9 @@ from pipeline.storage import open_storage
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 1 if no row was chosen."""
     parser = argparse.ArgumentParser(
-        prog="python -m jobs.redo", description="Synthesize chosen rows again; all others keep their audio."
+        prog="python -m jobs.redo",
+        description="Synthesize chosen rows again; all others keep their audio. Exit code 1: no row was chosen.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="these utterance_ids")
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         num_rows = redo_rows(config, selection, next_take=options.next_take)
         print(f"{num_rows:,} row(s) synthesized again" if num_rows else "no row was chosen: nothing to do")
-        return 0 if num_rows else 1
+        return EXIT_OK if num_rows else EXIT_REJECTIONS
 
     return run_command(redo)
 

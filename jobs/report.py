@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.report", description="Write report.html about a run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.report", description="Write a page about a run, report.html.", epilog=EXIT_CODES
+    )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--to", metavar="FILE", help="address of the page (default: report.html in the output)")
     parser.add_argument("--chapters", metavar="PLACE", help="where jobs.assemble put the chapters, for their players")

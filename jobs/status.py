@@ -1,4 +1,4 @@
-"""Tell how far an output is, without Ray or weights: `python -m jobs.status OUTPUT [--json]`."""
+"""Show how far an output is, without Ray or weights: `python -m jobs.status OUTPUT [--json]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 from pipeline import read_status
 from pipeline.output.progress import format_duration
 from pipeline.output.status import MEASURES
@@ -18,17 +18,21 @@ _MAX_BOOKS = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.status", description="Tell how far an output is.")
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.status",
+        description="Show how far an output is; needs neither Ray nor weights.",
+        epilog=EXIT_CODES,
+    )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
 
-    def tell() -> int:
+    def show() -> int:
         status = read_status(options.output, options.endpoint_url)
         if options.json:
             print(json.dumps(status))
-            return 0
+            return EXIT_OK
         print(f"{options.output}: {status['state']}")
         print(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         print(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
@@ -37,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for code, count in sorted(status["rejected"].items()):
             print(f"    {code:20} {count:,}")
         _print_measures(status)
-        return 0
+        return EXIT_OK
 
-    return run_command(tell)
+    return run_command(show)
 
 
 def _print_measures(status: dict[str, Any]) -> None:

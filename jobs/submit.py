@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_INTERRUPTED, run_command
+from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command
 from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 from pipeline.errors import ConfigError
 
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m jobs.submit",
         description="Send a command to a running Ray cluster and follow it; Ctrl-C leaves the job running. The same "
         "command again follows the job that runs, or resumes what was stopped.",
+        epilog=f"{EXIT_CODES}; of the job, where it is followed to its end",
     )
     parser.add_argument("--address", required=True, metavar="URL", help="the job server: http://HOST:8265")
     parser.add_argument("--working-dir", default=".", metavar="DIR", help="the folder that travels (default: this one)")
@@ -42,12 +43,12 @@ def _act(options: argparse.Namespace) -> int:
     if options.status is not None:
         for job in [server.find(options.status)] if options.status else server.list_jobs():
             print(describe_job(job))
-        return 0
+        return EXIT_OK
     if options.stop is not None:
         name = server.find(options.stop).submission_id
         print(f"stopping {name}: its writers end what they hold", file=sys.stderr)
         print(describe_job(server.stop(name)))
-        return 0
+        return EXIT_OK
     return _follow(server, options.address, server.find(options.follow).submission_id)
 
 
@@ -60,7 +61,7 @@ def _submit(options: argparse.Namespace) -> int:
     print(f"job {name}" + ("" if is_new else ": this command runs already"), file=sys.stderr)
     if options.no_follow:
         print(name)
-        return 0
+        return EXIT_OK
     return _follow(server, options.address, name)
 
 
@@ -77,7 +78,7 @@ def _follow(server: JobServer, address: str, name: str) -> int:
         return EXIT_INTERRUPTED
     code = exit_code_of(job)
     print(f"job {describe_job(job)}", file=sys.stderr)
-    if code == 3:
+    if code == EXIT_STOPPED:
         print("Committed work is safe; run the same command again to go on.", file=sys.stderr)
     return code
 

@@ -1,6 +1,6 @@
 """Synthesize a manifest: `python -m jobs.synthesize --config FILE [--set a.b=value ...] [--dry-run]`.
 
-With `--only ID --to PLACE` a committed row is synthesized again, alone, and compared with the bytes of the output.
+With `--only ID --to PLACE` a committed row is synthesized again in isolation and compared with the bytes of the output.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
 from pipeline.errors import ConfigError
@@ -20,32 +20,38 @@ from pipeline.storage import check_writable, open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.synthesize", description="Synthesize a manifest of text.")
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.synthesize",
+        description="Synthesize a manifest of text; the same command again goes on where it was.",
+        epilog=EXIT_CODES,
+    )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, print the plan, voice nothing")
-    parser.add_argument("--only", action="append", default=[], metavar="ID", help="synthesize this row again, alone")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, print the plan, synthesize nothing")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="ID", help="synthesize this row again, in isolation"
+    )
     parser.add_argument("--to", metavar="PLACE", help="folder or prefix for the WAV files of --only")
     options = parser.parse_args(arguments)
     if bool(options.only) != bool(options.to) or (options.only and options.dry_run):
         parser.error("--only ID and --to PLACE go together, and without --dry-run")
 
-    def voice() -> int:
+    def synthesize() -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
             _print_plan(config)
-            return 0
+            return EXIT_OK
         if options.only:
-            return _voice_alone(config, options.only, options.to)
+            return _replay(config, options.only, options.to)
         summary = synthesize_manifest(config)
         _print_summary(config, summary)
-        return 1 if summary.num_rejected else 0
+        return EXIT_REJECTIONS if summary.num_rejected else EXIT_OK
 
-    return run_command(voice)
+    return run_command(synthesize)
 
 
-def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
-    """Return 0 if every row came out as the output has it, else 1."""
+def _replay(config: Config, ids: Sequence[str], to: str) -> int:
+    """Synthesize committed rows again, each in isolation; the exit code says whether all are as committed."""
     target = open_storage(to, config.storage)
     if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
         raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")
@@ -57,7 +63,7 @@ def _voice_alone(config: Config, ids: Sequence[str], to: str) -> int:
         found = take.sha256 or f"rejected: {take.error_code}: {take.message}"
         verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
         print(f"{take.utterance_id}\t{found}\t{verdict[take.is_same]}")
-    return 0 if all(take.is_same for take in takes) else 1
+    return EXIT_OK if all(take.is_same for take in takes) else EXIT_REJECTIONS
 
 
 def _print_plan(config: Config) -> None:

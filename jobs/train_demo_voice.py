@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Render a corpus with Debian's flite, train codec and language model on it, export them in the official "
             "layout and measure them. Killed at any time, the same command goes on where it was."
         ),
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--output", required=True, metavar="DIR", type=Path, help="the model directory to write")
     parser.add_argument("--work", metavar="DIR", type=Path, default=Path("demo_voice_work"), help="corpus, checkpoints")
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--budget-minutes", type=float, metavar="N", help="training time in all; the preset's if absent"
     )
-    parser.add_argument("--skip-measure", action="store_true", help="export, but do not voice and recognize sentences")
+    parser.add_argument(
+        "--skip-measure", action="store_true", help="export, but do not synthesize and recognize sentences"
+    )
     options = parser.parse_args(arguments)
 
     def train() -> int:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preset = PRESETS[options.preset].adjusted(options.device, options.budget_minutes)
         make_demo_voice(options.output, options.work, preset, measure=not options.skip_measure)
         print(f"{options.output}: a model directory; give it as `weights` of a config")
-        return 0
+        return EXIT_OK
 
     return run_command(train)
 

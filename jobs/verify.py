@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from jobs.console import run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from pipeline import load_config
 from pipeline.config.run import StorageConfig
 from pipeline.output.verify import Audit
@@ -16,7 +16,11 @@ from pipeline.storage import Storage, open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.verify", description="Check every commit and WAV file.")
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.verify",
+        description="Read every commit and WAV of an output again; exit code 1 if anything is missing or changed.",
+        epilog=EXIT_CODES,
+    )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
     parser.add_argument("--sweep", action="store_true", help="delete WAVs that no commit names")
@@ -40,21 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from pipeline.repair import sweep_output
 
             print(f"{sweep_output(storage):,} orphan(s) deleted")
-        return 0 if is_intact else 1
+        return EXIT_OK if is_intact else EXIT_REJECTIONS
 
     return run_command(verify)
 
 
 def _audit(storage: Storage) -> bool:
-    """Print what is wrong as it is found, then a line that counts; tell whether the output is intact."""
+    """Print what is wrong as it is found, then a line that counts; return whether the output is intact."""
     audit = Audit(storage)
     counts: Counter[str] = Counter()
     for finding in audit.findings():
         counts[finding.kind] += 1
         print(f"{finding.kind}\t{finding.path}")
     orphaned = counts.pop("orphaned", 0)
-    told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
-    print(f"{audit.num_checked:,} WAV file(s) checked: {told}; {orphaned:,} orphaned (harmless, of work cut short)")
+    found = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
+    print(f"{audit.num_checked:,} WAV file(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
     return not counts
 
 

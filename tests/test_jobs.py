@@ -1,5 +1,6 @@
 """The commands: their exit codes and what they tell a person. None of these needs Ray."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_each_end_has_its_exit_code(error, code, capsys):
 
     assert run_command(command) == code
     assert "again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path("jobs").glob("*.py")))
+def test_every_command_has_a_help_with_its_exit_codes(name, capsys):
+    module = importlib.import_module(f"jobs.{name}")
+    if not hasattr(module, "main"):
+        pytest.skip("a part of another command")
+    with pytest.raises(SystemExit) as end:
+        module.main(["--help"])
+    assert end.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(f"usage: python -m jobs.{name} ") and "exit codes: 0 done; 1 done, but" in out
 
 
 def test_status_and_verify_of_nothing_say_so(tmp_path, capsys):

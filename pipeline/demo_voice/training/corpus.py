@@ -74,7 +74,7 @@ class Recording:
 
 
 def plan_utterances(count: int, seed: int) -> list[Plan]:
-    """Plan utterances of all voices in turn; those whose words cannot be told apart in the text are left out."""
+    """Plan utterances of all voices in turn; those whose words cannot be distinguished in the text are left out."""
     voices = [FliteVoice(voice.source, voice.warp) for voice in VOICES]
     plans: list[Plan] = []
     for index, text in enumerate(make_sentences(seed)):

@@ -92,7 +92,7 @@ def train_semantic_encoder(
     rng = np.random.default_rng(training.step + 1)
     usable = [item for item in recordings if item.tokens.size > _FRAMES]
     directions_KD = functional.normalize(codebook[:NUM_TOKENS].to(device), dim=-1)
-    # One constant pitch is rendered: no sound tells a phone's steps apart, and any of them will do.
+    # One constant pitch is rendered: no sound distinguishes a phone's steps, and any of them will do.
     sound_K = torch.from_numpy(flatten_pitch(np.arange(NUM_TOKENS))).to(device)
     alike_KK = (sound_K[:, None] == sound_K).float().log()
     for _ in training.steps():

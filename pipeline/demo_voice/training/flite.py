@@ -175,7 +175,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-# Told to stop at its first buffer, the library plans an utterance without rendering it.
+# Stopped at its first buffer, the library plans an utterance without rendering it.
 _STOP = _AUDIO_CALLBACK(lambda *_: _STREAM_STOP)
 _STREAMING = _StreamingInfo(256, _STOP, None, None, None)
 
@@ -259,7 +259,7 @@ class FliteVoice:
         return phones, np.array(words), np.array(ends)
 
     def _find_token(self, segment: int, tokens: list[int]) -> int:
-        """Climb from segment over syllable and word to the token; its feature table tells which one it is."""
+        """Climb from segment over syllable and word to the token; its feature table says which one it is."""
         flite = self._flite
         item = flite.item_as(segment, b"SylStructure")
         for _ in range(2):

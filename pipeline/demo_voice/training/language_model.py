@@ -43,8 +43,8 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, sizes.num_key_value_heads * head)
         self.o_proj = nn.Linear(sizes.num_attention_heads * head, width, bias=False)
 
-    def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor, watched_heads: int) -> tuple[Tensor, Tensor]:
-        """Return the update (B, T, D) and the first heads' weights (B, watched_heads, T, T)."""
+    def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor, observed_heads: int) -> tuple[Tensor, Tensor]:
+        """Return the update (B, T, D) and the first heads' weights (B, observed_heads, T, T)."""
         heads, groups = self.sizes.num_attention_heads, self.sizes.num_key_value_heads
         query, key, value = (
             projection(x_BTD).unflatten(-1, (count, -1)).transpose(1, 2)
@@ -54,10 +54,10 @@ class Attention(nn.Module):
         key, value = (tensor.repeat_interleave(heads // groups, dim=1) for tensor in (key, value))
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         weights = x_BTD.new_zeros(0)
-        if watched_heads:
+        if observed_heads:
             length = x_BTD.shape[1]
             future = torch.ones(length, length, dtype=torch.bool, device=x_BTD.device).triu(1)
-            scores = query[:, :watched_heads] @ key[:, :watched_heads].transpose(2, 3) / query.shape[-1] ** 0.5
+            scores = query[:, :observed_heads] @ key[:, :observed_heads].transpose(2, 3) / query.shape[-1] ** 0.5
             weights = scores.masked_fill(future, float("-inf")).softmax(-1)
         return self.o_proj(mixed.transpose(1, 2).flatten(2)), weights
 
@@ -91,9 +91,9 @@ class Layer(nn.Module):
         self.input_layernorm = nn.RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
         self.post_attention_layernorm = nn.RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
 
-    def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor, watched_heads: int) -> tuple[Tensor, Tensor]:
-        """Return the new hidden state and the watched heads' weights."""
-        update, weights = self.self_attn(self.input_layernorm(x_BTD), cos_TE, sin_TE, watched_heads)
+    def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor, observed_heads: int) -> tuple[Tensor, Tensor]:
+        """Return the new hidden state and the observed heads' weights."""
+        update, weights = self.self_attn(self.input_layernorm(x_BTD), cos_TE, sin_TE, observed_heads)
         x_BTD = x_BTD + update
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)), weights
 
@@ -115,17 +115,17 @@ class LanguageModel(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(
-        self, ids_BT: Tensor, watched_layers: tuple[int, ...], watched_heads: int
+        self, ids_BT: Tensor, observed_layers: tuple[int, ...], observed_heads: int
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return (B, T, D), and the weights of the watched heads of the watched layers."""
+        """Return (B, T, D), and the weights of the observed heads of the observed layers."""
         x_BTD = self.embed_tokens(ids_BT) * 1.0
         cos_TE, sin_TE = self._positions(ids_BT.shape[1], x_BTD.device)
-        watched = []
+        observed = []
         for index, layer in enumerate(self.layers):
-            x_BTD, weights = layer(x_BTD, cos_TE, sin_TE, watched_heads if index in watched_layers else 0)
-            if index in watched_layers:
-                watched.append(weights)
-        return self.norm(x_BTD), watched
+            x_BTD, weights = layer(x_BTD, cos_TE, sin_TE, observed_heads if index in observed_layers else 0)
+            if index in observed_layers:
+                observed.append(weights)
+        return self.norm(x_BTD), observed
 
     def logits(self, hidden: Tensor, rows: Tensor) -> Tensor:
         """Return (..., rows)."""

@@ -240,7 +240,7 @@ def _losses(
         first = example.first_semantic - 1
         span_B2T[row, :, first : first + len(example.spans)] = torch.from_numpy(example.spans.T)
     input_BT, target_BT, span_B2T = input_BT.to(device), target_BT.to(device), span_B2T.to(device)
-    hidden_BTD, watched = model(input_BT, _GUIDED_LAYERS if guided else (), _GUIDED_HEADS)
+    hidden_BTD, observed = model(input_BT, _GUIDED_LAYERS if guided else (), _GUIDED_HEADS)
     zero = hidden_BTD.new_zeros(())
     sums, counts = [zero, zero], [0, 0]
     for number, rows in enumerate(families):
@@ -258,6 +258,6 @@ def _losses(
         positions = torch.arange(longest, device=device)
         spoken_BT = span_B2T[:, 1] > 0
         inside_BTT = (positions >= span_B2T[:, 0, :, None]) & (positions < span_B2T[:, 1, :, None])
-        masses = [(weights * inside_BTT[:, None]).sum(-1) for weights in watched]
+        masses = [(weights * inside_BTT[:, None]).sum(-1) for weights in observed]
         guide = torch.stack([-mass.transpose(1, 2)[spoken_BT].clamp_min(1e-4).log().mean() for mass in masses]).mean()
     return {"semantic": sums[0] / max(counts[0], 1), "style": sums[1] / max(counts[1], 1), "guide": guide}

@@ -1,6 +1,6 @@
-"""What the demo voice is worth: words understood, voices told apart, styles followed, sentences ended.
+"""What the demo voice is worth: words understood, voices distinguished, styles followed, sentences ended.
 
-Everything is voiced by `synthesize_manifest`, as a user would; sources are rendered by flite.
+Everything is synthesized by `synthesize_manifest`, as a user would; sources are rendered by flite.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ class ErrorRate:
         return cls(float(errors.sum() / sizes.sum()), float(low), float(high), int(sizes.sum()))
 
 
-def voice_sentences(
+def synthesize_sentences(
     weights: Path,
     folder: Path,
     rows: Sequence[tuple[str, str]],
     speakers: Mapping[str, Any],
     llm: Mapping[str, Any] | None = None,
 ) -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
-    """Voice (text, speaker) rows with the whole pipeline; return metadata and audio in order, audio empty if rejected.
+    """Synthesize (text, speaker) rows with the whole pipeline; return metadata and audio in order, audio empty if rejected.
 
     Args:
         weights: model directory.
         folder: for manifest and output; resumes what is there.
-        rows: what to voice.
+        rows: what to synthesize.
         speakers: definitions by name.
         llm: settings beyond the slots.
     """
@@ -116,7 +116,7 @@ def measure_words(weights: Path, folder: Path) -> dict[str, Any]:
     speakers = _read_speakers(weights)
     texts = [*EVERYDAY, *UNTRAINED_WORDS]
     rows = [(text, voice.name) for voice in VOICES for text in texts]
-    spoken = voice_sentences(weights, folder / "words", rows, speakers)
+    spoken = synthesize_sentences(weights, folder / "words", rows, speakers)
     waveforms: dict[str, list[NDArray[Any]]] = {"source": [], "codec": [], "speech": [audio for _, audio in spoken]}
     for number, voice in enumerate(VOICES):
         flite = FliteVoice(voice.source, voice.warp)
@@ -171,7 +171,7 @@ def measure_transcripts(weights: Path, folder: Path) -> dict[str, Any]:
         sf.write(clip, render(flite, number, _REFERENCE_TEXT, 1.0, voice.pitch_hz).waveform, SAMPLE_RATE)
         speakers[f"like-{voice.name}"] = {"reference_audio": str(clip), "reference_text": _REFERENCE_TEXT}
     rows = [(text, name) for name in speakers for text in EVERYDAY[:_TRANSCRIPT_SENTENCES]]
-    spoken = voice_sentences(weights, folder / "voiced", rows, speakers, llm={"use_reference_text": True})
+    spoken = synthesize_sentences(weights, folder / "referenced", rows, speakers, llm={"use_reference_text": True})
     heard = _hear([audio for _, audio in spoken])
     pairs = [(text, words) for (text, _), words in zip(rows, heard, strict=True)]
     size = _TRANSCRIPT_SENTENCES
@@ -181,13 +181,13 @@ def measure_transcripts(weights: Path, folder: Path) -> dict[str, Any]:
 
 
 def measure_endings(weights: Path, folder: Path, count: int) -> dict[str, Any]:
-    """Voice sentences of 1 to 25 words; return the share rejected, and how duration follows the text."""
+    """Synthesize sentences of 1 to 25 words; return the share rejected, and how duration follows the text."""
     speakers = _read_speakers(weights)
     texts = _sentences_of_all_lengths(count)
     rows = [(text, VOICES[index % len(VOICES)].name) for index, text in enumerate(texts)]
-    spoken = voice_sentences(weights, folder / "endings", rows, speakers)
-    voiced = [(row[0], audio.size / SAMPLE_RATE) for row, (_, audio) in zip(rows, spoken, strict=True) if audio.size]
-    characters, seconds = (np.array(values) for values in zip(*((len(t), s) for t, s in voiced), strict=True))
+    spoken = synthesize_sentences(weights, folder / "endings", rows, speakers)
+    synthesized = [(row[0], audio.size / SAMPLE_RATE) for row, (_, audio) in zip(rows, spoken, strict=True) if audio.size]
+    characters, seconds = (np.array(values) for values in zip(*((len(t), s) for t, s in synthesized), strict=True))
     retaken = sum((record["take"] or 0) > 0 for record, _ in spoken)
     codes = [record["error_code"] for record, _ in spoken if record["error_code"]]
     return {
@@ -222,7 +222,7 @@ def measure_styles(weights: Path, folder: Path) -> dict[str, Any]:
         for level in LEVELS
     }
     rows = [(text, name) for name in speakers for text in _STYLE_TEXTS]
-    spoken = [audio for _, audio in voice_sentences(weights, folder / "styles", rows, speakers)]
+    spoken = [audio for _, audio in synthesize_sentences(weights, folder / "styles", rows, speakers)]
     num_words = sum(len(text.split()) for text in _STYLE_TEXTS)
     report: dict[str, Any] = {}
     for number, name in enumerate(speakers):
@@ -261,7 +261,7 @@ def median_pitch(waveform: NDArray[np.float32], lowest_hz: float = 60, highest_h
 def measure_voices(
     weights: Path, folder: Path, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> dict[str, Any]:
-    """Compare what `measure_words` voiced with sources of all voices; and enroll each voice from a rendered clip.
+    """Compare what `measure_words` synthesized with sources of all voices; and enroll each voice from a rendered clip.
 
     Args:
         weights: model directory.
