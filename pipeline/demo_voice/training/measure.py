@@ -186,7 +186,9 @@ def measure_endings(weights: Path, folder: Path, count: int) -> dict[str, Any]:
     texts = _sentences_of_all_lengths(count)
     rows = [(text, VOICES[index % len(VOICES)].name) for index, text in enumerate(texts)]
     spoken = synthesize_sentences(weights, folder / "endings", rows, speakers)
-    synthesized = [(row[0], audio.size / SAMPLE_RATE) for row, (_, audio) in zip(rows, spoken, strict=True) if audio.size]
+    synthesized = [
+        (row[0], audio.size / SAMPLE_RATE) for row, (_, audio) in zip(rows, spoken, strict=True) if audio.size
+    ]
     characters, seconds = (np.array(values) for values in zip(*((len(t), s) for t, s in synthesized), strict=True))
     retaken = sum((record["take"] or 0) > 0 for record, _ in spoken)
     codes = [record["error_code"] for record, _ in spoken if record["error_code"]]

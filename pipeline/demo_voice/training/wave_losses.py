@@ -1,4 +1,4 @@
-"""What a generated waveform is judged by: spectra at several resolutions, and discriminators that learn to recognize it.
+"""What a generated waveform is judged by: spectra at several resolutions, and discriminators that learn to spot it.
 
 Shape suffixes: B batch, S samples, C channels, F frequency bins, T frames, P period.
 
