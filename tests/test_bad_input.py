@@ -15,7 +15,7 @@ from tests.soak.bad_input import BOMBS, FAMILIES, run_family
 @pytest.mark.parametrize("family", FAMILIES)
 def test_broken_input_ends_as_designed(family, tmp_path):
     outcomes, _ = run_family(family, 30, 0, tmp_path)
-    # Odd YAML has one fate only; of the others some input must pass, or the family shows nothing.
+    # Odd YAML has one outcome only; of the others some input must pass, or the family shows nothing.
     assert outcomes.total() >= 30 and len(outcomes) > (family != "yaml")
 
 

@@ -1,4 +1,4 @@
-"""The commands: their exit codes and what they tell a person. None of these needs Ray."""
+"""The commands: their exit codes and what they print. None of these needs Ray."""
 
 import importlib
 import json
@@ -48,7 +48,7 @@ def synthesize(capsys, *arguments):
     return code, captured.out, captured.err
 
 
-def test_dry_run_tells_the_plan_and_writes_nothing(run_file, capsys, tmp_path):
+def test_dry_run_shows_the_plan_and_writes_nothing(run_file, capsys, tmp_path):
     code, out, _ = synthesize(capsys, "--config", run_file(), "--dry-run")
     assert code == 0
     assert "1 rows in 1 shard(s)" in out
@@ -99,7 +99,7 @@ def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, told
     assert told in err
 
 
-def test_a_wrong_schema_is_told(run_file, capsys, tmp_path):
+def test_a_wrong_schema_is_reported(run_file, capsys, tmp_path):
     path = run_file()
     pq.write_table(pa.table({"utterance_id": [1], "words": ["Hello."]}), tmp_path / "manifest.parquet")
     code, _, err = synthesize(capsys, "--config", path, "--dry-run")
@@ -109,13 +109,13 @@ def test_a_wrong_schema_is_told(run_file, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("override", ["seed=2026-99-99", "weights=2026-99-99", "llm.slots", "output=[", "=1"])
-def test_a_bad_override_is_told(run_file, capsys, override):
+def test_a_bad_override_is_reported(run_file, capsys, override):
     code, _, err = synthesize(capsys, "--config", run_file(), "--dry-run", f"--set={override}")
     assert code == 2
     assert override.partition("=")[0] in err
 
 
-def test_a_missing_config_is_told(capsys):
+def test_a_missing_config_is_reported(capsys):
     code, _, err = synthesize(capsys, "--config", "nowhere.yaml")
     assert code == 2
     assert "nowhere.yaml" in err
@@ -185,7 +185,7 @@ def test_ids_and_texts_that_look_like_dates_stay_text(tmp_path):
     ]
 
 
-def test_a_manifest_that_cannot_be_written_is_told(tmp_path, capsys):
+def test_a_manifest_that_cannot_be_written_is_reported(tmp_path, capsys):
     (tmp_path / "lines.csv").write_text("utterance_id,text,speaker_id\n1,a,b\n")
     assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "lines.csv")]) == 2
     assert "cannot be written" in capsys.readouterr().err

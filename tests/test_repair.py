@@ -1,4 +1,4 @@
-"""verify.py and repair.py: damage is found by name, and mended row by row."""
+"""verify.py and repair.py: damage is found by name, and repaired row by row."""
 
 import shutil
 from pathlib import Path
@@ -132,7 +132,7 @@ def test_commits_of_no_unit_are_named_and_left_alone(output):
 
 
 def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
-    """Another kind of hardware gives other bytes: here the commit tells of bytes that nobody can make."""
+    """Another kind of hardware gives other bytes: here the commit names bytes that nobody can make."""
     unit = WorkUnit("a", 0, 3)
     log = CommitLog(open_storage(output.output))
     (row,) = [row for row in log.read_commit(unit).to_pylist() if row["row"] == 2]

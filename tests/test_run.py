@@ -216,7 +216,7 @@ def test_a_voice_never_changes_within_an_output(finished, tmp_path):
 
 
 @pytest.mark.usefixtures("without_processes")
-def test_a_row_voiced_alone_has_the_bytes_of_the_run(finished, tmp_path, capsys):
+def test_a_replayed_row_has_the_bytes_of_the_run(finished, tmp_path, capsys):
     config, _ = finished
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
@@ -252,7 +252,7 @@ def test_run_json_says_what_equal_bytes_depend_on(finished):
 
 
 @pytest.mark.usefixtures("without_processes")
-def test_a_resume_on_unlike_ground_is_refused_where_asked(finished, tmp_path):
+def test_a_resume_in_another_environment_is_refused_where_asked(finished, tmp_path):
     config, _ = finished
     output = tmp_path / "output"
     shutil.copytree(config.output, output)
@@ -465,7 +465,7 @@ def test_a_ray_of_our_own_needs_no_home_folder(tmp_path, monkeypatch, home):
 @pytest.mark.parametrize(
     ("address", "said"), [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here")]
 )
-def test_a_ray_that_does_not_start_is_told(monkeypatch, address, said):
+def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
     def fail(*_, **__):
         raise Exception("the node timed out\n during startup")
 

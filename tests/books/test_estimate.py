@@ -44,7 +44,7 @@ def test_the_total_adds_the_books_up(extract):
     assert estimate.cost == estimate_cost(config, total.audio_s, [])
 
 
-def test_the_dry_run_tells_it_and_writes_nothing(extract, capsys):
+def test_the_dry_run_shows_it_and_writes_nothing(extract, capsys):
     folder, _, estimate = extract
     before = sorted(folder.rglob("*"))
     assert jobs.audiobooks.main(["--config", str(folder / "run.yaml"), "--dry-run", "--json"]) == 0
@@ -54,7 +54,7 @@ def test_the_dry_run_tells_it_and_writes_nothing(extract, capsys):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_lines_that_will_be_rejected_and_doubtful_ones_are_told(tmp_path):
+def test_lines_that_will_be_rejected_and_doubtful_ones_are_reported(tmp_path):
     config = configure(tmp_path, text={"max_text_chars": 60})
     text = "## One\n\nSee http://example.org/x now.\n\n" + "A line that is far too long for this run. " * 3
     (tmp_path / "in" / "cats.md").write_text(text.replace(". A", "; a"))

@@ -269,7 +269,7 @@ def test_the_command_writes_a_manifest(tmp_path, capsys):
     assert main(arguments) == 2
 
 
-def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_imported(tmp_path, capsys):
+def test_all_books_that_cannot_be_read_are_reported_at_once_and_the_others_are_imported(tmp_path, capsys):
     catalogue = tmp_path / "books"
     catalogue.mkdir()
     for name, data in {"cat.md": b"# One\n\nThe cat sat.", "cut.epub": epub()[:300], "empty.txt": b""}.items():
@@ -298,7 +298,7 @@ def test_all_books_that_cannot_be_read_are_told_at_once_and_the_others_are_impor
         ("alice: [", "cast.yaml: not YAML"),
     ],
 )
-def test_a_wrong_cast_is_told_with_its_place(text, message):
+def test_a_wrong_cast_is_reported_with_its_place(text, message):
     with pytest.raises(ConfigError, match=message):
         load_casting(text, "cast.yaml")
 

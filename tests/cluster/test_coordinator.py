@@ -368,7 +368,7 @@ def test_auto_counts_fill_the_cluster(wanted, cpus, gpus, counts):
     assert tuple(plan_counts(wanted, cpus, gpus).values()) == counts
 
 
-def test_a_shortage_is_told():
+def test_a_shortage_is_reported():
     wanted = {"llm": (2, 1.0, 1.0), "codec": (2, 1.0, 0.0), "writer": (1, 0.5, 0.0)}
     assert describe_shortage(wanted, 8, 2) is None
     message = describe_shortage(wanted, 4, 1)

@@ -81,7 +81,7 @@ def test_deaths_stop_the_run_and_are_named(enroll_with):
     assert len(enroll_with.tries) == MAX_TRIES
 
 
-def test_weights_that_cannot_be_used_are_told_at_once(enroll_with):
+def test_weights_that_cannot_be_used_are_reported_at_once(enroll_with):
     with pytest.raises(WeightsError, match=r"^broken$"):
         enroll_with(lambda actor, number: fail(WeightsError("broken")))
     assert len(enroll_with.tries) == 1

@@ -69,7 +69,7 @@ def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, ran
             assert driver.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         if number == signal.SIGTERM:
-            # The second driver is told who is at work, and leaves.
+            # The second driver learns who is at work, and leaves.
             second = subprocess.run(command, env=environment_of(ray_cluster), capture_output=True, text=True, cwd=ROOT)
             assert second.returncode == 2
             assert f"another driver is at work: process {driver.pid}" in second.stderr

@@ -55,7 +55,7 @@ def test_wrong_settings_are_refused_with_their_place(change, named):
     assert named in str(caught.value)
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError, match=r"3 wrong setting") as caught:
         parse_config({"weights": "demo", "manifest": 1, "speakers": "s", "nonsense": 1})
     assert "output: required" in str(caught.value)

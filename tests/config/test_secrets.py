@@ -48,7 +48,7 @@ def test_innocent_text_stays():
 
 
 @pytest.mark.parametrize("uri", [f"s3://user:{KEY}@bucket/x", f"gs://{KEY}@bucket"])
-def test_keys_in_addresses_are_refused_without_being_told(uri):
+def test_keys_in_addresses_are_refused_without_being_shown(uri):
     with pytest.raises(ConfigError) as caught:
         open_storage(uri)
     assert KEY not in str(caught.value)

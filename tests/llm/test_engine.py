@@ -73,7 +73,7 @@ def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_running_only_the_rows_that_are_used_changes_no_token(random_dir: Path, dtype: torch.dtype) -> None:
-    """As answers end, the rest move together and fewer rows run; held to an engine that always runs all."""
+    """As answers end, the rest move together and fewer rows run; compared with an engine that always runs all."""
     engine = LLMEngine.load(random_dir, num_slots=32, max_context=512, dtype=dtype)
     if not engine._can_shrink:
         pytest.skip("on this machine a row's bits depend on the number of rows, so that all of them always run")
@@ -145,7 +145,7 @@ def test_a_created_voice_repeated_continues_as_it_began(engine: LLMEngine) -> No
 
 
 def test_greedy_semantic_tokens_are_the_likeliest_legal_ones(tiny_dir: Path) -> None:
-    """Held to a plain loop that computes every logit and prefills anew at each step."""
+    """Compared with a plain loop that computes every logit and prefills anew at each step."""
     engine = LLMEngine.load(tiny_dir, num_slots=4, max_context=256, sampling=SamplingParams(temperature=0.0))
     prompt = build_prompt(engine.vocabulary, "The train leaves at seven.", KNOWN)
     (found,) = engine.generate([Request(0, prompt.ids, prompt.grammar, 5, 12)])
@@ -260,7 +260,7 @@ def test_random_answers_end_where_speech_would(random_dir: Path) -> None:
         assert shortest <= min(lengths) and max(lengths) <= longest
 
 
-def test_a_gpu_without_triton_is_told(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_triton_is_reported(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline.llm.fused_qwen2", None)
     with pytest.raises(ConfigError, match=r"llm\.device: cuda:0: the GPU's kernels need Triton"):
         LLMEngine.load(tiny_dir, device="cuda:0")

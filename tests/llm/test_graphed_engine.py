@@ -90,7 +90,7 @@ def test_a_cancelled_request_leaves_no_trace(plain: LLMEngine, graphed: GraphedE
     assert answer(graphed, [second]) == answer(plain, [second])
 
 
-def test_a_row_that_depends_on_its_place_is_told(
+def test_a_row_that_depends_on_its_place_is_reported(
     tiny_dir: Path, vocabulary: SpeechVocabulary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def drift(self: FusedQwen2, ids: torch.Tensor, positions: torch.Tensor, num_live: int = 0) -> torch.Tensor:

@@ -255,7 +255,7 @@ def test_good_rows_become_utterances() -> None:
         ({"language": 3}, RejectionCode.UNSUPPORTED_LANGUAGE),
     ],
 )
-def test_bad_rows_are_told_apart(change: dict[str, Any], code: RejectionCode) -> None:
+def test_bad_rows_are_distinguished(change: dict[str, Any], code: RejectionCode) -> None:
     with pytest.raises(UtteranceError) as caught:
         read_utterance({**GOOD, **change})
     assert caught.value.code == code
@@ -310,7 +310,7 @@ def test_extra_columns_have_one_type_in_all_shards(tmp_path: Path) -> None:
         Manifest.open(str(tmp_path))
 
 
-def test_a_damaged_page_is_told_with_its_shard(tmp_path: Path) -> None:
+def test_a_damaged_page_is_reported_with_its_shard(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     ids = [f"id-{n}" for n in range(5_000)]
     table = pa.table({"utterance_id": ids, "text": ids, "speaker_id": ids})
@@ -326,6 +326,6 @@ def test_a_damaged_page_is_told_with_its_shard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["[", "[z-a].parquet"])
-def test_a_glob_that_is_none_is_told(tmp_path: Path, pattern: str) -> None:
+def test_a_glob_that_is_none_is_reported(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(ManifestError):
         Manifest.open(f"{tmp_path}/{pattern}")

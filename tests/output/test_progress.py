@@ -7,7 +7,7 @@ class Receipt:
         self.examples = [("a", "no_speech", "none")] * 4
 
 
-def test_line_tells_rows_audio_speed_rejects_and_time_left():
+def test_line_shows_rows_audio_speed_rejects_and_time_left():
     now = [0.0]
     progress = Progress(100, 20, 10.0, clock=lambda: now[0])
     progress.begin()

@@ -21,7 +21,7 @@ from tests.test_run import make_config, simple_rows, write_shard
 
 @pytest.fixture
 def synthesize(tmp_path, random_weights, capfd):
-    """Run the command on 12 rows; returns what it told, after a look at its exit code."""
+    """Run the command on 12 rows; returns what it printed, after a look at its exit code."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 12))
 
     def synthesize(output, expected_code, **storage):
@@ -112,7 +112,7 @@ def small_mount(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_is_full_then_read_only_then_mended(small_mount, synthesize):
+def test_a_disk_that_is_full_then_read_only_then_repaired(small_mount, synthesize):
     output = small_mount / "output"
     told = synthesize(output, 3)
     assert "free some space on the disk" in told
@@ -145,7 +145,7 @@ def test_a_store_that_goes_away_in_the_middle_stops_the_command(seaweedfs, synth
     check_whole(output, StorageConfig(endpoint_url=seaweedfs.endpoint_url))
 
 
-def test_the_real_command_tells_that_the_store_is_away(tmp_path, random_weights, seaweedfs):
+def test_the_real_command_says_that_the_store_is_away(tmp_path, random_weights, seaweedfs):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 2))
     with FaultyProxy(seaweedfs.endpoint_url, rate=1.0, faults=("reset", "error_500")) as proxy:
         storage = {"endpoint_url": proxy.url, "max_attempts": 2}

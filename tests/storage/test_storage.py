@@ -162,7 +162,7 @@ def test_parquet_is_read_by_row_group(storage: Storage) -> None:
         assert file.read_row_group(7).equals(table.slice(7_000, 1_000))
 
 
-def test_a_browser_is_told_what_an_object_is(seaweedfs: S3Server) -> None:
+def test_a_browser_learns_what_an_object_is(seaweedfs: S3Server) -> None:
     storage = open_storage(seaweedfs.new_uri())
     assert isinstance(storage, S3Storage)
     for name, kind in (("report.html", "text/html"), ("_SUCCESS", "application/octet-stream")):

@@ -28,7 +28,7 @@ def test_takes_are_judged_by_their_length(num_tokens, hit_cap, estimated_s, code
         assert "s" in rejection.message
 
 
-def test_the_message_tells_what_was_measured():
+def test_the_message_says_what_was_measured():
     rejection = judge_tokens(60, False, 4.0, QUALITY)
     assert rejection is not None
     assert rejection.message.startswith("1.20 s of speech is 3.33 times the expected pace")

@@ -76,7 +76,7 @@ def test_next_to_nothing_is_heard_as_nothing(num_samples):
     assert recognizer.recognize(np.zeros(1_600, np.float32), 16_000) == ""
 
 
-def test_a_missing_extra_stops_before_work_and_tells_the_way_out(monkeypatch, tmp_path, capsys):
+def test_a_missing_extra_stops_before_work_and_names_the_fix(monkeypatch, tmp_path, capsys):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(recognition, "find_spec", lambda name: None if name == "pocketsphinx" else find_spec(name))
     config = tmp_path / "run.yaml"

@@ -26,7 +26,7 @@ HASH = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # sha
         (None, "too_fast", {"audio_sha256": None, "error_code": "too_slow"}, False),
     ],
 )
-def test_a_lone_take_is_the_same_only_if_its_bytes_or_its_rejection_are(wav, error_code, committed, expected):
+def test_a_replayed_take_is_the_same_only_if_its_bytes_or_its_rejection_are(wav, error_code, committed, expected):
     assert Replay("a", wav, error_code, None, committed).is_same is expected
 
 

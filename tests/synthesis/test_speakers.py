@@ -85,7 +85,7 @@ def _schema():
         ("a: [", "a speakers file is Parquet or YAML"),
     ],
 )
-def test_wrong_definitions_are_told_with_their_place(tmp_path, content, told):
+def test_wrong_definitions_are_reported_with_their_place(tmp_path, content, told):
     with pytest.raises(SpeakerError) as caught:
         read_definitions(write_yaml(tmp_path, content), SETTINGS)
     assert told in str(caught.value)

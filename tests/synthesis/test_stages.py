@@ -30,7 +30,7 @@ def test_slots_fill_the_replicas_share_of_a_card(memory_gib: float, max_context:
     assert count_slots(OFFICIAL_SIZES, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
 
 
-def test_a_card_without_room_is_told() -> None:
+def test_a_card_without_room_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"llm\.slots: auto: 2\.0 GiB .* raise replicas\.llm\.num_gpus"):
         count_slots(OFFICIAL_SIZES, 2 * GIB, torch.float32, 2_048)
 
@@ -75,7 +75,7 @@ class BackwardCodec:
             yield DecodedItem(index, torch.full((1_600,), float(semantic_tokens[index][0]) / 10))
 
 
-def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_pulse(monkeypatch):
+def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_heartbeat(monkeypatch):
     codec = BackwardCodec()
     stage = AudioStage(parse_config({"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}), codec)
     takes = [Take(index, 0, np.array([index], np.int32), (7,), "sentence", "", "en") for index in range(4)]

@@ -152,6 +152,6 @@ def test_the_speakers_that_come_with_the_weights_are_the_default(random_weights)
         ({"settings": {"llm": {"slotz": 8}}}, ConfigError),
     ],
 )
-def test_what_cannot_be_loaded_is_told(random_weights, arguments, error):
+def test_what_cannot_be_loaded_is_reported(random_weights, arguments, error):
     with pytest.raises(error):
         Synthesizer.load(**{"weights": random_weights, **arguments})

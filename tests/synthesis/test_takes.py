@@ -119,5 +119,5 @@ def test_an_utterance_that_lacks_audio_is_an_internal_error(outcome):
         ({"status": "rejected", "num_segments": 1, "take": 2}, {}),
     ],
 )
-def test_the_recorded_take_is_made_again_where_the_record_tells_it(record, takes):
+def test_the_recorded_take_is_made_again_where_the_record_says_so(record, takes):
     assert recorded_takes(record) == takes

@@ -67,12 +67,12 @@ def synthesize_sentences(
     speakers: Mapping[str, Any],
     llm: Mapping[str, Any] | None = None,
 ) -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
-    """Synthesize (text, speaker) rows with the whole pipeline; return metadata and audio in order, audio empty if rejected.
+    """Synthesize (text, speaker) rows with the whole pipeline; return metadata and audio in order.
 
     Args:
         weights: model directory.
         folder: for manifest and output; resumes what is there.
-        rows: what to synthesize.
+        rows: what to synthesize; a rejected one has empty audio.
         speakers: definitions by name.
         llm: settings beyond the slots.
     """
