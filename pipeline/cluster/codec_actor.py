@@ -12,6 +12,7 @@ from pipeline.cluster.replica import (
     ReplicaInfo,
     ReplicaSetup,
     describe_replica,
+    ending_a_sick_process,
     find_weights,
     load_networks,
     set_torch_threads,
@@ -53,7 +54,8 @@ class CodecActor(ReplicaBase):
     def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
         """Decode every take of the rows that are not rejected."""
         takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
-        audios = self._stage.decode([take for _, take in takes])
+        with ending_a_sick_process():
+            audios = self._stage.decode([take for _, take in takes])
         heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
         wanted = next_takes(heard, self._setup.config.quality.max_takes)
         return heard, DecodeReport(wanted)

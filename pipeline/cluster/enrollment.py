@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from pipeline.cluster.pools import pool_options
-from pipeline.cluster.replica import locate_process, set_torch_threads, stack_in_log
+from pipeline.cluster.replica import ending_a_sick_process, locate_process, set_torch_threads, stack_in_log
 from pipeline.cluster.supervised import call_supervised
 from pipeline.config.run import Config
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, enroll
@@ -48,7 +48,8 @@ class EnrollmentActor:
         def load() -> Enroller:
             return Enroller(config, resolve_weights(config.weights, storage=config.storage))
 
-        return enroll(self._watched(definitions), load, config.seed, config.storage)
+        with ending_a_sick_process():
+            return enroll(self._watched(definitions), load, config.seed, config.storage)
 
     def _watched(self, definitions: Sequence[SpeakerDefinition]) -> Iterator[SpeakerDefinition]:
         for definition in definitions:

@@ -10,6 +10,7 @@ import ray
 from pipeline.cluster.pools import pool_options
 from pipeline.cluster.replica import (
     ReplicaSetup,
+    ending_a_sick_process,
     find_weights,
     load_networks,
     locate_process,
@@ -43,7 +44,8 @@ class ReplayActor:
         """Load the networks, then synthesize rows in order."""
         with stack_in_log(self._setup.config.replicas.start_timeout_s):
             self._replayer = self._load()
-        return list(self._replayer.voice(rows))
+        with ending_a_sick_process():
+            return list(self._replayer.voice(rows))
 
     def _load(self) -> Replayer:
         from pipeline.synthesis.stages import AudioStage, TokenStage

@@ -6,6 +6,7 @@ A replica loads its network in `start`, so that a failure there arrives as an er
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ from pipeline.errors import RejectionCode, WeightsError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.environment import describe_environment
 from pipeline.synthesis.takes import Rejection
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,23 @@ def stack_in_log(timeout_s: float) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def ending_a_sick_process() -> Iterator[None]:
+    """End this process if its device fails in the block: whatever it did next would fail, or worse.
+
+    The coordinator replaces the process, does the unit again, and finds the row that did it if one did.
+    """
+    try:
+        yield
+    except Exception as error:
+        from pipeline.gpu import is_device_failure
+
+        if is_device_failure(error):
+            logger.exception("the device failed; this replica ends")
+            os._exit(1)
+        raise
 
 
 class ReplicaBase:

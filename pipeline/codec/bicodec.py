@@ -34,6 +34,7 @@ from pipeline.codec.networks import (
     checkpoint_shapes,
 )
 from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
+from pipeline.codec.pack_queue import PackQueue
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class BiCodec:
         self._reference = reference
         self._features_dir = features_dir
         network = self._load_network(DecodeNetwork)
-        self._decoder: ItemDecoder | PackDecoder
+        self._decoder: ItemDecoder | PackQueue
         if device.type == "cpu":
             # Here, as its kernels bring in Numba, which nothing else needs.
             from pipeline.codec.item_decoder import ItemDecoder
@@ -98,7 +99,7 @@ class BiCodec:
         else:
             network.prenet.to(dtype)
             network.wave_generator.to(dtype)
-            self._decoder = PackDecoder(network, config, device, pack_frames)
+            self._decoder = PackQueue(lambda: PackDecoder(network, config, device, pack_frames))
 
     @classmethod
     def load(
@@ -204,7 +205,8 @@ class BiCodec:
         """Yield each item of `decode` as soon as it is there, in any order.
 
         A CPU decodes each item at its own length, as many side by side as torch had threads at loading. A GPU decodes
-        packs of items, and the next pack while the last one's items are taken: give it all there are.
+        packs of items, and the next pack while the last one's items are taken: give it all there are. Any number of
+        threads may call; on a GPU their items share packs.
 
         Args:
             semantic_tokens: as for `decode`.

@@ -12,17 +12,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.networks import DecodeNetwork
-from pipeline.codec.packs import Pack, Place, find_gap, plan_packs
+from pipeline.codec.packs import Pack, Place, fill_pack, find_gap
 from pipeline.codec.spans import Spans
+from pipeline.gpu import Record, on_device, record
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ _MAX_ITEMS = 64
 """Of a pack: for so many voices the conditions are computed; with the default length, items of half a second."""
 _NEIGHBOR_FRAMES = 29
 """Of the proof's neighbors, or more where so many would not fit."""
-_NUM_WARM_UPS = 3
-"""Runs before the capture, as torch's documentation asks: libraries choose and compile their kernels in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +45,7 @@ class DecodedItem:
 
 
 @dataclass(frozen=True, eq=False)
-class _RunningPack:
+class RunningPack:
     """A pack whose samples are on their way; `arrived` is None where they are there already."""
 
     pack: Pack
@@ -57,7 +54,7 @@ class _RunningPack:
 
 
 class PackDecoder:
-    """Tokens to waveforms by packs; for one thread.
+    """Tokens to waveforms by packs; for one thread, see `pack_queue`.
 
     It shows at its making whether an item's samples stay the same bits wherever it lies and whatever lies beside it.
     Where they do not, every item is decoded in a pack of its own, from the first frame on.
@@ -69,23 +66,33 @@ class PackDecoder:
     Args:
         network: on its device, with the dtype to compute in.
         config: the network's.
-        device: where the network is. On CUDA the decoding of a pack is captured in a graph; elsewhere it is called.
+        device: where the network is.
         pack_frames: length of a pack.
+        record: what makes a graph of a pack's decoding.
     """
 
-    def __init__(self, network: DecodeNetwork, config: BiCodecConfig, device: torch.device, pack_frames: int) -> None:
+    def __init__(
+        self,
+        network: DecodeNetwork,
+        config: BiCodecConfig,
+        device: torch.device,
+        pack_frames: int,
+        record: Record = record,
+    ) -> None:
         self._network = network
         self._device = device
         self._pack_frames = pack_frames
         self._config = config
         self._voice_shape = (config.speaker_encoder.fsq_num_quantizers, config.speaker_encoder.token_num)
         self.gap_frames = find_gap(config)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._graph_inputs = torch.zeros(0)
-        self._graph_waveform_S = torch.zeros(0)
-        with torch.no_grad(), self._on_device():
-            if device.type == "cuda":
-                self._capture()
+        if device.type == "cuda":
+            # Some of cuDNN's transposed convolutions add up in the order in which threads come. For the whole process
+            # and for good, as every thread sees this flag: turned on for each pack, it would be off for a neighbor.
+            torch.backends.cudnn.deterministic = True
+        with torch.no_grad(), on_device(device):
+            self._inputs = self._lay_out(Pack(pack_frames, ()), [], []).to(device)
+            self._waveform_S = torch.zeros(0)
+            self._decode_inputs = record(self._decode_fixed, device)
             self.packs_items = self._prove_places()
         if not self.packs_items:
             logger.warning(
@@ -95,48 +102,39 @@ class PackDecoder:
                 pack_frames,
             )
 
-    def plan(self, lengths: Sequence[int]) -> list[Pack]:
-        """Return the packs that items of these lengths (frames) are decoded in."""
-        return plan_packs(lengths, self._pack_frames, self.gap_frames, _MAX_ITEMS if self.packs_items else 1)
+    def fill(self, lengths: Sequence[int]) -> Pack:
+        """Return the next pack for items of these lengths (frames); see `fill_pack`."""
+        return fill_pack(lengths, self._pack_frames, self.gap_frames, _MAX_ITEMS if self.packs_items else 1)
 
     @torch.no_grad()
-    def decode(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
-        """Yield each item's waveform once, in the order in which the packs come.
+    def start(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Sequence[Tensor]) -> RunningPack:
+        """Begin to decode a pack; the device works on it while the caller goes on.
 
         Args:
-            semantic_tokens: (num_frames,) int64 each, one frame or more, on the CPU.
-            global_tokens: (items, num_global_tokens) int64 on the CPU.
+            pack: which item lies where.
+            semantic_tokens: (num_frames,) int64 of each item, one frame or more, on the CPU.
+            global_tokens: (num_global_tokens,) int64 of each item, on the CPU.
         """
-        running: _RunningPack | None = None
-        for pack in self.plan([tokens.numel() for tokens in semantic_tokens]):
-            # The device works on this pack while the one before is taken apart and its takers judge it.
-            started = self._start(pack, semantic_tokens, global_tokens)
-            if running is not None:
-                yield from self._finish(running)
-            running = started
-        if running is not None:
-            yield from self._finish(running)
-
-    def _start(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> _RunningPack:
         inputs = self._lay_out(pack, semantic_tokens, global_tokens)
-        with self._on_device():
-            if self._graph is None or pack.num_frames != self._pack_frames:
-                waveform_S = self._run(inputs.to(self._device, non_blocking=True), pack.num_frames)
+        with on_device(self._device):
+            if pack.num_frames == self._pack_frames:
+                self._inputs.copy_(inputs, non_blocking=True)
+                self._decode_inputs()
+                waveform_S = self._waveform_S
             else:
-                self._graph_inputs.copy_(inputs, non_blocking=True)
-                self._graph.replay()
-                waveform_S = self._graph_waveform_S
+                waveform_S = self._run(inputs.to(self._device, non_blocking=True), pack.num_frames)
             if self._device.type != "cuda":
-                return _RunningPack(pack, waveform_S.cpu(), None)
+                return RunningPack(pack, waveform_S.clone(), None)
             # On the same stream, so that the next pack cannot overwrite what is being copied: a pack's samples take a
             # hundredth of the time that it took to make them. Torch keeps pinned memory from being reused too early.
             arriving_S = torch.empty(waveform_S.shape, dtype=waveform_S.dtype, pin_memory=True)
             arriving_S.copy_(waveform_S, non_blocking=True)
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record()
-        return _RunningPack(pack, arriving_S, arrived)
+        return RunningPack(pack, arriving_S, arrived)
 
-    def _finish(self, running: _RunningPack) -> Iterator[DecodedItem]:
+    def finish(self, running: RunningPack) -> Iterator[DecodedItem]:
+        """Wait for a pack and yield its items, from the first frame on."""
         if running.arrived is not None:
             running.arrived.synchronize()
         rate = self._config.samples_per_frame
@@ -145,7 +143,7 @@ class PackDecoder:
             # A copy: a view would keep a whole pack in memory for as long as one of its items.
             yield DecodedItem(place.item, running.waveform_S[place.start * rate : stop].clone())
 
-    def _lay_out(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Tensor:
+    def _lay_out(self, pack: Pack, semantic_tokens: Sequence[Tensor], global_tokens: Sequence[Tensor]) -> Tensor:
         """Return a pack's tokens as one array, so that one copy brings all: see `_run`."""
         size = 2 * pack.num_frames + _MAX_ITEMS * self._voice_shape[0] * self._voice_shape[1]
         inputs = torch.zeros(size, dtype=torch.int64, pin_memory=self._device.type == "cuda")
@@ -171,21 +169,12 @@ class PackDecoder:
         """
         semantic_F, item_F, global_IQN = self._take_apart(inputs, num_frames)
         spans = Spans.of_items(item_F[None], self._network.prenet.linear.weight.dtype)
-        with _deterministic_convolutions():
-            waveform_1S: Tensor = self._network(semantic_F[None], global_IQN, spans)
+        waveform_1S: Tensor = self._network(semantic_F[None], global_IQN, spans)
         return waveform_1S[0].to(torch.float32)
 
-    def _capture(self) -> None:
-        self._graph_inputs = self._lay_out(Pack(self._pack_frames, ()), [], torch.zeros(0)).to(self._device)
-        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        warm_up.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(warm_up):
-            for _ in range(_NUM_WARM_UPS):
-                self._run(self._graph_inputs, self._pack_frames)
-        torch.cuda.current_stream().wait_stream(warm_up)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._graph_waveform_S = self._run(self._graph_inputs, self._pack_frames)
+    def _decode_fixed(self) -> None:
+        """Decode what lies in `_inputs` into `_waveform_S`, both of which stay where they are once this is recorded."""
+        self._waveform_S = self._run(self._inputs, self._pack_frames)
 
     def _prove_places(self) -> bool:
         """Decode one item at several places among several neighbors; whether its samples are always the same bits."""
@@ -194,7 +183,7 @@ class PackDecoder:
         generator = torch.Generator().manual_seed(0)
         num_tokens, num_ids = self._config.quantizer.codebook_size, math.prod(self._config.speaker_encoder.fsq_levels)
         item = torch.randint(num_tokens, (num_frames,), generator=generator)
-        voice = torch.randint(num_ids, (1, self._config.num_global_tokens), generator=generator)
+        voice = torch.randint(num_ids, (self._config.num_global_tokens,), generator=generator)
         expected: Tensor | None = None
         # Neither the first frame, nor a multiple of what kernels work on at once, nor the end must make a difference.
         for start in (0, self.gap_frames + 1, last_start // 2 | 1, last_start):
@@ -203,17 +192,13 @@ class PackDecoder:
             for place in places:
                 if place.item != 0:
                     semantic[place.item] = torch.randint(num_tokens, (place.num_frames,), generator=generator)
-            others = torch.randint(num_ids, (len(places) - 1, voice.shape[1]), generator=generator)
-            running = self._start(Pack(self._pack_frames, places), semantic, torch.cat([voice, others]))
-            found = next(decoded.waveform for decoded in self._finish(running) if decoded.item == 0)
+            others = torch.randint(num_ids, (len(places) - 1, len(voice)), generator=generator)
+            running = self.start(Pack(self._pack_frames, places), semantic, [voice, *others])
+            found = next(decoded.waveform for decoded in self.finish(running) if decoded.item == 0)
             if expected is not None and not torch.equal(found, expected):
                 return False
             expected = found
         return True
-
-    def _on_device(self) -> AbstractContextManager[Any]:
-        """Make the device torch's current one: streams, graphs and Triton look at nothing else."""
-        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
 
 def _surround(start: int, num_frames: int, pack_frames: int, gap_frames: int) -> tuple[Place, ...]:
@@ -226,14 +211,3 @@ def _surround(start: int, num_frames: int, pack_frames: int, gap_frames: int) ->
     )
     neighbors = [Place(item, *where) for item, where in enumerate(before + after, start=1)]
     return (*neighbors[: len(before)], Place(0, start, num_frames), *neighbors[len(before) :])
-
-
-@contextmanager
-def _deterministic_convolutions() -> Iterator[None]:
-    """Keep cuDNN from kernels that add up in the order in which threads come, as some transposed ones do."""
-    before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before

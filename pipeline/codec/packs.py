@@ -41,34 +41,29 @@ class Pack:
     places: tuple[Place, ...]
 
 
-def plan_packs(lengths: Sequence[int], pack_frames: int, gap_frames: int, max_items: int) -> list[Pack]:
-    """Put each item into the first pack with room for it, longest first; equal lengths always give equal packs.
+def fill_pack(lengths: Sequence[int], pack_frames: int, gap_frames: int, max_items: int) -> Pack:
+    """Return a pack of the first item and of as many of the others as have room, in their order.
+
+    Whoever fills pack after pack with what is left, the longest first, needs few packs: under a tenth is padding.
 
     Args:
-        lengths: frames of each item.
-        pack_frames: of a pack. A longer item gets a pack of its own, of its length rounded up to a multiple of it.
+        lengths: frames of each item, in the order in which they are wanted; one at least.
+        pack_frames: of a pack. If the first item is longer, it gets a pack of its own, of its length rounded up to a
+            multiple of it.
         gap_frames: at least so many frames between two items.
         max_items: of a pack.
-
-    Returns:
-        Packs of `pack_frames` in the order in which they were begun, after those of longer items.
     """
-    packs: list[list[Place]] = []
-    long_packs = []
-    for item in sorted(range(len(lengths)), key=lambda item: (-lengths[item], item)):
-        num_frames = lengths[item]
-        if num_frames > pack_frames:
-            rounded = -(-num_frames // pack_frames) * pack_frames
-            long_packs.append(Pack(rounded, (Place(item, 0, num_frames),)))
-            continue
-        for places in packs:
-            start = places[-1].start + places[-1].num_frames + gap_frames
-            if start + num_frames <= pack_frames and len(places) < max_items:
-                places.append(Place(item, start, num_frames))
+    if lengths[0] > pack_frames:
+        return Pack(-(-lengths[0] // pack_frames) * pack_frames, (Place(0, 0, lengths[0]),))
+    places: list[Place] = []
+    start = 0
+    for item, num_frames in enumerate(lengths):
+        if start + num_frames <= pack_frames:
+            places.append(Place(item, start, num_frames))
+            start += num_frames + gap_frames
+            if len(places) == max_items:
                 break
-        else:
-            packs.append([Place(item, 0, num_frames)])
-    return long_packs + [Pack(pack_frames, tuple(places)) for places in packs]
+    return Pack(pack_frames, tuple(places))
 
 
 def find_gap(config: BiCodecConfig) -> int:

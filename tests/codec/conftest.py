@@ -14,6 +14,8 @@ from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.networks import DecodeNetwork, checkpoint_shapes
 from pipeline.codec.pack_decoder import PackDecoder
+from pipeline.codec.pack_queue import PackQueue
+from pipeline.gpu import Record, record
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 
@@ -31,19 +33,19 @@ def codec() -> BiCodec:
 PACK_FRAMES = 192
 
 
-def use_packs(codec: BiCodec, pack_frames: int = PACK_FRAMES) -> BiCodec:
+def use_packs(codec: BiCodec, pack_frames: int = PACK_FRAMES, record: Record = record) -> BiCodec:
     """Make a codec on a CPU decode as one on a GPU does: packs of items through the plain modules."""
     network = codec._load_network(DecodeNetwork)
     network.prenet.to(codec.dtype)
     network.wave_generator.to(codec.dtype)
-    codec._decoder = PackDecoder(network, codec.config, codec.device, pack_frames)
+    codec._decoder = PackQueue(lambda: PackDecoder(network, codec.config, codec.device, pack_frames, record))
     return codec
 
 
 @pytest.fixture(scope="session")
 def pack_codec() -> BiCodec:
     codec = use_packs(BiCodec.load(REFERENCE / "tiny"))
-    codec._decoder.packs_items = True  # Whatever this processor's rounding says.
+    codec._decoder.decoder.packs_items = True  # Whatever this processor's rounding says.
     return codec
 
 

@@ -33,7 +33,7 @@ def test_global_tokens_may_keep_the_official_quantizer_axis(codec, golden_decode
 @pytest.fixture(scope="module")
 def stages(pack_codec, golden_decode):
     """Every module's output for the case `len7`, by its name in the checkpoint."""
-    network = pack_codec._decoder._network
+    network = pack_codec._decoder.decoder._network
     outputs: dict[str, torch.Tensor] = {}
     upstream = {"prenet": network.prenet, "decoder": network.wave_generator}
 

@@ -9,10 +9,23 @@ from pipeline.codec import BiCodec
 from pipeline.codec.bicodec import PACK_FRAMES
 from pipeline.codec.checkpoint import read_config
 from pipeline.codec.pack_decoder import PackDecoder
-from pipeline.codec.packs import Pack, Place, find_gap, plan_packs
+from pipeline.codec.packs import Pack, Place, fill_pack, find_gap
 from pipeline.codec.spans import Spans
 from tests.codec.conftest import use_packs
 from tests.codec.test_batching import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens
+
+
+def fill_packs(lengths, pack_frames, gap_frames, max_items):
+    """Pack after pack, the longest items first; places of the items as `lengths` numbers them."""
+    waiting = sorted(range(len(lengths)), key=lambda item: (-lengths[item], item))
+    packs = []
+    while waiting:
+        pack = fill_pack([lengths[item] for item in waiting], pack_frames, gap_frames, max_items)
+        places = [Place(waiting[place.item], place.start, place.num_frames) for place in pack.places]
+        packs.append(Pack(pack.num_frames, tuple(places)))
+        taken = {place.item for place in places}
+        waiting = [item for item in waiting if item not in taken]
+    return packs
 
 
 @pytest.mark.parametrize(
@@ -28,7 +41,7 @@ from tests.codec.test_batching import AUDIO_ATOL, OTHER_SIZES, decode_alone, lar
     ],
 )
 def test_items_go_into_the_first_pack_with_room(lengths, packs):
-    found = plan_packs(lengths, pack_frames=100, gap_frames=4, max_items=3)
+    found = fill_packs(lengths, pack_frames=100, gap_frames=4, max_items=3)
     assert [list(pack.places) for pack in found] == packs
     assert [pack.num_frames for pack in found] == [200 if lengths == [101] else 100 for _ in packs]
 
@@ -37,7 +50,7 @@ def test_items_go_into_the_first_pack_with_room(lengths, packs):
 def test_plans_hold_every_item_once_and_keep_the_gap(seed):
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 700, (60,), generator=generator).tolist()
-    packs = plan_packs(lengths, 512, 4, 8)
+    packs = fill_packs(lengths, 512, 4, 8)
     places = sorted((place for pack in packs for place in pack.places), key=lambda place: place.item)
     assert [place.num_frames for place in places] == lengths
     for pack in packs:
@@ -46,14 +59,14 @@ def test_plans_hold_every_item_once_and_keep_the_gap(seed):
         ends = [place.start + place.num_frames for place in pack.places]
         assert all(place.start >= end + 4 for place, end in zip(pack.places[1:], ends, strict=False))
         assert ends[-1] <= pack.num_frames
-    assert packs == plan_packs(lengths, 512, 4, 8)
+    assert packs == fill_packs(lengths, 512, 4, 8)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_little_of_a_pack_is_padding(seed):
     """Lengths as in the benchmark; gaps and the last pack's rest count as padding."""
     lengths = draw_lengths(256, seed, shortest_s=2.0, mean_s=6.0, longest_s=20.0)
-    packs = plan_packs(lengths, PACK_FRAMES, find_gap(read_config(OFFICIAL_SIZES / "BiCodec/config.yaml")), 64)
+    packs = fill_packs(lengths, PACK_FRAMES, find_gap(read_config(OFFICIAL_SIZES / "BiCodec/config.yaml")), 64)
     assert 1 - sum(lengths) / sum(pack.num_frames for pack in packs) < 0.10
 
 
@@ -87,11 +100,11 @@ def surround():
     def decode(codec: BiCodec, gap_frames: int, num_items: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         semantic, voices = make_tokens(codec, [20] * num_items, seed)
         places = tuple(Place(index, index * (20 + gap_frames), 20) for index in range(num_items))
-        packs = codec._decoder
+        packs = codec._decoder.decoder
         alone, together = (
             {
                 item.item: item.waveform
-                for item in packs._finish(packs._start(Pack(192, shown), semantic, voices.flatten(1)))
+                for item in packs.finish(packs.start(Pack(192, shown), semantic, voices.flatten(1)))
             }
             for shown in (places[1:2], places)
         )
@@ -104,7 +117,7 @@ def surround():
 @torch.no_grad()
 def test_at_the_gap_no_neighbor_is_heard(write_checkpoint, surround, name):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._decoder.gap_frames)
+    alone, together = surround(codec, codec._decoder.decoder.gap_frames)
     assert torch.equal(alone, together)
 
 
@@ -112,19 +125,22 @@ def test_at_the_gap_no_neighbor_is_heard(write_checkpoint, surround, name):
 @torch.no_grad()
 def test_nearer_than_the_gap_neighbors_are_heard(write_checkpoint, surround, name, less):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._decoder.gap_frames - less)
+    alone, together = surround(codec, codec._decoder.decoder.gap_frames - less)
     assert not torch.equal(alone, together)
 
 
 @pytest.mark.parametrize("packs_items", [True, False])
-def test_items_of_many_packs_and_long_ones_equal_each_alone(reference, codec, packs_items):
+def test_items_of_many_packs_and_long_ones_equal_each_alone(reference, codec, packs_items, monkeypatch):
     pack_codec = use_packs(BiCodec.load(reference / "tiny"), 128)
-    pack_codec._decoder.packs_items = packs_items
+    pack_codec._decoder.decoder.packs_items = packs_items
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = pack_codec.decode(semantic, voices)
     assert largest_difference(found, decode_alone(codec, semantic, voices)) <= AUDIO_ATOL
-    packs = pack_codec._decoder.plan(lengths)
+    packs = []
+    start = PackDecoder.start
+    monkeypatch.setattr(PackDecoder, "start", lambda *arguments: packs.append(arguments[1]) or start(*arguments))
+    pack_codec.decode(semantic, voices)
     assert sorted(pack.num_frames for pack in packs) == [128] * (3 if packs_items else 5) + [256, 384]
 
 
@@ -132,16 +148,7 @@ def test_where_a_place_changes_bits_each_item_gets_a_pack_of_its_own(reference, 
     monkeypatch.setattr("pipeline.codec.pack_decoder.find_gap", lambda config: 3)
     codec = use_packs(BiCodec.load(reference / "tiny"))
     assert "each item gets a pack of its own" in caplog.text
-    assert [len(pack.places) for pack in codec._decoder.plan([5, 6, 7])] == [1, 1, 1]
-
-
-def test_items_come_pack_by_pack_while_the_next_one_is_decoded(pack_codec, monkeypatch):
-    started = []
-    start = PackDecoder._start
-    monkeypatch.setattr(PackDecoder, "_start", lambda *arguments: started.append(1) or start(*arguments))
-    semantic, voices = make_tokens(pack_codec, [150, 151, 152])
-    found = [(item.item, len(started)) for item in pack_codec.decode_each(semantic, voices)]
-    assert found == [(2, 2), (1, 3), (0, 3)]
+    assert len(codec._decoder.decoder.fill([5, 6, 7]).places) == 1
 
 
 @pytest.mark.gpu
@@ -149,7 +156,7 @@ def test_items_come_pack_by_pack_while_the_next_one_is_decoded(pack_codec, monke
 def test_a_gpu_decodes_by_its_graph_what_a_cpu_decodes(reference, codec, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     gpu_codec = BiCodec.load(reference / "tiny", device="cuda", pack_frames=256)
-    assert gpu_codec._decoder._graph is not None and gpu_codec._decoder.packs_items
+    assert gpu_codec._decoder.decoder.packs_items
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = gpu_codec.decode(semantic, voices)
