@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.benchmark import OFFICIAL_SIZES
+
 SHARED_BYTES = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 """What a block may have of shared memory, by architecture."""
 MAX_STACK_BYTES = 64
 """Of a thread. More means registers that spill: slow, and memory of the card that nobody counts."""
-_OFFICIAL = Path(__file__).parent / "fixtures" / "reference" / "official"
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,10 @@ def _users() -> Iterator[tuple[str, Any]]:
         def _warn_if_rows_differ(self) -> None:
             """There are no bits to compare."""
 
-    added = json.loads(gzip.decompress((_OFFICIAL / "LLM" / "tokenizer.json.gz").read_bytes()))["added_tokens"]
+    added = json.loads(gzip.decompress((OFFICIAL_SIZES / "LLM" / "tokenizer.json.gz").read_bytes()))["added_tokens"]
     vocabulary = SpeechVocabulary(Tokenizer(BPE()), {token["content"]: token["id"] for token in added})
     # Of two layers, the first has no update to add before it, and the second stands for all others.
-    config = replace(Qwen2Config.read(_OFFICIAL / "LLM" / "config.json"), num_hidden_layers=2)
+    config = replace(Qwen2Config.read(OFFICIAL_SIZES / "LLM" / "config.json"), num_hidden_layers=2)
     samplings = {"": SamplingParams(), " (greedy)": SamplingParams(temperature=0.0)}
     for dtype in (torch.bfloat16, torch.float32):
         name = str(dtype).removeprefix("torch.")
@@ -167,7 +168,7 @@ def _decode_pack(dtype: Any) -> None:
     from pipeline.codec.networks import DecodeNetwork
     from pipeline.codec.spans import Spans
 
-    config = read_config(_OFFICIAL / "BiCodec" / "config.yaml")
+    config = read_config(OFFICIAL_SIZES / "BiCodec" / "config.yaml")
     plain, decoder._snake = decoder._snake, snake  # type: ignore[assignment]
     try:
         with torch.device("meta"), torch.no_grad():
