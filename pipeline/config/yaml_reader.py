@@ -1,7 +1,12 @@
-"""The one reader of YAML: whatever is wrong with a file becomes an error that names it, and bombs are refused."""
+"""The one reader of YAML: keys are text as written, and whatever is wrong with a file becomes an error that names it.
+
+Plain YAML turns the keys `0012`, `no`, `12:30` and `~` into 10, False, 750 and None, and of two equal keys takes the
+last without a word.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -21,15 +26,20 @@ def read_yaml(text: str | bytes, source: str) -> Any:
         text: the document.
         source: named in the message.
 
+    Returns:
+        what the document holds; the keys of its mappings are text as written, whatever number or date they look like.
+
     Raises:
-        ConfigError: it is not YAML, or a bomb: a little text that stands for a lot.
+        ConfigError: it is not YAML, or a bomb (a little text that stands for a lot), or a key is there twice or is no
+            text, or a text holds half a character; names the line where there is one.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
+        loader.source = source
         node = loader.get_single_node()
         if node is None:
             return None
-        if _count_expanded(node, {}) > _MAX_YAML_NODES:
+        if _count_expanded(node, {}, source) > _MAX_YAML_NODES:
             raise ConfigError(f"{source}: more than {_MAX_YAML_NODES:,} values once aliases (*name) are followed")
         return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError, *_YAML_TAG_ERRORS) as error:
@@ -37,7 +47,30 @@ def read_yaml(text: str | bytes, source: str) -> Any:
         raise ConfigError(f"{source}: not YAML: {detail:.300}") from error
 
 
-def _count_expanded(node: yaml.Node, counted: dict[int, int]) -> int:
+class _Loader(yaml.SafeLoader):
+    source: str
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            _check_keys(node, self.source)
+            self.flatten_mapping(node)
+            return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+        return super().construct_mapping(node, deep=deep)  # A tag says so of something else; this says of what.
+
+
+def _check_keys(node: yaml.MappingNode, source: str) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{source}:{line}: a key is a list or a mapping; expected a text, in quotes if need be")
+        if key.value in lines:
+            place = f"on line {lines[key.value]} already"
+            raise ConfigError(f"{source}:{line}: the key {key.value!r} is {place}; remove one of them")
+        lines[key.value] = line
+
+
+def _count_expanded(node: yaml.Node, counted: dict[int, int], source: str) -> int:
     """Count the values that a node stands for, each alias as often as it is used; one inside itself has no end."""
     known = counted.get(id(node))
     if known is not None:
@@ -45,8 +78,11 @@ def _count_expanded(node: yaml.Node, counted: dict[int, int]) -> int:
     counted[id(node)] = _MAX_YAML_NODES + 1  # What a node finds that is below itself.
     count = 1
     if isinstance(node, yaml.MappingNode):
-        count += sum(_count_expanded(part, counted) for pair in node.value for part in pair)
+        count += sum(_count_expanded(part, counted, source) for pair in node.value for part in pair)
     elif isinstance(node, yaml.SequenceNode):
-        count += sum(_count_expanded(part, counted) for part in node.value)
+        count += sum(_count_expanded(part, counted, source) for part in node.value)
+    elif found := re.search("[\ud800-\udfff]", node.value):
+        line = node.start_mark.line + 1
+        raise ConfigError(f"{source}:{line}: \\u{ord(found[0]):x} is half a character; write the whole one")
     counted[id(node)] = count
     return count

@@ -254,7 +254,8 @@ def _problem(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     name = ".".join(str(part) for part in problem["loc"]) or "definition"
-    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}"
+    remedy = "; put it in quotes, as in '0012' or 'no'" if problem["type"] == "string_type" else ""
+    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}{remedy}"
 
 
 def _read_parquet(uri: str, data: bytes) -> list[Any]:
@@ -272,8 +273,7 @@ def _read_yaml(uri: str, data: bytes) -> list[Any]:
         raise SpeakerError(f"{error}; a speakers file is Parquet or YAML") from None
     if isinstance(content, dict):
         content = [
-            {"speaker_id": str(name), **fields} if isinstance(fields, dict) else fields
-            for name, fields in content.items()
+            {"speaker_id": name, **fields} if isinstance(fields, dict) else fields for name, fields in content.items()
         ]
     if not isinstance(content, list):
         raise SpeakerError(f"{uri}: expected a list of speakers, or a mapping of speaker_id to its definition")

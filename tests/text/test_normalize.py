@@ -171,7 +171,7 @@ def test_lexicon_cannot_smuggle_control_tokens() -> None:
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("- a\n- b", "mapping"), ("a: [", "YAML"), ("no: nope", "quotes"), ("word: 5", "quotes"), ("word: ''", "word"),
+        ("- a\n- b", "mapping"), ("a: [", "YAML"), ("word: no", "quotes"), ("word: 5", "quotes"), ("word: ''", "word"),
         ("'...': dots", "punctuation"), ("word: {a: b}", "text"),
     ],
 )  # fmt: skip

@@ -23,6 +23,7 @@ from rapidfuzz.distance import Levenshtein
 
 from pipeline import BiCodec, CommitLog, synthesize_manifest
 from pipeline.config.run import parse_config
+from pipeline.config.yaml_reader import read_yaml
 from pipeline.demo_voice.training.corpus import render
 from pipeline.demo_voice.training.flite import SAMPLE_RATE, FliteVoice
 from pipeline.demo_voice.training.sentences import EVERYDAY, UNTRAINED_WORDS, make_sentences
@@ -157,7 +158,7 @@ def _recognize(waveform: NDArray[Any]) -> list[str]:
 
 
 def _read_speakers(weights: Path) -> dict[str, Any]:
-    speakers: dict[str, Any] = yaml.safe_load((weights / "speakers.yaml").read_text(encoding="utf-8"))
+    speakers: dict[str, Any] = read_yaml((weights / "speakers.yaml").read_bytes(), "speakers.yaml")
     return speakers
 
 
