@@ -41,6 +41,21 @@ def test_links_between_documents_hold(document):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+def test_every_file_that_the_architecture_names_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:pipeline|jobs)/[\w./]*)`", text))
+    assert len(named) > 40
+    for path in named:
+        assert (ROOT / path).exists(), f"docs/architecture.md names {path}, which does not exist"
+    stops = re.findall(r"^\| (\d+) \|", text, re.M)
+    assert stops == [str(number) for number in range(1, len(stops) + 1)] and len(stops) <= 12
+
+
+def test_the_library_has_few_entries_at_its_top():
+    entries = [path for path in (ROOT / "pipeline").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20, sorted(path.name for path in entries)
+
+
 def test_every_command_of_the_readme_exists():
     for module in set(re.findall(r"python -m (jobs\.\w+)", README)):
         assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
