@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.guard import run_guarded
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import AssemblyConfig
 from pipeline.config.run import StorageConfig, describe_problem
@@ -95,4 +96,4 @@ def describe(report: ChapterReport, acx: bool) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

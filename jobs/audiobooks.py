@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.guard import run_guarded
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.output.progress import format_duration
@@ -106,4 +107,4 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

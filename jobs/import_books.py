@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.guard import run_guarded
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import read_catalogue
 from pipeline.books.importing import import_books
@@ -77,4 +78,4 @@ def describe(report: dict[str, Any], with_doubtful: bool) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

@@ -13,6 +13,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.guard import run_guarded
 from pipeline.errors import ManifestError
 
 REQUIRED = ("utterance_id", "text", "speaker_id")
@@ -87,4 +88,4 @@ def read_lines(path: Path) -> pa.Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.guard import run_guarded
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
@@ -50,4 +51,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

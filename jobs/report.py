@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.guard import run_guarded
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
 
@@ -31,4 +32,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.guard import run_guarded
 from pipeline import read_status
 from pipeline.output.progress import format_duration
 from pipeline.output.status import MEASURES
@@ -64,4 +65,4 @@ def _print_measures(status: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

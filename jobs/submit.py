@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command
+from jobs.guard import run_guarded
 from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 from pipeline.errors import ConfigError
 
@@ -84,4 +85,4 @@ def _follow(server: JobServer, address: str, name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.guard import run_guarded
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
 from pipeline.errors import ConfigError
@@ -102,4 +103,4 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

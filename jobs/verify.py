@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.guard import run_guarded
 from pipeline import load_config
 from pipeline.config.run import StorageConfig
 from pipeline.output.verify import Audit
@@ -63,4 +64,4 @@ def _audit(storage: Storage) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

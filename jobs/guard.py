@@ -1,0 +1,110 @@
+"""Exit codes that cannot lie: a command runs in a child process, and its parent believes the command's own word alone.
+
+Ray ends a driver from C++ with exit code 1 when one of its daemons dies, and Python ends with 1 after an exception that
+nobody caught; for this project 1 means that a run finished. So the child says its code through a pipe once the command
+returned. A child that ends without a word was stopped, whatever its own exit code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED
+
+_PR_SET_PDEATHSIG = 1
+_RESUME = "Committed work is safe; run the same command again to go on."
+
+
+def run_guarded(main: Callable[[], int]) -> int:
+    """Run a command in a child of its own and return its exit code; 3 where the child ended without telling one.
+
+    SIGTERM and SIGINT are passed on. If this process is killed, so is the child: nothing goes on unseen.
+
+    Args:
+        main: the command; called in the child.
+    """
+    heard, said = os.pipe()
+    alive, kept = os.pipe()  # Nobody writes: the child reads its end when this process is gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        os.close(heard)
+        os.close(kept)
+        _end_with(parent, alive)
+        _run_child(main, said)
+    os.close(said)
+    os.close(alive)
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, signum)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    _, status = os.waitpid(child, 0)
+    word = os.read(heard, 16)
+    return int(word) if word else _explain(os.waitstatus_to_exitcode(status))
+
+
+def _explain(status: int) -> int:
+    if status == EXIT_INTERRUPTED:
+        return EXIT_INTERRUPTED  # A second signal ended it at once.
+    how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    print(
+        f"stopped: the process that did the work ended {how} and named no result; one of Ray's own processes may have "
+        f"died, or memory ran out: the lines above tell\n{_RESUME}",
+        file=sys.stderr,
+    )
+    return EXIT_STOPPED
+
+
+def _run_child(main: Callable[[], int], said: int) -> NoReturn:
+    # Ctrl-C reaches a terminal's whole group; the parent passes it on, once.
+    os.setpgid(0, 0)
+    try:
+        code = main()
+    except SystemExit as error:  # How argparse ends.
+        code = _code_of(error)
+    except BaseException:
+        traceback.print_exc()
+        print(f"stopped: an error that nobody foresaw; please report it\n{_RESUME}", file=sys.stderr)
+        code = EXIT_STOPPED
+    with suppress(BrokenPipeError, ValueError):
+        sys.stdout.flush()
+    os.write(said, str(code).encode())
+    os.close(said)
+    sys.exit(code)
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None:
+        return EXIT_OK
+    if isinstance(error.code, int):
+        return error.code
+    print(error.code, file=sys.stderr)
+    return EXIT_STOPPED
+
+
+def _end_with(parent: int, alive: int) -> None:
+    """See to it that this process does not outlive its parent, however that ends."""
+    if sys.platform == "linux":
+        # At once, and also while C++ holds on to the interpreter.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(EXIT_STOPPED)
+
+    def watch() -> None:
+        os.read(alive, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

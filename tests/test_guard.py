@@ -1,0 +1,92 @@
+"""jobs/guard.py: an exit code is a command's own word, or 3."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAD = "import ctypes, os, signal, sys, threading, time\nfrom jobs.guard import run_guarded\n"
+
+
+def start(body, **options):
+    code = f"{HEAD}def main():\n{body}\nsys.exit(run_guarded(main))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def run(body):
+    process = start(body)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
+def test_what_a_command_returns_is_its_exit_code(code):
+    assert run(f"    print('done')\n    return {code}") == (code, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("    os._exit(1)", "with status 1"),
+        ("    os._exit(0)", "with status 0"),
+        ("    ctypes.CDLL(None).exit(1)", "with status 1"),  # As Ray ends a driver whose raylet died.
+        ("    os.kill(os.getpid(), signal.SIGKILL)", "by signal SIGKILL"),
+        ("    raise KeyError('x')", "nobody foresaw"),
+        ("    sys.exit('a message')", "a message"),
+    ],
+)
+def test_an_end_without_a_word_is_a_stop(body, said):
+    code, _, err = run(body)
+    assert code == 3
+    assert said in err
+
+
+def test_a_wrong_option_keeps_its_code():
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.status", "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and "usage" in done.stderr
+
+
+WAITS = """    def end(signum, frame):
+        print("seen", signum, flush=True)
+        raise KeyboardInterrupt
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    print(os.getpid(), flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.5)
+        return 130"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_passed_on_once(number):
+    process = start(WAITS, start_new_session=True)
+    process.stdout.readline()
+    os.killpg(process.pid, number)  # As a terminal's Ctrl-C: everybody in the group.
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == f"seen {int(number)}\n"
+
+
+def test_nothing_goes_on_once_the_parent_is_killed():
+    process = start(WAITS)
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.02)
+    else:
+        assert not Path(f"/proc/{child}").exists()
