@@ -11,6 +11,9 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
 from jobs.guard import run_guarded
 from pipeline import load_config
 from pipeline.config.run import StorageConfig
+from pipeline.errors import SynthesisError
+from pipeline.manifest.rows import Manifest
+from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit
 from pipeline.storage import Storage, open_storage
 
@@ -25,13 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
     parser.add_argument("--sweep", action="store_true", help="delete WAVs that no commit names")
+    parser.add_argument("--manifest", metavar="PLACE", help="compare texts with this one; else with the run's own")
     parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
 
     def verify() -> int:
         storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
-        is_intact = _audit(storage)
+        manifest = _open_manifest(storage, options.manifest)
+        is_intact = _audit(storage, manifest)
         if options.repair and not is_intact:
             from pipeline.repair import read_config_of, repair_output
 
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 config = read_config_of(options.output, {}, storage)
             print(f"{repair_output(config):,} row(s) synthesized again; checking again")
-            is_intact = _audit(storage)
+            is_intact = _audit(storage, manifest)
         if options.sweep:
             from pipeline.repair import sweep_output
 
@@ -50,13 +55,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(verify)
 
 
-def _audit(storage: Storage) -> bool:
+def _open_manifest(storage: Storage, place: str | None) -> Manifest | None:
+    """Open the manifest that is named, which must be there, or the run's own; say so where that is not at hand."""
+    if place is not None:
+        return Manifest.open(place, storage.settings)
+    starts = RunRecord(storage).read().starts
+    recorded = starts[-1].get("config", {}).get("manifest") if starts else None
+    problem = "the run's record names none"
+    if isinstance(recorded, str):
+        try:
+            return Manifest.open(recorded, storage.settings)
+        except SynthesisError as error:
+            problem = str(error).splitlines()[0]
+    print(f"texts are not compared with the manifest: {problem}; pass --manifest PLACE")
+    return None
+
+
+def _audit(storage: Storage, manifest: Manifest | None) -> bool:
     """Print what is wrong as it is found, then a line that counts; return whether the output is intact."""
-    audit = Audit(storage)
+    audit = Audit(storage, manifest=manifest)
     counts: Counter[str] = Counter()
     for finding in audit.findings():
         counts[finding.kind] += 1
-        print(f"{finding.kind}\t{finding.path}")
+        print(f"{finding.kind}\t{finding.path}" + (f"\t{finding.detail}" if finding.detail else ""))
     orphaned = counts.pop("orphaned", 0)
     found = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
     print(f"{audit.num_checked:,} WAV file(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")

@@ -19,13 +19,23 @@ from numpy.typing import NDArray
 
 from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
 from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.rows import Manifest, WorkUnit
+from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import audio_path
 from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.storage import Storage
 
-Kind = Literal["missing", "changed", "orphaned", "damaged_commit", "uncommitted", "stray_commit"]
+Kind = Literal[
+    "missing",
+    "changed",
+    "orphaned",
+    "damaged_commit",
+    "uncommitted",
+    "stray_commit",
+    "changed_shard",
+    "other_row",
+]
 _COLUMNS = (
     "utterance_id",
     "status",
@@ -37,6 +47,9 @@ _COLUMNS = (
     "error_code",
     "shard",
     "row",
+    "text",
+    "speaker_id",
+    "seed",
 )
 _LISTED_AT_ONCE = 16_384
 
@@ -52,7 +65,9 @@ class Finding:
     | orphaned | a WAV that no commit names, left by work that was cut short; harmless |
     | damaged_commit | a commit that cannot be read, or does not hold its unit's rows |
     | uncommitted | a unit without commit although the output is marked as finished |
-    | stray_commit | a commit that belongs to no unit of run.json |
+    | stray_commit | a commit that belongs to no unit of the run |
+    | changed_shard | the manifest, where it is at hand, has another shard in this one's place, or none |
+    | other_row | a commit whose id, text, speaker or seed is not that of its manifest row |
     """
 
     kind: Kind
@@ -60,6 +75,8 @@ class Finding:
     """Relative to the output."""
     unit: WorkUnit | None = None
     row: int | None = None
+    detail: str = ""
+    """What was found and expected, where that is not plain from the kind."""
 
 
 @dataclass
@@ -74,20 +91,32 @@ class VerifyReport:
     damaged_commits: list[str] = field(default_factory=list)
     uncommitted: list[str] = field(default_factory=list)
     stray_commits: list[str] = field(default_factory=list)
+    changed_shards: list[str] = field(default_factory=list)
+    other_rows: list[str] = field(default_factory=list)
+    """Commits with a row that is not the manifest's; once for each such row."""
 
     @property
     def is_intact(self) -> bool:
         """Orphans take room and harm nothing."""
-        return not (self.missing or self.changed or self.damaged_commits or self.uncommitted or self.stray_commits)
+        wrong = (self.missing, self.changed, self.damaged_commits, self.uncommitted, self.stray_commits)
+        return not any((*wrong, self.changed_shards, self.other_rows))
 
 
 class Audit:
-    """One pass over an output; `num_checked` counts the WAVs compared with their commits so far."""
+    """One pass over an output; `num_checked` counts the WAVs compared with their commits so far.
 
-    def __init__(self, storage: Storage, *, check_hashes: bool = True) -> None:
+    Args:
+        storage: the output.
+        check_hashes: read every WAV; otherwise only ask whether it is there.
+        manifest: of the run, to compare each commit's text, speaker and seed with; none compares nothing.
+    """
+
+    def __init__(self, storage: Storage, *, check_hashes: bool = True, manifest: Manifest | None = None) -> None:
         self._storage = storage
         self._log, self._record = CommitLog(storage), RunRecord(storage)
         self._check_hashes = check_hashes
+        self._manifest = manifest
+        self._changed_shards: set[str] = set()
         self._named = array("Q")
         self.num_checked = 0
 
@@ -100,6 +129,7 @@ class Audit:
         """
         self._named = array("Q")
         unit_size, shards = self._record.read().unit_size, self._record.read_shards()
+        yield from self._check_shards(shards)
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
@@ -107,8 +137,34 @@ class Audit:
             if rows is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
+                yield from self._check_rows(unit, rows)
                 yield from self._check_unit(unit, rows)
         yield from self._check_listing()
+
+    def _check_shards(self, shards: Mapping[str, ShardRecord]) -> Iterator[Finding]:
+        self._changed_shards = set()
+        if self._manifest is None:
+            return
+        found = {shard.name: shard for shard in self._manifest.shards}
+        for name, known in shards.items():
+            shard = found.get(name)
+            if shard is None or (shard.num_rows, shard.fingerprint) != (known.num_rows, known.fingerprint):
+                self._changed_shards.add(name)
+                detail = "not in the manifest" if shard is None else "other content than when the run recorded it"
+                yield Finding("changed_shard", name, detail=detail)
+
+    def _check_rows(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+        if self._manifest is None or unit.shard in self._changed_shards:
+            return
+        rows = self._manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
+        for record, row in zip(committed, rows, strict=True):
+            wanted = {name: row[name] for name in REQUIRED_COLUMNS}
+            if row.get("seed") is not None and record["seed"] is not None:
+                wanted["seed"] = row["seed"]
+            for name, value in wanted.items():
+                if record[name] != value:
+                    detail = f"row {record['row']}: {name} {record[name]!r:.60}, but {value!r:.60} in the manifest"
+                    yield Finding("other_row", self._log.metadata_path(unit), unit, record["row"], detail)
 
     def _list_units(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
@@ -177,18 +233,19 @@ class Audit:
             yield from (Finding("orphaned", paths[index]) for index in np.nonzero(named[at] != found)[0])
 
 
-def verify_output(storage: Storage, *, check_hashes: bool = True) -> VerifyReport:
+def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Manifest | None = None) -> VerifyReport:
     """Hold every commit and WAV of an output against each other.
 
     Args:
         storage: the output.
         check_hashes: read every WAV; otherwise only ask whether it is there.
+        manifest: of the run, to compare each commit's text, speaker and seed with.
 
     Raises:
         ConfigError: there is no run here.
         StorageError: the store does not answer.
     """
-    audit = Audit(storage, check_hashes=check_hashes)
+    audit = Audit(storage, check_hashes=check_hashes, manifest=manifest)
     found: dict[Kind, list[str]] = {}
     for finding in audit.findings():
         found.setdefault(finding.kind, []).append(finding.path)
@@ -200,6 +257,8 @@ def verify_output(storage: Storage, *, check_hashes: bool = True) -> VerifyRepor
         damaged_commits=sorted(found.get("damaged_commit", ())),
         uncommitted=sorted(found.get("uncommitted", ())),
         stray_commits=sorted(found.get("stray_commit", ())),
+        changed_shards=sorted(found.get("changed_shard", ())),
+        other_rows=sorted(found.get("other_row", ())),
     )
 
 
