@@ -14,6 +14,7 @@ from pipeline.cluster.replica import (
     describe_replica,
     ending_a_sick_process,
     find_weights,
+    limit_gpu_memory,
     load_networks,
     set_torch_threads,
 )
@@ -43,6 +44,7 @@ class CodecActor(ReplicaBase):
 
         set_torch_threads(self._setup.num_threads)
         config = self._setup.config
+        limit_gpu_memory(config.codec.device, config.replicas.codec.num_gpus)
         codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
         self._stage = AudioStage(config, codec)
         return describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))

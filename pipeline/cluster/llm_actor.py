@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from pipeline.cluster.replica import (
     describe_replica,
     find_weights,
     internal_error,
+    limit_gpu_memory,
     load_networks,
     set_torch_threads,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:  # Loads torch, which the driver does without.
     from pipeline.synthesis.stages import UtteranceJob
 
 logger = logging.getLogger(__name__)
+_SWITCH_S = 0.0005
 
 UnitTakes = list[UtteranceTakes]
 
@@ -55,6 +58,9 @@ class LLMActor(ReplicaBase):
 
         set_torch_threads(self._setup.num_threads)
         config = self._setup.config
+        limit_gpu_memory(config.llm.device, config.replicas.llm.num_gpus)
+        # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
+        sys.setswitchinterval(_SWITCH_S)
         engine = load_networks(self._setup).load_engine(config, find_weights(self._setup))
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)

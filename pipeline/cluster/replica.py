@@ -121,6 +121,8 @@ def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **ch
         import torch
 
         gpu = torch.cuda.get_device_name(device)
+        # A wheel of its own, which may be another one than torch was built with.
+        chosen["cudnn"] = torch.backends.cudnn.version() or 0
     environment = {**describe_environment(stage, dtype.removeprefix("torch."), num_threads, gpu), **chosen}
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
 
@@ -160,3 +162,13 @@ def set_torch_threads(num_threads: int) -> None:
 def internal_error(error: BaseException) -> Rejection:
     """Turn a failure that nobody foresaw into a row's rejection."""
     return Rejection(RejectionCode.INTERNAL_ERROR, redact(f"{type(error).__name__}: {error}")[:1_000])
+
+
+def limit_gpu_memory(device: str, num_gpus: float) -> None:
+    """Keep this process within the share of a card that Ray reserved for it, whatever its neighbors take."""
+    import torch
+
+    from pipeline.gpu import limit_memory
+
+    if device != "cpu" and torch.cuda.is_available():
+        limit_memory(torch.device("cuda" if device == "auto" else device), num_gpus)

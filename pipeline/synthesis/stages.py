@@ -19,6 +19,7 @@ from pipeline.audio.samples import measure
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
+from pipeline.gpu import find_device
 from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
 from pipeline.llm.prompt import Prompt, build_prompt
@@ -33,23 +34,27 @@ _CPU_SLOTS = 32
 _MOST_AUTO_SLOTS = 1_024
 _GPU_RESERVE_BYTES = 1 << 30
 """For the driver's context, graphs and workspaces; not measured on a GPU yet."""
+_UNDECLARED_CODEC_SHARE = 0.4
+"""Of a card, for the codec, where one process holds both networks and no shares are declared."""
 
 
-def resolve_placement(
-    device: str, dtype: str, *, cpu_dtype: torch.dtype, gpu_dtype: torch.dtype
-) -> tuple[torch.device, torch.dtype]:
-    """Return the device and dtype that `auto` stands for on this machine."""
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+def choose_dtype(dtype: str, device: torch.device, *, cpu: torch.dtype, gpu: torch.dtype) -> torch.dtype:
+    """Return the dtype that a setting means, `auto` included."""
     if dtype == "auto":
-        return place, gpu_dtype if place.type == "cuda" else cpu_dtype
-    return place, getattr(torch, dtype)
+        return gpu if device.type == "cuda" else cpu
+    found: torch.dtype = getattr(torch, dtype)
+    return found
 
 
 def load_engine(config: Config, weights_dir: Path) -> LLMEngine:
-    """Load the language model as the config asks."""
-    device, dtype = resolve_placement(
-        config.llm.device, config.llm.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.bfloat16
-    )
+    """Load the language model as the config asks.
+
+    Raises:
+        ConfigError: a setting does not fit this machine or these weights.
+        WeightsError: the weights cannot be used.
+    """
+    device = find_device("llm.device", config.llm.device, config.replicas.llm.num_gpus)
+    dtype = choose_dtype(config.llm.dtype, device, cpu=torch.float32, gpu=torch.bfloat16)
     return LLMEngine.load(
         weights_dir,
         device=device,
@@ -67,7 +72,7 @@ def _choose_slots(config: Config, weights_dir: Path, device: torch.device, dtype
         return _CPU_SLOTS
     # The card's whole memory times the replica's share of it, not what is free just now: the number must be the same
     # at every start, whoever has loaded first.
-    share = min(config.replicas.llm.num_gpus or 1.0, 1.0)
+    share = min(config.replicas.llm.num_gpus or 1.0 - _UNDECLARED_CODEC_SHARE, 1.0)
     memory = int(torch.cuda.get_device_properties(device).total_memory * share)
     return count_slots(weights_dir, memory, dtype, config.llm.max_context)
 
@@ -104,10 +109,14 @@ def count_slots(weights_dir: Path, memory_bytes: int, dtype: torch.dtype, max_co
 
 
 def load_codec(config: Config, weights_dir: Path) -> BiCodec:
-    """Load BiCodec as the config asks."""
-    device, dtype = resolve_placement(
-        config.codec.device, config.codec.dtype, cpu_dtype=torch.float32, gpu_dtype=torch.float32
-    )
+    """Load BiCodec as the config asks.
+
+    Raises:
+        ConfigError: a setting does not fit this machine or these weights.
+        WeightsError: the weights cannot be used.
+    """
+    device = find_device("codec.device", config.codec.device, config.replicas.codec.num_gpus)
+    dtype = choose_dtype(config.codec.dtype, device, cpu=torch.float32, gpu=torch.float32)
     return BiCodec.load(weights_dir, device=device, dtype=dtype, pack_frames=config.codec.pack_frames)
 
 
