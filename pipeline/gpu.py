@@ -60,7 +60,7 @@ def find_gpu_problem() -> str | None:
     if torch.cuda.is_available():
         return None
     release = torch.__version__.partition("+")[0]
-    if not torch.backends.cuda.is_built():
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         return (
             f"torch {torch.__version__} is a build for CPUs; install the build for NVIDIA GPUs: `uv pip install "
             f"--reinstall --torch-backend auto torch=={release}`, or on Linux `pip install --force-reinstall "

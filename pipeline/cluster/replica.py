@@ -122,7 +122,7 @@ def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **ch
 
         gpu = torch.cuda.get_device_name(device)
         # A wheel of its own, which may be another one than torch was built with.
-        chosen["cudnn"] = torch.backends.cudnn.version() or 0
+        chosen["cudnn"] = torch.backends.cudnn.version() or 0  # type: ignore[no-untyped-call]
     environment = {**describe_environment(stage, dtype.removeprefix("torch."), num_threads, gpu), **chosen}
     return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
 
