@@ -178,8 +178,15 @@ class ReplicasConfig(Settings):
     """Crashes of its replica after which a unit's rows are run one at a time to find the poison one."""
 
 
+class LimitsConfig(Settings):
+    """How large what others made may be; whatever is over it is refused by name, before it is in memory."""
+
+    max_file_mb: float = setting(256.0, gt=0.0)
+    """Megabytes of a file that is read whole: speakers, casts, a lexicon, a recording."""
+
+
 class StorageConfig(Settings):
-    """How objects are written."""
+    """How objects are reached, read and written."""
 
     require_conditional_put: bool = setting(False)
     """Refuse a store that ignores `If-None-Match`; otherwise the run says which promise is weaker."""
@@ -192,6 +199,10 @@ class StorageConfig(Settings):
     AWS_ENDPOINT_URL or AZURE_STORAGE_ACCOUNT, or the default."""
     region: str | None = setting(None)
     """S3 region; None takes AWS_REGION or the default."""
+    allow_http: tuple[str, ...] = setting(())
+    """Hosts that `http://` and `https://` addresses of speakers, recordings, casts and the lexicon may name; none by
+    default. An address of this machine or of the link (127.0.0.1, 169.254.169.254) must be listed itself."""
+    limits: LimitsConfig = LimitsConfig()
     lease_timeout_s: float = setting(30.0, ge=1.0)
     """A lease whose heartbeat stands still for so long is taken over."""
 

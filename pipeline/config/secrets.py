@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -13,12 +14,19 @@ _SECRET_NAME = re.compile(
 # The value is a place, not the secret itself.
 _PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|URI|URL)$", re.I)
 _SECRET_VALUE = re.compile(r"-----BEGIN |\b(AKIA|ASIA)[0-9A-Z]{16}\b|\b(hf_|ghp_|xox[bp]-)\w{16,}")
+# What signs an address is new each time, and opens what it names: of S3 and Google,
+_SIGNED_FIELD = re.compile(r"x-(amz|goog|oss|cos|obs)-.*|sig|signature", re.I)
+# and, beside a field of that name, of Azure, CloudFront and older ones of S3 and Google.
+_BESIDE_SIGNATURE = re.compile(
+    r"s[eprstv]|spr|srt|sip|sdd|sk\w{1,4}|saoid|suoid|scid|expires|policy|key-pair-id|\w*access_?(key)?id", re.I
+)
 _MIN_SECRET_CHARS = 8
 _PATTERNS = (
     # What stands before the host of a URI.
     (re.compile(r"(\w://)[^/@\s'\"]+@"), r"\1...@"),
     # Signed queries.
     (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?..."),
+    (re.compile(r"(?i)([?&](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
     (re.compile(r"(?i)(secret|token|signature|password|access_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"), r"\1\2..."),
 )
 
@@ -48,6 +56,33 @@ def has_credentials(uri: str) -> bool:
     """Tell whether a URI names a user or a key before its host."""
     scheme, separator, rest = uri.partition("://")
     return bool(separator) and scheme.lower() != "file" and "@" in rest.partition("/")[0]
+
+
+def without_signature(uri: str) -> str:
+    """Return an address that is the same each time it is signed, and shows nothing that opens what it names.
+
+    The fields of a signature are left out. What else an `http` address asks for shows as a hash: it may tell two files
+    apart, and it may be a key.
+    """
+    place, mark, query = uri.partition("?")
+    if not mark or "://" not in place:
+        return redact(uri)
+    fields = [field for field in query.partition("#")[0].split("&") if field]
+    is_signed = any(_SIGNED_FIELD.fullmatch(field.partition("=")[0]) for field in fields)
+    kept = [field for field in fields if not _signs(field, is_signed)]
+    if place.startswith(("http://", "https://")) and kept:
+        kept = [hashlib.sha256("&".join(kept).encode("utf-8", "surrogatepass")).hexdigest()[:16]]
+    return redact(place) + (f"?{'&'.join(kept)}" if kept else "")
+
+
+def _signs(field: str, is_signed: bool) -> bool:
+    name = field.partition("=")[0]
+    return bool(
+        _SIGNED_FIELD.fullmatch(name)
+        or (is_signed and _BESIDE_SIGNATURE.fullmatch(name))
+        or _SECRET_NAME.search(name)
+        or _SECRET_VALUE.search(field)
+    )
 
 
 def looks_secret(name: str, value: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import has_credentials, redact
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises, describe_cause
+from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises
 
 
 def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
@@ -81,26 +82,31 @@ def open_storage(uri: str, settings: StorageConfig | None = None) -> Storage:
 
 
 def read_bytes(uri: str, settings: StorageConfig | None = None) -> bytes:
-    """Read one file from anywhere: a path or any URI of `open_storage`, or `https://`.
+    """Read one file from anywhere: a path, any URI of `open_storage`, or an address of a host in `storage.allow_http`.
 
     Raises:
         FileNotFoundError: there is none.
+        ConfigError: it is larger than `storage.limits.max_file_mb`, or its host is not listed.
         StorageError: the store does not answer or refuses.
     """
-    if uri.startswith(("http://", "https://")):
-        return _read_web(uri)
+    settings = settings or StorageConfig()
+    if uri.lower().startswith(("http://", "https://")):
+        from pipeline.storage.web import read_web
+
+        return read_web(uri, settings)
     folder, name = split_uri(uri)
-    return open_storage(folder, settings).get(name)
-
-
-def _read_web(uri: str) -> bytes:
-    import smart_open
-
-    try:
-        with smart_open.open(uri, "rb", transport_params={"timeout": 60}) as file:
-            return bytes(file.read())
-    except OSError as error:
-        raise StorageError(f"{uri.partition('?')[0]}: {describe_cause(error)}; download the file first") from error
+    storage = open_storage(folder, settings)
+    info = storage.find(name)
+    if info is None:
+        raise FileNotFoundError(errno.ENOENT, "no such file", uri)
+    limit_mb = settings.limits.max_file_mb
+    if info.size > limit_mb * 1_000_000:
+        raise ConfigError(
+            f"{uri}: {info.size / 1e6:,.2f} MB, more than storage.limits.max_file_mb ({limit_mb:g}); "
+            "give a smaller file, or raise it"
+        )
+    with storage.open_input(info) as file:
+        return bytes(file.read())
 
 
 def probe_store(storage: Storage) -> StorePromises:

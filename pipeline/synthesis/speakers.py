@@ -7,6 +7,7 @@ turns it into the tokens that every prompt of the speaker repeats, so that the v
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.config.run import StorageConfig
+from pipeline.config.secrets import has_credentials, redact, without_signature
 from pipeline.config.settings import canonical_json
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, SpeakerError, StorageError
@@ -67,6 +69,11 @@ class SpeakerDefinition(BaseModel):
             )
         if given == ["gender, pitch, speed"] and not self.gender:
             raise ValueError("a created voice needs gender: female or male (pitch and speed default to moderate)")
+        if self.reference_audio is not None and has_credentials(self.reference_audio):
+            raise ValueError(
+                f"reference_audio: {redact(self.reference_audio)}: credentials in an address; take them out, and give "
+                "a path or an address that needs none"
+            )
         if self.reference_text is not None and self.reference_audio is None:
             raise ValueError("reference_text without reference_audio: a transcript needs its recording")
         return self
@@ -79,10 +86,15 @@ class SpeakerDefinition(BaseModel):
         return "given" if self.global_tokens is not None else "created"
 
     def canonical(self) -> str:
-        """Return the definition as JSON, with defaults filled in: equal text means the same definition."""
+        """Return the definition as JSON, with defaults filled in: equal text means the same definition.
+
+        The address of a recording is in it without what signs it: a signature is new each time, and a key.
+        """
         fields = self.model_dump(exclude_none=True, exclude=None if self.kind == "created" else {"language"})
         if self.kind == "created":
             fields = {"pitch": "moderate", "speed": "moderate", **fields}
+        if self.reference_audio is not None:
+            fields["reference_audio"] = without_signature(self.reference_audio)
         return canonical_json(fields)
 
 
@@ -161,9 +173,9 @@ class SpeakerRegistry(Mapping[str, Speaker]):
             enrolled = self._speakers.get(definition.speaker_id)
             if enrolled is None:
                 new.append(definition)
-            elif enrolled.definition != definition.canonical():
+            elif (before := _without_signatures(enrolled.definition)) != definition.canonical():
                 raise SpeakerError(
-                    f"speaker {definition.speaker_id!r} was enrolled as {enrolled.definition} and is now defined as "
+                    f"speaker {definition.speaker_id!r} was enrolled as {before} and is now defined as "
                     f"{definition.canonical()}; a voice never changes within an output: use a new speaker_id, or a "
                     "new output"
                 )
@@ -200,6 +212,17 @@ class SpeakerRegistry(Mapping[str, Speaker]):
             raise SpeakerError(
                 f"speakers.parquet of the output is damaged: {error}; restore it from a backup"
             ) from None
+
+
+def _without_signatures(definition: str) -> str:
+    """Return a stored definition as it would be stored today: once, signatures were."""
+    try:
+        fields = json.loads(definition)
+    except ValueError:
+        return definition
+    if isinstance(fields, dict) and isinstance(fields.get("reference_audio"), str):
+        fields["reference_audio"] = without_signature(fields["reference_audio"])
+    return canonical_json(fields)
 
 
 def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
@@ -255,7 +278,8 @@ def _problem(problem: Any) -> str:
         return str(problem["ctx"]["error"])
     name = ".".join(str(part) for part in problem["loc"]) or "definition"
     remedy = "; put it in quotes, as in '0012' or 'no'" if problem["type"] == "string_type" else ""
-    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}{remedy}"
+    found = f"{redact(repr(problem['input'])):.60}"
+    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {found}{remedy}"
 
 
 def _read_parquet(uri: str, data: bytes) -> list[Any]:
@@ -330,13 +354,13 @@ def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: in
 def _enroll_reference(
     definition: SpeakerDefinition, reference_audio: str, enroller: _Enroller, settings: StorageConfig
 ) -> Voice:
-    name = f"speaker {definition.speaker_id!r}: {reference_audio}"
+    name = f"speaker {definition.speaker_id!r}: {without_signature(reference_audio)}"
     try:
         data = read_bytes(reference_audio, settings)
     except (FileNotFoundError, IsADirectoryError):
         raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
     except (StorageError, ConfigError, ValueError) as error:
-        raise SpeakerError(f"{name}: cannot be read: {error}; correct reference_audio") from None
+        raise SpeakerError(f"{name}: cannot be read: {redact(str(error))}; correct reference_audio") from None
     text = definition.reference_text
     global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
     voice = Voice(global_tokens=tuple(global_tokens))

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.config.run import StorageConfig
-from pipeline.config.secrets import RedactingFormatter, has_credentials, redact, redact_all
+from pipeline.config.secrets import RedactingFormatter, has_credentials, redact, redact_all, without_signature
 from pipeline.errors import ConfigError
 from pipeline.run import _describe_start
 from pipeline.storage import describe_cause, open_storage
@@ -72,3 +72,32 @@ def test_no_command_prints_a_key(tmp_path, random_weights, name):
     assert done.returncode == 2
     assert KEY not in done.stdout + done.stderr
     assert "credentials in an address" in done.stderr
+
+
+AZURE = "sv=2024-08-04&se=2026-12-01T00%3A00Z&sr=b&sp=r&sig="
+
+
+@pytest.mark.parametrize(
+    ("signed", "again"),
+    [
+        (f"https://b.s3.amazonaws.com/a.wav?X-Amz-Date=1&X-Amz-Signature={KEY}", "https://b.s3.amazonaws.com/a.wav"),
+        (f"https://x.blob.core.windows.net/v/a.wav?{AZURE}{KEY}", f"https://x.blob.core.windows.net/v/a.wav?{AZURE}o"),
+        (
+            f"https://cdn/a.wav?Expires=1&Signature={KEY}&Key-Pair-Id=K",
+            "https://cdn/a.wav?Expires=2&Signature=o&Key-Pair-Id=K",
+        ),
+        (f"https://h/a.wav?id=5&token={KEY}", "https://h/a.wav?id=5&token=other"),
+        (f"https://h/a.wav?{AZURE}{KEY}#{KEY}", "https://h/a.wav"),
+    ],
+)
+def test_an_address_that_is_signed_again_is_the_same(signed, again):
+    assert without_signature(signed) == without_signature(again)
+    assert KEY not in without_signature(signed)
+
+
+def test_what_tells_two_files_apart_stays_and_shows_no_key():
+    texts = [f"https://h/a.wav?{query}" for query in ("", "id=1", "id=2", f"k={KEY}", "sp=anna", "sp=bea")]
+    assert len({without_signature(text) for text in texts}) == len(texts)
+    assert not any(KEY in without_signature(text) for text in texts)
+    for plain in ("/data/what?.wav", "s3://b/what?.wav", "gs://b/a b/c.wav", "clip.wav"):
+        assert without_signature(plain) == plain

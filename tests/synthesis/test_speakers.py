@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import SpeakerError
+from pipeline.errors import SpeakerError, StorageError
 from pipeline.llm.prompt import Voice
-from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
 
 SETTINGS = StorageConfig()
 TOKENS = tuple(range(32))
@@ -157,3 +157,55 @@ def test_registry_survives_its_file_and_refuses_changed_definitions():
 def test_a_damaged_registry_is_named():
     with pytest.raises(SpeakerError, match="damaged"):
         SpeakerRegistry.from_parquet(b"PAR1 nonsense")
+
+
+SIGNED = "https://host/anna.wav?X-Amz-Date=20261129T000000Z&X-Amz-Signature=PLANTED-wJalrXUtnFEMI"
+
+
+@pytest.fixture
+def served(monkeypatch):
+    monkeypatch.setattr("pipeline.synthesis.speakers.read_bytes", lambda uri, settings: b"speech")
+
+
+def test_a_signed_address_is_stored_without_its_signature(served):
+    """It was in speakers.parquet five times, for whoever reads the output; signed again it was another definition."""
+    definition = SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)
+    speakers, failures = enroll([definition], FakeEnroller, 0, SETTINGS)
+    data = SpeakerRegistry(speakers).to_parquet()
+    assert not failures and b"PLANTED" not in data
+    registry = SpeakerRegistry.from_parquet(data)
+    again = SpeakerDefinition(
+        speaker_id="anna", reference_audio=SIGNED.replace("PLANTED", "OTHER").replace("29T", "30T")
+    )
+    assert registry.missing([again]) == []
+    with pytest.raises(SpeakerError, match="was enrolled as"):
+        registry.missing([SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED.replace("anna.wav", "bea.wav"))])
+
+
+def test_an_output_that_holds_a_signature_goes_on_and_does_not_show_it():
+    stored = SpeakerDefinition(speaker_id="anna", reference_audio="https://host/anna.wav").canonical()
+    voice = Voice(TOKENS)
+    registry = SpeakerRegistry([Speaker("anna", voice, "reference", stored.replace("anna.wav", SIGNED[13:]))])
+    assert "PLANTED" in registry["anna"].definition
+    assert registry.missing([SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)]) == []
+    with pytest.raises(SpeakerError) as caught:
+        registry.missing([SpeakerDefinition(speaker_id="anna", reference_audio="other.wav")])
+    assert "PLANTED" not in str(caught.value)
+
+
+def test_a_failure_names_the_recording_without_its_signature(monkeypatch):
+    def refuse(uri, settings):
+        raise StorageError(f"{uri}: refused")
+
+    for read in (refuse, lambda uri, settings: b"silence"):
+        monkeypatch.setattr("pipeline.synthesis.speakers.read_bytes", read)
+        _, failures = enroll([SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)], FakeEnroller, 0, SETTINGS)
+        assert "https://host/anna.wav" in failures["anna"] and "PLANTED" not in failures["anna"]
+
+
+@pytest.mark.parametrize("uri", ["https://me:PLANTED@host/a.wav", "s3://PLANTED@bucket/a.wav"])
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path, uri):
+    rows = [{"speaker_id": "anna", "reference_audio": uri}, {"speaker_id": "bea", "reference_audio": [uri]}]
+    with pytest.raises(SpeakerError, match="credentials in an address; take them out") as caught:
+        read_definitions(write_yaml(tmp_path, rows), SETTINGS)
+    assert "PLANTED" not in str(caught.value)
