@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import AssemblyConfig
+from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig, describe_problem
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings=StorageConfig(endpoint_url=options.endpoint_url),
         )
         for report in reports:
-            print(describe(report, options.acx))
+            say(describe(report, options.acx))
             if report.problems or (options.acx and report.acx):
                 code = EXIT_REJECTIONS
         return code
@@ -84,7 +85,7 @@ def read_config(path: Path | None, formats: str | None, acx: bool) -> AssemblyCo
 
 def describe(report: ChapterReport, acx: bool) -> str:
     """Return what a person wants to know of a chapter."""
-    line = f"{report.book_id} {report.chapter:3d} {report.title}: {report.state}"
+    line = one_line(f"{report.book_id} {report.chapter:3d} {report.title}: {report.state}")
     if report.loudness is not None:
         found = report.loudness
         line += (

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
+from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
 
 _MAX_SHOWN = 10
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
             estimate = estimate_catalogue(config)
-            print(json.dumps(asdict(estimate), ensure_ascii=False) if options.json else describe(config, estimate))
+            say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
             return EXIT_OK
         summary = make_audiobooks(config)
         _print_summary(config, summary)
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def describe(config: Config, estimate: CatalogueEstimate) -> str:
     """Return what a catalogue comes to, for a person."""
     total, cost = estimate.total, estimate.cost
-    lines = [f"{book.book_id}: {book.title}\n{_describe_book(book)}" for book in estimate.books]
+    lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
     if total.num_done:
@@ -86,24 +87,23 @@ def _describe_book(book: BookEstimate) -> str:
 def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
     assert config.audiobook is not None
     run, states = summary.run, Counter(chapter.state for chapter in summary.chapters)
-    print()
+    say()
     if config.weights == "demo":
-        print('This is the small demo voice. For the real one see README, "Bring the official weights".')
-    print(
-        f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept"
-    )
-    print(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
-    print("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))
+        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
+    say(f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept")
+    say(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
+    say("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))
     if run.num_units_left:
-        print(f"{run.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
+        say(f"{run.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
     problems = [] if run.num_units_left else [chapter for chapter in summary.chapters if chapter.problems]
     for chapter in problems[:_MAX_SHOWN]:
-        print(f"  {chapter.book_id} {chapter.chapter}: {len(chapter.problems):,} missing, {chapter.problems[0]:.200}")
+        problem = f"{len(chapter.problems):,} missing, {chapter.problems[0]:.200}"
+        say(one_line(f"  {chapter.book_id} {chapter.chapter}: {problem}"))
     for chapter in [chapter for chapter in summary.chapters if chapter.acx][:_MAX_SHOWN]:
-        print(f"  {chapter.book_id} {chapter.chapter}: ACX: {'; '.join(chapter.acx)}")
+        say(f"  {one_line(chapter.book_id)} {chapter.chapter}: ACX: {'; '.join(chapter.acx)}")
     if problems:
-        print("another take of what was rejected: python -m jobs.redo OUTPUT --rejected --next-take; then this again")
-    print(f"listen: {config.audiobook.chapters}   look: {summary.report}")
+        say("another take of what was rejected: python -m jobs.redo OUTPUT --rejected --next-take; then this again")
+    say(f"listen: {config.audiobook.chapters}   look: {summary.report}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
 from pipeline.errors import RunStopped, StorageError, SynthesisError
 
@@ -27,6 +28,11 @@ EXIT_CODES = (
 """For the end of each command's help."""
 _LONGEST_STOP_S = 20.0
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Print lines that may hold what others wrote: ids, titles, paths."""
+    print(printable(text), file=sys.stderr if error else sys.stdout, flush=error)
 
 
 def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
@@ -50,13 +56,10 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     try:
         return command()
     except (RunStopped, StorageError) as error:
-        print(
-            f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.",
-            file=sys.stderr,
-        )
+        say(f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.", error=True)
         return EXIT_STOPPED
     except SynthesisError as error:
-        print(f"error: {redact(str(error))}", file=sys.stderr)
+        say(f"error: {redact(str(error))}", error=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted: committed work is safe; run the same command again to go on.", file=sys.stderr)

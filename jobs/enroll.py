@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline import enroll_speakers, load_config
+from pipeline.config.printable import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         registry = enroll_speakers(config)
         for speaker in registry.values():
             tokens = speaker.voice.global_tokens or ()
-            print(f"{speaker.speaker_id}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
-        print(f"{len(registry)} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
+            say(f"{one_line(speaker.speaker_id)}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
+        say(f"{len(registry)} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
         return EXIT_OK
 
     return run_command(enroll)

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import read_catalogue
 from pipeline.books.importing import import_books
 from pipeline.config.books import check_libraries
+from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_storage
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator)
         for report in reports:
-            print(json.dumps(report, ensure_ascii=False) if options.json else describe(report, options.dry_run))
+            say(json.dumps(report) if options.json else describe(report, options.dry_run))
         return EXIT_OK
 
     return run_command(make)
@@ -74,7 +75,7 @@ def describe(report: dict[str, Any], with_doubtful: bool) -> str:
         for quote in report["doubtful"]:
             guess = f"{quote['guess'] or '?'} {quote['confidence']:.2f}"
             lines.append(f"  doubtful   chapter {quote['chapter']}: {quote['text'][:70]} ({guess})")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 if __name__ == "__main__":

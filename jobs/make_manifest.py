@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline.errors import ManifestError
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             problem = f"cannot be written ({error.strerror})"
             raise ManifestError(f"{options.output}: {problem}; name another folder") from None
-        print(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
+        say(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
         return EXIT_OK
 
     return run_command(make)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = read_config_of(options.output, {}, storage)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         num_rows = redo_rows(config, selection, next_take=options.next_take)
-        print(f"{num_rows:,} row(s) synthesized again" if num_rows else "no row was chosen: nothing to do")
+        say(f"{num_rows:,} row(s) synthesized again" if num_rows else "no row was chosen: nothing to do")
         return EXIT_OK if num_rows else EXIT_REJECTIONS
 
     return run_command(redo)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def write() -> int:
         settings = StorageConfig(endpoint_url=options.endpoint_url)
-        print(write_report(options.output, options.to, chapters=options.chapters, settings=settings))
+        say(write_report(options.output, options.to, chapters=options.chapters, settings=settings))
         return EXIT_OK
 
     return run_command(write)

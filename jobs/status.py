@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline import read_status
+from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
 from pipeline.output.status import MEASURES
 
@@ -32,15 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def show() -> int:
         status = read_status(options.output, options.endpoint_url)
         if options.json:
-            print(json.dumps(status))
+            say(json.dumps(status))
             return EXIT_OK
-        print(f"{options.output}: {status['state']}")
-        print(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
-        print(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
-        print(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} files")
-        print(f"  rejected  {status['num_rejected']:,}")
+        say(f"{options.output}: {status['state']}")
+        say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
+        say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
+        say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} files")
+        say(f"  rejected  {status['num_rejected']:,}")
         for code, count in sorted(status["rejected"].items()):
-            print(f"    {code:20} {count:,}")
+            say(f"    {code:20} {count:,}")
         _print_measures(status)
         return EXIT_OK
 
@@ -51,17 +52,17 @@ def _print_measures(status: dict[str, Any]) -> None:
     for measure in MEASURES:
         found = status["measures"][measure.name]
         if found is not None:
-            print(
+            say(
                 f"  {measure.title.lower():9} median {found['median']:.1f} {measure.unit}, {found['num_outliers']:,} "
                 f"outlier(s) outside {found['low']:.1f} to {found['high']:.1f}"
             )
     for book in status["books"][:_MAX_BOOKS]:
-        print(
-            f"  book      {book['book_id']}: {len(book['chapters']):,} chapters, {book['num_rows']:,} rows, "
+        say(
+            f"  book      {one_line(book['book_id'])}: {len(book['chapters']):,} chapters, {book['num_rows']:,} rows, "
             f"{book['num_rejected']:,} rejected, {format_duration(book['audio_s'])}"
         )
     if len(status["books"]) > _MAX_BOOKS:
-        print(f"            and {len(status['books']) - _MAX_BOOKS:,} more; --json has them all, with their chapters")
+        say(f"            and {len(status['books']) - _MAX_BOOKS:,} more; --json has them all, with their chapters")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command
+from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command, say
 from jobs.guard import run_guarded
 from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
+from pipeline.config.printable import printable
 from pipeline.errors import ConfigError
 
 
@@ -43,12 +44,12 @@ def _act(options: argparse.Namespace) -> int:
     server = JobServer(connect(options.address), options.address)
     if options.status is not None:
         for job in [server.find(options.status)] if options.status else server.list_jobs():
-            print(describe_job(job))
+            say(describe_job(job))
         return EXIT_OK
     if options.stop is not None:
         name = server.find(options.stop).submission_id
-        print(f"stopping {name}: its writers end what they hold", file=sys.stderr)
-        print(describe_job(server.stop(name)))
+        say(f"stopping {name}: its writers end what they hold", error=True)
+        say(describe_job(server.stop(name)))
         return EXIT_OK
     return _follow(server, options.address, server.find(options.follow).submission_id)
 
@@ -59,28 +60,28 @@ def _submit(options: argparse.Namespace) -> int:
     runtime_env = build_runtime_env(working_dir, options.env)
     server = JobServer(connect(options.address), options.address)
     name, is_new = server.submit(command, runtime_env)
-    print(f"job {name}" + ("" if is_new else ": this command runs already"), file=sys.stderr)
+    say(f"job {name}" + ("" if is_new else ": this command runs already"), error=True)
     if options.no_follow:
-        print(name)
+        say(name)
         return EXIT_OK
     return _follow(server, options.address, name)
 
 
 def _follow(server: JobServer, address: str, name: str) -> int:
     def write(text: str) -> None:
-        print(text, end="", flush=True)
+        print(printable(text), end="", flush=True)
 
     try:
         job = server.follow(name, write)
     except KeyboardInterrupt:
         us = f"python -m jobs.submit --address {address}"
-        print(f"\njob {name} goes on without you.\n  see it again: {us} --follow {name}", file=sys.stderr)
-        print(f"  end it:       {us} --stop {name}", file=sys.stderr)
+        say(f"\njob {name} goes on without you.\n  see it again: {us} --follow {name}", error=True)
+        say(f"  end it:       {us} --stop {name}", error=True)
         return EXIT_INTERRUPTED
     code = exit_code_of(job)
-    print(f"job {describe_job(job)}", file=sys.stderr)
+    say(f"job {describe_job(job)}", error=True)
     if code == EXIT_STOPPED:
-        print("Committed work is safe; run the same command again to go on.", file=sys.stderr)
+        say("Committed work is safe; run the same command again to go on.", error=True)
     return code
 
 

@@ -9,10 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
+from pipeline.config.printable import one_line
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.progress import RunSummary, format_duration
@@ -63,43 +64,43 @@ def _replay(config: Config, ids: Sequence[str], to: str) -> int:
             target.put(f"{safe_file_name(take.utterance_id)}{suffix_of('wav')}", take.wav)
         found = take.sha256 or f"rejected: {take.error_code}: {take.message}"
         verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
-        print(f"{take.utterance_id}\t{found}\t{verdict[take.is_same]}")
+        say(f"{one_line(take.utterance_id)}\t{one_line(found)}\t{verdict[take.is_same]}")
     return EXIT_OK if all(take.is_same for take in takes) else EXIT_REJECTIONS
 
 
 def _print_plan(config: Config) -> None:
     plan = plan_run(config)
     manifest = plan.manifest
-    print(f"manifest   {config.manifest}: {manifest.num_rows:,} rows in {len(manifest.shards):,} shard(s)")
-    print(f"units      {plan.num_units:,} of up to {config.unit_size:,} rows")
-    print(f"speakers   {len(plan.definitions):,} defined in {config.speakers.path}")
-    print(f"weights    {config.weights} (sha256 {plan.weights_sha256[:12]})")
-    print(f"output     {config.output}")
-    print("Nothing was synthesized: this was a dry run.")
+    say(f"manifest   {config.manifest}: {manifest.num_rows:,} rows in {len(manifest.shards):,} shard(s)")
+    say(f"units      {plan.num_units:,} of up to {config.unit_size:,} rows")
+    say(f"speakers   {len(plan.definitions):,} defined in {config.speakers.path}")
+    say(f"weights    {config.weights} (sha256 {plan.weights_sha256[:12]})")
+    say(f"output     {config.output}")
+    say("Nothing was synthesized: this was a dry run.")
 
 
 def _print_summary(config: Config, summary: RunSummary) -> None:
-    print()
+    say()
     if config.weights == "demo":
-        print('This is the small demo voice. For the real one see README, "Bring the official weights".')
+        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
     if config.weights == "random":
-        print("The weights are random: what you hear is noise.")
+        say("The weights are random: what you hear is noise.")
     audio = format_duration(summary.audio_s)
-    print(f"{summary.num_ok:,} of {summary.num_rows:,} utterances synthesized, {audio} of audio")
+    say(f"{summary.num_ok:,} of {summary.num_rows:,} utterances synthesized, {audio} of audio")
     if summary.num_units_done:
-        print(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")
+        say(f"this start: {format_duration(summary.elapsed_s)}, {summary.x_real_time:.2f} x real time")
     elif not summary.num_rows:
-        print(f"nothing to do: {config.manifest} holds no rows")
+        say(f"nothing to do: {config.manifest} holds no rows")
     else:
-        print("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
+        say("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
     if summary.num_units_left:
-        print(f"{summary.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
+        say(f"{summary.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
     if summary.rejected:
         reasons = ", ".join(f"{code} {count:,}" for code, count in sorted(summary.rejected.items()))
-        print(f"{summary.num_rejected:,} rejected: {reasons}")
+        say(f"{summary.num_rejected:,} rejected: {reasons}")
         for utterance_id, code, message in summary.examples:
-            print(f"  {utterance_id!r:.60} {code}: {message:.200}")
-    print(f"listen: {config.output.rstrip('/')}/audio   metadata: {config.output.rstrip('/')}/metadata (Parquet)")
+            say(f"  {utterance_id!r:.60} {code}: {one_line(message):.200}")
+    say(f"listen: {config.output.rstrip('/')}/audio   metadata: {config.output.rstrip('/')}/metadata (Parquet)")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline import load_config
+from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.errors import SynthesisError
 from pipeline.manifest.rows import Manifest
@@ -44,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 config = load_config(options.config, {"output": options.output})
             else:
                 config = read_config_of(options.output, {}, storage)
-            print(f"{repair_output(config):,} row(s) synthesized again; checking again")
+            say(f"{repair_output(config):,} row(s) synthesized again; checking again")
             is_intact = _audit(storage, manifest)
         if options.sweep:
             from pipeline.repair import sweep_output
 
-            print(f"{sweep_output(storage):,} orphan(s) deleted")
+            say(f"{sweep_output(storage):,} orphan(s) deleted")
         return EXIT_OK if is_intact else EXIT_REJECTIONS
 
     return run_command(verify)
@@ -67,7 +68,7 @@ def _open_manifest(storage: Storage, place: str | None) -> Manifest | None:
             return Manifest.open(recorded, storage.settings)
         except SynthesisError as error:
             problem = str(error).splitlines()[0]
-    print(f"texts are not compared with the manifest: {problem}; pass --manifest PLACE")
+    say(f"texts are not compared with the manifest: {problem}; pass --manifest PLACE")
     return None
 
 
@@ -77,10 +78,10 @@ def _audit(storage: Storage, manifest: Manifest | None) -> bool:
     counts: Counter[str] = Counter()
     for finding in audit.findings():
         counts[finding.kind] += 1
-        print(f"{finding.kind}\t{finding.path}" + (f"\t{finding.detail}" if finding.detail else ""))
+        say(f"{finding.kind}\t{one_line(finding.path)}" + (f"\t{finding.detail}" if finding.detail else ""))
     orphaned = counts.pop("orphaned", 0)
     found = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
-    print(f"{audit.num_checked:,} WAV file(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
+    say(f"{audit.num_checked:,} WAV file(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
     return not counts
 
 

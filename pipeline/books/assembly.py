@@ -22,6 +22,7 @@ from pipeline.audio.loudness import Loudness, check_acx
 from pipeline.books.chapter_audio import ChapterAudio, WrittenChapter
 from pipeline.books.reading_order import read_chapters
 from pipeline.config.books import AssemblyConfig, check_libraries
+from pipeline.config.printable import without_controls
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import canonical_json
 from pipeline.errors import StorageError
@@ -173,7 +174,7 @@ class _BookAssembler:
     def _make_files(self, spoken: Sequence[Mapping[str, Any]], report: ChapterReport) -> None:
         rate = self.config.sample_rate or int(spoken[0]["sample_rate"])
         audio = ChapterAudio(self.source, spoken, rate, self.config)
-        stem, tags = self._stem(report), {"title": report.title, "album": self.title, "artist": self.author}
+        stem, tags = self._stem(report), _tags(title=report.title, album=self.title, artist=self.author)
         with _temporary_file() as wav:
             written = audio.write_wav(wav, audio.choose_gain_db())
             for suffix in self._chapter_formats():
@@ -207,7 +208,7 @@ class _BookAssembler:
             BookPart(done.title or f"Chapter {done.chapter}", done.num_samples, partial(self._open_wav, done))
             for done in self.chapters
         ]
-        tags = {"title": self.title, "album": self.title, "artist": self.author}
+        tags = _tags(title=self.title, album=self.title, artist=self.author)
         self.target.put(path, encode_m4b(parts, self.chapters[0].sample_rate, tags, cover))
         self._put_record(record_path, {"inputs_sha256": inputs})
 
@@ -266,11 +267,15 @@ def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return gaps
 
 
+def _tags(**tags: str) -> dict[str, str]:
+    return {name: without_controls(value) for name, value in tags.items()}
+
+
 def _write_vtt(cues: Sequence[Mapping[str, Any]], rate: int) -> str:
     lines = ["WEBVTT", ""]
     for number, cue in enumerate(cues, 1):
         times = " --> ".join(_vtt_time(cue[name], rate) for name in ("start_sample", "end_sample"))
-        text = " ".join(str(cue["text"]).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = without_controls(str(cue["text"])).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         lines += [str(number), times, text, ""]
     return "\n".join(lines)
 

@@ -326,7 +326,8 @@ def describe_problem(problem: Any) -> str:
     # Pydantic adds the branch of a union to the place, in words that are not settings.
     place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
     if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown setting; did you misspell it? See pipeline/config for all of them"
+        place = ".".join(str(part) for part in problem["loc"])
+        return f"{place:.80}: unknown setting; did you misspell it? See pipeline/config for all of them"
     if problem["type"] == "missing":
         return f"{place}: required, but not given"
     if problem["type"] == "value_error":

@@ -8,6 +8,8 @@ import os
 import re
 from typing import Any
 
+from pipeline.config.printable import printable
+
 _SECRET_NAME = re.compile(
     r"SECRET|TOKEN(?!IZER)|PASSW|ACCOUNT_KEY|ACCESS_KEY|API_?KEY|PRIVATE_KEY|CONNECTION_STRING|CREDENTIAL", re.I
 )
@@ -92,8 +94,8 @@ def looks_secret(name: str, value: str) -> bool:
 
 
 class RedactingFormatter(logging.Formatter):
-    """A log format whose lines hold no secret, tracebacks included."""
+    """A log format whose lines hold no secret and nothing that steers a terminal, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record, then redact it."""
-        return redact(super().format(record))
+        return printable(redact(super().format(record)))

@@ -137,7 +137,7 @@ def test_rows_that_belong_to_no_book_are_refused(tmp_path, capsys, name, value):
     ("text", "message"),
     [
         ("[1, 2]", "expected settings with a name each"),
-        ("{1: 2}", "expected settings with a name each"),
+        ("{1: 2}", "1: unknown setting"),
         ("target_lufs: [", "not YAML"),
         ("target_lufs: loud", "target_lufs: input should be a valid number"),
         ("loudness: 3", "loudness: unknown setting"),

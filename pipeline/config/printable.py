@@ -1,0 +1,31 @@
+"""What others wrote, made fit to be shown: ids and titles must not steer a terminal or forge the lines of a log."""
+
+from __future__ import annotations
+
+import re
+
+# Controls but tab and newline (ESC and the C1 range begin terminal sequences), what turns the writing direction, other
+# line breaks, and halves of surrogate pairs, which no terminal can be sent.
+_UNFIT = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROLS = re.compile(f"[{_UNFIT}]")
+_CONTROLS_AND_BREAKS = re.compile(f"[{_UNFIT}\t\n]")
+
+
+def printable(text: str) -> str:
+    """Return a text of any number of lines, in which whatever steers a terminal is written as an escape."""
+    return _CONTROLS.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line: as `printable`, with tabs and line breaks written as escapes, too."""
+    return _CONTROLS_AND_BREAKS.sub(_escape, text)
+
+
+def without_controls(text: str) -> str:
+    """Return a text as one line without what steers a terminal: for tags and subtitles, which people read."""
+    return " ".join(_CONTROLS.sub(" ", text).split())
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
