@@ -9,15 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cluster.coordinator import list_states
-from pipeline.cluster.pools import UnitState
+from pipeline.cluster.work_items import UnitState, list_states
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RejectionCode
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.run_record import RunRecord
-from pipeline.output.verify import Audit, parse_unit_id, sweep_orphans
+from pipeline.output.verify import Audit, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
@@ -28,7 +27,7 @@ _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row
 
 @dataclass(frozen=True)
 class Selection:
-    """Which committed rows to voice again; a row that meets any of these is chosen."""
+    """Which committed rows to synthesize again; a row that meets any of these is chosen."""
 
     ids: Collection[str] = ()
     codes: Collection[str] = ()
@@ -39,7 +38,7 @@ class Selection:
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row of a commit is chosen."""
         if row["error_code"] == RejectionCode.DUPLICATE_ID:
-            return False  # Its twin has the audio; only another manifest can mend that.
+            return False  # Its twin has the audio; only another manifest can fix that.
         is_rejected = row["status"] != "ok"
         return row["utterance_id"] in self.ids or (is_rejected and (self.rejected or row["error_code"] in self.codes))
 
@@ -106,7 +105,7 @@ def repair_output(config: Config) -> int:
 
 
 def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
-    """Yield units with the rows to voice again, then the units to make anew; deletes commits that make no sense."""
+    """Yield units with the rows to synthesize again, then the units to make anew; deletes senseless commits."""
     lost: list[WorkUnit] = []
     unit: WorkUnit | None = None
     rows: set[int] = set()
@@ -153,7 +152,7 @@ class _Counted(Iterator[UnitState]):
 
     def __next__(self) -> UnitState:
         state = next(self.states)
-        self.num_rows += state.unit.num_rows if state.wanted is None else len(state.wanted)
+        self.num_rows += state.num_rows
         return state
 
 

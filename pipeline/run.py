@@ -1,8 +1,8 @@
-"""A whole run: check everything, enroll, voice, report. What `jobs.synthesize` calls.
+"""A whole run: check everything, enroll, synthesize, report. What `jobs.synthesize` calls.
 
-Each error class has one fate, and this is where it is met:
+Composes the cluster and the output. Each error class has one outcome, and this is where it is decided:
 
-| error | fate |
+| error | outcome |
 |---|---|
 | ConfigError, ManifestError, WeightsError, SpeakerError | stop before work starts, exit 2 |
 | UtteranceError, and anything a single row causes | the row's rejection; the run goes on |
@@ -18,33 +18,26 @@ import os
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from pipeline.cluster.codec_actor import CodecActor
-from pipeline.cluster.coordinator import Coordinator, list_states
-from pipeline.cluster.enrollment import enroll_remotely
-from pipeline.cluster.llm_actor import LLMActor
-from pipeline.cluster.metrics import RunMetrics
-from pipeline.cluster.pools import Pool, Stage, UnitState, describe_shortage, plan_counts, pool_options
+from pipeline.cluster.enrollment_actor import enroll_remotely
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replay_actor import replay_remotely
-from pipeline.cluster.replica import Networks, ReplicaInfo, ReplicaSetup
-from pipeline.cluster.writer_actor import WriterActor
-from pipeline.config.run import Config, ReplicaConfig
+from pipeline.cluster.replica import Networks, ReplicaSetup
+from pipeline.cluster.run_units import run_units
+from pipeline.cluster.work_items import UnitState, list_states
+from pipeline.config.run import Config
 from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
-from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.errors import ConfigError, SpeakerError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
-from pipeline.output.receipt import UnitReceipt
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
@@ -54,9 +47,6 @@ from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
-
-_DRAIN_S = 10.0
-_ACTORS: dict[Stage, Any] = {"llm": LLMActor, "codec": CodecActor, "writer": WriterActor}
 
 
 @dataclass(frozen=True)
@@ -73,8 +63,7 @@ class RunPlan:
     @property
     def num_units(self) -> int:
         """Units of the whole manifest."""
-        size = self.config.unit_size
-        return sum(-(-shard.num_rows // size) for shard in self.manifest.shards)
+        return self.manifest.count_units(self.config.unit_size)
 
 
 def plan_run(config: Config) -> RunPlan:
@@ -180,11 +169,8 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
     if not storage.exists("speakers.parquet"):
         raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
     rows = find_rows(plan.manifest, log, ids, config.unit_size)
-    llm, codec = config.replicas.llm, config.replicas.codec
-    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, _num_threads(llm))
     with ray_cluster():
-        _plan_counts(config)
-        return replay_remotely(setup, _num_threads(codec), rows)
+        return replay_remotely(_make_setup(plan), rows)
 
 
 def enroll_speakers(config: Config) -> SpeakerRegistry:
@@ -288,108 +274,14 @@ def _synthesize(
     units: Iterator[UnitState],
     networks: Networks | None = None,
 ) -> None:
-    config = plan.config
-    counts = _plan_counts(config)
-    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
-    setup = ReplicaSetup(config, plan.manifest, plan.lexicon, plan.weights_sha256, num_threads=1, networks=networks)
-    max_calls: dict[Stage, int] = {"llm": config.replicas.units_per_llm, "codec": 2, "writer": 2}
-    pools = {
-        stage: Pool(stage, _actor_maker(stage, config, setup, max_calls[stage]), counts[stage], max_calls[stage])
-        for stage in _ACTORS
-    }
-
-    metrics = RunMetrics()
-
-    def on_commit(receipt: UnitReceipt) -> None:
-        progress.add(receipt)
-        metrics.add(receipt)
-
-    def on_tick() -> None:
-        output.lease.renew_if_due()
-        progress.report_if_due()
-        metrics.observe_if_due(pools, progress.x_real_time)
-        _check_rejections(config, progress)
-
-    coordinator = Coordinator(
-        pools,
-        max_units=sum(counts[stage] * max_calls[stage] for stage in _ACTORS),
-        max_crashes=config.replicas.max_crashes,
-        lease=output.lease,
-        on_commit=on_commit,
-        on_tick=on_tick,
-        hang_timeout_s=config.replicas.hang_timeout_s,
-        start_timeout_s=config.replicas.start_timeout_s,
-        on_start=lambda stage, info: _check_environment(config, output.record, stage, info),
-    )
-    try:
-        coordinator.start()
-        progress.begin()
-        coordinator.run(units)
-    except BaseException:
-        # Also an interrupt: what the writers hold is all but committed, and a killed write leaves a temporary file.
-        coordinator.drain(_DRAIN_S)
-        raise
-    finally:
-        for pool in pools.values():
-            pool.close()
+    counts = run_units(_make_setup(plan, networks), units, output.record, output.lease, progress)
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
     output.record.add_to_start({"synthesized": synthesized})
 
 
-def _check_environment(config: Config, record: RunRecord, stage: Stage, info: ReplicaInfo) -> None:
-    """Tell or refuse a replica that may give other bytes than those that the output holds."""
-    refuse = config.replicas.on_mismatch == "refuse"
-    differences = record.add_environment(stage, info.environment, refuse=refuse)
-    if not differences:
-        return
-    found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
-    if refuse:
-        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
-    logger.warning("%s; what it makes may differ in its last bits", found)
-
-
-def _check_rejections(config: Config, progress: Progress) -> None:
-    quality = config.quality
-    num_rejected, num_done = progress.rejected.total(), progress.num_done
-    if num_done >= quality.stop_after_rows and num_rejected > quality.stop_above_rejected * num_done:
-        reasons = ", ".join(f"{code} {count:,}" for code, count in progress.rejected.most_common(3))
-        raise RunStopped(
-            f"{num_rejected:,} of {num_done:,} rows were rejected ({reasons}), more than "
-            f"quality.stop_above_rejected ({quality.stop_above_rejected:.0%}); mend the cause or raise the limit, then "
-            "run the same command again"
-        )
-
-
-def _actor_maker(stage: Stage, config: Config, setup: ReplicaSetup, max_calls: int) -> Any:
-    replica: ReplicaConfig = getattr(config.replicas, stage)
-    threads = _num_threads(replica)
-    shared = ray.put(replace(setup, num_threads=threads))
-    options = pool_options(replica.num_cpus, replica.num_gpus, max_calls)
-    return lambda: _ACTORS[stage].options(**options).remote(shared)
-
-
-def _num_threads(replica: ReplicaConfig) -> int:
-    return max(1, round(replica.num_cpus))
-
-
-def _plan_counts(config: Config) -> dict[Stage, int]:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    kinds: dict[Stage, ReplicaConfig] = {
-        "llm": config.replicas.llm,
-        "codec": config.replicas.codec,
-        "writer": config.replicas.writer,
-    }
-    counts = plan_counts(
-        {stage: (kind.count, kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
-    )
-    shortage = describe_shortage(
-        {stage: (counts[stage], kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
-    )
-    if shortage is not None and not config.replicas.elastic:
-        raise ConfigError(f"{shortage}, or set replicas.elastic for a cluster that grows")
-    return counts
+def _make_setup(plan: RunPlan, networks: Networks | None = None) -> ReplicaSetup:
+    return ReplicaSetup(plan.config, plan.manifest, plan.lexicon, plan.weights_sha256, networks)
 
 
 def _find_missing_speakers(
@@ -414,15 +306,13 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
     registry, etag, missing = _find_missing_speakers(plan, storage)
     if not missing:
         return registry
-    # Ray would wait for ever for what the cluster does not have.
-    _plan_counts(config)
     logger.info("enrolling %d speaker(s)", len(missing))
     speakers, failures = enroll_remotely(config, missing)
     if failures and config.speakers.on_error == "stop":
         listed = "\n".join(f"  {message}" for message in list(failures.values())[:20])
         raise SpeakerError(
             f"{config.speakers.path}: {len(failures)} speaker(s) cannot be enrolled:\n{listed}\n"
-            "mend them, or set speakers.on_error: reject to reject their rows"
+            "fix them, or set speakers.on_error: reject to reject their rows"
         )
     for message in failures.values():
         logger.warning("not enrolled, its rows will be rejected: %s", message)
@@ -440,8 +330,8 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         output=plan.config.output,
         num_rows=plan.manifest.num_rows,
         num_ok=summary.num_ok,
-        rejected=dict(summary.rejected_by_code),
-        audio_s=summary.audio_seconds,
+        rejected=dict(summary.rejected.most_common()),
+        audio_s=summary.audio_s,
         num_units_done=progress.num_units,
         num_units_skipped=num_skipped,
         num_units_left=plan.num_units - num_skipped - progress.num_units,

@@ -7,18 +7,13 @@ whole run, whose bytes these must give, too.
 import pickle
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import ray
 import torch
 
-from pipeline import run
-from pipeline.cluster import coordinator, enrollment, pools, ray_cluster, replay_actor, supervised
-from pipeline.cluster.codec_actor import CodecActor
-from pipeline.cluster.enrollment import EnrollmentActor
-from pipeline.cluster.llm_actor import LLMActor
-from pipeline.cluster.replay_actor import ReplayActor
-from pipeline.cluster.writer_actor import WriterActor
+from pipeline.cluster import ray_api
 
 
 def copy_of(value):
@@ -30,7 +25,18 @@ def resolve(argument):
 
 
 class InlineRay:
-    """Stands for the module `ray`; references are futures."""
+    """Stands for the module `ray`; references are futures.
+
+    Args:
+        replaced: actor classes to use in place of others.
+    """
+
+    def __init__(self, replaced=None):
+        self.replaced = replaced or {}
+        self.util = SimpleNamespace(metrics=SimpleNamespace(Counter=Silence, Gauge=Silence))
+
+    def remote(self, **_):
+        return lambda actor_class: InlineActorClass(self.replaced.get(actor_class, actor_class))
 
     def is_initialized(self):
         return True
@@ -43,8 +49,8 @@ class InlineRay:
         reference.set_result(copy_of(value))
         return reference
 
-    def get(self, reference):
-        return reference.result()
+    def get(self, reference, timeout=None):
+        return reference.result(timeout)
 
     def wait(self, references, num_returns=1, timeout=None):
         done = wait(references, timeout, FIRST_COMPLETED).done
@@ -90,14 +96,14 @@ class InlineActor:
 
 
 class InlineActorClass:
-    def __init__(self, remote_class, max_concurrency=1):
-        self.remote_class, self.max_concurrency = remote_class, max_concurrency
+    def __init__(self, actor_class, max_concurrency=1):
+        self.actor_class, self.max_concurrency = actor_class, max_concurrency
 
     def options(self, max_concurrency, **_):
-        return InlineActorClass(self.remote_class, max_concurrency)
+        return InlineActorClass(self.actor_class, max_concurrency)
 
     def remote(self, *arguments):
-        return InlineActor(self.remote_class.__ray_metadata__.modified_class, arguments, self.max_concurrency)
+        return InlineActor(self.actor_class, arguments, self.max_concurrency)
 
 
 class Silence:
@@ -111,17 +117,14 @@ class Silence:
 
 
 @contextmanager
-def inline_ray():
-    """Let runs use threads of this process while the block runs."""
-    num_threads, module = torch.get_num_threads(), InlineRay()
+def inline_ray(module=None):
+    """Let runs use threads of this process while the block runs.
+
+    Args:
+        module: in place of an `InlineRay`.
+    """
+    num_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        for user in (ray_cluster, run, coordinator, supervised, pools):
-            patch.setattr(user, "ray", module)
-        actors = {"llm": LLMActor, "codec": CodecActor, "writer": WriterActor}
-        patch.setattr(run, "_ACTORS", {stage: InlineActorClass(actor) for stage, actor in actors.items()})
-        patch.setattr(enrollment, "EnrollmentActor", InlineActorClass(EnrollmentActor))
-        patch.setattr(replay_actor, "ReplayActor", InlineActorClass(ReplayActor))
-        patch.setattr("pipeline.cluster.metrics.Counter", Silence)
-        patch.setattr("pipeline.cluster.metrics.Gauge", Silence)
+        patch.setattr(ray_api, "ray", module or InlineRay())
         yield
     torch.set_num_threads(num_threads)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.manifest.rows import Shard, WorkUnit
+from pipeline.manifest.rows import Shard
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import LEASE_PATH
 from pipeline.output.records import build_commit_table

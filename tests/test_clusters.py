@@ -10,7 +10,7 @@ import pytest
 import ray
 import yaml
 
-from pipeline.cluster import metrics
+from pipeline.cluster import metrics, ray_api
 from pipeline.cluster.submit import read_command
 from pipeline.config.run import load_config
 from pipeline.errors import ConfigError
@@ -105,8 +105,8 @@ RECORDED = {}
 @pytest.fixture
 def recorded(monkeypatch):
     RECORDED.clear()
-    monkeypatch.setattr(metrics, "Counter", Recorder)
-    monkeypatch.setattr(metrics, "Gauge", Recorder)
+    monkeypatch.setattr(ray_api, "make_counter", Recorder)
+    monkeypatch.setattr(ray_api, "make_gauge", Recorder)
     clock = [0.0]
     return metrics.RunMetrics(lambda: clock[0]), metrics.SlotMetrics(8, lambda: clock[0]), clock
 

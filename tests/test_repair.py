@@ -10,11 +10,11 @@ import jobs.verify
 from pipeline import repair_output, run, sweep_output, synthesize_manifest, verify_output
 from pipeline.audio.clips import Audio
 from pipeline.errors import ConfigError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.run_record import RunRecord
-from pipeline.output.verify import Audit, parse_unit_id
+from pipeline.output.verify import Audit
 from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
 from tests.fakes import MemoryStorage
@@ -218,12 +218,6 @@ def test_foreign_commits_are_named(output):
         "metadata/ghost/000000000-000000003.parquet",
     ]
     assert not report.is_intact
-
-
-@pytest.mark.parametrize("unit_id", ["s", "/0-1", "s/1-2", "s/a-b", "s/000000000", "s/000000000-00000000²"])
-def test_only_unit_ids_are_taken_for_such(unit_id):
-    assert parse_unit_id(unit_id) is None
-    assert parse_unit_id("deep/s/000000004-000000007") == WorkUnit("deep/s", 4, 7)
 
 
 def test_a_long_listing_streams():

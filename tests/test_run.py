@@ -456,10 +456,10 @@ def test_a_ray_of_our_own_needs_no_home_folder(tmp_path, monkeypatch, home):
         init=lambda *_, **__: tokens.append(os.environ.get("RAY_AUTH_TOKEN")),
         shutdown=lambda: None,
     )
-    monkeypatch.setattr("pipeline.cluster.ray_cluster.ray", ray)
+    monkeypatch.setattr("pipeline.cluster.ray_api.ray", ray)
     with open_cluster():
         assert (tokens[0] is not None) == (home in ("none", "a file"))
-    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    os.environ.pop("RAY_AUTH_TOKEN", None)  # Not by monkeypatch, which would put back what this run set.
 
 
 @pytest.mark.parametrize(
@@ -470,6 +470,6 @@ def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
         raise Exception("the node timed out\n during startup")
 
     monkeypatch.setenv("RAY_ADDRESS", address)
-    monkeypatch.setattr("pipeline.cluster.ray_cluster.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
+    monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
     with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
         pass

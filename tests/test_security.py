@@ -94,7 +94,7 @@ def test_speaking_needs_no_network_and_starts_no_process(random_weights):
 
 def test_voices_that_come_with_weights_reach_for_nothing(tmp_path, random_weights):
     """A folder of weights from elsewhere could name any file of the machine, or make it call any address."""
-    from pipeline.synthesis.synthesizer import read_own_definitions
+    from pipeline.synthesis.enrollment import read_own_definitions
 
     for address in ("https://example.org/a.wav", "/etc/passwd", "../secret.wav", "s3://bucket/a.wav"):
         (tmp_path / "speakers.yaml").write_text(yaml.safe_dump([{"speaker_id": "x", "reference_audio": address}]))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.benchmark.processes import ProcessWatch, Usage
-from pipeline.cluster.pools import count_references
+from pipeline.cluster.ray_api import count_references
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replica import Networks
 from pipeline.config.run import Config, parse_config

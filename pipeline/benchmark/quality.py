@@ -24,9 +24,10 @@ from pipeline.audio.samples import resample
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
+from pipeline.synthesis.enrollment import enroll_from_file
 from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
 from pipeline.synthesis.stages import AudioStage, load_codec, load_engine
-from pipeline.synthesis.synthesizer import Synthesizer, enroll_from_file
+from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.synthesis.takes import Take
 from pipeline.text import estimate_seconds
 from pipeline.weights.weights import resolve_weights

@@ -21,6 +21,7 @@ from pipeline.books.importing import ROWS_PER_SHARD
 from pipeline.config.run import Config
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import Utterance, read_utterance
+from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
@@ -152,7 +153,7 @@ class _Estimator:
         found = BookEstimate(report["book_id"], report["title"], len(report["chapters"]), len(rows))
         found.num_chars = report["num_chars"]
         shards = [min(ROWS_PER_SHARD, len(rows) - start) for start in range(0, len(rows), ROWS_PER_SHARD)]
-        found.num_units = sum(-(-num_rows // self._config.unit_size) for num_rows in shards)
+        found.num_units = count_units(shards, self._config.unit_size)
         for row in rows:
             seconds = self._estimate_row(row, found)
             found.audio_s += seconds

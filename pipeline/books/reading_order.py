@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.books.importing import CONTENTS
 from pipeline.errors import ConfigError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import plan_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.storage import Storage
@@ -79,9 +79,9 @@ def _read_shard(
     log: CommitLog, shard: str, num_rows: int, unit_size: int, extra: tuple[str, ...] = ()
 ) -> Iterator[pa.Table]:
     """Yield the commits of a shard in order; a unit that is not committed yet is a gap."""
-    for first in range(0, num_rows, unit_size):
+    for unit in plan_units(shard, num_rows, unit_size):
         try:
-            table = log.read_commit(WorkUnit(shard, first, min(first + unit_size, num_rows) - 1))
+            table = log.read_commit(unit)
         except FileNotFoundError:
             continue
         wrong = [name for name in extra if not _is_usable(table, name)]

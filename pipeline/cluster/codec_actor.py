@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import ray
-
 from pipeline.cluster.llm_actor import UnitTakes
 from pipeline.cluster.replica import (
     ReplicaBase,
@@ -23,15 +19,6 @@ from pipeline.synthesis.takes import SegmentAudio, Wanted, next_takes
 UnitAudio = list[tuple[int, SegmentAudio]]
 
 
-@dataclass(frozen=True)
-class DecodeReport:
-    """What the coordinator must know of a decoded part."""
-
-    wanted: Wanted
-    """Takes to make again."""
-
-
-@ray.remote(max_restarts=0)
 class CodecActor(ReplicaBase):
     """Semantic tokens to judged audio."""
 
@@ -42,22 +29,22 @@ class CodecActor(ReplicaBase):
         """Load the network."""
         from pipeline.synthesis.stages import AudioStage
 
-        set_torch_threads(self._setup.num_threads)
         config = self._setup.config
+        num_threads = config.replicas.codec.num_threads
+        set_torch_threads(num_threads)
         limit_gpu_memory(config.codec.device, config.replicas.codec.num_gpus)
         codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
         self._stage = AudioStage(config, codec)
-        return describe_replica("codec", self._setup.num_threads, str(codec.device), str(codec.dtype))
+        return describe_replica("codec", num_threads, str(codec.device), str(codec.dtype))
 
     def heartbeat(self) -> int:
         """Return a number that grows while work goes on: takes decoded."""
         return self._stage.num_takes
 
-    def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, DecodeReport]:
-        """Decode every take of the rows that are not rejected."""
+    def decode(self, unit_takes: UnitTakes) -> tuple[UnitAudio, Wanted]:
+        """Decode every take of the rows that are not rejected; returns the audio, and the takes to make again."""
         takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
         with ending_a_sick_process():
             audios = self._stage.decode([take for _, take in takes])
         heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
-        wanted = next_takes(heard, self._setup.config.quality.max_takes)
-        return heard, DecodeReport(wanted)
+        return heard, next_takes(heard, self._setup.config.quality.max_takes)

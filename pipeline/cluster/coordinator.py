@@ -7,30 +7,22 @@ from __future__ import annotations
 
 import logging
 import time
-from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
-from pipeline.cluster.pools import (
-    MAX_FAILED_STARTS,
-    REPLICA_DEATHS,
-    Call,
-    Pool,
-    Replica,
-    Stage,
-    UnitState,
-    died_by_itself,
-)
+from pipeline.cluster import ray_api
+from pipeline.cluster.pools import MAX_FAILED_STARTS, Pool, Replica
+from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself
 from pipeline.cluster.replica import ReplicaInfo, internal_error
+from pipeline.cluster.stage_order import StageSpec
+from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import RejectionCode, RunStopped, SynthesisError
-from pipeline.manifest.rows import WorkUnit
 from pipeline.output.lease import Lease
 from pipeline.output.receipt import UnitReceipt
-from pipeline.synthesis.takes import Rejection
+from pipeline.synthesis.takes import Rejection, Wanted
 
 logger = logging.getLogger(__name__)
 _MEMORY_RETURNS_S = 3.0
@@ -42,20 +34,22 @@ class Coordinator:
     """Runs units to their commits.
 
     Args:
+        stages: in their order; the last one commits.
         pools: by stage.
         max_units: units in flight; bounds memory however large the manifest.
         max_crashes: crashes after which a unit's rows are run one at a time.
         lease: handed to the writers.
-        on_commit: told of each commit.
+        on_commit: called with the receipt of each commit.
         on_tick: called between events; may raise to stop the run.
         hang_timeout_s: a busy replica that makes no step for so long is replaced.
         start_timeout_s: so is one that loads for so long.
-        on_start: told of each replica that is ready, by its stage; may raise to stop the run.
+        on_start: called with each replica that is ready and its stage; may raise to stop the run.
     """
 
     def __init__(
         self,
-        pools: dict[Stage, Pool],
+        stages: Sequence[StageSpec],
+        pools: Mapping[Stage, Pool],
         *,
         max_units: int,
         max_crashes: int,
@@ -66,6 +60,9 @@ class Coordinator:
         start_timeout_s: float = 600.0,
         on_start: Callable[[Stage, ReplicaInfo], None] = lambda stage, info: None,
     ) -> None:
+        self._specs = {spec.stage: spec for spec in stages}
+        self._following = dict(pairwise(self._specs))
+        self._first, self._last = stages[0].stage, stages[-1].stage
         self._pools = pools
         self._max_units = max_units
         self._max_crashes = max_crashes
@@ -105,28 +102,28 @@ class Coordinator:
                     exhausted = True
                     break
                 self._num_units += 1
-                self._pools["llm"].queue.append(Call("llm", state, wanted=state.wanted))
+                self._begin_round(state, state.wanted)
             if exhausted and self._num_units == 0:
                 return
             self._dispatch()
             self._turn()
 
     def drain(self, timeout_s: float) -> None:
-        """Let the writers end what they have begun, and nothing else: what they hold is all but committed.
+        """Let the last stage end what it has begun, and nothing else: what it holds is all but committed.
 
         Args:
-            timeout_s: seconds after which they are left to their fate.
+            timeout_s: seconds after which its calls are given up.
         """
         deadline = time.monotonic() + timeout_s
-        for stage in ("llm", "codec"):
-            self._pools[stage].close()
-        writing = {ref: call for ref, call in self._calls.items() if call.stage == "writer"}
-        while writing and (left_s := deadline - time.monotonic()) > 0:
-            done, _ = ray.wait(list(writing), num_returns=1, timeout=left_s)
-            for ref in done:
-                del writing[ref]
+        for stage, pool in self._pools.items():
+            if stage != self._last:
+                pool.close()
+        committing = {ref for ref, call in self._calls.items() if call.stage == self._last}
+        while committing and (left_s := deadline - time.monotonic()) > 0:
+            for ref in ray_api.wait([*committing], timeout=left_s):
+                committing.remove(ref)
                 try:
-                    self._on_commit(ray.get(ref))
+                    self._on_commit(ray_api.get(ref))
                 except (RayError, SynthesisError) as error:
                     logger.warning("a unit was not committed: %s", str(error).splitlines()[0])
 
@@ -134,22 +131,14 @@ class Coordinator:
         for pool in self._pools.values():
             while pool.queue:
                 call = pool.queue[0]
-                replica = pool.pick(alone=call.is_isolated)
+                replica = pool.pick(isolated=call.is_isolated)
                 if replica is None:
                     break
                 pool.queue.popleft()
                 self._send(call, replica)
 
     def _send(self, call: Call, replica: Replica) -> None:
-        state, handle = call.state, replica.handle
-        if call.stage == "llm":
-            skipped = frozenset(state.rejections)
-            call.payload, report = handle.generate.options(num_returns=2).remote(state.unit, skipped, call.wanted)
-        elif call.stage == "codec":
-            call.payload, report = handle.decode.options(num_returns=2).remote(call.takes)
-        else:
-            only = None if state.wanted is None else frozenset(state.wanted)
-            report = handle.write.remote(state.unit, state.rejections, self._lease, only, *state.parts)
+        call.result, report = self._specs[call.stage].send(replica.handle, call, self._lease)
         call.replica = replica
         if not replica.calls:
             replica.progressed_at = time.monotonic()
@@ -158,7 +147,7 @@ class Coordinator:
 
     def _turn(self) -> None:
         waiting = [*self._calls, *(ref for pool in self._pools.values() for ref in pool.starting)]
-        done, _ = ray.wait(waiting, num_returns=1, timeout=0.5) if waiting else ([], [])
+        done = ray_api.wait(waiting, timeout=0.5) if waiting else []
         for ref in done:
             if ref in self._calls:
                 self._finish_call(ref)
@@ -175,7 +164,7 @@ class Coordinator:
         self._next_look = now + min(5.0, self._hang_timeout_s / 10, self._start_timeout_s / 10)
         for pool in self._pools.values():
             if late_s > _ASLEEP_S:
-                # This process stood still itself, and watched nobody meanwhile.
+                # This process stood still itself, and saw no heartbeat meanwhile.
                 pool.reset_timers(now, late_s)
             pool.end_hung_starts(now, self._start_timeout_s)
             pool.end_hung(now, self._hang_timeout_s)
@@ -184,7 +173,7 @@ class Coordinator:
         pool = next(pool for pool in self._pools.values() if ref in pool.starting)
         replica = pool.starting.pop(ref)
         try:
-            info = ray.get(ref)
+            info = ray_api.get(ref)
         except SynthesisError as error:
             raise getattr(error, "cause", error) from None
         except RayTaskError as error:
@@ -203,7 +192,7 @@ class Coordinator:
         call.replica.calls.remove(call)
         pool = self._pools[call.stage]
         try:
-            report = ray.get(ref)
+            report = ray_api.get(ref)
         except SynthesisError as error:
             # Raised on purpose in a replica: the run cannot go on. Ray's own text would carry a traceback.
             raise getattr(error, "cause", error) from None
@@ -214,28 +203,35 @@ class Coordinator:
         self._advance(call, report)
 
     def _advance(self, call: Call, report: Any) -> None:
+        """Pass on what a call made: to the next stage, to another round, or out of the run."""
         state = call.state
-        if call.stage == "llm":
-            self._pools["codec"].queue.append(Call("codec", state, takes=call.payload))
-        elif call.stage == "codec":
-            state.parts += [call.takes, call.payload]
-            if report.wanted:
-                self._pools["llm"].queue.append(Call("llm", state, wanted=report.wanted))
-                return
-            if state.quarantine:
-                state.quarantine.popleft()
-            self._go_on(state)
-        else:
+        if call.round is None:
             self._num_units -= 1
             self._on_commit(report)
+            return
+        call.round.add(call.stage, call.result, report)
+        following = self._following[call.stage]
+        if following != self._last:
+            self._pools[following].queue.append(Call(following, state, call.round))
+            return
+        state.rounds.append(call.round)
+        if call.round.failed:
+            self._begin_round(state, call.round.failed)
+            return
+        if state.quarantine:
+            state.quarantine.popleft()
+        self._go_on(state)
+
+    def _begin_round(self, state: UnitState, wanted: Wanted | None) -> None:
+        self._pools[self._first].queue.append(Call(self._first, state, Round(wanted)))
 
     def _go_on(self, state: UnitState) -> None:
-        """Run the next suspect, if there is one; else write."""
+        """Run the next row in quarantine, if there is one; else commit."""
         if state.quarantine:
             row = state.quarantine[0]
-            self._pools["llm"].queue.append(Call("llm", state, wanted={row: (state.wanted or {}).get(row, {})}))
+            self._begin_round(state, {row: (state.wanted or {}).get(row, {})})
         else:
-            self._pools["writer"].queue.append(Call("writer", state))
+            self._pools[self._last].queue.append(Call(self._last, state))
 
     def _recover(self, call: Call, pool: Pool, error: RayError) -> None:
         state = call.state
@@ -252,23 +248,23 @@ class Coordinator:
             logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
             state.restart()
             self._restart(state)
-        elif call.stage == "writer":
+        elif call.round is None:
             state.num_crashes += 1
             if state.num_crashes > MAX_FAILED_STARTS:
                 raise RunStopped(f"unit {state.unit.unit_id} cannot be written: {error}")
-            pool.queue.append(Call("writer", state))
+            self._go_on(state)
         elif call.is_isolated:
             self._quarantined_row_failed(state, error, is_death=is_death, is_hang=call.replica.is_hung)
         else:
             state.num_crashes += 1
             if state.num_crashes >= self._max_crashes:
                 logger.warning(
-                    "unit %s took its replica down %d times; running its rows alone",
+                    "unit %s took its replica down %d times; running its rows in isolation",
                     state.unit.unit_id,
                     state.num_crashes,
                 )
                 state.num_crashes = 0
-                state.quarantine = deque()
+                state.isolate()
             state.restart()
             self._restart(state)
 
@@ -276,7 +272,7 @@ class Coordinator:
         if state.quarantine is not None:
             self._go_on(state)
         else:
-            self._pools["llm"].queue.appendleft(Call("llm", state, wanted=state.wanted))
+            self._pools[self._first].queue.appendleft(Call(self._first, state, Round(state.wanted)))
 
     def _quarantined_row_failed(self, state: UnitState, error: RayError, *, is_death: bool, is_hang: bool) -> None:
         assert state.quarantine
@@ -293,27 +289,10 @@ class Coordinator:
     def _judge_poison_row(self, error: RayError, *, is_death: bool, is_hang: bool) -> Rejection:
         times = f"{self._max_crashes} times"
         if is_hang:
-            message = f"no step in {self._hang_timeout_s:g} s, {times}, with this row alone"
+            message = f"no step in {self._hang_timeout_s:g} s, {times}, with this row in isolation"
             return Rejection(RejectionCode.TIMED_OUT, message)
         if is_death:
             cause = ", at last for want of memory" if isinstance(error, OutOfMemoryError) else ""
             message = f"its replica died {times} while it synthesized this row in isolation{cause}"
             return Rejection(RejectionCode.REPLICA_CRASH, message)
         return internal_error(getattr(error, "cause", error))
-
-
-def list_states(
-    units: Iterator[WorkUnit], duplicates: dict[str, list[int]], committed: set[str]
-) -> Iterator[UnitState]:
-    """Yield what is left to do, with the rows that are rejected before they start."""
-    reason = Rejection(
-        RejectionCode.DUPLICATE_ID,
-        "another row before this one has the same utterance_id; ids must be unique in the run",
-    )
-    by_shard = {shard: sorted(rows) for shard, rows in duplicates.items()}
-    for unit in units:
-        if unit.unit_id in committed:
-            continue
-        rows = by_shard.get(unit.shard, [])
-        double = rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
-        yield UnitState(unit, dict.fromkeys(double, reason))

@@ -13,8 +13,6 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from pipeline.cluster.metrics import SlotMetrics
 from pipeline.cluster.replica import (
     ReplicaBase,
@@ -28,8 +26,9 @@ from pipeline.cluster.replica import (
     set_torch_threads,
 )
 from pipeline.errors import UtteranceError
-from pipeline.manifest.rows import WorkUnit, read_utterance
+from pipeline.manifest.rows import read_utterance
 from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.manifest.units import WorkUnit
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
@@ -43,7 +42,6 @@ _SWITCH_S = 0.0005
 UnitTakes = list[UtteranceTakes]
 
 
-@ray.remote(max_restarts=0)
 class LLMActor(ReplicaBase):
     """Text to semantic tokens; several units at a time share its slots."""
 
@@ -56,8 +54,9 @@ class LLMActor(ReplicaBase):
         """Load the network and begin to serve."""
         from pipeline.synthesis.stages import TokenStage
 
-        set_torch_threads(self._setup.num_threads)
         config = self._setup.config
+        num_threads = config.replicas.llm.num_threads
+        set_torch_threads(num_threads)
         limit_gpu_memory(config.llm.device, config.replicas.llm.num_gpus)
         # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
         sys.setswitchinterval(_SWITCH_S)
@@ -67,13 +66,13 @@ class LLMActor(ReplicaBase):
         self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
-        return describe_replica("llm", self._setup.num_threads, str(engine.device), str(engine.dtype), **chosen)
+        return describe_replica("llm", num_threads, str(engine.device), str(engine.dtype), **chosen)
 
     def heartbeat(self) -> int:
         """Return a number that grows while work goes on: rows prepared and tokens made."""
         return self._num_steps
 
-    def generate(self, unit: WorkUnit, skipped: frozenset[int], wanted: Wanted | None) -> tuple[UnitTakes, int]:
+    def generate(self, unit: WorkUnit, skipped: frozenset[int], wanted: Wanted | None) -> tuple[UnitTakes, Wanted]:
         """Make takes for a unit.
 
         Args:
@@ -82,7 +81,7 @@ class LLMActor(ReplicaBase):
             wanted: takes to make, by row and segment; none means every row from take 0 on.
 
         Returns:
-            the takes, and how many there are.
+            the takes. None is to be made again: the stage did that by itself.
         """
         rows = self._setup.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         results: UnitTakes = []
@@ -108,7 +107,7 @@ class LLMActor(ReplicaBase):
         for job in self._stage.longest_first(jobs):
             self._inbox.put(job)
         results += [job.owner.result() for job in jobs]
-        return results, sum(len(result.takes) for result in results)
+        return results, {}
 
     def _serve(self) -> None:
         """Own the engine: take in jobs, step, hand out results; ends only with the process."""

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ray.util.metrics import Counter, Gauge
-
+from pipeline.cluster import ray_api
 from pipeline.output.receipt import UnitReceipt
 
 PREFIX = "spark_tts_batch_"
@@ -21,11 +20,11 @@ _INTERVAL_S = 1.0
 
 
 def _counter(name: str, description: str, *labels: str) -> Any:
-    return Counter(PREFIX + name, description, labels)
+    return ray_api.make_counter(PREFIX + name, description, labels)
 
 
 def _gauge(name: str, description: str, *labels: str) -> Any:
-    return Gauge(PREFIX + name, description, labels)
+    return ray_api.make_gauge(PREFIX + name, description, labels)
 
 
 class _Rhythm:
@@ -87,7 +86,7 @@ class RunMetrics:
             return
         self._x_real_time.set(x_real_time)
         for stage, pool in pools.items():
-            labels = {"stage": stage}
+            labels = {"stage": str(stage)}
             self._queued.set(len(pool.queue), labels)
             self._running.set(sum(len(replica.calls) for replica in pool.replicas), labels)
             num_ready = sum(replica.is_ready for replica in pool.replicas)

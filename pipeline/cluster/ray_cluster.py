@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import ray
-
+from pipeline.cluster import ray_api
 from pipeline.errors import RunStopped
 
 
@@ -25,33 +24,33 @@ def ray_cluster() -> Iterator[None]:
     """
     # A failed call fails twice, with its report and with its payload; nobody asks for the second.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if ray.is_initialized():
+    if ray_api.is_initialized():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
-    # It explains its defaults to everybody before it can be told not to.
+    # It explains its defaults to everybody before it can be asked not to.
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            ray.init(logging_level=logging.ERROR)
+            ray_api.init(logging_level=logging.ERROR)
         else:
             _spare_the_home_folder()
             # Not one that somebody else started here: it may end before this run does.
-            ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
+            ray_api.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray has no narrower type for a start that fails.
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if address:
-            raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({told}); correct or unset it") from None
+            raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({problem}); correct or unset it") from None
         raise RunStopped(
-            f"Ray does not start here ({told}); see that memory, processor and /tmp have room, then try again"
+            f"Ray does not start here ({problem}); see that memory, processor and /tmp have room, then try again"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     try:
         yield
     finally:
-        ray.shutdown()
+        ray_api.shutdown()
 
 
 def _spare_the_home_folder() -> None:

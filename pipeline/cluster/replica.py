@@ -27,13 +27,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReplicaSetup:
-    """What every replica is told when it is created."""
+    """What every replica gets when it is created."""
 
     config: Config
     manifest: Manifest
     lexicon: Mapping[str, str]
     weights_sha256: str
-    num_threads: int
     networks: Networks | None = None
     """In place of those of the weights."""
 
@@ -59,7 +58,7 @@ class ReplicaInfo:
 
 
 def locate_process() -> str:
-    """Return process, host and, where it can be told, the file that this process's errors go to."""
+    """Return process, host and, where it can be found, the file that this process's errors go to."""
     place = f"process {os.getpid()} on {socket.gethostname()}"
     with suppress(OSError):
         log = os.readlink("/proc/self/fd/2")

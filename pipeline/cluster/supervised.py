@@ -1,4 +1,4 @@
-"""One call of an actor made for it, watched: a process that stands still or dies is ended, and the call made again."""
+"""One supervised call of an actor made for it: a process that stands still or dies is ended, the call made again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import ray
 from ray.exceptions import RayTaskError
 
-from pipeline.cluster.pools import REPLICA_DEATHS, Replica
+from pipeline.cluster import ray_api
+from pipeline.cluster.pools import Replica
+from pipeline.cluster.ray_api import REPLICA_DEATHS
 from pipeline.errors import HangError, RunStopped, SynthesisError
 
 logger = logging.getLogger(__name__)
@@ -57,13 +58,13 @@ def call_supervised(
                 ) from None
             logger.warning("%s; beginning again", problem)
         finally:
-            ray.kill(replica.handle, no_restart=True)
+            ray_api.kill(replica.handle)
     raise AssertionError("MAX_TRIES is at least 1")
 
 
 def _await(replica: Replica, result: Any, describe: Callable[[int], str], timeout_s: float) -> Any:
     """Return the result, or raise `HangError` once the heartbeat has stood still for too long."""
-    while not ray.wait([result], timeout=min(1.0, timeout_s / 10))[0]:
+    while not ray_api.wait([result], timeout=min(1.0, timeout_s / 10)):
         now = time.monotonic()
         replica.note_arrival(now)
         if replica.arrived_at is None:
@@ -72,10 +73,10 @@ def _await(replica: Replica, result: Any, describe: Callable[[int], str], timeou
         if now - replica.progressed_at > timeout_s:
             raise HangError(f"{describe(replica.heartbeat)} made no step for {timeout_s:g} s ({replica.place})")
     if replica.arrived_at is None:  # Messages say where it ran; it may have died before it was asked.
-        ray.wait([replica.arrival], timeout=_ANSWER_S)
+        ray_api.wait([replica.arrival], timeout=_ANSWER_S)
         replica.note_arrival(time.monotonic())
     try:
-        return ray.get(result)
+        return ray_api.get(result)
     except SynthesisError as error:
         # Ray's own text would carry a traceback.
         raise getattr(error, "cause", error) from None

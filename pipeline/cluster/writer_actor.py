@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
-import ray
-
 from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
 from pipeline.errors import RejectionCode
-from pipeline.manifest.rows import WorkUnit
 from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.receipt import UnitReceipt
@@ -20,7 +18,6 @@ from pipeline.storage import open_storage
 from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 
 
-@ray.remote(max_restarts=0)
 class WriterActor(ReplicaBase):
     """Audio to WAV files and the unit's commit; imports no torch."""
 
@@ -69,7 +66,7 @@ class WriterActor(ReplicaBase):
             if only is None or row in only
         ]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        # A failure is told once no upload is under way: the process may end right after, and leave its temporary files.
+        # A failure is raised once no upload is under way: the process may end right after, and leave temporary files.
         for future in futures:
             future.cancel()
         wait(futures)
@@ -81,7 +78,7 @@ class WriterActor(ReplicaBase):
             committed = self._log.amend(unit, records)
         else:
             committed = self._log.commit(unit, build_commit_table(records, table))
-        return _receipt(unit, records, committed)
+        return UnitReceipt.of(unit.unit_id, records, committed=committed)
 
     def _write_row(
         self,
@@ -117,22 +114,3 @@ def _collect(results: Sequence[Any]) -> dict[int, UtteranceOutcome]:
         for row, audio in audios:
             outcomes[row].add_audio(audio)
     return outcomes
-
-
-def _receipt(unit: WorkUnit, records: Sequence[Mapping[str, Any]], committed: bool) -> UnitReceipt:
-    rejected: dict[str, int] = {}
-    examples: list[tuple[str, str, str]] = []
-    for record in records:
-        if record["status"] == "rejected":
-            rejected[record["error_code"]] = rejected.get(record["error_code"], 0) + 1
-            if len(examples) < 5:
-                examples.append((str(record["utterance_id"]), record["error_code"], record["error_message"]))
-    return UnitReceipt(
-        unit_id=unit.unit_id,
-        num_ok=sum(record["status"] == "ok" for record in records),
-        rejected=rejected,
-        audio_s=sum(record.get("duration_s", 0.0) for record in records),
-        num_retakes=sum(record.get("take") or 0 for record in records),
-        committed=committed,
-        examples=tuple(examples),
-    )

@@ -154,6 +154,11 @@ class ReplicaConfig(Settings):
     num_gpus: float = setting(0.0, ge=0.0)
     """GPUs that Ray reserves for each; fractions share one card."""
 
+    @property
+    def num_threads(self) -> int:
+        """Torch threads of each."""
+        return max(1, round(self.num_cpus))
+
 
 class ReplicasConfig(Settings):
     """The Ray actors of the three stages."""

@@ -1,4 +1,4 @@
-"""Read, check and plan a manifest of Parquet shards: what there is to voice, in which units.
+"""Read, check and plan a manifest of Parquet shards: what there is to synthesize, in which units.
 
 Knows nothing of audio, replicas or what is already done. Planning reads footers and one column of ids; the rows
 themselves are read by row group, never a shard whole.
@@ -30,6 +30,7 @@ from pipeline.manifest.shards import (
     open_shard,
     unify_extra_columns,
 )
+from pipeline.manifest.units import WorkUnit, count_units, plan_units
 from pipeline.storage import Storage
 
 MAX_ID_BYTES = 4_096
@@ -57,25 +58,6 @@ class Utterance:
     def from_mapping(cls, row: Mapping[str, Any]) -> Utterance:
         """Check one row; raises `UtteranceError` with the code of what is wrong."""
         return read_utterance(row)
-
-
-@dataclass(frozen=True)
-class WorkUnit:
-    """Consecutive rows of one shard, `last_row` included: what is scheduled, committed and resumed together."""
-
-    shard: str
-    first_row: int
-    last_row: int
-
-    @property
-    def unit_id(self) -> str:
-        """`<shard>/<first row>-<last row>`; the same in every process and every start."""
-        return f"{self.shard}/{self.first_row:09d}-{self.last_row:09d}"
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows it holds."""
-        return self.last_row - self.first_row + 1
 
 
 class Manifest:
@@ -120,6 +102,10 @@ class Manifest:
         """Rows of all shards."""
         return sum(shard.num_rows for shard in self.shards)
 
+    def count_units(self, unit_size: int) -> int:
+        """Return how many units of this size there are."""
+        return count_units((shard.num_rows for shard in self.shards), unit_size)
+
     def plan(self, unit_size: int) -> Iterator[WorkUnit]:
         """Yield the units in order; follows from the shards' names and row counts alone.
 
@@ -127,8 +113,7 @@ class Manifest:
             unit_size: rows of a unit, at least 1; the last one of a shard may have fewer.
         """
         for shard in self.shards:
-            for first in range(0, shard.num_rows, unit_size):
-                yield WorkUnit(shard.name, first, min(first + unit_size, shard.num_rows) - 1)
+            yield from plan_units(shard.name, shard.num_rows, unit_size)
 
     def read_rows(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a unit's rows, and no row group that holds none of them.

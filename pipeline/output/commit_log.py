@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,8 +18,9 @@ import pyarrow as pa
 
 from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit
-from pipeline.manifest.rows import WorkUnit
 from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.manifest.units import WorkUnit
+from pipeline.output.receipt import RowCounts
 from pipeline.output.records import COMMIT_SCHEMA, audio_path, parse_commit, write_commit
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage
 
@@ -29,22 +29,6 @@ _METADATA, _SUFFIX = "metadata/", ".parquet"
 _READ_THREADS = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class OutputSummary:
-    """What the commits hold so far."""
-
-    num_units: int = 0
-    num_ok: int = 0
-    num_rejected: int = 0
-    rejected_by_code: Mapping[str, int] = field(default_factory=dict)
-    audio_seconds: float = 0.0
-
-    @property
-    def num_rows(self) -> int:
-        """Committed rows."""
-        return self.num_ok + self.num_rejected
 
 
 class CommitLog:
@@ -129,19 +113,12 @@ class CommitLog:
         """Yield the commits one by one, a few read ahead; only these columns, where a commit has them."""
         yield from map_ahead(lambda unit_id: self._read(unit_id, columns), self.list_units())
 
-    def summarize(self) -> OutputSummary:
-        """Count rows, reasons and audio of all commits; streams."""
-        num_units = num_ok = 0
-        seconds = 0.0
-        codes: Counter[str] = Counter()
-        for table in self.iter_metadata(["status", "error_code", "duration_s"]):
-            num_units += 1
-            statuses = table.column("status").to_pylist()
-            num_ok += statuses.count("ok")
-            pairs = zip(statuses, table.column("error_code").to_pylist(), strict=True)
-            codes.update(str(code) for status, code in pairs if status != "ok")
-            seconds += sum(duration or 0.0 for duration in table.column("duration_s").to_pylist())
-        return OutputSummary(num_units, num_ok, codes.total(), dict(codes.most_common()), seconds)
+    def summarize(self) -> RowCounts:
+        """Count the rows of all commits; streams."""
+        counts, names = RowCounts(), ("status", "error_code", "duration_s")
+        for table in self.iter_metadata(names):
+            counts.add(*(table.column(name).to_pylist() for name in names))
+        return counts
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Write the report, then the mark that says the output is complete."""

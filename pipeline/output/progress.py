@@ -1,4 +1,4 @@
-"""What a run tells while it works and when it ends: counters, one line at a time, the report."""
+"""What a run reports while it works and when it ends: counters, one line at a time, the report."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+
+from pipeline.output.receipt import UnitReceipt
 
 logger = logging.getLogger(__name__)
-
-
-class _Receipt(Protocol):
-    @property
-    def num_ok(self) -> int: ...
-    @property
-    def rejected(self) -> Any: ...
-    @property
-    def audio_s(self) -> float: ...
-    @property
-    def num_retakes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -100,14 +90,14 @@ class Progress:
         self._started = self._last_line = self._clock()
         self._has_begun = True
 
-    def add(self, receipt: _Receipt) -> None:
+    def add(self, receipt: UnitReceipt) -> None:
         """Count a commit."""
         self.num_units += 1
         self.num_ok += receipt.num_ok
         self.rejected.update(receipt.rejected)
         self.audio_s += receipt.audio_s
         self.num_retakes += receipt.num_retakes
-        self.examples += list(getattr(receipt, "examples", ()))[: max(0, 5 - len(self.examples))]
+        self.examples += list(receipt.examples)[: max(0, 5 - len(self.examples))]
 
     def line(self) -> str:
         """Return how far the run is, in one line."""

@@ -1,9 +1,44 @@
-"""What one commit added to a run; knows nothing of who wrote it."""
+"""Committed rows counted by outcome: of one commit, which is its receipt, and of a whole output."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+_MAX_EXAMPLES = 5
+
+
+@dataclass
+class RowCounts:
+    """Rows by outcome.
+
+    Example:
+        >>> counts = RowCounts()
+        >>> counts.add(["ok", "rejected"], [None, "empty_text"], [1.5, None])
+        >>> counts.num_rows, counts.rejected
+        (2, Counter({'empty_text': 1}))
+    """
+
+    num_ok: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """By code."""
+    audio_s: float = 0.0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of either outcome."""
+        return self.num_ok + self.rejected.total()
+
+    def add(self, statuses: Iterable[Any], codes: Iterable[Any], durations_s: Iterable[float | None]) -> None:
+        """Count rows, given as the columns `status`, `error_code` and `duration_s` of their commit."""
+        for status, code, duration_s in zip(statuses, codes, durations_s, strict=True):
+            if status == "ok":
+                self.num_ok += 1
+            else:
+                self.rejected[str(code)] += 1
+            self.audio_s += duration_s or 0.0
 
 
 @dataclass(frozen=True)
@@ -19,3 +54,22 @@ class UnitReceipt:
     """False if another driver had committed the unit already."""
     examples: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
     """(utterance_id, code, message) of the first few rejections."""
+
+    @classmethod
+    def of(cls, unit_id: str, records: Sequence[Mapping[str, Any]], *, committed: bool) -> UnitReceipt:
+        """Count a commit's records."""
+        counts = RowCounts()
+        counts.add(*([record.get(name) for record in records] for name in ("status", "error_code", "duration_s")))
+        rejected = (record for record in records if record["status"] != "ok")
+        return cls(
+            unit_id=unit_id,
+            num_ok=counts.num_ok,
+            rejected=dict(counts.rejected),
+            audio_s=counts.audio_s,
+            num_retakes=sum(record.get("take") or 0 for record in records),
+            committed=committed,
+            examples=tuple(
+                (str(record["utterance_id"]), str(record["error_code"]), str(record["error_message"]))
+                for record, _ in zip(rejected, range(_MAX_EXAMPLES), strict=False)
+            ),
+        )

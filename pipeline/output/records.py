@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from pipeline.audio.clips import Audio, ClipFormat, suffix_of
 from pipeline.audio.samples import measure
 from pipeline.errors import ConfigError, RejectionCode
-from pipeline.manifest.rows import WorkUnit, safe_file_name
+from pipeline.manifest.rows import safe_file_name
 from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.manifest.units import WorkUnit
 
 FORMAT_KEY = b"spark_tts_batch.format"
 AUDIO_FOLDER = "audio/"

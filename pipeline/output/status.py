@@ -6,7 +6,6 @@ One pass over the commits, in columns; memory is bounded by the bins of three hi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.config.run import StorageConfig
+from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.receipt import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, open_storage
 
@@ -103,9 +104,8 @@ class Survey:
 
     def __init__(self) -> None:
         self.histograms = {measure.name: Histogram(measure) for measure in MEASURES}
-        self.num_units = self.num_ok = 0
-        self.audio_s = 0.0
-        self.rejected: Counter[str] = Counter()
+        self.num_units = 0
+        self.counts = RowCounts()
         self._chapters: dict[tuple[str, int], _Chapter] = {}
         self._num_rows_left_out = 0
 
@@ -114,9 +114,7 @@ class Survey:
         is_ok = pc.equal(table["status"], "ok")
         spoken = table.filter(is_ok)
         self.num_units += 1
-        self.num_ok += spoken.num_rows
-        self.rejected.update(map(str, table.filter(pc.invert(is_ok))["error_code"].to_pylist()))
-        self.audio_s += pc.sum(table["duration_s"]).as_py() or 0.0
+        self.counts.add(*(table[name].to_pylist() for name in ("status", "error_code", "duration_s")))
         for name, histogram in self.histograms.items():
             if name in spoken.column_names:
                 histogram.add(spoken[name].cast(pa.float64()).drop_null().to_numpy())
@@ -166,12 +164,12 @@ class Survey:
     def summary(self) -> dict[str, Any]:
         """Return what was counted."""
         return {
-            "num_committed_rows": self.num_ok + self.rejected.total(),
+            "num_committed_rows": self.counts.num_rows,
             "num_committed_units": self.num_units,
-            "num_ok": self.num_ok,
-            "num_rejected": self.rejected.total(),
-            "rejected": dict(self.rejected.most_common()),
-            "audio_s": self.audio_s,
+            "num_ok": self.counts.num_ok,
+            "num_rejected": self.counts.rejected.total(),
+            "rejected": dict(self.counts.rejected.most_common()),
+            "audio_s": self.counts.audio_s,
             "measures": {name: histogram.summary() for name, histogram in self.histograms.items()},
             "books": self.books(),
             "num_rows_of_other_chapters": self._num_rows_left_out,
@@ -225,6 +223,6 @@ def survey_output(
     return {
         "state": "finished" if log.is_finished() else "unfinished",
         "num_rows": sum(shard.num_rows for shard in shards),
-        "num_units": sum(-(-shard.num_rows // unit_size) for shard in shards),
+        "num_units": count_units((shard.num_rows for shard in shards), unit_size),
         **survey.summary(),
     }

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
 from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.manifest.rows import Manifest, WorkUnit
+from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
+from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import audio_path
 from pipeline.output.run_record import RunRecord, ShardRecord
@@ -168,22 +169,21 @@ class Audit:
 
     def _list_units(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
-            unit = parse_unit_id(unit_id)
-            if unit is not None and _is_planned(unit, shards, unit_size):
+            unit = _parse_planned(unit_id, shards, unit_size)
+            if unit is not None:
                 yield unit
 
     def _check_stray_commits(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for unit_id in self._log.list_units():
-            unit = parse_unit_id(unit_id)
-            if unit is None or not _is_planned(unit, shards, unit_size):
+            unit = _parse_planned(unit_id, shards, unit_size)
+            if unit is None:
                 yield Finding("stray_commit", f"metadata/{unit_id}.parquet", unit)
 
     def _check_uncommitted(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for shard, known in shards.items():
             # A shard's units are few beside its WAVs.
             done = set(self._log.list_units(shard))
-            for first in range(0, known.num_rows, unit_size):
-                unit = WorkUnit(shard, first, min(first + unit_size, known.num_rows) - 1)
+            for unit in plan_units(shard, known.num_rows, unit_size):
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
@@ -287,16 +287,6 @@ def sweep_orphans(storage: Storage) -> int:
     return len(orphans) + storage.delete_temporary()
 
 
-def parse_unit_id(unit_id: str) -> WorkUnit | None:
-    """Return the unit that an id names, or None where it names none."""
-    shard, _, rows = unit_id.rpartition("/")
-    first, dash, last = rows.partition("-")
-    if not (shard and dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-        return None
-    unit = WorkUnit(shard, int(first), int(last))
-    return unit if unit.unit_id == unit_id else None
-
-
 def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
     places = [(row["shard"], row["row"]) for row in rows]
@@ -315,15 +305,12 @@ def _names_its_clip(row: Mapping[str, Any]) -> bool:
     return bool(row["audio_path"] == path)
 
 
-def _is_planned(unit: WorkUnit, shards: Mapping[str, ShardRecord], unit_size: int) -> bool:
-    if unit.shard not in shards:
-        return False
-    num_rows = shards[unit.shard].num_rows
-    return bool(
-        unit.first_row % unit_size == 0
-        and unit.first_row < num_rows
-        and unit.last_row == min(unit.first_row + unit_size, num_rows) - 1
-    )
+def _parse_planned(unit_id: str, shards: Mapping[str, ShardRecord], unit_size: int) -> WorkUnit | None:
+    """Return the unit of the run that an id names, or None where it names none."""
+    unit = parse_unit_id(unit_id)
+    if unit is None or unit.shard not in shards or not unit.is_planned(shards[unit.shard].num_rows, unit_size):
+        return None
+    return unit
 
 
 def _hash_paths(paths: Sequence[str]) -> NDArray[np.uint64]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.audio.clips import Audio
 from pipeline.config.run import Config
 from pipeline.errors import ManifestError, UtteranceError
-from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance
+from pipeline.manifest.rows import Manifest, read_utterance
 from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.manifest.units import WorkUnit, unit_of_row
 from pipeline.output.commit_log import CommitLog
 from pipeline.synthesis.takes import UtteranceOutcome, Wanted, next_takes, recorded_takes
 
@@ -26,7 +27,7 @@ _COMMITTED = ("utterance_id", "row", "status", "audio_sha256", "error_code", "ta
 
 @dataclass(frozen=True)
 class ReplayRow:
-    """A manifest row to voice again."""
+    """A manifest row to synthesize again."""
 
     utterance_id: str
     fields: Mapping[str, Any]
@@ -37,7 +38,7 @@ class ReplayRow:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a row came to, synthesized alone."""
+    """What a row came to, synthesized in isolation."""
 
     utterance_id: str
     wav: bytes | None
@@ -83,8 +84,7 @@ def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_siz
     for utterance_id in dict.fromkeys(ids):
         shard, row = places[utterance_id]
         (fields,) = manifest.read_rows(WorkUnit(shard.name, row, row), OWN_COLUMNS).to_pylist()
-        first = row - row % unit_size
-        unit = WorkUnit(shard.name, first, min(first + unit_size, shard.num_rows) - 1)
+        unit = unit_of_row(shard.name, shard.num_rows, row, unit_size)
         rows.append(ReplayRow(utterance_id, fields, _read_committed(log, unit, row)))
     return rows
 
@@ -99,7 +99,7 @@ def _read_committed(log: CommitLog, unit: WorkUnit, row: int) -> Mapping[str, An
 
 
 class Replayer:
-    """Voices rows one after the other, with nothing beside them.
+    """Synthesizes rows one after the other, with nothing beside them.
 
     Args:
         config: of the run.
@@ -122,7 +122,7 @@ class Replayer:
         """A number that grows while work goes on: token steps and decodes."""
         return self._num_token_steps + self._audio.num_takes
 
-    def voice(self, rows: Sequence[ReplayRow]) -> Iterator[Replay]:
+    def replay(self, rows: Sequence[ReplayRow]) -> Iterator[Replay]:
         """Yield each row's take, in their order."""
         for row in rows:
             try:

@@ -1,4 +1,4 @@
-"""Who speaks: read definitions, enroll each once, keep the result unchanged in `speakers.parquet`.
+"""Who speaks: read definitions, and keep what enrollment made of each, unchanged, in `speakers.parquet`.
 
 A definition names a reference recording, a style (gender, pitch, speed) or the global tokens themselves. Enrollment
 turns it into the tokens that every prompt of the speaker repeats, so that the voice never drifts.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,11 +21,10 @@ from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import has_credentials, redact, without_signature
 from pipeline.config.settings import canonical_json
 from pipeline.config.yaml_reader import read_yaml
-from pipeline.errors import ConfigError, SpeakerError, StorageError
+from pipeline.errors import ConfigError, SpeakerError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.storage import read_bytes
-from pipeline.synthesis.takes import hash_seed
 
 logger = logging.getLogger(__name__)
 
@@ -107,16 +106,6 @@ class Speaker:
     kind: Kind
     definition: str
     """The definition's canonical JSON, to notice when it changes."""
-
-
-class _Enroller(Protocol):
-    """What enrollment needs of the networks; `synthesizer.py` has it."""
-
-    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
-
-    def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice: ...
-
-    def check_global_tokens(self, tokens: tuple[int, ...]) -> None: ...
 
 
 _SCHEMA = pa.schema(
@@ -302,68 +291,3 @@ def _read_yaml(uri: str, data: bytes) -> list[Any]:
     if not isinstance(content, list):
         raise SpeakerError(f"{uri}: expected a list of speakers, or a mapping of speaker_id to its definition")
     return content
-
-
-def enroll(
-    definitions: Iterable[SpeakerDefinition],
-    make_enroller: Callable[[], _Enroller],
-    run_seed: int,
-    settings: StorageConfig,
-) -> tuple[list[Speaker], dict[str, str]]:
-    """Turn definitions into speakers.
-
-    Args:
-        definitions: speakers that are not enrolled yet.
-        make_enroller: loads the networks; called once, and only if there is something to do.
-        run_seed: a created voice follows from it and from its id.
-        settings: how to reach reference recordings.
-
-    Returns:
-        the speakers, and for each one that could not be enrolled the reason, by id.
-    """
-    speakers: list[Speaker] = []
-    failures: dict[str, str] = {}
-    enroller: _Enroller | None = None
-    for definition in definitions:
-        enroller = enroller or make_enroller()
-        try:
-            speakers.append(_enroll_one(definition, enroller, run_seed, settings))
-        except SpeakerError as error:
-            failures[definition.speaker_id] = str(error)
-    return speakers, failures
-
-
-def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: int, settings: StorageConfig) -> Speaker:
-    speaker_id = definition.speaker_id
-    if definition.global_tokens is not None:
-        try:
-            enroller.check_global_tokens(definition.global_tokens)
-        except ValueError as error:
-            raise SpeakerError(f"speaker {speaker_id!r}: global_tokens: {error}") from None
-        voice = Voice(global_tokens=definition.global_tokens)
-    elif definition.gender is not None:
-        pitch, speed = definition.pitch or "moderate", definition.speed or "moderate"
-        seed = hash_seed(run_seed, "voice", speaker_id)
-        voice = enroller.create_voice(definition.gender, pitch, speed, definition.language, seed)
-    else:
-        assert definition.reference_audio is not None
-        voice = _enroll_reference(definition, definition.reference_audio, enroller, settings)
-    return Speaker(speaker_id, voice, definition.kind, definition.canonical())
-
-
-def _enroll_reference(
-    definition: SpeakerDefinition, reference_audio: str, enroller: _Enroller, settings: StorageConfig
-) -> Voice:
-    name = f"speaker {definition.speaker_id!r}: {without_signature(reference_audio)}"
-    try:
-        data = read_bytes(reference_audio, settings)
-    except (FileNotFoundError, IsADirectoryError):
-        raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
-    except (StorageError, ConfigError, ValueError) as error:
-        raise SpeakerError(f"{name}: cannot be read: {redact(str(error))}; correct reference_audio") from None
-    text = definition.reference_text
-    global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
-    voice = Voice(global_tokens=tuple(global_tokens))
-    if text and semantic_tokens is not None:
-        voice = replace(voice, reference_text=text, reference_semantic_tokens=tuple(semantic_tokens))
-    return voice

@@ -13,7 +13,7 @@ from pipeline.benchmark import machine, overhead, parts, processes, report, repr
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, write_codec
-from pipeline.cluster.pools import count_references
+from pipeline.cluster.ray_api import count_references
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
 from pipeline.llm.checkpoint import Qwen2Config

@@ -23,7 +23,8 @@ from pipeline.books.reading_order import read_chapters
 from pipeline.config.books import AssemblyConfig
 from pipeline.config.run import StorageConfig
 from pipeline.errors import StorageError
-from pipeline.manifest.rows import Shard, WorkUnit
+from pipeline.manifest.rows import Shard
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table
 from pipeline.output.run_record import RunRecord

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,13 +15,15 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
 
-from pipeline.cluster import pools
-from pipeline.cluster.codec_actor import DecodeReport
-from pipeline.cluster.coordinator import Coordinator, list_states
-from pipeline.cluster.pools import Call, Pool, Replica, describe_shortage, plan_counts, pool_options
+from pipeline.cluster import pools, ray_api
+from pipeline.cluster.coordinator import Coordinator
+from pipeline.cluster.pools import Pool, Replica
 from pipeline.cluster.replica import ReplicaInfo, locate_process, stack_in_log
+from pipeline.cluster.replica_counts import describe_shortage, plan_counts
+from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
+from pipeline.cluster.work_items import Call, Round, Stage, list_states
 from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.receipt import UnitReceipt
 from tests.inline_ray import InlineActor, InlineRay
 
@@ -49,7 +52,6 @@ class _Stage:
         return ReplicaInfo("here", os.getpid(), "cpu", 1)
 
 
-@ray.remote(max_restarts=0)
 class FakeLLM(_Stage):
     def generate(self, unit, skipped, wanted):
         rows = [r for r in range(unit.first_row, unit.last_row + 1) if r not in skipped]
@@ -68,18 +70,16 @@ class FakeLLM(_Stage):
         if set(rows) & self.behavior.get("raising", set()):
             raise RuntimeError("no way")
         takes = [(row, (wanted or {}).get(row, {}).get(0, 0)) for row in rows]
-        return takes, len(takes)
+        return takes, {}
 
 
-@ray.remote(max_restarts=0)
 class FakeCodec(_Stage):
     def decode(self, takes):
         failing = self.behavior.get("needs_takes", {})
         wanted = {row: {0: take + 1} for row, take in takes if take + 1 < failing.get(row, 0)}
-        return [(row, f"audio of take {take}") for row, take in takes], DecodeReport(wanted)
+        return [(row, f"audio of take {take}") for row, take in takes], wanted
 
 
-@ray.remote(max_restarts=0)
 class FakeWriter(_Stage):
     def write(self, unit, rejections, lease, only, *parts):
         time.sleep(self.behavior.get("slow_s", 0.0))
@@ -96,20 +96,32 @@ def units(count, size=4):
     return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
 
 
-def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, receipts=None, **timeouts):
+FAKES = {Stage.LLM: FakeLLM, Stage.CODEC: FakeCodec, Stage.WRITER: FakeWriter}
+FAKE_STAGES = [replace(spec, actor=FAKES[spec.stage]) for spec in STAGES]
+
+
+def run(
+    work,
+    behavior=None,
+    llm_count=1,
+    on_tick=lambda: None,
+    max_units=6,
+    receipts=None,
+    stages=FAKE_STAGES,
+    **timeouts,
+):
     behavior = behavior or {}
     receipts = [] if receipts is None else receipts
     pools = {}
-    for stage, actor in (("llm", FakeLLM), ("codec", FakeCodec), ("writer", FakeWriter)):
-        options = pool_options(0.1, 0.0, 2)
-        own = {**behavior, **behavior.get(stage, {})}
-        count = llm_count if stage == "llm" else 1
+    for spec in stages:
 
-        def create(actor=actor, options=options, own=own):
-            return actor.options(**options).remote(own)
+        def create(spec=spec):
+            own = {**behavior, **behavior.get(spec.stage, {})}
+            return ray_api.create_actor(spec.actor, own, num_cpus=0.1, num_gpus=0.0, max_calls=2)
 
-        pools[stage] = Pool(stage, create, count, 2)
+        pools[spec.stage] = Pool(spec.stage, create, llm_count if spec.stage == Stage.LLM else 1, 2)
     coordinator = Coordinator(
+        stages,
         pools,
         max_units=max_units,
         max_crashes=2,
@@ -130,7 +142,7 @@ def run(work, behavior=None, llm_count=1, on_tick=lambda: None, max_units=6, rec
     return receipts
 
 
-def told(receipts):
+def reported(receipts):
     return {int(row): (code, message) for receipt in receipts for row, code, message in receipt.examples}
 
 
@@ -143,12 +155,12 @@ def test_every_unit_is_committed_once(ray_cluster):
 def test_no_more_units_are_in_flight_than_allowed(ray_cluster):
     in_flight, receipts = [], []
 
-    def watched():
+    def counted():
         for number, unit in enumerate(units(15), start=1):
             in_flight.append(number - len(receipts))
             yield unit
 
-    run(watched(), max_units=3, receipts=receipts)
+    run(counted(), max_units=3, receipts=receipts)
     assert len(receipts) == 15
     assert max(in_flight) == 3
 
@@ -162,7 +174,7 @@ def troubled(ray_cluster):
         "raising": {0, 11},
         "needs_takes": {2: 3, 7: 2},
     }
-    return told(run(units(6), behavior, llm_count=2))
+    return reported(run(units(6), behavior, llm_count=2))
 
 
 def test_every_other_row_of_a_troubled_run_has_audio(troubled):
@@ -200,7 +212,7 @@ def test_replicas_that_keep_dying_stop_the_run(ray_cluster, monkeypatch):
 
 
 def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
-    rows = told(run(units(2, size=2), {"hanging": {1}}, llm_count=2, hang_timeout_s=1.0))
+    rows = reported(run(units(2, size=2), {"hanging": {1}}, llm_count=2, hang_timeout_s=1.0))
     assert rows[1][0] == RejectionCode.TIMED_OUT
     assert "no step in 1 s" in rows[1][1]
     assert {row for row, (code, _) in rows.items() if code == "audio"} == {0, 2, 3}
@@ -208,9 +220,11 @@ def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
 
 def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
     monkeypatch.setattr(pools, "MAX_HUNG_STARTS", 1)
-    with pytest.raises(HangError, match=r"an? llm replica was not ready after 1 s: process \d+ on .*, 2 times") as told:
+    with pytest.raises(
+        HangError, match=r"an? llm replica was not ready after 1 s: process \d+ on .*, 2 times"
+    ) as raised:
         run(units(1), {"llm": {"hangs_at_start": True}}, start_timeout_s=1.0)
-    log = re.search(r", log (\S+), 2 times", str(told.value))[1]
+    log = re.search(r", log (\S+), 2 times", str(raised.value))[1]
     assert "in start" in Path(log).read_text()
 
 
@@ -231,7 +245,7 @@ class HungStart:
 def inline_pool(monkeypatch):
     """Make a pool whose replicas are threads that hang while they start; the event lets them go."""
     released = threading.Event()
-    monkeypatch.setattr(pools, "ray", InlineRay())
+    monkeypatch.setattr(ray_api, "ray", InlineRay())
     yield Pool("llm", lambda: InlineActor(HungStart, [released], 2), 1, 1)
     released.set()
 
@@ -290,10 +304,10 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
     state = next(list_states(iter(units(1)), {}, set()))
     replica = Replica(handle=None)
     coordinator = Coordinator(
-        {"llm": (pool := IdlePool())}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None
+        STAGES, {Stage.LLM: (pool := IdlePool())}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None
     )
     for _ in range(5):
-        call = Call("llm", state, replica=replica)
+        call = Call(Stage.LLM, state, Round(None), replica)
         coordinator._recover(call, pool, error)
     assert (state.quarantine is not None) == is_own
     assert len(pool.queue) == 5
@@ -302,16 +316,23 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
 
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
 def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, is_hung):
-    """It watched the replica stand still for 31 s, or for 5 s before it slept for 100."""
-    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    """It saw the replica stand still for 31 s, or for 5 s before it slept for 100."""
+    monkeypatch.setattr(ray_api, "kill", lambda handle: None)
     state = next(list_states(iter(units(1)), {}, set()))
     replica = Replica(handle=None)
-    replica.calls.append(Call("llm", state, replica=replica))
+    replica.calls.append(Call(Stage.LLM, state, Round(None), replica))
     replica.poll_heartbeat = lambda now: None
     pool = Pool("llm", create=None, count=0, max_calls=1)
     pool.replicas.append(replica)
     coordinator = Coordinator(
-        {"llm": pool}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None, hang_timeout_s=30.0
+        STAGES,
+        {Stage.LLM: pool},
+        max_units=1,
+        max_crashes=2,
+        lease=None,
+        on_commit=None,
+        on_tick=None,
+        hang_timeout_s=30.0,
     )
     coordinator._next_look = time.monotonic() - slept_s
     replica.progressed_at = coordinator._next_look - (31.0 if is_hung else 5.0)
@@ -325,6 +346,39 @@ class IdlePool:
 
     def replace(self, replica, error):
         self.num_replaced += 1
+
+
+class FakeListener(_Stage):
+    """Stands between codec and writer: it finds the first two takes of some rows wanting."""
+
+    def listen(self, audio):
+        wanted = {}
+        for row, text in audio:
+            take = int(text.split()[-1])
+            if row in self.behavior["mumbled"] and take < 2:
+                wanted[row] = {0: take + 1}
+        return [], wanted
+
+
+def test_a_stage_between_others_is_one_entry_in_the_list(ray_cluster):
+    """A row fails at the codec and another at the listener: one round makes both again."""
+
+    def listen(handle, call, lease):
+        return Sent(*handle.listen.options(num_returns=2).remote(call.round.results[Stage.CODEC]))
+
+    rounds = []
+
+    def generate(handle, call, lease):
+        rounds.append(call.round.wanted)
+        return FAKE_STAGES[0].send(handle, call, lease)
+
+    llm, codec, writer = FAKE_STAGES
+    stages = [replace(llm, send=generate), codec, StageSpec("listener", FakeListener, listen), writer]
+    rows = reported(run(units(1), {"needs_takes": {1: 2}, "mumbled": {2}}, stages=stages))
+    assert {row: text for row, (_, text) in rows.items()} == {
+        0: "audio of take 0", 1: "audio of take 1", 2: "audio of take 2", 3: "audio of take 0"
+    }  # fmt: skip
+    assert rounds == [None, {1: {0: 1}, 2: {0: 1}}, {2: {0: 2}}]
 
 
 def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):
@@ -379,7 +433,7 @@ def test_a_shortage_is_reported():
 
 @pytest.mark.parametrize(("error", "stops"), [(NodeDiedError("gone"), False), (ActorDiedError(), True)])
 def test_a_node_that_goes_with_all_its_replicas_does_not_stop_the_run(monkeypatch, error, stops):
-    monkeypatch.setattr(pools.ray, "kill", lambda handle, no_restart: None)
+    monkeypatch.setattr(ray_api, "kill", lambda handle: None)
     call = SimpleNamespace(remote=object)
     count = 2 * pools.MAX_FAILED_STARTS
     pool = Pool("llm", lambda: SimpleNamespace(start=call, locate=call), count, 1)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import pipeline.manifest.rows as manifest_module
 import pipeline.manifest.shards as shards_module
 from pipeline.errors import ManifestError, RejectionCode, UtteranceError
-from pipeline.manifest.rows import Manifest, Shard, Utterance, WorkUnit, read_utterance, safe_file_name
+from pipeline.manifest.rows import Manifest, Shard, Utterance, read_utterance, safe_file_name
+from pipeline.manifest.units import WorkUnit
 from pipeline.storage import ObjectInfo, Storage, open_storage
 from tests.fakes import MemoryStorage
 

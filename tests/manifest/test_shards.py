@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ManifestError, ObjectChanged, StorageError
-from pipeline.manifest.rows import Manifest, WorkUnit
+from pipeline.manifest.rows import Manifest
+from pipeline.manifest.units import WorkUnit
 
 
 def write_shard(path: Path, word: str = "old", **options: bool) -> None:

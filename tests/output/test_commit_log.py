@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import DamagedCommit, StorageError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import COMMIT_SCHEMA, audio_path, build_commit_table
 from pipeline.output.run_record import RunRecord
@@ -147,8 +147,8 @@ def test_summary_counts_every_commit(storage: Storage) -> None:
         unit = WorkUnit("book/one", first, first + 2)
         log.commit(unit, make_commit(log, unit, rejected=(first,)))
     summary = log.summarize()
-    assert (summary.num_units, summary.num_rows, summary.num_ok) == (20, 60, 40)
-    assert summary.rejected_by_code == {"no_speech": 20} and summary.audio_seconds == pytest.approx(60.0)
+    assert (summary.num_rows, summary.num_ok) == (60, 40)
+    assert summary.rejected == {"no_speech": 20} and summary.audio_s == pytest.approx(60.0)
     assert sum(table.num_rows for table in log.iter_metadata(["row"])) == 60
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.lease import LEASE_PATH, Lease, LeaseLost
 from pipeline.storage import Storage, open_storage
 from tests.fakes import MemoryStorage

@@ -13,7 +13,7 @@ import jobs.verify
 from pipeline import read_output, read_status, repair_output, synthesize_manifest, verify_output
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output import records
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.report import write_report

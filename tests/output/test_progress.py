@@ -1,10 +1,9 @@
 from pipeline.output.progress import Progress, format_duration
+from pipeline.output.receipt import UnitReceipt
 
 
-class Receipt:
-    def __init__(self, num_ok, rejected, audio_s):
-        self.num_ok, self.rejected, self.audio_s, self.num_retakes = num_ok, rejected, audio_s, 0
-        self.examples = [("a", "no_speech", "none")] * 4
+def make_receipt(num_ok, rejected, audio_s):
+    return UnitReceipt("s/0-9", num_ok, rejected, audio_s, 0, True, [("a", "no_speech", "none")] * 4)
 
 
 def test_line_shows_rows_audio_speed_rejects_and_time_left():
@@ -12,7 +11,7 @@ def test_line_shows_rows_audio_speed_rejects_and_time_left():
     progress = Progress(100, 20, 10.0, clock=lambda: now[0])
     progress.begin()
     now[0] = 10.0
-    progress.add(Receipt(48, {"no_speech": 2}, 300.0))
+    progress.add(make_receipt(48, {"no_speech": 2}, 300.0))
     assert progress.line() == (
         "70/120 utterances (58%) · 5 min 00 s of audio · 30.00 x real time · 2 rejected · about 10.0 s left"
     )
@@ -25,7 +24,7 @@ def test_a_repair_knows_no_whole():
     progress = Progress(None, 0, 10.0, clock=lambda: now[0])
     progress.begin()
     now[0] = 10.0
-    progress.add(Receipt(48, {"no_speech": 2}, 300.0))
+    progress.add(make_receipt(48, {"no_speech": 2}, 300.0))
     assert progress.line() == "50 utterances · 5 min 00 s of audio · 30.00 x real time · 2 rejected"
 
 
@@ -45,7 +44,7 @@ def test_lines_come_no_more_often_than_asked(caplog):
 def test_only_a_few_examples_are_kept():
     progress = Progress(100, 0, 10.0)
     for _ in range(10):
-        progress.add(Receipt(1, {}, 1.0))
+        progress.add(make_receipt(1, {}, 1.0))
     assert len(progress.examples) == 5
 
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.manifest.rows import Shard, WorkUnit
+from pipeline.manifest.rows import Shard
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.output.verify import verify_output

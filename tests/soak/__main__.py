@@ -19,7 +19,7 @@ import pipeline.storage
 import pipeline.storage.s3
 from pipeline import synthesize_manifest
 from pipeline.config.run import StorageConfig
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output

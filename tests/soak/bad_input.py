@@ -32,7 +32,8 @@ from hypothesis import strategies as st
 from pipeline.audio.references import prepare_reference, read_reference
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import SynthesisError, UtteranceError
-from pipeline.manifest.rows import Manifest, WorkUnit, read_utterance, safe_file_name
+from pipeline.manifest.rows import Manifest, read_utterance, safe_file_name
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table
 from pipeline.output.run_record import RunRecord

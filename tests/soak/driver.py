@@ -14,12 +14,13 @@ import signal
 import sys
 import threading
 import time
-
-import ray
+from dataclasses import replace
 
 import jobs.synthesize
 import pipeline.run as run
+from pipeline.cluster import run_units
 from pipeline.cluster.coordinator import Coordinator
+from pipeline.cluster.work_items import Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
 
@@ -33,7 +34,7 @@ class RecordedCoordinator(Coordinator):
     """Notes each unit that it begins, and how many may be in flight."""
 
     def _send(self, call, replica):
-        if call.stage == "llm" and call.wanted is None:
+        if call.stage == Stage.LLM and call.round.wanted is None:
             with open(BEGUN, "a") as file:
                 file.write(f"{self._max_units} {call.state.unit.unit_id}\n")
         super()._send(call, replica)
@@ -60,7 +61,7 @@ def die_after(point, owner, name):
     setattr(owner, name, call)
 
 
-class KilledWriter(WriterActor.__ray_metadata__.modified_class):
+class KilledWriter(WriterActor):
     """A writer that dies at a point of its first commit."""
 
     points, mark = POINTS, MARK
@@ -85,9 +86,11 @@ class KilledWriter(WriterActor.__ray_metadata__.modified_class):
 
 
 def main():
-    run.Coordinator = RecordedCoordinator
+    run_units.Coordinator = RecordedCoordinator
     if not set(POINTS).isdisjoint(WRITER_POINTS):
-        run._ACTORS["writer"] = ray.remote(max_restarts=0)(KilledWriter)
+        run_units.STAGES = tuple(
+            replace(spec, actor=KilledWriter) if spec.stage == Stage.WRITER else spec for spec in run_units.STAGES
+        )
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")
     die_after("enrollment", run, "_enroll_missing")

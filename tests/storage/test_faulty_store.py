@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, StorageError
-from pipeline.manifest.rows import WorkUnit
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output

@@ -1,11 +1,12 @@
-"""alone.py and environment.py, as far as they need no network; whole rows are synthesized alone in test_run.py."""
+"""replay.py and environment.py, as far as they need no network; whole rows are replayed in test_run.py."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.rows import Manifest, WorkUnit
+from pipeline.manifest.rows import Manifest
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table
 from pipeline.synthesis.replay import Replay, find_rows

@@ -6,7 +6,8 @@ import yaml
 from pipeline.config.run import StorageConfig
 from pipeline.errors import SpeakerError, StorageError
 from pipeline.llm.prompt import Voice
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, enroll, read_definitions
+from pipeline.synthesis.enrollment import enroll
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
 
 SETTINGS = StorageConfig()
 TOKENS = tuple(range(32))
@@ -164,7 +165,7 @@ SIGNED = "https://host/anna.wav?X-Amz-Date=20261129T000000Z&X-Amz-Signature=PLAN
 
 @pytest.fixture
 def served(monkeypatch):
-    monkeypatch.setattr("pipeline.synthesis.speakers.read_bytes", lambda uri, settings: b"speech")
+    monkeypatch.setattr("pipeline.synthesis.enrollment.read_bytes", lambda uri, settings: b"speech")
 
 
 def test_a_signed_address_is_stored_without_its_signature(served):
@@ -198,7 +199,7 @@ def test_a_failure_names_the_recording_without_its_signature(monkeypatch):
         raise StorageError(f"{uri}: refused")
 
     for read in (refuse, lambda uri, settings: b"silence"):
-        monkeypatch.setattr("pipeline.synthesis.speakers.read_bytes", read)
+        monkeypatch.setattr("pipeline.synthesis.enrollment.read_bytes", read)
         _, failures = enroll([SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)], FakeEnroller, 0, SETTINGS)
         assert "https://host/anna.wav" in failures["anna"] and "PLANTED" not in failures["anna"]
 

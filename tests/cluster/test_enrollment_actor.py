@@ -5,33 +5,27 @@ import threading
 import pytest
 from ray.exceptions import ActorDiedError
 
-from pipeline.cluster import enrollment, pools
-from pipeline.cluster import supervised as watched
-from pipeline.cluster.enrollment import enroll_remotely
+from pipeline.cluster.enrollment_actor import EnrollmentActor, enroll_remotely
 from pipeline.cluster.supervised import MAX_TRIES
 from pipeline.errors import HangError, RunStopped, WeightsError
 from pipeline.synthesis.speakers import SpeakerDefinition
-from tests.inline_ray import InlineActorClass, InlineRay
+from tests.inline_ray import InlineRay, inline_ray
 from tests.test_run import make_config
 
 DEFINITIONS = [SpeakerDefinition(speaker_id=name, gender="female") for name in ("anna", "bea")]
 
 
 @pytest.fixture
-def enroll_with(tmp_path, monkeypatch):
+def enroll_with(tmp_path):
     """Enroll with a body in place of the work; it is given the actor and the number of the try."""
     released, tries = threading.Event(), []
 
-    class Fake(enrollment.EnrollmentActor.__ray_metadata__.modified_class):
+    class Fake(EnrollmentActor):
         def enroll(self, definitions):
             tries.append(1)
             return body_of[0](self, len(tries))
 
-    Fake.__ray_metadata__ = type("Metadata", (), {"modified_class": Fake})
     body_of = []
-    monkeypatch.setattr(watched, "ray", InlineRay())
-    monkeypatch.setattr(pools, "ray", InlineRay())
-    monkeypatch.setattr(enrollment, "EnrollmentActor", InlineActorClass(Fake))
     config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 0.2})
 
     def enroll_with(body):
@@ -39,11 +33,12 @@ def enroll_with(tmp_path, monkeypatch):
         return enroll_remotely(config, DEFINITIONS)
 
     enroll_with.released, enroll_with.tries = released, tries
-    yield enroll_with
+    with inline_ray(InlineRay({EnrollmentActor: Fake})):
+        yield enroll_with
     released.set()
 
 
-def test_a_hang_is_ended_and_enrolment_begun_again(enroll_with, caplog):
+def test_a_hang_is_ended_and_enrollment_begun_again(enroll_with, caplog):
     def hang_once(actor, number):
         if number == 1:
             actor._num_begun = 2

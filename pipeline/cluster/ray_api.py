@@ -1,0 +1,111 @@
+"""The seam to Ray: every call of it that a run makes goes through here, so that tests replace one name.
+
+Ray's exceptions are types, and are imported from `ray.exceptions` where they are needed. Knows nothing of stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import ray
+import ray.util.metrics
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
+
+REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
+"""What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
+
+
+def died_by_itself(error: BaseException) -> bool:
+    """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return False
+    # Ray has no class of its own for an actor that went with its node, only this sentence.
+    return not getattr(error, "preempted", False) and "its node has died" not in str(error)
+
+
+def is_initialized() -> bool:
+    """Tell whether this process is connected to a Ray."""
+    return bool(ray.is_initialized())
+
+
+def init(*arguments: Any, **options: Any) -> None:
+    """Start a Ray, or connect to one."""
+    ray.init(*arguments, **options)
+
+
+def shutdown() -> None:
+    """Leave the Ray that this process is connected to, and end it where it was started here."""
+    ray.shutdown()
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return what the cluster has by name: `CPU`, `GPU` and others."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
+
+
+def put(value: Any) -> Any:
+    """Store a value; returns the reference to it."""
+    return ray.put(value)
+
+
+def get(reference: Any, timeout: float | None = None) -> Any:
+    """Return what a reference stands for; raises what its call raised, or `GetTimeoutError` after `timeout` seconds."""
+    return ray.get(reference, timeout=timeout)
+
+
+def wait(references: Sequence[Any], *, timeout: float) -> list[Any]:
+    """Wait until one of the references is ready, `timeout` seconds at most; returns the ready one, or none."""
+    ready, _ = ray.wait(list(references), num_returns=1, timeout=timeout)
+    return list(ready)
+
+
+def create_actor(actor_class: type, *arguments: Any, num_cpus: float, num_gpus: float, max_calls: int) -> Any:
+    """Ask for an actor; returns its handle at once, before the cluster has room for it.
+
+    Ray never restarts it: whoever asked decides what becomes of its calls.
+
+    Args:
+        actor_class: a plain class.
+        arguments: for its constructor.
+        num_cpus: CPUs that Ray keeps for it.
+        num_gpus: GPUs that Ray keeps for it.
+        max_calls: calls of work that it has at a time.
+    """
+    # One more thread than calls, so that a question about health never queues behind work.
+    options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_concurrency": max_calls + 1}
+    return _remote_class(ray, actor_class).options(**options).remote(*arguments)
+
+
+@cache
+def _remote_class(api: Any, actor_class: type) -> Any:
+    # Made once for each class: Ray sends a class to the cluster again each time that it is made remote.
+    return api.remote(max_restarts=0)(actor_class)
+
+
+def kill(actor: Any) -> None:
+    """End an actor at once."""
+    ray.kill(actor, no_restart=True)
+
+
+def make_counter(name: str, description: str, labels: Sequence[str]) -> Any:
+    """Make a metric that only grows."""
+    return ray.util.metrics.Counter(name, description, tuple(labels))
+
+
+def make_gauge(name: str, description: str, labels: Sequence[str]) -> Any:
+    """Make a metric that is set."""
+    return ray.util.metrics.Gauge(name, description, tuple(labels))
+
+
+def count_references() -> int:
+    """Return how many of Ray's objects this process holds on to; 0 where Ray is not running.
+
+    Ray has no public way to ask without its dashboard.
+    """
+    if not ray.is_initialized():
+        return 0
+    worker: Any = ray._private.worker.global_worker
+    return len(worker.core_worker.get_all_reference_counts())

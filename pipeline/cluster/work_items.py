@@ -1,0 +1,121 @@
+"""What the coordinator moves: units in flight, their rounds of takes, and calls of replicas.
+
+Results are references to Ray's object store; nothing here looks into them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import RejectionCode
+from pipeline.manifest.units import WorkUnit
+from pipeline.synthesis.takes import Rejection, Wanted
+
+if TYPE_CHECKING:
+    from pipeline.cluster.pools import Replica
+
+
+class Stage(StrEnum):
+    """The stages by name, which is also that of their `replicas` settings; `stage_order.py` has their order."""
+
+    LLM = "llm"
+    CODEC = "codec"
+    WRITER = "writer"
+
+
+@dataclass
+class Round:
+    """What the stages made of takes that were asked for together."""
+
+    wanted: Wanted | None
+    """The takes; none means all segments of all rows, from take 0 on."""
+    results: dict[Stage, Any] = field(default_factory=dict)
+    """By stage, a reference to what it made."""
+    failed: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Takes to make instead of those that a stage found wanting."""
+
+    def add(self, stage: Stage, result: Any, failed: Wanted) -> None:
+        """Take in a stage's result."""
+        self.results[stage] = result
+        for row, takes in failed.items():
+            self.failed.setdefault(row, {}).update(takes)
+
+
+@dataclass
+class UnitState:
+    """A unit in flight."""
+
+    unit: WorkUnit
+    rejections: dict[int, Rejection]
+    """Rows that are not to be synthesized."""
+    wanted: Wanted | None = None
+    """Rows to synthesize again where the unit is committed already; none makes all of them, and the commit."""
+    rounds: list[Round] = field(default_factory=list)
+    """Complete ones, in the order in which they were made; later takes replace earlier ones."""
+    num_crashes: int = 0
+    quarantine: deque[int] | None = None
+    """Rows still to be run in isolation, once the unit has crashed too often; the first one is running."""
+    crashes_isolated: Counter[int] = field(default_factory=Counter)
+    """By row."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows whose records this will write."""
+        return self.unit.num_rows if self.wanted is None else len(self.wanted)
+
+    def restart(self) -> None:
+        """Forget what was made: it is lost, or may be."""
+        self.rounds.clear()
+        if self.quarantine is not None:
+            self.isolate()
+
+    def isolate(self) -> None:
+        """Put every row that is to be synthesized in quarantine."""
+        rows = sorted(self.wanted) if self.wanted else range(self.unit.first_row, self.unit.last_row + 1)
+        self.quarantine = deque(row for row in rows if row not in self.rejections)
+
+
+@dataclass
+class Call:
+    """Something asked of a replica, or waiting to be."""
+
+    stage: Stage
+    state: UnitState
+    round: Round | None = None
+    """The round that it works on; none where it commits the unit."""
+    replica: Replica | None = None
+    result: Any = None
+    """Reference to what it makes."""
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it may share its replica with nothing."""
+        return self.state.quarantine is not None and self.round is not None
+
+
+def list_states(
+    units: Iterator[WorkUnit], duplicates: Mapping[str, list[int]], committed: set[str]
+) -> Iterator[UnitState]:
+    """Yield what is left to do, with the rows that are rejected before they start.
+
+    Args:
+        units: the plan.
+        duplicates: rows whose id an earlier row has, by shard.
+        committed: ids of the units that are done.
+    """
+    reason = Rejection(
+        RejectionCode.DUPLICATE_ID,
+        "another row before this one has the same utterance_id; ids must be unique in the run",
+    )
+    by_shard = {shard: sorted(rows) for shard, rows in duplicates.items()}
+    for unit in units:
+        if unit.unit_id in committed:
+            continue
+        rows = by_shard.get(unit.shard, [])
+        double = rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
+        yield UnitState(unit, dict.fromkeys(double, reason))

@@ -1,0 +1,195 @@
+"""Enrollment: speaker definitions become voices, by the codec's encoder or by the language model, each once.
+
+Loads each network when it is first needed. Knows nothing of the output that the voices are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.audio.references import read_reference
+from pipeline.codec import BiCodec
+from pipeline.config.run import Config, StorageConfig
+from pipeline.config.secrets import redact, without_signature
+from pipeline.errors import ConfigError, SpeakerError, StorageError
+from pipeline.llm import LLMEngine, Request
+from pipeline.llm.prompt import Voice, build_prompt
+from pipeline.storage import read_bytes
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.stages import load_codec, load_engine
+from pipeline.synthesis.takes import hash_seed
+
+VOICE_SENTENCES = {
+    "en": "The train leaves at seven, so please be at the station a little earlier.",
+    "zh": "火车七点出发，请大家提前一点到车站。",
+}
+"""A created voice is made from one of these, so that it does not depend on any book's text."""
+
+
+class Enroller:
+    """Turns speaker definitions into voices; loads each network when it is first needed."""
+
+    def __init__(self, config: Config, weights_dir: Path) -> None:
+        self._config = config
+        self._weights_dir = weights_dir
+        self._codec: BiCodec | None = None
+        self._engine: LLMEngine | None = None
+
+    def _load_codec(self) -> BiCodec:
+        self._codec = self._codec or load_codec(self._config, self._weights_dir)
+        return self._codec
+
+    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]:
+        """Return the global tokens of a recording, and its semantic tokens if asked for.
+
+        Raises:
+            SpeakerError: the recording cannot be used.
+        """
+        reference = read_reference(audio, name)
+        codec = self._load_codec()
+        try:
+            if not with_semantic:
+                return codec.encode_speaker(reference.samples, reference.sample_rate).tolist(), None
+            tokens = codec.encode(reference.samples, reference.sample_rate)
+        except (ValueError, SpeakerError) as error:
+            raise SpeakerError(f"{name}: {str(error).removeprefix('audio: ')}") from None
+        return tokens.global_tokens.tolist(), tokens.semantic_tokens.tolist()
+
+    def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice:
+        """Let the LLM make up a voice with these labels."""
+        self._engine = self._engine or load_engine(self._config, self._weights_dir)
+        labels = Voice(gender=gender, pitch=pitch, speed=speed)
+        prompt = build_prompt(self._engine.vocabulary, VOICE_SENTENCES[language], labels, language=language)
+        # The voice is complete before the first semantic token, so one is enough.
+        request = Request("voice", prompt.ids, prompt.grammar, seed, max_semantic_tokens=1)
+        (answer,) = self._engine.generate([request])
+        assert answer.global_tokens is not None
+        return Voice(
+            global_tokens=tuple(answer.global_tokens.tolist()),
+            gender=gender,
+            pitch=pitch,
+            speed=speed,
+            pitch_value=answer.pitch_value,
+            speed_value=answer.speed_value,
+        )
+
+    def check_global_tokens(self, tokens: tuple[int, ...]) -> None:
+        """Raise ValueError if these cannot be a voice."""
+        codec = self._load_codec()
+        if len(tokens) != codec.num_global_tokens:
+            raise ValueError(f"expected {codec.num_global_tokens} tokens, found {len(tokens)}")
+        wrong = [token for token in tokens if not 0 <= token < codec.global_codebook_size]
+        if wrong:
+            raise ValueError(f"expected tokens in [0, {codec.global_codebook_size}), found {wrong[0]}")
+
+
+class _Enroller(Protocol):
+    """What enrollment needs of the networks; `synthesizer.py` has it."""
+
+    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
+
+    def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice: ...
+
+    def check_global_tokens(self, tokens: tuple[int, ...]) -> None: ...
+
+
+def enroll(
+    definitions: Iterable[SpeakerDefinition],
+    make_enroller: Callable[[], _Enroller],
+    run_seed: int,
+    settings: StorageConfig,
+) -> tuple[list[Speaker], dict[str, str]]:
+    """Turn definitions into speakers.
+
+    Args:
+        definitions: speakers that are not enrolled yet.
+        make_enroller: loads the networks; called once, and only if there is something to do.
+        run_seed: a created voice follows from it and from its id.
+        settings: how to reach reference recordings.
+
+    Returns:
+        the speakers, and for each one that could not be enrolled the reason, by id.
+    """
+    speakers: list[Speaker] = []
+    failures: dict[str, str] = {}
+    enroller: _Enroller | None = None
+    for definition in definitions:
+        enroller = enroller or make_enroller()
+        try:
+            speakers.append(_enroll_one(definition, enroller, run_seed, settings))
+        except SpeakerError as error:
+            failures[definition.speaker_id] = str(error)
+    return speakers, failures
+
+
+def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: int, settings: StorageConfig) -> Speaker:
+    speaker_id = definition.speaker_id
+    if definition.global_tokens is not None:
+        try:
+            enroller.check_global_tokens(definition.global_tokens)
+        except ValueError as error:
+            raise SpeakerError(f"speaker {speaker_id!r}: global_tokens: {error}") from None
+        voice = Voice(global_tokens=definition.global_tokens)
+    elif definition.gender is not None:
+        pitch, speed = definition.pitch or "moderate", definition.speed or "moderate"
+        seed = hash_seed(run_seed, "voice", speaker_id)
+        voice = enroller.create_voice(definition.gender, pitch, speed, definition.language, seed)
+    else:
+        assert definition.reference_audio is not None
+        voice = _enroll_reference(definition, definition.reference_audio, enroller, settings)
+    return Speaker(speaker_id, voice, definition.kind, definition.canonical())
+
+
+def _enroll_reference(
+    definition: SpeakerDefinition, reference_audio: str, enroller: _Enroller, settings: StorageConfig
+) -> Voice:
+    name = f"speaker {definition.speaker_id!r}: {without_signature(reference_audio)}"
+    try:
+        data = read_bytes(reference_audio, settings)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
+    except (StorageError, ConfigError, ValueError) as error:
+        raise SpeakerError(f"{name}: cannot be read: {redact(str(error))}; correct reference_audio") from None
+    text = definition.reference_text
+    global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
+    voice = Voice(global_tokens=tuple(global_tokens))
+    if text and semantic_tokens is not None:
+        voice = replace(voice, reference_text=text, reference_semantic_tokens=tuple(semantic_tokens))
+    return voice
+
+
+def read_own_definitions(weights_dir: Path) -> list[SpeakerDefinition]:
+    """Read the speakers that come with weights; their recordings lie beside them.
+
+    Raises:
+        SpeakerError: there are none, or one names a file elsewhere: weights may come from strangers.
+    """
+    path = weights_dir / "speakers.yaml"
+    definitions = []
+    for definition in read_definitions(str(path), StorageConfig()):
+        if (audio := definition.reference_audio) is not None:
+            inside = weights_dir / audio
+            if "://" in audio or not inside.resolve().is_relative_to(weights_dir.resolve()):
+                raise SpeakerError(
+                    f"{path}: speaker {definition.speaker_id!r} names {audio}, outside of the weights' folder; copy "
+                    "the recording there, or pass a speakers file of your own"
+                )
+            definition = definition.model_copy(update={"reference_audio": str(inside)})
+        definitions.append(definition)
+    return definitions
+
+
+def enroll_from_file(config: Config, weights_dir: Path, speakers: str | None) -> SpeakerRegistry:
+    """Enroll the speakers of a file, or those that come with the weights.
+
+    Raises:
+        SpeakerError: a speaker cannot be enrolled, or there is no file.
+    """
+    definitions = read_definitions(speakers, StorageConfig()) if speakers else read_own_definitions(weights_dir)
+    enrolled, failures = enroll(definitions, lambda: Enroller(config, weights_dir), config.seed, config.storage)
+    if failures:
+        raise SpeakerError("\n".join(failures.values()))
+    return SpeakerRegistry(enrolled)
