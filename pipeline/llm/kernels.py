@@ -318,13 +318,16 @@ def sample(
         state: moved on in place.
     """
     num_columns = logits_SV.shape[1]
+    assert num_columns < 1 << 16, "two counts of columns share a number"
     k = 1 if params.temperature == 0.0 else min(params.top_k, num_columns)
+    block_k = max(2, triton.next_power_of_2(k))
+    candidates_SK = torch.empty((len(logits_SV), block_k), dtype=torch.int64, device=logits_SV.device)
     settings = _sampling_settings(params, logits_SV.device)
     _sample[(len(logits_SV),)](
         logits_SV, settings, speech_ids_V, state.position_S, state.last_position_S, state.is_active_S,
-        state.is_speaking_S, state.uniform_SC, state.column_S, state.token_S, state.step_position_S, num_columns,
-        state.uniform_SC.shape[1], num_semantic, k, triton.next_power_of_2(num_columns),
-        max(2, triton.next_power_of_2(k)), num_warps=16,
+        state.is_speaking_S, state.uniform_SC, state.column_S, state.token_S, state.step_position_S, candidates_SK,
+        num_columns, state.uniform_SC.shape[1], num_semantic, k, triton.next_power_of_2(num_semantic),
+        max(2, triton.next_power_of_2(num_columns - num_semantic)), block_k, num_warps=8,
     )  # fmt: skip
 
 
@@ -343,23 +346,34 @@ def _sampling_settings(params: SamplingParams, device: torch.device) -> Tensor:
 @triton.jit
 def _sample(
     logits, settings, speech_ids, position, last_position, is_active, is_speaking, uniform, column_out, token_out,
-    step_position, num_columns, num_places, num_semantic, k, BLOCK_COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr,
+    step_position, candidates, num_columns, num_places, num_semantic, k, BLOCK_SEMANTIC: tl.constexpr,
+    BLOCK_STOPS: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     slot = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, BLOCK_COLUMNS)
-    values = tl.load(logits + slot * num_columns + column, mask=column < num_columns, other=float("-inf"))
-    values = tl.where(values == 0.0, 0.0, values)  # -0.0 is no other number.
-    bits = values.to(tl.int32, bitcast=True)
-    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)  # integers that compare as the floats do
-    # Equal logits: the lower column first, as it is part of the number that is compared.
-    lowest: tl.constexpr = -0x7FFFFFFFFFFFFFFF
-    keys = tl.where(column < num_columns, ordered * 0x100000000 + (0xFFFFFFFF - column.to(tl.int64)), lowest)
+    # The stops apart: with them, a block would be twice as wide.
+    column = tl.arange(0, BLOCK_SEMANTIC)
+    stop = num_semantic + tl.arange(0, BLOCK_STOPS)
+    order = _order(logits + slot * num_columns, column, column < num_semantic)
+    stop_order = _order(logits + slot * num_columns, stop, stop < num_columns)
+    # The k-th largest logit, bit by bit from the highest on: the largest number that k logits reach.
+    lowest = tl.zeros((), tl.uint32)
+    for bit in range(32):
+        higher = lowest | (tl.full((), 1, tl.uint32) << (31 - bit))
+        reach = tl.sum((order >= higher).to(tl.int32), axis=0) + tl.sum((stop_order >= higher).to(tl.int32), axis=0)
+        lowest = tl.where(reach >= k, higher, lowest)
+    # Those above it, and of its equals the lower columns; each gets a place in their order of columns. One sum counts
+    # both kinds, in the two halves of a number.
+    kinds = ((order > lowest).to(tl.int32) << 16) + (order == lowest).to(tl.int32)
+    stop_kinds = ((stop_order > lowest).to(tl.int32) << 16) + (stop_order == lowest).to(tl.int32)
+    num_semantic_kinds = tl.sum(kinds, axis=0)
+    num_equal = k - ((num_semantic_kinds + tl.sum(stop_kinds, axis=0)) >> 16)
+    rows = candidates + slot * BLOCK_K
+    _keep(rows, order, column, kinds, tl.cumsum(kinds, axis=0), num_equal)
+    _keep(rows, stop_order, stop, stop_kinds, num_semantic_kinds + tl.cumsum(stop_kinds, axis=0), num_equal)
+    tl.debug_barrier()  # One thread reads what another one wrote.
     rank = tl.arange(0, BLOCK_K)
-    chosen = tl.full((BLOCK_K,), lowest, tl.int64)
-    for place in range(k):
-        best = tl.max(keys, axis=0)
-        chosen = tl.where(rank == place, best, chosen)
-        keys = tl.where(keys == best, lowest, keys)
+    nothing: tl.constexpr = -0x7FFFFFFFFFFFFFFF
+    chosen = tl.sort(tl.load(rows + rank, mask=rank < k, other=nothing), descending=True)
     is_kept = rank < k
     top = (chosen >> 32).to(tl.int32)
     logit = (top ^ ((top >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True).to(tl.float64)
@@ -376,7 +390,7 @@ def _sample(
     is_passed = is_kept & (cumulative <= number * tl.max(cumulative, axis=0))
     # The product may round up to the total; then the last candidate that has any probability is meant.
     drawn = tl.minimum(tl.sum(is_passed.to(tl.int32), axis=0), tl.sum((probabilities > 0.0).to(tl.int32), axis=0) - 1)
-    key = tl.max(tl.where(rank == drawn, chosen, lowest), axis=0)
+    key = tl.max(tl.where(rank == drawn, chosen, nothing), axis=0)
     drawn_column = (0xFFFFFFFF - (key & 0xFFFFFFFF)).to(tl.int32)
     tl.store(column_out + slot, drawn_column)
     tl.store(token_out + slot, tl.load(speech_ids + drawn_column))
@@ -386,3 +400,23 @@ def _sample(
     tl.store(is_active + slot, goes_on.to(tl.int32))
     tl.store(step_position + slot, tl.where(goes_on, place, -1))
     tl.store(position + slot, tl.where(goes_on, place + 1, place))
+
+
+@triton.jit
+def _order(row, column, is_there):
+    """Return numbers above 0 that compare as a row's logits do; 0 where there is no column."""
+    values = tl.load(row + column, mask=is_there, other=0.0)
+    values = tl.where(values == 0.0, 0.0, values)  # -0.0 is no other number.
+    bits = values.to(tl.int32, bitcast=True)
+    order = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.uint32, bitcast=True) ^ 0x80000000
+    return tl.where(is_there, order, 0)
+
+
+@triton.jit
+def _keep(rows, order, column, kinds, counts, num_equal):
+    """Store the candidates among some columns, as numbers that compare as their logits do, the lower column first."""
+    place = (counts >> 16) + tl.minimum(counts & 0xFFFF, num_equal) - 1
+    is_kept = (kinds >= 0x10000) | ((kinds == 1) & ((counts & 0xFFFF) <= num_equal))
+    # Below 2^63, as no logit is a NaN with all bits set.
+    keys = (order.to(tl.int64) - 0x80000000) * 0x100000000 + (0xFFFFFFFF - column.to(tl.int64))
+    tl.store(rows + place, keys, mask=is_kept)

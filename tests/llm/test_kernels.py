@@ -83,8 +83,9 @@ def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0.0), SamplingParams(1.5, 7, 0.5)])
-def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams) -> None:
-    num_slots, num_columns = 5, 8_193
+@pytest.mark.parametrize("num_stops", [1, 2])
+def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams, num_stops: int) -> None:
+    num_slots, num_columns = 5, 8_192 + num_stops
     logits = torch.randn(num_slots, num_columns) * 3
     logits[0] = 0.0
     logits[0, ::2] = -0.0
@@ -104,6 +105,20 @@ def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams) -> Non
     assert state.is_active_S.tolist() == [1, 0, 1, 1, 0]
     assert state.position_S.tolist() == [1, 3, 5, 6, 7]
     assert state.step_position_S.tolist() == [0, -1, 4, 5, -1]
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 11, 12, 50])
+def test_candidates_among_equals_are_the_lower_columns(top_k: int) -> None:
+    """Few different logits, so that the last candidate has equals on both sides of the stops' border."""
+    num_slots, num_semantic, num_columns = 6, 11, 13
+    logits = torch.randint(-1, 2, (num_slots, num_columns)).float()
+    logits[:, -1] = torch.tensor([3.0, 1.0]).repeat(num_slots // 2)
+    uniforms = torch.rand(num_slots, 1, dtype=torch.float64)
+    nothing = torch.zeros(num_slots, dtype=torch.int64)
+    params = SamplingParams(1.0, top_k, 1.0) if top_k != 5 else SamplingParams(0.0, top_k, 1.0)
+    state = kernels.SlotState.over(nothing.clone(), nothing + 10, uniforms)
+    kernels.sample(logits, torch.arange(num_columns), num_semantic, params, state)
+    assert state.column_S.tolist() == draw(find_candidates(logits, params), uniforms[:, 0]).tolist()
 
 
 def test_a_stop_ends_only_a_sequence_that_speaks() -> None:
