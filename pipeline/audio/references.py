@@ -22,6 +22,8 @@ MODEL_SAMPLE_RATE = 16_000
 MIN_REFERENCE_SAMPLES = 400
 """At 16 kHz: the first frame of wav2vec2."""
 MAX_REFERENCE_S = 600.0
+_MAX_REFERENCE_FRAMES = round(MAX_REFERENCE_S * 96_000)
+_BLOCK_SAMPLES = 1 << 20
 # Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
 _LOUDEST_REFERENCE_PEAK = 2.0**32
 _SILENT_REFERENCE_PEAK = 1e-4
@@ -60,7 +62,12 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
             rate, num_frames = file.samplerate, file.frames
             if num_frames > MAX_REFERENCE_S * rate:
                 raise _too_long(name, num_frames / rate)
-            samples = file.read(dtype="float64", always_2d=True)[:, 0]
+            if num_frames > _MAX_REFERENCE_FRAMES:
+                raise SpeakerError(
+                    f"{name}: {num_frames:,} samples at {rate:,} Hz, expected at most {_MAX_REFERENCE_FRAMES:,}; cut "
+                    "out 3 to 30 s of speech, at 48,000 Hz or less"
+                )
+            samples = _read_first_channel(file)
             # libsndfile reads what is there; its log names a header that promised more. One that was written
             # before the length was known promises the most that there can be.
             promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
@@ -74,6 +81,16 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
         logger.warning("%s: %s; the voice may not be as expected", name, doubt)
     return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+def _read_first_channel(file: soundfile.SoundFile) -> DoubleArray:
+    """Read block by block: a file of a few kilobytes may have a thousand channels of silence."""
+    samples = np.empty(max(0, file.frames))
+    num_read = 0
+    for block in file.blocks(max(1, _BLOCK_SAMPLES // file.channels), dtype="float64", always_2d=True):
+        samples[num_read : num_read + len(block)] = block[:, 0]
+        num_read += len(block)
+    return samples[:num_read]
 
 
 def find_doubts(samples: DoubleArray, sample_rate: int) -> list[str]:

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.errors import ConfigError
 
-_MAX_YAML_NODES = 2_000_000
+_MAX_YAML_NODES = 1_000_000
 # What the reader of tags and plain values lets through: text that is not UTF-8, dates that are none (2026-99-99),
 # `!!int` without digits, `!!timestamp soon`, `!!bool maybe`.
 _YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
@@ -49,6 +49,16 @@ def read_yaml(text: str | bytes, source: str) -> Any:
 
 class _Loader(yaml.SafeLoader):
     source: str
+    num_nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # While the document is read: each node takes a kilobyte, whatever there is of it in the file.
+        self.num_nodes += 1
+        if self.num_nodes > _MAX_YAML_NODES:
+            raise ConfigError(
+                f"{self.source}: more than {_MAX_YAML_NODES:,} values; a Parquet file takes more speakers"
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if isinstance(node, yaml.MappingNode):

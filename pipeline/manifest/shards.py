@@ -19,14 +19,17 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config.run import StorageConfig
+from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.errors import ManifestError, ObjectChanged
+from pipeline.manifest.parquet_limits import OverLimit, check_footer, expand, find_expanding
 from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
 
 REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
 OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
 DAMAGED_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What the reader raises on bytes that are no Parquet, on damaged pages, and on names that are no text."""
+_ROWS_AT_ONCE = 65_536
+"""Of one column, where no other is read."""
 _KEPT_ROW_GROUPS = 2
 _KEPT_FILES = 4
 
@@ -72,9 +75,10 @@ class ShardReader:
 
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column in batches, and read no other."""
-        with _report_damage(shard), _open_parquet(self._storage, shard.info) as file:
-            for batch in file.iter_batches(65_536, columns=[column], use_threads=False):
-                yield batch.column(0)
+        limits = self._storage.settings.limits
+        with _report_damage(shard), _open_parquet(self._storage, shard.info, _ROWS_AT_ONCE) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column], use_threads=False):
+                yield expand(pa.Table.from_batches([batch]), shard.schema, limits).column(0).combine_chunks()
 
     def _read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
         file, starts = self._open(shard)
@@ -84,7 +88,8 @@ class ShardReader:
             table = self._read_group(shard, file, group)
             start = max(first_row, starts[group]) - starts[group]
             pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
-        return pa.concat_tables(pieces)
+        with _report_damage(shard):
+            return pa.concat_tables(expand(piece, shard.schema, self._storage.settings.limits) for piece in pieces)
 
     def check_unchanged(self, shards: Sequence[Shard]) -> None:
         """Look at the shards once more, as rows that are kept here would not show that one has changed.
@@ -135,9 +140,21 @@ class ShardReader:
         return self._row_groups[key]
 
 
-def _open_parquet(storage: Storage, info: ObjectInfo) -> pq.ParquetFile:
+def _open_checked(source: pa.NativeFile, limits: LimitsConfig) -> pq.ParquetFile:
     # Few writers put checksums into their pages, but where they are, damage is seen before it is read out.
-    return pq.ParquetFile(storage.open_input(info), page_checksum_verification=True)
+    file = pq.ParquetFile(source, page_checksum_verification=True)
+    check_footer(file.metadata, limits)
+    return file
+
+
+def _open_parquet(storage: Storage, info: ObjectInfo, rows_at_once: int | None = None) -> pq.ParquetFile:
+    """Open a shard that will not take more memory than it may; `rows_at_once` as for `find_expanding`."""
+    source, limits = storage.open_input(info), storage.settings.limits
+    file = _open_checked(source, limits)
+    expanding = find_expanding(file.metadata, limits, rows_at_once)
+    if not expanding:
+        return file
+    return pq.ParquetFile(source, metadata=file.metadata, read_dictionary=expanding, page_checksum_verification=True)
 
 
 @contextmanager
@@ -145,6 +162,8 @@ def _report_damage(shard: Shard) -> Iterator[None]:
     """Turn what Parquet's reader says of a damaged page into an error that names the shard."""
     try:
         yield
+    except OverLimit as error:
+        raise ManifestError(f"{shard.uri}: {error}") from None
     except DAMAGED_PARQUET as error:
         detail = " ".join(str(error).split())[:200]
         raise ManifestError(f"{shard.uri}: damaged ({detail}); put an intact copy in its place") from error
@@ -191,8 +210,10 @@ def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
     """Read a footer; returns the problems where there are any."""
     uri = storage.uri_of(info.path)
     try:
-        with _open_parquet(storage, info) as file:
+        with _open_checked(storage.open_input(info), storage.settings.limits) as file:
             schema, num_rows = file.schema_arrow, file.metadata.num_rows
+    except OverLimit as error:
+        return [f"{uri}: {error}"]
     except (*DAMAGED_PARQUET, EOFError) as error:
         return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
     problems = [f"{uri}: {text}" for text in _check_schema(schema)]

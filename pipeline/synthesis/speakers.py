@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.config.run import StorageConfig
+from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.config.secrets import has_credentials, redact, without_signature
 from pipeline.config.settings import canonical_json
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, SpeakerError
 from pipeline.llm.prompt import Voice
+from pipeline.manifest.parquet_limits import OverLimit, read_small_table
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.storage import read_bytes
 
@@ -237,7 +238,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
         raise SpeakerError(f"{uri}: there is no such speakers file; set `speakers` to a Parquet or YAML file") from None
     except ValueError as error:
         raise SpeakerError(f"speakers: {error}; set `speakers` to a Parquet or YAML file") from None
-    rows = _read_parquet(uri, data) if data[:4] == b"PAR1" else _read_yaml(uri, data)
+    rows = _read_parquet(uri, data, settings.limits) if data[:4] == b"PAR1" else _read_yaml(uri, data)
     definitions: dict[str, SpeakerDefinition] = {}
     problems = []
     for number, row in enumerate(rows):
@@ -271,9 +272,11 @@ def _problem(problem: Any) -> str:
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {found}{remedy}"
 
 
-def _read_parquet(uri: str, data: bytes) -> list[Any]:
+def _read_parquet(uri: str, data: bytes, limits: LimitsConfig) -> list[Any]:
     try:
-        rows = pq.read_table(io.BytesIO(data)).to_pylist()
+        rows = read_small_table(data, limits).to_pylist()
+    except OverLimit as error:
+        raise SpeakerError(f"{uri}: {error}") from None
     except DAMAGED_PARQUET as error:
         raise SpeakerError(f"{uri}: not a readable Parquet file: {error}") from None
     return [{name: value for name, value in row.items() if value is not None} for row in rows]

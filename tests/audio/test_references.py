@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,36 @@ def test_doubtful_recordings_are_warned_of(name, said, caplog):
     }[name]()
     read_reference(data, "speaker 'x'")
     assert said in caplog.text and bool(said) == bool(caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "seconds", "said"),
+    [
+        (655_350, 1, 100, r"65,535,000 samples at 655,350 Hz, expected at most 57,600,000"),
+        (8_000, 1, 601, "601 s long"),
+    ],
+)
+def test_audio_bombs_are_refused(rate, channels, seconds, said):
+    """Silence packs to nothing."""
+    with pytest.raises(SpeakerError, match=f"x: {said}"):
+        read_reference(_pack(rate, channels, seconds), "x")
+
+
+def test_a_thousand_channels_take_the_memory_of_one():
+    data = _pack(16_000, 1_000, 20, "WAV")
+    tracemalloc.start()
+    try:
+        samples = read_reference(data, "x").samples
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert samples.shape == (320_000,)
+    assert peak < 64_000_000  # All channels as numbers take 2,560 MB.
+
+
+def _pack(rate, channels, seconds, file_format="FLAC"):
+    sink = io.BytesIO()
+    with soundfile.SoundFile(sink, "w", rate, channels, format=file_format, subtype="PCM_16") as file:
+        for second in range(seconds):
+            file.write(np.full((rate, channels), 5_000 + second % 2, np.int16))
+    return sink.getvalue()
