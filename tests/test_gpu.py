@@ -10,7 +10,7 @@ from pipeline import gpu
 from pipeline.errors import ConfigError
 from pipeline.run import synthesize_manifest
 from tests.inline_ray import InlineRay, inline_ray
-from tests.test_run import SMALL, make_config, simple_rows, write_shard
+from tests.runs import SMALL, make_config, simple_rows, write_shard
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
 from tests.fakes import MemoryStorage
 from tests.inline_ray import inline_ray
-from tests.test_run import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard
+from tests.runs import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,102 +10,30 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
-import soundfile
 import yaml
 
 import jobs.synthesize
 from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_output
 from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
-from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
-
-SPEAKERS = [
-    {"speaker_id": "anna", "gender": "female"},
-    {"speaker_id": "carl", "gender": "male", "pitch": "low"},
-]
-# The weights are random: they end when they like.
-LOOSE = {"min_pace": 0.0, "max_pace": 10_000.0, "length_cap_factor": 10.0, "length_cap_extra_s": 20.0}
-SMALL = {
-    "llm": {"count": 1, "num_cpus": 1},
-    "codec": {"count": 1, "num_cpus": 0.5},
-    "writer": {"count": 1, "num_cpus": 0.25},
-}
-
-
-def text_of(number):
-    return f"This is line number {number}."
-
-
-def write_shard(path, rows):
-    columns = [
-        "utterance_id",
-        "text",
-        "speaker_id",
-        *sorted({k for row in rows for k in row} - {"utterance_id", "text", "speaker_id"}),
-    ]
-    table = pa.table({name: [row.get(name) for row in rows] for name in columns})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=4)
-
-
-def simple_rows(first, count):
-    names = ["anna", "carl"]
-    return [
-        {"utterance_id": f"u{n:03d}", "text": text_of(n), "speaker_id": names[n % 2], "chapter": n // 5}
-        for n in range(first, first + count)
-    ]
-
-
-def make_config(tmp_path, random_weights, **changes):
-    (tmp_path / "speakers.yaml").write_text(yaml.safe_dump(SPEAKERS))
-    raw = {
-        "weights": random_weights,
-        "manifest": str(tmp_path / "manifest"),
-        "speakers": str(tmp_path / "speakers.yaml"),
-        "output": str(tmp_path / "output"),
-        "unit_size": 4,
-        "llm": {"slots": 8},
-        "quality": LOOSE,
-        "replicas": SMALL,
-        **changes,
-    }
-    return parse_config(raw)
-
-
-def read_metadata(output):
-    return (
-        ds.dataset(f"{output}/metadata").to_table().sort_by([("shard", "ascending"), ("row", "ascending")]).to_pylist()
-    )
-
-
-def audio_hashes(output):
-    return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output)}
-
-
-def audio_hashes_of_shard(output, shard):
-    return {row["utterance_id"]: row["audio_sha256"] for row in read_metadata(output) if row["shard"] == shard}
-
-
-def check_audio(output, rows):
-    """Every ok row's file is there, is what the metadata says, and no other file is."""
-    for row in rows:
-        if row["status"] != "ok":
-            assert row["audio_path"] is None
-            continue
-        path = Path(output) / row["audio_path"]
-        data = path.read_bytes()
-        assert hashlib.sha256(data).hexdigest() == row["audio_sha256"]
-        info = soundfile.info(path)
-        assert (info.samplerate, info.frames, info.subtype) == (row["sample_rate"], row["num_samples"], "PCM_16")
-        assert row["duration_s"] == pytest.approx(info.frames / info.samplerate)
+from tests.runs import (
+    LOOSE,
+    SMALL,
+    SPEAKERS,
+    audio_hashes,
+    audio_hashes_of_shard,
+    check_audio,
+    make_config,
+    read_metadata,
+    simple_rows,
+    text_of,
+    write_shard,
+)
 
 
 @pytest.fixture(scope="module")

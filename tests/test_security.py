@@ -17,8 +17,8 @@ from pipeline.codec.features import _read_weights
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 from pipeline.synthesis.speakers import read_definitions
+from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.watch import Watch
-from tests.test_run import make_config, simple_rows, write_shard
 
 ROOT = Path(__file__).parent.parent
 

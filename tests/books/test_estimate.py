@@ -11,7 +11,7 @@ from pipeline.books.checked_catalogue import open_catalogue
 from pipeline.books.cost import estimate_cost
 from pipeline.books.estimate import _Estimator, estimate_catalogue, find_doubt
 from pipeline.config.run import parse_config
-from tests.books.test_audiobooks import configure
+from tests.books.small_book import configure
 
 MEASURED_S = 796.5
 """Of audio, as the demo voice `ross` read the extract: 88 of its 91 sentences, 3 were rejected."""

@@ -1,6 +1,5 @@
 """The loop with real Ray actors and instant fake stages."""
 
-import os
 import re
 import sys
 import threading
@@ -18,132 +17,15 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError,
 from pipeline.cluster import pools, ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool, Replica
-from pipeline.cluster.replica import ReplicaInfo, locate_process, stack_in_log
 from pipeline.cluster.replica_counts import describe_shortage, plan_counts
 from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
 from pipeline.cluster.work_items import Call, Round, Stage, list_states
 from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
-from pipeline.manifest.units import WorkUnit
-from pipeline.output.receipt import UnitReceipt
+from tests.cluster.fake_stages import FAKE_STAGES, FakeStage, reported, run, units
 from tests.inline_ray import InlineActor, InlineRay
 
-# Ray's workers cannot import this module: its actors travel by value.
+# As those of fake_stages.py.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-class _Stage:
-    def __init__(self, behavior):
-        self.behavior = behavior
-
-    def locate(self):
-        return locate_process()
-
-    def heartbeat(self):
-        return 0
-
-    def start(self):
-        if "hangs_at_start" in self.behavior:
-            with stack_in_log(0.5):
-                time.sleep(3_600)
-        if "cannot_start" in self.behavior:
-            raise StorageError("the weights' store is away")
-        if "dies_at_start" in self.behavior:
-            os._exit(1)
-        return ReplicaInfo("here", os.getpid(), "cpu", 1)
-
-
-class FakeLLM(_Stage):
-    def generate(self, unit, skipped, wanted):
-        rows = [r for r in range(unit.first_row, unit.last_row + 1) if r not in skipped]
-        if wanted is not None:
-            rows = [row for row in rows if row in wanted]
-        if set(rows) & self.behavior.get("deadly", set()):
-            time.sleep(0.05)
-            os._exit(1)
-        if set(rows) & self.behavior.get("greedy", set()):
-            eaten = []
-            while True:
-                eaten.append(b"x" * 100_000_000)
-                time.sleep(0.05)
-        if set(rows) & self.behavior.get("hanging", set()):
-            time.sleep(3_600)
-        if set(rows) & self.behavior.get("raising", set()):
-            raise RuntimeError("no way")
-        takes = [(row, (wanted or {}).get(row, {}).get(0, 0)) for row in rows]
-        return takes, {}
-
-
-class FakeCodec(_Stage):
-    def decode(self, takes):
-        failing = self.behavior.get("needs_takes", {})
-        wanted = {row: {0: take + 1} for row, take in takes if take + 1 < failing.get(row, 0)}
-        return [(row, f"audio of take {take}") for row, take in takes], wanted
-
-
-class FakeWriter(_Stage):
-    def write(self, unit, rejections, lease, only, *parts):
-        time.sleep(self.behavior.get("slow_s", 0.0))
-        heard = {}
-        for audio in parts[1::2]:
-            heard.update(audio)
-        rejected = {str(row): 1 for row in rejections}
-        examples = tuple((str(row), str(r.code), r.message) for row, r in sorted(rejections.items()))
-        extra = tuple((str(row), "audio", text) for row, text in sorted(heard.items()))
-        return UnitReceipt(unit.unit_id, len(heard), rejected, 0.0, 0, True, examples + extra)
-
-
-def units(count, size=4):
-    return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
-
-
-FAKES = {Stage.LLM: FakeLLM, Stage.CODEC: FakeCodec, Stage.WRITER: FakeWriter}
-FAKE_STAGES = [replace(spec, actor=FAKES[spec.stage]) for spec in STAGES]
-
-
-def run(
-    work,
-    behavior=None,
-    llm_count=1,
-    on_tick=lambda: None,
-    max_units=6,
-    receipts=None,
-    stages=FAKE_STAGES,
-    **timeouts,
-):
-    behavior = behavior or {}
-    receipts = [] if receipts is None else receipts
-    pools = {}
-    for spec in stages:
-
-        def create(spec=spec):
-            own = {**behavior, **behavior.get(spec.stage, {})}
-            return ray_api.create_actor(spec.actor, own, num_cpus=0.1, num_gpus=0.0, max_calls=2)
-
-        pools[spec.stage] = Pool(spec.stage, create, llm_count if spec.stage == Stage.LLM else 1, 2)
-    coordinator = Coordinator(
-        stages,
-        pools,
-        max_units=max_units,
-        max_crashes=2,
-        lease=None,
-        on_commit=receipts.append,
-        on_tick=on_tick,
-        **timeouts,
-    )
-    try:
-        coordinator.start()
-        coordinator.run(list_states(iter(work), behavior.get("duplicates", {}), set()))
-    except BaseException:
-        coordinator.drain(20.0)
-        raise
-    finally:
-        for pool in pools.values():
-            pool.close()
-    return receipts
-
-
-def reported(receipts):
-    return {int(row): (code, message) for receipt in receipts for row, code, message in receipt.examples}
 
 
 def test_every_unit_is_committed_once(ray_cluster):
@@ -348,7 +230,7 @@ class IdlePool:
         self.num_replaced += 1
 
 
-class FakeListener(_Stage):
+class FakeListener(FakeStage):
     """Stands between codec and writer: it finds the first two takes of some rows wanting."""
 
     def listen(self, audio):

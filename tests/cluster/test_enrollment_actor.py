@@ -10,7 +10,7 @@ from pipeline.cluster.supervised import MAX_TRIES
 from pipeline.errors import HangError, RunStopped, WeightsError
 from pipeline.synthesis.speakers import SpeakerDefinition
 from tests.inline_ray import InlineRay, inline_ray
-from tests.test_run import make_config
+from tests.runs import make_config
 
 DEFINITIONS = [SpeakerDefinition(speaker_id=name, gender="female") for name in ("anna", "bea")]
 

@@ -9,7 +9,7 @@ from pipeline.cluster.replay_actor import ReplayActor, replay_remotely
 from pipeline.cluster.replica import ReplicaSetup
 from pipeline.errors import HangError, RunStopped
 from tests.inline_ray import InlineRay, inline_ray
-from tests.test_run import make_config
+from tests.runs import make_config
 
 
 @pytest.fixture

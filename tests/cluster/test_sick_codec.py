@@ -15,12 +15,12 @@ from pipeline.cluster.replica import Networks
 from pipeline.codec import BiCodec
 from pipeline.run import synthesize_manifest
 from pipeline.synthesis.takes import segment_seed, utterance_seed
-from tests.codec.conftest import use_packs
+from tests.codec.decoding import use_packs
 from tests.recorded_graph import RecordedGraph
-from tests.test_run import audio_hashes, read_metadata
+from tests.runs import audio_hashes, read_metadata
 
 # Ray's workers cannot import these modules.
-for name in (__name__, "tests.codec.conftest", "tests.recorded_graph"):
+for name in (__name__, "tests.codec.decoding", "tests.recorded_graph"):
     ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 NUM_ROWS, UNIT_SIZE = 8, 4

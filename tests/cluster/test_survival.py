@@ -14,8 +14,8 @@ from pipeline import synthesize_manifest
 from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
 from tests.outputs import put_foreign_lease
+from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, rows_of
-from tests.test_run import make_config, simple_rows, write_shard
 
 ROOT = Path(__file__).parents[2]
 ZOMBIE = """

@@ -12,10 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import BiCodecConfig
-from pipeline.codec.networks import DecodeNetwork, checkpoint_shapes
-from pipeline.codec.pack_decoder import PackDecoder
-from pipeline.codec.pack_queue import PackQueue
-from pipeline.gpu import Record, record
+from pipeline.codec.networks import checkpoint_shapes
+from tests.codec.decoding import use_packs
 
 REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference"
 
@@ -28,18 +26,6 @@ def reference() -> Path:
 @pytest.fixture(scope="session")
 def codec() -> BiCodec:
     return BiCodec.load(REFERENCE / "tiny")
-
-
-PACK_FRAMES = 192
-
-
-def use_packs(codec: BiCodec, pack_frames: int = PACK_FRAMES, record: Record = record) -> BiCodec:
-    """Make a codec on a CPU decode as one on a GPU does: packs of items through the plain modules."""
-    network = codec._load_network(DecodeNetwork)
-    network.prenet.to(codec.dtype)
-    network.wave_generator.to(codec.dtype)
-    codec._decoder = PackQueue(lambda: PackDecoder(network, codec.config, codec.device, pack_frames, record))
-    return codec
 
 
 @pytest.fixture(scope="session")

@@ -7,25 +7,9 @@ from torch.nn import functional
 from pipeline.codec import BiCodec, packed_generator
 from pipeline.codec import decoder as decoder_module
 from pipeline.codec import vocos as vocos_module
+from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens
 
-AUDIO_ATOL = 2e-5
 LENGTHS = (5, 48, 1, 31, 40)
-
-
-def make_tokens(codec, lengths, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    semantic = [torch.randint(codec.semantic_codebook_size, (length,), generator=generator) for length in lengths]
-    shape = (len(lengths), codec.num_global_tokens)
-    return semantic, torch.randint(codec.global_codebook_size, shape, generator=generator)
-
-
-def decode_alone(codec, semantic, voices):
-    return [codec.decode([tokens], voices[row : row + 1])[0] for row, tokens in enumerate(semantic)]
-
-
-def largest_difference(ours, expected):
-    assert [waveform.shape for waveform in ours] == [waveform.shape for waveform in expected]
-    return max((a - b).abs().max().item() for a, b in zip(ours, expected, strict=True))
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
@@ -113,28 +97,6 @@ def test_poison_behind_every_mask_is_never_heard(pack_codec, monkeypatch):
         ),
     )
     assert largest_difference(pack_codec.decode(semantic, voices), expected) == 0.0
-
-
-OTHER_SIZES = {
-    "two_stages": {"decoder": {"channels": 20, "rates": [5, 3], "kernel_sizes": [9, 7]}},
-    "five_stages": {"decoder": {"channels": 64, "rates": [2, 3, 1, 4, 2], "kernel_sizes": [4, 5, 3, 8, 6]}},
-    "upsampling_twice": {"prenet": {"sample_ratios": [2, 1]}, "decoder": {"rates": [4, 2], "kernel_sizes": [8, 4]}},
-    "upsampling_by_odd_ratios": {
-        "prenet": {"sample_ratios": [3, 2], "use_tanh_at_final": True},
-        "decoder": {"rates": [4, 2], "kernel_sizes": [8, 4]},
-    },
-    "no_sampling_stage": {"prenet": {"sample_ratios": [], "vocos_num_layers": 3, "vocos_dim": 20}},
-    "other_codebooks": {
-        "quantizer": {"codebook_size": 300, "codebook_dim": 5},
-        "speaker_encoder": {"token_num": 7, "fsq_levels": [8, 5, 3], "latent_dim": 10},
-    },
-    "residual_voice": {"speaker_encoder": {"token_num": 6, "fsq_levels": [5, 4], "fsq_num_quantizers": 3}},
-    "codes_as_wide_as_latents": {
-        "quantizer": {"codebook_dim": 40},
-        "speaker_encoder": {"latent_dim": 6},
-    },
-    "unconditioned_prenet": {"prenet": {"condition_dim": None}},
-}
 
 
 @pytest.mark.parametrize("name", OTHER_SIZES)

@@ -11,8 +11,7 @@ pytest.importorskip("triton", reason="graphs are emulated beside Triton's interp
 
 from pipeline.codec import BiCodec
 from pipeline.codec.pack_decoder import PackDecoder
-from tests.codec.conftest import use_packs
-from tests.codec.test_batching import AUDIO_ATOL, largest_difference, make_tokens
+from tests.codec.decoding import AUDIO_ATOL, largest_difference, make_tokens, use_packs
 from tests.recorded_graph import RecordedGraph
 
 PACK_FRAMES = 128

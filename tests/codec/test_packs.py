@@ -11,8 +11,7 @@ from pipeline.codec.checkpoint import read_config
 from pipeline.codec.pack_decoder import PackDecoder
 from pipeline.codec.packs import Pack, Place, fill_pack, find_gap
 from pipeline.codec.spans import Spans
-from tests.codec.conftest import use_packs
-from tests.codec.test_batching import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens
+from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens, use_packs
 
 
 def fill_packs(lengths, pack_frames, gap_frames, max_items):

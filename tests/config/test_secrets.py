@@ -12,7 +12,7 @@ from pipeline.config.secrets import RedactingFormatter, has_credentials, redact,
 from pipeline.errors import ConfigError
 from pipeline.run import _describe_start
 from pipeline.storage import describe_cause, open_storage
-from tests.test_run import make_config, simple_rows, write_shard
+from tests.runs import make_config, simple_rows, write_shard
 
 KEY = "PLANTED-wJalrXUtnFEMI"
 

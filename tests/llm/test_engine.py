@@ -3,19 +3,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.llm import Generation, LLMEngine, Request, SamplingParams
+from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
 from pipeline.weights.random_weights import make_random_weights
-
-KNOWN = Voice(global_tokens=tuple(range(0, 3200, 100)))
-LABELS = Voice(gender="male", pitch="low", speed="high")
+from tests.llm.answers import KNOWN, LABELS, answer, make_requests, record
 
 
 @pytest.fixture(scope="module")
@@ -28,32 +25,6 @@ def random_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engine(random_dir: Path) -> LLMEngine:
     return LLMEngine.load(random_dir, num_slots=8, max_context=512)
-
-
-def make_requests(engine: LLMEngine, num_requests: int, cap: int = 60) -> list[Request]:
-    """Texts of very different lengths, known and created voices in turn."""
-    requests = []
-    for index in range(num_requests):
-        text = "word " * (index * 5 % 13) + f"and {index}."
-        prompt = build_prompt(engine.vocabulary, text, LABELS if index % 3 == 1 else KNOWN)
-        requests.append(Request(index, prompt.ids, prompt.grammar, 1000 + index, cap))
-    return requests
-
-
-def record(generation: Generation) -> tuple[Any, ...]:
-    globals_ = generation.global_tokens
-    return (
-        generation.semantic_tokens.tolist(),
-        None if globals_ is None else globals_.tolist(),
-        generation.pitch_value,
-        generation.speed_value,
-        generation.hit_length_cap,
-        generation.num_steps,
-    )
-
-
-def answer(engine: LLMEngine, requests: list[Request]) -> dict[Any, tuple[Any, ...]]:
-    return {generation.request_id: record(generation) for generation in engine.generate(requests)}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

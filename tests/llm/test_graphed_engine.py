@@ -18,7 +18,7 @@ from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.graphed_engine import GraphedEngine
 from pipeline.llm.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
-from tests.llm.test_engine import answer
+from tests.llm.answers import answer
 
 # Few candidates: the interpreter takes milliseconds for each.
 SAMPLING = SamplingParams(top_k=3)

@@ -26,11 +26,11 @@ from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.faulty_store import FAULTS, FaultyProxy
 from tests.outputs import make_commit, make_shard
+from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.soak.nodes import check_nodes
-from tests.test_run import make_config, simple_rows, write_shard
 
 PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
 NUM_FAULTS, UNIT_SIZE = 10_000, 12

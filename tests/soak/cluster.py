@@ -18,7 +18,7 @@ import yaml
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
-from tests.test_run import make_config, simple_rows, write_shard
+from tests.runs import make_config, simple_rows, write_shard
 
 ROOT = Path(__file__).parent.parent.parent
 # Ends with its input, and takes everything it started along.

@@ -25,9 +25,9 @@ def main():
     os.environ["RAY_memory_monitor_refresh_ms"] = "100"
     os.environ["RAY_worker_niceness"] = "0"
     ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    from tests.cluster.test_coordinator import run, told, units
+    from tests.cluster.fake_stages import reported, run, units
 
-    rows = told(run(units(4), {"greedy": {6}}, llm_count=2))
+    rows = reported(run(units(4), {"greedy": {6}}, llm_count=2))
     ray.shutdown()
     code, message = rows.pop(6)
     assert (code, message.endswith("for want of memory")) == (RejectionCode.REPLICA_CRASH, True), (code, message)

@@ -16,8 +16,8 @@ import yaml
 
 from pipeline.storage import open_storage
 from tests.outputs import put_foreign_lease
+from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.kills import check_output, count_commits, our_processes, rows_of
-from tests.test_run import make_config, simple_rows, write_shard
 
 ROOT = Path(__file__).parent.parent.parent
 NUM_ROWS, UNIT_SIZE = 600, 4

@@ -14,7 +14,7 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.storage import open_storage
 from pipeline.storage.cloud import AzureStorage, GoogleStorage
 from tests.inline_ray import inline_ray
-from tests.test_run import make_config, simple_rows, write_shard
+from tests.runs import make_config, simple_rows, write_shard
 
 
 @pytest.fixture(params=["azurite", "fake_gcs"])

@@ -21,7 +21,7 @@ from pipeline.storage import open_storage, probe_store
 from pipeline.storage import s3 as s3_storage
 from tests.faulty_store import FaultyProxy
 from tests.outputs import make_commit, make_shard
-from tests.test_run import make_config
+from tests.runs import make_config
 
 
 @pytest.fixture(autouse=True)

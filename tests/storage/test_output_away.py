@@ -16,7 +16,7 @@ from pipeline.storage import local as local_storage
 from pipeline.storage import open_storage
 from tests.faulty_store import FaultyProxy
 from tests.inline_ray import inline_ray
-from tests.test_run import make_config, simple_rows, write_shard
+from tests.runs import make_config, simple_rows, write_shard
 
 
 @pytest.fixture

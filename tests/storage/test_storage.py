@@ -25,8 +25,8 @@ from pipeline.storage import (
     split_uri,
 )
 from pipeline.storage.s3 import S3Storage
-from tests.conftest import S3Server
 from tests.fakes import FlakyStorage, MemoryStorage
+from tests.s3_server import S3Server
 
 
 def test_put_and_get_return_same_bytes(storage: Storage) -> None:

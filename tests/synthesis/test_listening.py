@@ -10,7 +10,7 @@ from pipeline.errors import RejectionCode, SpeakerError
 from pipeline.synthesis.listening import Listener, compare_voices, trace_contour
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.takes import Take, UtteranceOutcome, next_takes
-from tests.synthesis.test_recognition import read_clip
+from tests.synthesis.speech import read_clip
 
 LEVELS = [4] * 6
 VOICE = (7, 4_000, 123)

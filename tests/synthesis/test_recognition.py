@@ -1,21 +1,12 @@
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from jobs import synthesize
 from pipeline.synthesis import recognition
 from pipeline.synthesis.recognition import PocketSphinx, compare_with_text, split_words
-
-SPEECH = Path(__file__).parents[1] / "fixtures" / "speech"
-
-
-def read_clip(name):
-    samples, rate = soundfile.read(SPEECH / f"{name}.flac", dtype="float32")
-    assert rate == 16_000
-    return samples
+from tests.synthesis.speech import read_clip
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from pipeline import run
-from pipeline.cluster.coordinator import list_states
+from pipeline.cluster.work_items import list_states
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import Manifest
 from pipeline.storage import open_storage
-from tests.test_run import make_config, simple_rows, write_shard
+from tests.runs import make_config, simple_rows, write_shard
 
 
 @pytest.fixture
