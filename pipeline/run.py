@@ -18,7 +18,7 @@ import os
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -274,14 +274,15 @@ def _synthesize(
     units: Iterator[UnitState],
     networks: Networks | None = None,
 ) -> None:
-    counts = run_units(_make_setup(plan, networks), units, output.record, output.lease, progress)
+    located = (replace(state, unit=plan.manifest.locate(state.unit)) for state in units)
+    counts = run_units(_make_setup(plan, networks), located, output.record, output.lease, progress)
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
     output.record.add_to_start({"synthesized": synthesized})
 
 
 def _make_setup(plan: RunPlan, networks: Networks | None = None) -> ReplicaSetup:
-    return ReplicaSetup(plan.config, plan.manifest, plan.lexicon, plan.weights_sha256, networks)
+    return ReplicaSetup(plan.config, plan.manifest.rows, plan.lexicon, plan.weights_sha256, networks)
 
 
 def _find_missing_speakers(

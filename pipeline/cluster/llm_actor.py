@@ -83,7 +83,7 @@ class LLMActor(ReplicaBase):
         Returns:
             the takes. None is to be made again: the stage did that by itself.
         """
-        rows = self._setup.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
+        rows = self._setup.rows.read_rows(unit, OWN_COLUMNS).to_pylist()
         results: UnitTakes = []
         jobs: list[UtteranceJob] = []
         for row, fields in enumerate(rows, start=unit.first_row):

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact
 from pipeline.errors import RejectionCode, WeightsError
-from pipeline.manifest.rows import Manifest
+from pipeline.manifest.rows import RowReader
 from pipeline.output.environment import describe_environment
 from pipeline.synthesis.takes import Rejection
 
@@ -30,7 +30,8 @@ class ReplicaSetup:
     """What every replica gets when it is created."""
 
     config: Config
-    manifest: Manifest
+    rows: RowReader
+    """Of the manifest: units carry their shard, so that a start reads nothing that grows with the manifest."""
     lexicon: Mapping[str, str]
     weights_sha256: str
     networks: Networks | None = None

@@ -56,7 +56,7 @@ class WriterActor(ReplicaBase):
             results: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
         """
         outcomes = _collect(results)
-        table = self._setup.manifest.read_rows(unit)
+        table = self._setup.rows.read_rows(unit)
         # Not all columns: some of the user's may hold values that Python cannot.
         rows = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
         lease.check()

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -60,6 +60,55 @@ class Utterance:
         return read_utterance(row)
 
 
+class RowReader:
+    """Reads the rows of units that carry their shard; small, however large the manifest. Pickles without open files."""
+
+    def __init__(self, storage: Storage, extra: Sequence[pa.Field]) -> None:
+        self._storage = storage
+        self._extra = tuple(extra)
+        self._shards = ShardReader(storage)
+
+    def __reduce__(self) -> tuple[type[RowReader], tuple[Storage, tuple[pa.Field, ...]]]:
+        return (RowReader, (self._storage, self._extra))
+
+    def read_rows(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a unit's rows, and no row group that holds none of them.
+
+        Args:
+            unit: one that carries its shard, as `Manifest.locate` gives it.
+            columns: only these, where the shard has them; none reads all.
+
+        Returns:
+            one row for each manifest row. The required columns are `string`; bytes in them that are not UTF-8 are
+            replaced by U+FFFD. Other columns are as in the shard.
+
+        Raises:
+            ObjectChanged: the shard has other bytes than when it was opened, or is gone.
+            ManifestError: the shard is damaged.
+        """
+        assert unit.source is not None, unit.unit_id
+        table = self._shards.read(unit.source, unit.first_row, unit.last_row)
+        if columns is not None:
+            table = table.select([name for name in table.column_names if name in columns])
+        else:
+            table = self._complete(table)
+        for name in OWN_COLUMNS:
+            if name in table.column_names and name != "seed":
+                index = table.column_names.index(name)
+                table = table.set_column(index, pa.field(name, pa.string()), _to_strings(table.column(name)))
+        return table
+
+    def _complete(self, table: pa.Table) -> pa.Table:
+        """Give the extra columns the one type that they have in all shards, so that all commits read as one."""
+        for extra in self._extra:
+            if extra.name not in table.column_names:
+                table = table.append_column(extra, pa.nulls(table.num_rows, extra.type))
+            elif table.schema.field(extra.name).type != extra.type:
+                index = table.column_names.index(extra.name)
+                table = table.set_column(index, extra, table.column(index).cast(extra.type))
+        return table
+
+
 class Manifest:
     """The shards of a run, sorted by name. Thread-safe; pickles without its open files."""
 
@@ -67,8 +116,9 @@ class Manifest:
         self.shards = tuple(sorted(shards, key=lambda shard: shard.name))
         self._storage = storage
         self._by_name = {shard.name: shard for shard in self.shards}
-        self._extra = unify_extra_columns(self.shards)
         self._reader = ShardReader(storage)
+        self.rows = RowReader(storage, unify_extra_columns(self.shards))
+        """What replicas read rows with."""
 
     def __reduce__(self) -> tuple[type[Manifest], tuple[Storage, tuple[Shard, ...]]]:
         return (Manifest, (self._storage, self.shards))
@@ -115,31 +165,13 @@ class Manifest:
         for shard in self.shards:
             yield from plan_units(shard.name, shard.num_rows, unit_size)
 
+    def locate(self, unit: WorkUnit) -> WorkUnit:
+        """Return a unit of this manifest with its shard."""
+        return replace(unit, source=self._by_name[unit.shard])
+
     def read_rows(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read a unit's rows, and no row group that holds none of them.
-
-        Args:
-            unit: of this manifest's plan.
-            columns: only these, where the shard has them; none reads all.
-
-        Returns:
-            one row for each manifest row. The required columns are `string`; bytes in them that are not UTF-8 are
-            replaced by U+FFFD. Other columns are as in the shard.
-
-        Raises:
-            ObjectChanged: the shard has other bytes than when it was opened, or is gone.
-            ManifestError: the shard is damaged.
-        """
-        table = self._reader.read(self._by_name[unit.shard], unit.first_row, unit.last_row)
-        if columns is not None:
-            table = table.select([name for name in table.column_names if name in columns])
-        else:
-            table = self._complete(table)
-        for name in OWN_COLUMNS:
-            if name in table.column_names and name != "seed":
-                index = table.column_names.index(name)
-                table = table.set_column(index, pa.field(name, pa.string()), _to_strings(table.column(name)))
-        return table
+        """Read the rows of a unit of this manifest's plan; see `RowReader.read_rows`."""
+        return self.rows.read_rows(self.locate(unit), columns)
 
     def check_unchanged(self) -> None:
         """Compare the shards with what they were when they were opened.
@@ -148,16 +180,6 @@ class Manifest:
             ObjectChanged: one has other bytes by now, or is gone.
         """
         self._reader.check_unchanged(self.shards)
-
-    def _complete(self, table: pa.Table) -> pa.Table:
-        """Give the extra columns the one type that they have in all shards, so that all commits read as one."""
-        for extra in self._extra:
-            if extra.name not in table.column_names:
-                table = table.append_column(extra, pa.nulls(table.num_rows, extra.type))
-            elif table.schema.field(extra.name).type != extra.type:
-                index = table.column_names.index(extra.name)
-                table = table.set_column(index, extra, table.column(index).cast(extra.type))
-        return table
 
     def find_duplicates(self, shard_order: Sequence[str] = ()) -> dict[str, list[int]]:
         """Find the rows whose id an earlier row has (by shard, then row); null ids are left out.

@@ -6,7 +6,11 @@ Where a unit begins and ends follows from its shard's number of rows and the uni
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.manifest.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class WorkUnit:
     shard: str
     first_row: int
     last_row: int
+    source: Shard | None = field(default=None, compare=False, repr=False)
+    """The shard itself, for whoever reads rows and has no manifest."""
 
     @property
     def unit_id(self) -> str:
