@@ -1,4 +1,7 @@
-"""A row's text becomes what is spoken: cleaned, spelled out, cut into segments."""
+"""A row's text becomes what is spoken: cleaned, spelled out, cut into segments.
+
+Imports no torch and no Ray. May import `storage`, `config` and `errors`.
+"""
 
 from pipeline.text.normalize import (
     Lexicon,
