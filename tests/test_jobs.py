@@ -76,7 +76,7 @@ def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, r
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"manifest": "nowhere.parquet"}, "nowhere.parquet"),
         ({"speakers": "nowhere.yaml"}, "nowhere.yaml"),
@@ -93,10 +93,10 @@ def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, r
         ({"speakers": "configs"}, "configs"),
     ],
 )
-def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, told):
+def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, message):
     code, _, err = synthesize(capsys, "--config", run_file(**changes), "--dry-run")
     assert code == 2
-    assert told in err
+    assert message in err
 
 
 def test_a_wrong_schema_is_reported(run_file, capsys, tmp_path):

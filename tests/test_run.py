@@ -8,14 +8,12 @@ import signal
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 
 import jobs.synthesize
 from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_output
-from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
@@ -216,7 +214,7 @@ def configure(tmp_path, random_weights, finished):
 
 @pytest.mark.usefixtures("without_processes")
 def test_audio_depends_on_no_neighbor_unit_size_upload_or_replica_count(tmp_path, configure, finished):
-    """All at once, against the run of `finished`; a row alone is another test's."""
+    """All at once, against the run of `finished`; a row in isolation is another test's."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     replicas = {**SMALL, "llm": {"count": 2, "num_cpus": 1}, "units_per_llm": 1}
     config = configure(unit_size=3, storage={"upload_threads": 1}, replicas=replicas)
@@ -364,40 +362,3 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     undisturbed = configure(output=str(tmp_path / "undisturbed"))
     synthesize_manifest(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)
-
-
-@pytest.mark.parametrize("home", ["none", "a file", "writable", "with a token"])
-def test_a_ray_of_our_own_needs_no_home_folder(tmp_path, monkeypatch, home):
-    """Ray keeps a token in `~/.ray` and does not start where it cannot."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    if home == "a file":
-        (tmp_path / "home").write_text("")
-    elif home != "none":
-        (tmp_path / "home" / ".ray").mkdir(parents=True)
-        if home == "with a token":
-            (tmp_path / "home" / ".ray" / "auth_token").write_text("token")
-    tokens = []
-    ray = SimpleNamespace(
-        is_initialized=lambda: False,
-        init=lambda *_, **__: tokens.append(os.environ.get("RAY_AUTH_TOKEN")),
-        shutdown=lambda: None,
-    )
-    monkeypatch.setattr("pipeline.cluster.ray_api.ray", ray)
-    with open_cluster():
-        assert (tokens[0] is not None) == (home in ("none", "a file"))
-    os.environ.pop("RAY_AUTH_TOKEN", None)  # Not by monkeypatch, which would put back what this run set.
-
-
-@pytest.mark.parametrize(
-    ("address", "said"), [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here")]
-)
-def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
-    def fail(*_, **__):
-        raise Exception("the node timed out\n during startup")
-
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
-    with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
-        pass

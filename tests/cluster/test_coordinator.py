@@ -2,13 +2,10 @@
 
 import re
 import sys
-import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import ray
@@ -17,12 +14,10 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError,
 from pipeline.cluster import pools, ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool, Replica
-from pipeline.cluster.replica_counts import describe_shortage, plan_counts
 from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
 from pipeline.cluster.work_items import Call, Round, Stage, list_states
 from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
 from tests.cluster.fake_stages import FAKE_STAGES, FakeStage, reported, run, units
-from tests.inline_ray import InlineActor, InlineRay
 
 # As those of fake_stages.py.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -108,67 +103,6 @@ def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
         run(units(1), {"llm": {"hangs_at_start": True}}, start_timeout_s=1.0)
     log = re.search(r", log (\S+), 2 times", str(raised.value))[1]
     assert "in start" in Path(log).read_text()
-
-
-class HungStart:
-    """An actor whose start takes as long as the test lets it."""
-
-    def __init__(self, released):
-        self.released = released
-
-    def locate(self):
-        return "process 7 on host, log x.err"
-
-    def start(self):
-        self.released.wait(60)
-
-
-@pytest.fixture
-def inline_pool(monkeypatch):
-    """Make a pool whose replicas are threads that hang while they start; the event lets them go."""
-    released = threading.Event()
-    monkeypatch.setattr(ray_api, "ray", InlineRay())
-    yield Pool("llm", lambda: InlineActor(HungStart, [released], 2), 1, 1)
-    released.set()
-
-
-def arrive(pool):
-    (replica,) = pool.replicas
-    replica.arrival.result(10)
-    return replica
-
-
-def test_a_start_has_its_time_from_the_first_sign_of_its_process(inline_pool):
-    first = arrive(inline_pool)
-    inline_pool.end_hung_starts(1_000.0, 5.0)
-    inline_pool.end_hung_starts(1_005.0, 5.0)
-    assert inline_pool.replicas == [first]
-    inline_pool.end_hung_starts(1_005.1, 5.0)
-    assert inline_pool.replicas != [first]
-    assert len(inline_pool.starting) == 1
-
-
-def test_a_start_that_waits_for_room_is_not_taken_for_hung(inline_pool):
-    replica = arrive(inline_pool)
-    replica.arrival = Future()
-    for now in (0.0, 1e6):
-        inline_pool.end_hung_starts(now, 5.0)
-    assert inline_pool.replicas == [replica]
-
-
-@pytest.mark.parametrize("works_between", [False, True])
-def test_starts_that_keep_hanging_stop_the_run_unless_work_is_done_between(inline_pool, works_between):
-    for number in range(pools.MAX_HUNG_STARTS + 1):
-        arrive(inline_pool)
-        inline_pool.end_hung_starts(100.0 * number, 5.0)
-        if works_between:
-            inline_pool.note_success()
-        elif number == pools.MAX_HUNG_STARTS:
-            with pytest.raises(HangError, match=r"process 7 on host, log x\.err, 3 times in a row.*start_timeout_s"):
-                inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
-            return
-        inline_pool.end_hung_starts(100.0 * number + 6, 5.0)
-    assert len(inline_pool.replicas) == 1
 
 
 @pytest.mark.parametrize(
@@ -285,44 +219,3 @@ def test_a_tick_may_stop_the_run(ray_cluster):
 
     with pytest.raises(RunStopped, match="enough"):
         run(units(5), on_tick=stop)
-
-
-WANTED = {"llm": ("auto", 1.0, 0.7), "codec": ("auto", 0.5, 0.3), "writer": ("auto", 0.25, 0.0)}
-
-
-@pytest.mark.parametrize(
-    ("wanted", "cpus", "gpus", "counts"),
-    [
-        (WANTED, 64, 8, (8, 8, 8)),
-        (WANTED, 7, 8, (4, 4, 4)),
-        (WANTED, 64, 0, (1, 1, 1)),
-        ({**WANTED, "writer": (2, 1.0, 0.0)}, 8, 8, (4, 4, 2)),
-        ({stage: (3, 0.1, 0.0) for stage in WANTED}, 1, 0, (3, 3, 3)),
-    ],
-)
-def test_auto_counts_fill_the_cluster(wanted, cpus, gpus, counts):
-    assert tuple(plan_counts(wanted, cpus, gpus).values()) == counts
-
-
-def test_a_shortage_is_reported():
-    wanted = {"llm": (2, 1.0, 1.0), "codec": (2, 1.0, 0.0), "writer": (1, 0.5, 0.0)}
-    assert describe_shortage(wanted, 8, 2) is None
-    message = describe_shortage(wanted, 4, 1)
-    assert message is not None
-    assert "4.5 CPUs where the cluster has 4" in message
-    assert "2 GPUs where the cluster has 1" in message
-
-
-@pytest.mark.parametrize(("error", "stops"), [(NodeDiedError("gone"), False), (ActorDiedError(), True)])
-def test_a_node_that_goes_with_all_its_replicas_does_not_stop_the_run(monkeypatch, error, stops):
-    monkeypatch.setattr(ray_api, "kill", lambda handle: None)
-    call = SimpleNamespace(remote=object)
-    count = 2 * pools.MAX_FAILED_STARTS
-    pool = Pool("llm", lambda: SimpleNamespace(start=call, locate=call), count, 1)
-    try:
-        for replica in list(pool.replicas):
-            pool.replace(replica, error)
-        assert not stops
-        assert len(pool.replicas) == count
-    except RunStopped:
-        assert stops

@@ -251,9 +251,9 @@ def test_leaving_leaves_the_job_running(project, monkeypatch, capsys):
     monkeypatch.setattr(client, "tail_job_logs", interrupted)
     assert run_main(monkeypatch, client, ["--working-dir", str(project), "--", *COMMAND]) == 130
     (name,) = client.jobs
-    told = capsys.readouterr().err
-    assert "goes on without you" in told
-    assert f"--follow {name}" in told and f"--stop {name}" in told
+    printed = capsys.readouterr().err
+    assert "goes on without you" in printed
+    assert f"--follow {name}" in printed and f"--stop {name}" in printed
     assert client.jobs[name].status == "RUNNING"
     assert run_main(monkeypatch, client, ["--stop"]) == 0
     assert run_main(monkeypatch, client, ["--status"]) == 0
@@ -269,8 +269,8 @@ def test_nobody_at_the_address_is_a_message(monkeypatch, capsys):
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE"):
         monkeypatch.setenv(name, "disabled")  # What the command sets is put back.
     assert jobs.submit.main(["--address", "http://127.0.0.1:9", "--status"]) == 2
-    told = capsys.readouterr().err
-    assert "no Ray job server answers" in told or "spark-tts-batch[cluster]" in told
+    printed = capsys.readouterr().err
+    assert "no Ray job server answers" in printed or "spark-tts-batch[cluster]" in printed
 
 
 @pytest.mark.parametrize("address", ["here:8265", "ray://here:10001", "http://user:key@here:8265"])

@@ -75,11 +75,11 @@ def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, ran
             assert f"another driver is at work: process {driver.pid}" in second.stderr
         began = time.monotonic()
         driver.send_signal(number)
-        _, told = driver.communicate(timeout=60)
-        assert driver.returncode == 130, told
+        _, printed = driver.communicate(timeout=60)
+        assert driver.returncode == 130, printed
         assert time.monotonic() - began < 25
-        assert "run the same command again" in told
-        assert "Traceback" not in told
+        assert "run the same command again" in printed
+        assert "Traceback" not in printed
         assert not list(output.rglob(".tmp-[0-9a-f]*"))
         assert not (output / LEASE_PATH).exists()
         # The same command went on, and left what was committed as it was.
@@ -119,9 +119,9 @@ def test_a_driver_frozen_past_its_lease_writes_nothing_more(tmp_path):
         with Lease.acquire(storage, timeout_s=1):
             before = sum(1 for _ in storage.list("zombie/"))
             os.kill(zombie.pid, signal.SIGCONT)
-            _, told = zombie.communicate(timeout=30)
+            _, printed = zombie.communicate(timeout=30)
             after = sum(1 for _ in storage.list("zombie/"))
-        assert b"lost its lease" in told
+        assert b"lost its lease" in printed
         # It may have been stopped between its check and one put, and that put is carried out.
         assert after - before <= 1
     finally:

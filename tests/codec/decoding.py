@@ -41,7 +41,7 @@ def make_tokens(codec, lengths, seed=0):
     return semantic, torch.randint(codec.global_codebook_size, shape, generator=generator)
 
 
-def decode_alone(codec, semantic, voices):
+def decode_each(codec, semantic, voices):
     return [codec.decode([tokens], voices[row : row + 1])[0] for row, tokens in enumerate(semantic)]
 
 

@@ -7,18 +7,18 @@ from torch.nn import functional
 from pipeline.codec import BiCodec, packed_generator
 from pipeline.codec import decoder as decoder_module
 from pipeline.codec import vocos as vocos_module
-from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens
+from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_each, largest_difference, make_tokens
 
 LENGTHS = (5, 48, 1, 31, 40)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
-def test_items_of_a_pack_equal_each_alone(codec, pack_codec, order):
+def test_items_of_a_pack_equal_each_in_isolation(codec, pack_codec, order):
     semantic, voices = make_tokens(codec, LENGTHS)
-    alone = decode_alone(codec, semantic, voices)
+    isolated = decode_each(codec, semantic, voices)
     assert len(pack_codec._decoder.decoder.fill(LENGTHS).places) == len(LENGTHS)
     together = pack_codec.decode([semantic[row] for row in order], voices[list(order)])
-    assert largest_difference(together, [alone[row] for row in order]) <= AUDIO_ATOL
+    assert largest_difference(together, [isolated[row] for row in order]) <= AUDIO_ATOL
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -38,9 +38,9 @@ def test_neighbors_change_no_bit(reference, dtype, either_way):
 def test_on_a_cpu_padding_and_neighbors_change_no_bit(reference, dtype):
     codec = BiCodec.load(reference / "tiny", dtype=dtype)
     semantic, voices = make_tokens(codec, LENGTHS)
-    alone = decode_alone(codec, semantic, voices)
+    isolated = decode_each(codec, semantic, voices)
     for padding in ({}, {"pad_to_frames": 96, "pad_to_batch": 8}):
-        assert largest_difference(codec.decode(semantic, voices, **padding), alone) == 0.0
+        assert largest_difference(codec.decode(semantic, voices, **padding), isolated) == 0.0
 
 
 @pytest.mark.parametrize("stretch_floats", [1, 3_000, 1 << 16])
@@ -74,9 +74,9 @@ _SNAKE = decoder_module._snake
 @pytest.mark.parametrize("name", UNMASKED)
 def test_without_the_masks_neighbors_are_heard(codec, pack_codec, monkeypatch, name):
     semantic, voices = make_tokens(codec, (20, 48))
-    alone = decode_alone(codec, semantic, voices)
+    isolated = decode_each(codec, semantic, voices)
     monkeypatch.setattr(*UNMASKED[name])
-    assert largest_difference(pack_codec.decode(semantic, voices), alone) > 1e-3
+    assert largest_difference(pack_codec.decode(semantic, voices), isolated) > 1e-3
 
 
 def test_poison_behind_every_mask_is_never_heard(pack_codec, monkeypatch):
@@ -111,14 +111,14 @@ def test_other_sizes_equal_a_plain_reading_of_the_checkpoint(write_checkpoint, n
     assert all(0.005 < waveform.std() and waveform.abs().max() < 0.999 for waveform in together[:2])
 
 
-def test_a_stage_whose_kernel_leaves_an_extra_sample_is_decoded_as_alone(write_checkpoint, either_way):
+def test_a_stage_whose_kernel_leaves_an_extra_sample_is_decoded_as_in_isolation(write_checkpoint, either_way):
     codec = either_way(BiCodec.load(write_checkpoint({"decoder": {"rates": [3, 2], "kernel_sizes": [6, 5]}})))
     semantic, voices = make_tokens(codec, (9, 23))
     assert codec.samples_per_frame == 6
-    alone = decode_alone(codec, semantic, voices)
-    assert largest_difference(codec.decode(semantic, voices), alone) <= AUDIO_ATOL
+    isolated = decode_each(codec, semantic, voices)
+    assert largest_difference(codec.decode(semantic, voices), isolated) <= AUDIO_ATOL
     plain = PlainDecoder(codec).decode(semantic[0], voices[0])
-    assert (alone[0] - plain[: alone[0].numel()]).abs().max() <= AUDIO_ATOL
+    assert (isolated[0] - plain[: isolated[0].numel()]).abs().max() <= AUDIO_ATOL
 
 
 class PlainDecoder:

@@ -1,4 +1,4 @@
-"""One thread owns the graph: what callers get at the same time is what each would get alone."""
+"""One thread owns the graph: what callers get at the same time is what each would get in isolation."""
 
 import gc
 import threading

@@ -11,7 +11,7 @@ from pipeline.codec.checkpoint import read_config
 from pipeline.codec.pack_decoder import PackDecoder
 from pipeline.codec.packs import Pack, Place, fill_pack, find_gap
 from pipeline.codec.spans import Spans
-from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_alone, largest_difference, make_tokens, use_packs
+from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_each, largest_difference, make_tokens, use_packs
 
 
 def fill_packs(lengths, pack_frames, gap_frames, max_items):
@@ -100,14 +100,14 @@ def surround():
         semantic, voices = make_tokens(codec, [20] * num_items, seed)
         places = tuple(Place(index, index * (20 + gap_frames), 20) for index in range(num_items))
         packs = codec._decoder.decoder
-        alone, together = (
+        isolated, together = (
             {
                 item.item: item.waveform
                 for item in packs.finish(packs.start(Pack(192, shown), semantic, voices.flatten(1)))
             }
             for shown in (places[1:2], places)
         )
-        return alone[1], together[1]
+        return isolated[1], together[1]
 
     return decode
 
@@ -116,16 +116,16 @@ def surround():
 @torch.no_grad()
 def test_at_the_gap_no_neighbor_is_heard(write_checkpoint, surround, name):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._decoder.decoder.gap_frames)
-    assert torch.equal(alone, together)
+    isolated, together = surround(codec, codec._decoder.decoder.gap_frames)
+    assert torch.equal(isolated, together)
 
 
 @pytest.mark.parametrize(("name", "less"), [("tiny", 1), ("extra_samples", 1), ("wide_kernels", 1)])
 @torch.no_grad()
 def test_nearer_than_the_gap_neighbors_are_heard(write_checkpoint, surround, name, less):
     codec = use_packs(BiCodec.load(write_checkpoint(SIZES[name])))
-    alone, together = surround(codec, codec._decoder.decoder.gap_frames - less)
-    assert not torch.equal(alone, together)
+    isolated, together = surround(codec, codec._decoder.decoder.gap_frames - less)
+    assert not torch.equal(isolated, together)
 
 
 @pytest.mark.parametrize("packs_items", [True, False])
@@ -135,7 +135,7 @@ def test_items_of_many_packs_and_long_ones_equal_each_alone(reference, codec, pa
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = pack_codec.decode(semantic, voices)
-    assert largest_difference(found, decode_alone(codec, semantic, voices)) <= AUDIO_ATOL
+    assert largest_difference(found, decode_each(codec, semantic, voices)) <= AUDIO_ATOL
     packs = []
     start = PackDecoder.start
     monkeypatch.setattr(PackDecoder, "start", lambda *arguments: packs.append(arguments[1]) or start(*arguments))
@@ -159,5 +159,5 @@ def test_a_gpu_decodes_by_its_graph_what_a_cpu_decodes(reference, codec, monkeyp
     lengths = (60, 300, 128, 5, 70, 129, 2)
     semantic, voices = make_tokens(codec, lengths)
     found = gpu_codec.decode(semantic, voices)
-    assert largest_difference(found, decode_alone(codec, semantic, voices)) <= AUDIO_ATOL
-    assert largest_difference(found, decode_alone(gpu_codec, semantic, voices)) == 0.0
+    assert largest_difference(found, decode_each(codec, semantic, voices)) <= AUDIO_ATOL
+    assert largest_difference(found, decode_each(gpu_codec, semantic, voices)) == 0.0

@@ -29,7 +29,7 @@ def engine(random_dir: Path) -> LLMEngine:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_slots", [3, 8])
-def test_a_take_is_the_same_alone_in_a_crowd_and_in_reverse(
+def test_a_take_is_the_same_in_isolation_in_a_crowd_and_in_reverse(
     random_dir: Path, dtype: torch.dtype, num_slots: int
 ) -> None:
     engine = LLMEngine.load(random_dir, num_slots=num_slots, max_context=512, dtype=dtype)

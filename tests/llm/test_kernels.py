@@ -78,8 +78,8 @@ def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
     )
     tokens = torch.tensor([0, 15, 16, 63, 64, 69], dtype=torch.int32)
     ones, slots = torch.ones_like(tokens), torch.full_like(tokens, 2)
-    alone = kernels.attend(query, keys, values, kernels.Tiles(tokens, ones, slots, tokens, 16), num_kv)
-    torch.testing.assert_close(alone[tokens.long()], whole[tokens.long()])
+    isolated = kernels.attend(query, keys, values, kernels.Tiles(tokens, ones, slots, tokens, 16), num_kv)
+    torch.testing.assert_close(isolated[tokens.long()], whole[tokens.long()])
 
 
 @pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0.0), SamplingParams(1.5, 7, 0.5)])

@@ -61,9 +61,9 @@ def test_greedy_ids_equal_the_official_ones_together_and_alone(
     assert len({len(prompt) for prompt in prompts}) > 1
     model = load(tiny_dir / "LLM", num_slots=5)
     assert generate_greedily(model, prompts, len(expected[0])) == expected
-    alone = load(tiny_dir / "LLM", num_slots=1)
+    isolated = load(tiny_dir / "LLM", num_slots=1)
     for prompt, answer in zip(prompts, expected, strict=True):
-        assert generate_greedily(alone, [prompt], len(answer)) == [answer]
+        assert generate_greedily(isolated, [prompt], len(answer)) == [answer]
 
 
 def make_model(config: Qwen2Config, num_slots: int, dtype: torch.dtype) -> Qwen2:

@@ -1,4 +1,4 @@
-"""manifest.py: finding shards, planning, reading rows, ids."""
+"""rows.py: a manifest is planned, searched for duplicates and read; rows become utterances with safe file names."""
 
 from __future__ import annotations
 
@@ -15,69 +15,12 @@ from hypothesis import strategies as st
 
 import pipeline.manifest.rows as manifest_module
 import pipeline.manifest.shards as shards_module
-from pipeline.errors import ManifestError, RejectionCode, UtteranceError
+from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Manifest, Shard, Utterance, read_utterance, safe_file_name
 from pipeline.manifest.units import WorkUnit
 from pipeline.storage import ObjectInfo, Storage, open_storage
 from tests.fakes import MemoryStorage
-
-
-def make_table(num_rows: int, first: int = 0, **columns: Any) -> pa.Table:
-    rows = range(first, first + num_rows)
-    return pa.table(
-        {
-            "utterance_id": [f"u{row}" for row in rows],
-            "text": [f"This is row {row}." for row in rows],
-            "speaker_id": ["bea"] * num_rows,
-            **columns,
-        }
-    )
-
-
-def put_shard(storage: Storage, path: str, table: pa.Table, row_group_size: int = 1_000) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=row_group_size)
-    storage.put(path, sink.getvalue().to_pybytes())
-
-
-def test_folder_file_and_glob_find_the_same_shard_names(storage: Storage) -> None:
-    put_shard(storage, "m/book/one.parquet", make_table(5))
-    put_shard(storage, "m/book/two.parquet", make_table(3, 5))
-    put_shard(storage, "m/_delta/x.parquet", make_table(1))
-    storage.put("m/notes.txt", b"no shard")
-    uri = storage.uri
-    assert [shard.name for shard in Manifest.open(f"{uri}/m").shards] == ["book/one", "book/two"]
-    assert [shard.name for shard in Manifest.open(f"{uri}/m/").shards] == ["book/one", "book/two"]
-    assert [shard.name for shard in Manifest.open(f"{uri}/m/book/*.parquet").shards] == ["one", "two"]
-    assert [shard.name for shard in Manifest.open(f"{uri}/m/*/t?o.parquet").shards] == ["book/two"]
-    assert [shard.name for shard in Manifest.open(f"{uri}/m/**/o*.parquet").shards] == ["book/one"]
-    single = Manifest.open(f"{uri}/m/book/one.parquet")
-    assert [(shard.name, shard.num_rows) for shard in single.shards] == [("one", 5)]
-    assert single.shards[0].uri == f"{uri}/m/book/one.parquet"
-
-
-def test_nothing_found_is_said(storage: Storage) -> None:
-    for uri in (f"{storage.uri}/absent", f"{storage.uri}/*.parquet"):
-        with pytest.raises(ManifestError, match="expected a Parquet file, a folder of them, or a glob"):
-            Manifest.open(uri)
-
-
-def test_every_problem_is_listed(storage: Storage) -> None:
-    storage.put("a.parquet", b"this is no Parquet file")
-    put_shard(storage, "b.parquet", make_table(1).drop_columns(["text"]))
-    put_shard(storage, "c.parquet", make_table(1, seed=["x"]).set_column(2, "speaker_id", pa.array([1])))
-    with pytest.raises(ManifestError) as caught:
-        Manifest.open(storage.uri)
-    message = str(caught.value)
-    assert "4 problem(s) in 3 shard(s)" in message
-    for part in ("a.parquet: not a Parquet", "b.parquet: column 'text' is missing", "'seed' is string", "is int64"):
-        assert part in message
-
-
-def test_empty_file_is_no_parquet(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").touch()
-    with pytest.raises(ManifestError, match="not a Parquet file"):
-        Manifest.open(str(tmp_path))
+from tests.manifest.tables import make_table, put_shard
 
 
 def test_string_types_and_extra_columns_are_accepted(tmp_path: Path) -> None:
@@ -144,23 +87,6 @@ def test_rows_are_read_across_row_groups(storage: Storage, row_group_size: int) 
         assert manifest.read_rows(unit).equals(table.slice(unit.first_row, unit.num_rows))
 
 
-def test_a_unit_reads_only_its_row_group_and_reads_it_once() -> None:
-    storage = MemoryStorage()
-    table = make_table(4_000).set_column(1, "text", pa.array([f"{row:09d}" * 20 for row in range(4_000)]))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=1_000, compression="none")
-    storage.put("x.parquet", sink.getvalue().to_pybytes())
-    info = storage.find("x.parquet")
-    assert info is not None
-    reader = shards_module.ShardReader(storage)
-    shard = Shard("x", "x", 4_000, "", info)
-    reader.read(shard, 1_000, 1_127)
-    after_first = storage.num_bytes_read
-    assert after_first < info.size / 2
-    reader.read(shard, 1_128, 1_255)
-    assert storage.num_bytes_read == after_first
-
-
 def test_texts_are_not_read_by_planning(monkeypatch: pytest.MonkeyPatch) -> None:
     """The texts are nearly all of a manifest's bytes."""
     storage = MemoryStorage()
@@ -203,30 +129,6 @@ def test_equal_hashes_of_other_ids_are_no_duplicates(tmp_path: Path, monkeypatch
     put_shard(open_storage(str(tmp_path)), "1.parquet", make_table(100))
     put_shard(open_storage(str(tmp_path)), "2.parquet", make_table(100, 99))
     assert Manifest.open(str(tmp_path)).find_duplicates() == {"2": [0]}
-
-
-def test_fingerprint_follows_content(storage: Storage) -> None:
-    def fingerprint() -> str:
-        return Manifest.open(storage.uri).shards[0].fingerprint
-
-    put_shard(storage, "x.parquet", make_table(5))
-    first = fingerprint()
-    put_shard(storage, "x.parquet", make_table(5))
-    assert fingerprint() == first
-    table = make_table(5)
-    put_shard(storage, "x.parquet", table.set_column(1, "text", pa.array([f"That is row {row}." for row in range(5)])))
-    assert fingerprint() != first
-
-
-def test_shard_names_are_safe_folders(tmp_path: Path) -> None:
-    storage = open_storage(str(tmp_path))
-    for path in ("lang=en/a.parquet", "b~c.parquet"):
-        put_shard(storage, path, make_table(1))
-    names = [shard.name for shard in Manifest.open(str(tmp_path)).shards]
-    assert names == ["b%7Ec", "lang%3Den/a"]
-    put_shard(storage, "B~c.parquet", make_table(1))
-    with pytest.raises(ManifestError, match="same output folder"):
-        Manifest.open(str(tmp_path))
 
 
 GOOD = {"utterance_id": "a", "text": "Hello.", "speaker_id": "bea"}
@@ -291,45 +193,6 @@ def check_names(ids: list[str]) -> None:
         assert 0 < len(name) <= 220 and name.isascii()
         assert not set(name) & set('/\\\0:*?"<>| ') and name[0] not in "._-" and name[-1] != "."
         assert name.split(".")[0].lower() not in {"con", "prn", "aux", "nul", "com1"}
-
-
-def test_extra_columns_have_one_type_in_all_shards(tmp_path: Path) -> None:
-    """A column that is empty in one shard, absent in another, once kept the metadata from reading as one data set."""
-    rows = {"utterance_id": ["a"], "text": ["t"], "speaker_id": ["s"]}
-    pq.write_table(pa.table({**rows, "notes": pa.nulls(1), "n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
-    pq.write_table(pa.table({**rows, "notes": ["x"], "n": pa.array([1], pa.int64())}), tmp_path / "b.parquet")
-    pq.write_table(pa.table(rows), tmp_path / "c.parquet")
-    manifest = Manifest.open(str(tmp_path))
-    tables = [manifest.read_rows(unit) for unit in manifest.plan(10)]
-    assert pa.concat_tables([table.select(["notes", "n"]) for table in tables]).to_pylist() == [
-        {"notes": None, "n": 1},
-        {"notes": "x", "n": 1},
-        {"notes": None, "n": None},
-    ]
-    pq.write_table(pa.table({**rows, "notes": pa.array([0], pa.timestamp("ns"))}), tmp_path / "d.parquet")
-    with pytest.raises(ManifestError, match=r"d\.parquet: a column has another type"):
-        Manifest.open(str(tmp_path))
-
-
-def test_a_damaged_page_is_reported_with_its_shard(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    ids = [f"id-{n}" for n in range(5_000)]
-    table = pa.table({"utterance_id": ids, "text": ids, "speaker_id": ids})
-    pq.write_table(table, path, compression="zstd", use_dictionary=False)
-    data = bytearray(path.read_bytes())
-    data[100:3_000] = bytes(2_900)
-    path.write_bytes(bytes(data))
-    manifest = Manifest.open(str(tmp_path))
-    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
-        manifest.find_duplicates()
-    with pytest.raises(ManifestError, match=r"a\.parquet: damaged"):
-        manifest.read_rows(WorkUnit("a", 0, 9))
-
-
-@pytest.mark.parametrize("pattern", ["[", "[z-a].parquet"])
-def test_a_glob_that_is_none_is_reported(tmp_path: Path, pattern: str) -> None:
-    with pytest.raises(ManifestError):
-        Manifest.open(f"{tmp_path}/{pattern}")
 
 
 def test_what_replicas_get_does_not_grow_with_the_manifest(tmp_path):

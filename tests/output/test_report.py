@@ -79,19 +79,19 @@ def test_the_page_says_what_status_says_and_marks_the_outlier(report, capsys):
     folder, page = report
     output = str(folder / "out")
     assert jobs.status.main([output]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert jobs.status.main([output, "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert status == read_status(output)
     assert (status["num_ok"], status["rejected"], status["audio_s"]) == (11, {"no_speech": 1}, pytest.approx(115.8))
     assert "12 of 12 rows" in page and "in 11 files" in page and "no_speech: 1" in page
     assert status["measures"]["duration_s"]["num_outliers"] == 1 == page.count('class="out"')
-    assert "duration  median 2.7 s, 1 outlier(s)" in told and "median 2.7, <span" in page
+    assert "duration  median 2.7 s, 1 outlier(s)" in printed and "median 2.7, <span" in page
     (book,) = status["books"]
     assert [(found["chapter"], found["num_rows"], found["num_rejected"]) for found in book["chapters"]] == [
         (1, 6, 1), (2, 6, 0)
     ]  # fmt: skip
-    assert "book      b%: 2 chapters, 12 rows, 1 rejected, 1 min 56 s" in told
+    assert "book      b%: 2 chapters, 12 rows, 1 rejected, 1 min 56 s" in printed
     assert page.index("duration 90.0 s, median 2.7") < page.index("far from the rest")
 
 

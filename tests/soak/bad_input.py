@@ -449,7 +449,7 @@ def run_family(name, num_cases, first_seed, folder):
         outcomes[outcome] += 1
         slowest_s = max(slowest_s, time.monotonic() - began)
 
-    sys.unraisablehook = lambda told: lost.append(f"{told.err_msg}: {told.exc_value!r}")
+    sys.unraisablehook = lambda event: lost.append(f"{event.err_msg}: {event.exc_value!r}")
     round_number = 0
     while outcomes.total() < num_cases:
         options = settings(
@@ -472,9 +472,9 @@ def check_all(num_cases, first_seed, folder):
         began = time.monotonic()
         outcomes, slowest_s = run_family(name, round(share * num_cases), first_seed, folder)
         total += outcomes.total()
-        told = ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.most_common())
+        counts = ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.most_common())
         print(
-            f"{name}: {outcomes.total():,} cases in {time.monotonic() - began:.0f} s, slowest {slowest_s:.2f} s: {told}",
+            f"{name}: {outcomes.total():,} cases in {time.monotonic() - began:.0f} s, slowest {slowest_s:.2f} s: {counts}",
             flush=True,
         )
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024 - before

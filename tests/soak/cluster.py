@@ -122,11 +122,11 @@ def _send_and_leave(submitter, words, log):
     try:
         wait_until(lambda: follower.poll() is not None or len(log.committed()) > 0, "no commit")
         follower.send_signal(signal.SIGTERM)
-        _, told = follower.communicate(timeout=60)
+        _, printed = follower.communicate(timeout=60)
     finally:
         follower.kill()
-    assert follower.returncode == 130, told
-    return re.search(r"job (\S+) goes on without you", told)[1]
+    assert follower.returncode == 130, printed
+    return re.search(r"job (\S+) goes on without you", printed)[1]
 
 
 def _send_and_resume(temporary, log, config, words):
@@ -138,9 +138,9 @@ def _send_and_resume(temporary, log, config, words):
         assert code == 0
         assert "RUNNING" in out
         wait_until(lambda: ("replicas", ("llm", "ready")) in scrape(metrics_url)[0], "no gauges")
-        code, _, told = submitter.run("--no-follow", *words)
+        code, _, printed = submitter.run("--no-follow", *words)
         assert code == 0
-        assert f"job {name}: this command runs already" in told
+        assert f"job {name}: this command runs already" in printed
         code, out, _ = submitter.run("--stop")
         assert code == 0
         assert "STOPPED" in out
@@ -149,9 +149,9 @@ def _send_and_resume(temporary, log, config, words):
         assert not list(Path(config.output).rglob(".tmp-*"))
         assert not open_storage(config.output).exists("lease.json")
 
-        code, out, told = submitter.run(*words)
-        assert code == 0, told
-        assert name not in told
+        code, out, printed = submitter.run(*words)
+        assert code == 0, printed
+        assert name not in printed
         assert f"{NUM_ROWS} of {NUM_ROWS} utterances synthesized" in out
         assert "never-to-travel" not in out
         assert len(log.committed()) == NUM_UNITS

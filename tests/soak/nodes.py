@@ -40,7 +40,7 @@ def check_nodes(folder, weights, cluster_address):
         },
     )
     calm = start(folder, config, "calm", cluster_address)
-    assert calm.wait(LONGEST_S) == 0, told(folder)
+    assert calm.wait(LONGEST_S) == 0, output_of(folder)
     expected = rows_of(str(folder / "calm"))
     assert len(expected) == NUM_ROWS
     kill_nodes(folder, config, expected)
@@ -64,7 +64,7 @@ def kill_nodes(folder, config, expected):
                 cluster.remove_node(workers.pop(0), allow_graceful=False)
                 num_killed += 1
                 workers.append(cluster.add_node(num_cpus=1))
-        assert driver.wait(LONGEST_S) == 0, told(folder)
+        assert driver.wait(LONGEST_S) == 0, output_of(folder)
     finally:
         cluster.shutdown()
     check_output(str(folder / "nodes"), expected)
@@ -80,7 +80,7 @@ def freeze_replica(folder, config, address, title, expected):
     victim = our_processes(f"ray::{title}")[-1]
     os.kill(victim, signal.SIGSTOP)
     began = time.monotonic()
-    assert driver.wait(LONGEST_S) == 0, told(folder)
+    assert driver.wait(LONGEST_S) == 0, output_of(folder)
     assert not Path(f"/proc/{victim}").exists(), "a replica stood still and nobody ended it"
     check_output(str(output), expected)
     print(f"frozen: a {title} stood still; the run ended whole {time.monotonic() - began:.0f} s later", flush=True)
@@ -99,8 +99,8 @@ def freeze_driver(folder, config, address, expected):
         wait_for_commits(second, output, 5)
     finally:
         os.kill(first.pid, signal.SIGCONT)
-    assert second.wait(LONGEST_S) == 0, told(folder)
-    assert first.wait(LONGEST_S) == 3, told(folder)
+    assert second.wait(LONGEST_S) == 0, output_of(folder)
+    assert first.wait(LONGEST_S) == 3, output_of(folder)
     check_output(str(output), expected)
     print("frozen: a driver stood still, another finished its run; woken, it left with exit 3", flush=True)
 
@@ -125,6 +125,6 @@ def wait_for_commits(driver, output, num_more):
         time.sleep(0.1)
 
 
-def told(folder):
+def output_of(folder):
     """Return the drivers' last words."""
     return (folder / "drivers.log").read_text(errors="replace")[-3_000:]

@@ -29,17 +29,17 @@ def synthesize(tmp_path, random_weights, capfd):
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
         with inline_ray():
             code = jobs.synthesize.main(["--config", str(tmp_path / "run.yaml")])
-        told = capfd.readouterr()
-        assert code == expected_code, told.err
-        assert "Traceback" not in told.err + told.out
-        return told.err
+        printed = capfd.readouterr()
+        assert code == expected_code, printed.err
+        assert "Traceback" not in printed.err + printed.out
+        return printed.err
 
     return synthesize
 
 
-def check_stopped(output, told):
+def check_stopped(output, printed):
     """The end was in order: words, no temporary file, no lease that would hold up the next start."""
-    assert "run the same command again" in told
+    assert "run the same command again" in printed
     assert not list(output.rglob(".tmp-*"))
     assert not (output / "lease.json").exists()
 
@@ -87,10 +87,10 @@ class SmallFile:
 def test_a_full_disk_stops_the_command_and_a_resume_finishes(tmp_path, synthesize, monkeypatch, room):
     disk, output = SmallDisk(room), tmp_path / "output"
     monkeypatch.setattr(local_storage, "open", disk, raising=False)
-    told = synthesize(output, 3)
-    assert f"stopped: {output}: put" in told
-    assert "No space left on device; free some space on the disk" in told
-    check_stopped(output, told)
+    printed = synthesize(output, 3)
+    assert f"stopped: {output}: put" in printed
+    assert "No space left on device; free some space on the disk" in printed
+    check_stopped(output, printed)
     disk.room = 1 << 30
     synthesize(output, 0)
     check_whole(output)
@@ -114,13 +114,13 @@ def small_mount(tmp_path):
 
 def test_a_disk_that_is_full_then_read_only_then_repaired(small_mount, synthesize):
     output = small_mount / "output"
-    told = synthesize(output, 3)
-    assert "free some space on the disk" in told
-    check_stopped(output, told)
+    printed = synthesize(output, 3)
+    assert "free some space on the disk" in printed
+    check_stopped(output, printed)
     subprocess.run(["mount", "-o", "remount,ro", str(small_mount)], check=True)
-    told = synthesize(output, 3)
-    assert f"{output} is on a read-only file system; mount it for writing" in told
-    check_stopped(output, told)
+    printed = synthesize(output, 3)
+    assert f"{output} is on a read-only file system; mount it for writing" in printed
+    check_stopped(output, printed)
     subprocess.run(["mount", "-o", "remount,rw,size=64m", str(small_mount)], check=True)
     synthesize(output, 0)
     check_whole(output)
@@ -136,9 +136,9 @@ def short_waits(monkeypatch):
 def test_a_store_that_goes_away_in_the_middle_stops_the_command(seaweedfs, synthesize):
     output = seaweedfs.new_uri()
     with FaultyProxy(seaweedfs.endpoint_url, rate=1.0, faults=("slow_down",), calm=40) as proxy:
-        told = synthesize(output, 3, endpoint_url=proxy.url, max_attempts=3)
-        assert "failed 3 time(s), last with ClientError" in told
-        assert "run the same command again once the store answers" in told
+        printed = synthesize(output, 3, endpoint_url=proxy.url, max_attempts=3)
+        assert "failed 3 time(s), last with ClientError" in printed
+        assert "run the same command again once the store answers" in printed
         proxy.rate = 0.0
         # The lease could not be given back, but whose it was is known: the next start does not wait.
         synthesize(output, 0, endpoint_url=proxy.url, max_attempts=3)

@@ -14,7 +14,7 @@ from tests.synthesis.speech import read_clip
 
 LEVELS = [4] * 6
 VOICE = (7, 4_000, 123)
-DOOR = "The bus driver found the front door."
+SENTENCE = "The bus driver found the front door."
 BREAD = "The tired nurse painted some fresh bread on the way home."
 
 
@@ -47,7 +47,7 @@ def stage():
     return AudioStage(parse_config(config), FakeCodec(np.zeros(1, np.float32)))
 
 
-def decode(stage, samples, text=DOOR, voice=VOICE, language="en"):
+def decode(stage, samples, text=SENTENCE, voice=VOICE, language="en"):
     stage._codec.samples, stage._codec.voice = samples, voice
     take = Take(0, 0, np.zeros(len(samples) // 320, np.int32), VOICE, "sentence", text, language)
     (audio,) = stage.decode([take])
@@ -127,8 +127,8 @@ def test_other_languages_are_heard_for_their_voice_alone(stage):
 def test_short_or_silent_takes_have_no_voice():
     listener = Listener(DeafRecognizer(), FakeCodec(None))
     clip = read_clip("slt_door")
-    assert listener.listen(clip[:8_000], DOOR, "en", VOICE).similarity is None
-    assert listener.listen(0 * clip, DOOR, "en", VOICE).similarity is None
+    assert listener.listen(clip[:8_000], SENTENCE, "en", VOICE).similarity is None
+    assert listener.listen(0 * clip, SENTENCE, "en", VOICE).similarity is None
 
 
 def test_without_a_listener_nothing_is_described():

@@ -67,7 +67,7 @@ def _schema():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "expected a list"),
         ("[]", "defines no speaker"),
@@ -86,10 +86,10 @@ def _schema():
         ("a: [", "a speakers file is Parquet or YAML"),
     ],
 )
-def test_wrong_definitions_are_reported_with_their_place(tmp_path, content, told):
+def test_wrong_definitions_are_reported_with_their_place(tmp_path, content, message):
     with pytest.raises(SpeakerError) as caught:
         read_definitions(write_yaml(tmp_path, content), SETTINGS)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "speakers.yaml" in str(caught.value)
 
 

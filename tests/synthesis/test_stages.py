@@ -79,10 +79,10 @@ def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_heartbeat(mon
     codec = BackwardCodec()
     stage = AudioStage(parse_config({"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}), codec)
     takes = [Take(index, 0, np.array([index], np.int32), (7,), "sentence", "", "en") for index in range(4)]
-    judge, pulses = stage.judge, []
-    monkeypatch.setattr(stage, "judge", lambda *arguments: pulses.append(stage.num_takes) or judge(*arguments))
+    judge, heartbeats = stage.judge, []
+    monkeypatch.setattr(stage, "judge", lambda *arguments: heartbeats.append(stage.num_takes) or judge(*arguments))
     audios = stage.decode(takes)
     assert [audio.segment for audio in audios] == [0, 1, 2, 3]
     assert [round(float(audio.samples[0]) * 10) for audio in audios] == [0, 1, 2, 3]
-    assert (codec.calls, pulses) == ([4], [1, 2, 3, 4])
+    assert (codec.calls, heartbeats) == ([4], [1, 2, 3, 4])
     assert stage.decode([]) == []

@@ -76,8 +76,8 @@ def test_a_take_does_not_depend_on_its_company(synthesizer):
     backwards = list(synthesizer.speak_many(reversed(rows)))[::-1]
     for row, audio in zip(rows, backwards, strict=True):
         assert np.array_equal(audio.samples, crowd[row["utterance_id"]])
-    (alone,) = synthesizer.speak_many([rows[13]])
-    assert np.array_equal(alone.samples, crowd["u13"])
+    (isolated,) = synthesizer.speak_many([rows[13]])
+    assert np.array_equal(isolated.samples, crowd["u13"])
 
 
 def test_the_seed_decides_the_take(synthesizer):

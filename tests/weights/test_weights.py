@@ -1,3 +1,5 @@
+"""Where weights come from: a directory, a store, the hub; and what goes wrong there."""
+
 from __future__ import annotations
 
 import shutil
@@ -7,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from pipeline.codec.bicodec import BiCodec
 from pipeline.errors import ConfigError, StorageError, WeightsError
 from pipeline.storage import open_storage
-from pipeline.weights.random_weights import make_random_weights
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 from tests.fakes import MemoryStorage
 
@@ -23,13 +22,6 @@ TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SPARK_TTS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture(scope="module")
-def random_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("random")
-    make_random_weights(folder)
-    return folder
 
 
 def test_a_directory_is_taken_as_it_is() -> None:
@@ -174,20 +166,3 @@ def test_hub_addresses_and_the_missing_package_are_explained(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ConfigError, match=r"pip install 'spark-tts-batch\[hub\]'"):
         resolve_weights("hf://owner/name")
-
-
-def test_random_weights_are_the_same_every_time(random_dir: Path, tmp_path: Path) -> None:
-    make_random_weights(tmp_path / "again")
-    assert fingerprint_weights(tmp_path / "again") == fingerprint_weights(random_dir)
-
-
-def test_random_audio_is_neither_silent_nor_clipped(random_dir: Path) -> None:
-    codec = BiCodec.load(random_dir)
-    generator = torch.Generator().manual_seed(3)
-    semantic = [torch.randint(0, 8192, (60,), generator=generator) for _ in range(2)]
-    for waveform in codec.decode(semantic, torch.randint(0, 4096, (2, 32), generator=generator)):
-        assert 0.05 < waveform.square().mean().sqrt() < 0.3 and waveform.abs().max() < 0.95
-        assert abs(waveform.mean()) < 1e-3
-    noise = 0.1 * torch.randn(16_000, generator=generator)
-    tokens = codec.encode(noise, 16_000)
-    assert len(tokens.global_tokens) == 32 and len(tokens.semantic_tokens) == 49
