@@ -76,7 +76,7 @@ class ShardReader:
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column in batches, and read no other."""
         limits = self._storage.settings.limits
-        with _report_damage(shard), _open_parquet(self._storage, shard.info, _ROWS_AT_ONCE) as file:
+        with _report_damage(shard), _open_parquet(self._storage, shard, shard.info, few_rows=0) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column], use_threads=False):
                 yield expand(pa.Table.from_batches([batch]), shard.schema, limits).column(0).combine_chunks()
 
@@ -121,7 +121,7 @@ class ShardReader:
     def _open(self, shard: Shard) -> tuple[pq.ParquetFile, list[int]]:
         if shard.name not in self._files:
             with _report_damage(shard):
-                file = _open_parquet(self._storage, self._infos.get(shard.name, shard.info))
+                file = _open_parquet(self._storage, shard, self._infos.get(shard.name, shard.info))
             sizes = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
             self._files[shard.name] = (file, [0, *accumulate(sizes)][:-1])
             if len(self._files) > _KEPT_FILES:
@@ -147,11 +147,11 @@ def _open_checked(source: pa.NativeFile, limits: LimitsConfig) -> pq.ParquetFile
     return file
 
 
-def _open_parquet(storage: Storage, info: ObjectInfo, rows_at_once: int | None = None) -> pq.ParquetFile:
-    """Open a shard that will not take more memory than it may; `rows_at_once` as for `find_expanding`."""
-    source, limits = storage.open_input(info), storage.settings.limits
-    file = _open_checked(source, limits)
-    expanding = find_expanding(file.metadata, limits, rows_at_once)
+def _open_parquet(storage: Storage, shard: Shard, info: ObjectInfo, **options: int) -> pq.ParquetFile:
+    """Open a shard that will not take more memory than it may; `options` as for `find_expanding`."""
+    source = storage.open_input(info)
+    file = _open_checked(source, storage.settings.limits)
+    expanding = find_expanding(file.metadata, shard.schema, **options)
     if not expanding:
         return file
     return pq.ParquetFile(source, metadata=file.metadata, read_dictionary=expanding, page_checksum_verification=True)
