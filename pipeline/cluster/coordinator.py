@@ -15,7 +15,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.pools import MAX_FAILED_STARTS, Pool, Replica
-from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself
+from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself, is_loss
 from pipeline.cluster.replica import ReplicaInfo, internal_error
 from pipeline.cluster.stage_order import StageSpec
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
@@ -243,7 +243,7 @@ class Coordinator:
             time.sleep(_MEMORY_RETURNS_S)
             for other in self._pools.values():
                 other.replace_idle_dead()
-        if not is_failure and not (is_death and died_by_itself(error)):
+        if is_loss(error) or (not is_failure and not (is_death and died_by_itself(error))):
             # A node went, with replicas or objects. Nobody's fault: make them again.
             logger.warning("unit %s lost its place (%s); doing it again", state.unit.unit_id, type(error).__name__)
             state.restart()

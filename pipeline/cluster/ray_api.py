@@ -5,21 +5,50 @@ Ray's exceptions are types, and are imported from `ray.exceptions` where they ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
 import ray
 import ray.util.metrics
-from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+)
 
 REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
 """What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
 
 
+def is_loss(error: BaseException) -> bool:
+    """Tell whether a call failed as an object, a node or its daemon is gone, which is no fault of the call or its rows.
+
+    Ray reports a lost argument as an error of the call itself, a `RayTaskError` that holds the loss as its cause,
+    sometimes by way of others.
+    """
+    return any(isinstance(cause, ObjectLostError | NodeDiedError | LocalRayletDiedError) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [error], set()
+    while waiting:
+        cause = waiting.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting += [
+            nested for nested in (getattr(cause, "cause", None), cause.__cause__) if isinstance(nested, BaseException)
+        ]
+
+
 def died_by_itself(error: BaseException) -> bool:
     """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
-    if isinstance(error, ActorUnavailableError | NodeDiedError):
+    if isinstance(error, ActorUnavailableError) or is_loss(error):
         return False
     # Ray has no class of its own for an actor that went with its node, only this sentence.
     return not getattr(error, "preempted", False) and "its node has died" not in str(error)

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    NodeDiedError,
+    ObjectLostError,
+    ObjectReconstructionFailedError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    RayActorError,
+    RayTaskError,
+)
 
 from pipeline.cluster import pools, ray_api
 from pipeline.cluster.coordinator import Coordinator
@@ -17,7 +27,8 @@ from pipeline.cluster.pools import Pool, Replica
 from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
 from pipeline.cluster.work_items import Call, Round, Stage, list_states
 from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
-from tests.cluster.fake_stages import FAKE_STAGES, FakeStage, reported, run, units
+from tests.cluster.fake_stages import FAKE_STAGES, FAKES, FakeStage, reported, run, units
+from tests.inline_ray import inline_ray
 
 # As those of fake_stages.py.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -128,6 +139,44 @@ def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
     assert (state.quarantine is not None) == is_own
     assert len(pool.queue) == 5
     assert pool.num_replaced == (0 if isinstance(error, NodeDiedError) else 5)
+
+
+def lost(kind, *, nested=False):
+    """As Ray reports an argument that is gone: an error of the call, which holds the loss, or holds what holds it."""
+    loss = kind("gone") if kind is NodeDiedError else kind("0" * 56, None, "")
+    if nested:
+        loss = RayTaskError("decode", "Traceback ...", loss)
+    return RayTaskError("write", "Traceback ...", loss).as_instanceof_cause()
+
+
+@pytest.mark.parametrize("kind", [ObjectLostError, ObjectReconstructionFailedError, OwnerDiedError, NodeDiedError])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_loss_is_known_however_it_is_wrapped(kind, nested):
+    assert ray_api.is_loss(lost(kind, nested=nested))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no way"), ActorDiedError(), OutOfMemoryError("full")])
+def test_no_other_failure_is_a_loss(error):
+    assert not ray_api.is_loss(RayTaskError("write", "Traceback ...", error).as_instanceof_cause())
+    assert not ray_api.is_loss(error)
+
+
+@pytest.mark.parametrize(("stage", "method"), [(Stage.LLM, "generate"), (Stage.CODEC, "decode"), (Stage.WRITER, "write")])
+def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage, method):
+    """Two nodes' worth of losses, more than any limit allows of failures: they stopped the run as failed writes."""
+    losses = [lost(ObjectReconstructionFailedError, nested=number % 2 == 0) for number in range(3 * pools.MAX_FAILED_STARTS)]
+    work = getattr(FAKES[stage], method)
+
+    def lose_first(self, *arguments):
+        if losses:
+            raise losses.pop()
+        return work(self, *arguments)
+
+    monkeypatch.setattr(FAKES[stage], method, lose_first)
+    with inline_ray():
+        rows = reported(run(units(3)))
+    assert not losses
+    assert {row: code for row, (code, _) in rows.items()} == dict.fromkeys(range(12), "audio")
 
 
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
