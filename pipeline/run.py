@@ -16,6 +16,7 @@ import hashlib
 import logging
 import os
 import platform
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,11 +43,13 @@ from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
-from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
+_KEEP_S = 30.0
+"""Between puts of the voices while speakers are enrolled: what a killed driver may lose."""
 
 
 @dataclass(frozen=True)
@@ -302,26 +305,46 @@ def _find_missing_speakers(
 
 
 def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
-    """Bring `speakers.parquet` of the output up to date with the definitions, and return it."""
+    """Bring `speakers.parquet` of the output up to date with the definitions, and return it.
+
+    What was enrolled is kept, whatever becomes of the rest.
+    """
     config = plan.config
     registry, etag, missing = _find_missing_speakers(plan, storage)
     if not missing:
         return registry
     logger.info("enrolling %d speaker(s)", len(missing))
-    speakers, failures = enroll_remotely(config, missing)
+    made: list[Speaker] = []
+    failures: list[str] = []
+    kept_at = time.monotonic()
+
+    def keep() -> None:
+        nonlocal registry, etag, kept_at
+        if made:
+            registry = registry.add(made)
+            etag = storage.put("speakers.parquet", registry.to_parquet(), if_absent=etag is None, if_match=etag)
+            made.clear()
+        kept_at = time.monotonic()
+
+    try:
+        for _, result in enroll_remotely(config, missing):
+            if isinstance(result, str):
+                failures.append(result)
+            else:
+                made.append(result)
+            if time.monotonic() - kept_at > _KEEP_S:
+                keep()
+    finally:
+        # Also where a later one stops the run: each took its time.
+        keep()
     if failures and config.speakers.on_error == "stop":
-        listed = "\n".join(f"  {message}" for message in list(failures.values())[:20])
+        listed = "\n".join(f"  {message}" for message in failures[:20])
         raise SpeakerError(
             f"{config.speakers.path}: {len(failures)} speaker(s) cannot be enrolled:\n{listed}\n"
             "fix them, or set speakers.on_error: reject to reject their rows"
         )
-    for message in failures.values():
+    for message in failures:
         logger.warning("not enrolled, its rows will be rejected: %s", message)
-    registry = registry.add(speakers)
-    if etag is None:
-        storage.put("speakers.parquet", registry.to_parquet(), if_absent=True)
-    else:
-        storage.put("speakers.parquet", registry.to_parquet(), if_match=etag)
     return registry
 
 

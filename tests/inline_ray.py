@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 import torch
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.cluster import ray_api
 
@@ -33,6 +34,7 @@ class InlineRay:
 
     def __init__(self, replaced=None):
         self.replaced = replaced or {}
+        self.is_alive = True
         self.util = SimpleNamespace(metrics=SimpleNamespace(Counter=Silence, Gauge=Silence))
 
     def remote(self, **_):
@@ -43,6 +45,12 @@ class InlineRay:
 
     def cluster_resources(self):
         return {"CPU": 4.0}
+
+    def get_runtime_context(self):
+        return SimpleNamespace(get_node_id=lambda: "own")
+
+    def nodes(self):
+        return [{"NodeID": "own", "Alive": self.is_alive}]
 
     def put(self, value):
         reference = Future()
@@ -70,7 +78,7 @@ class InlineCall:
 
     def remote(self, *arguments):
         sent = [argument if isinstance(argument, Future) else copy_of(argument) for argument in arguments]
-        result = self.threads.submit(lambda: copy_of(self.function(*map(resolve, sent))))
+        result = self.threads.submit(self.work, sent)
         if self.num_returns == 1:
             return result
         parts = [Future() for _ in range(self.num_returns)]
@@ -84,6 +92,14 @@ class InlineCall:
 
         result.add_done_callback(share)
         return parts
+
+    def work(self, arguments):
+        try:
+            return copy_of(self.function(*map(resolve, arguments)))
+        except RayError:
+            raise
+        except Exception as error:
+            raise RayTaskError(self.function.__name__, "Traceback ...", error).as_instanceof_cause() from None
 
 
 class InlineActor:

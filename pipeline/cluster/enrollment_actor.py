@@ -6,17 +6,18 @@ Knows nothing of the output that the voices are for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.replica import ending_a_sick_process, locate_process, set_torch_threads, stack_in_log
 from pipeline.cluster.replica_counts import plan_replicas
-from pipeline.cluster.supervised import call_supervised
+from pipeline.cluster.supervised import SupervisedActor
 from pipeline.config.run import Config
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition
 
-Enrolled = tuple[list[Speaker], dict[str, str]]
-"""Speakers, and for each one that could not be enrolled the reason, by id."""
+if TYPE_CHECKING:  # Loads torch, which the driver does without.
+    from pipeline.synthesis.enrollment import Enroller
 
 
 class EnrollmentActor:
@@ -24,6 +25,7 @@ class EnrollmentActor:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._enroller: Enroller | None = None
         self._num_begun = 0
 
     def locate(self) -> str:
@@ -34,36 +36,39 @@ class EnrollmentActor:
         """Return how many speakers were begun."""
         return self._num_begun
 
-    def enroll(self, definitions: Sequence[SpeakerDefinition]) -> Enrolled:
-        """Enroll speakers, in order."""
-        from pipeline.synthesis.enrollment import Enroller, enroll
+    def enroll(self, definition: SpeakerDefinition) -> Speaker | str:
+        """Enroll a speaker, or return the reason why it cannot be enrolled."""
+        from pipeline.synthesis.enrollment import enroll
+
+        self._num_begun += 1
+        set_torch_threads(self._config.replicas.llm.num_threads)
+        with ending_a_sick_process(), stack_in_log(self._config.replicas.start_timeout_s):
+            speakers, failures = enroll([definition], self._load, self._config.seed, self._config.storage)
+        return speakers[0] if speakers else failures[definition.speaker_id]
+
+    def _load(self) -> Enroller:
+        """Return what enrolls; it keeps the networks from one speaker to the next."""
+        from pipeline.synthesis.enrollment import Enroller
         from pipeline.weights.weights import resolve_weights
 
-        config = self._config
-        set_torch_threads(config.replicas.llm.num_threads)
-
-        def load() -> Enroller:
-            return Enroller(config, resolve_weights(config.weights, storage=config.storage))
-
-        with ending_a_sick_process():
-            return enroll(self._watched(definitions), load, config.seed, config.storage)
-
-    def _watched(self, definitions: Sequence[SpeakerDefinition]) -> Iterator[SpeakerDefinition]:
-        for definition in definitions:
-            self._num_begun += 1
-            with stack_in_log(self._config.replicas.start_timeout_s):
-                yield definition
+        if self._enroller is None:
+            config = self._config
+            self._enroller = Enroller(config, resolve_weights(config.weights, storage=config.storage))
+        return self._enroller
 
 
-def enroll_remotely(config: Config, definitions: Sequence[SpeakerDefinition]) -> Enrolled:
-    """Enroll speakers where there is what the LLM replicas have.
+def enroll_remotely(
+    config: Config, definitions: Sequence[SpeakerDefinition]
+) -> Iterator[tuple[SpeakerDefinition, Speaker | str]]:
+    """Enroll speakers where there is what the LLM replicas have, one after the other.
 
     Args:
         config: of the run.
         definitions: speakers that are not enrolled yet.
 
-    Returns:
-        the speakers, and for each one that could not be enrolled the reason, by id.
+    Yields:
+        each definition with its speaker, or with the reason why it cannot be enrolled, as soon as that is known: what
+        was yielded is not lost with what comes after.
 
     Raises:
         ConfigError: the cluster has no room for it.
@@ -74,21 +79,21 @@ def enroll_remotely(config: Config, definitions: Sequence[SpeakerDefinition]) ->
     llm = config.replicas.llm
     # Ray would wait for ever for what the cluster does not have.
     plan_replicas(config.replicas)
-
-    def create() -> Any:
-        return ray_api.create_actor(EnrollmentActor, config, num_cpus=llm.num_cpus, num_gpus=llm.num_gpus, max_calls=1)
-
-    def describe(heartbeat: int) -> str:
-        return f"enrollment of speaker {definitions[heartbeat - 1].speaker_id!r}" if heartbeat > 0 else "enrollment"
-
-    enrolled: Enrolled = call_supervised(
-        create,
-        lambda replica: replica.enroll.remote(definitions),
-        describe,
+    actor = SupervisedActor(
+        lambda: ray_api.create_actor(
+            EnrollmentActor, config, num_cpus=llm.num_cpus, num_gpus=llm.num_gpus, max_calls=1
+        ),
         timeout_s=config.replicas.start_timeout_s,
         remedy=(
             "Check that this machine can read `weights` and the speakers' recordings, or raise "
             "replicas.start_timeout_s if it is only slow"
         ),
     )
-    return enrolled
+    with actor:
+        for definition in definitions:
+            ask = partial(_ask, definition)
+            yield definition, actor.call(ask, f"enrollment of speaker {definition.speaker_id!r}")
+
+
+def _ask(definition: SpeakerDefinition, replica: Any) -> Any:
+    return replica.enroll.remote(definition)

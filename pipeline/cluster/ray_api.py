@@ -18,6 +18,7 @@ from ray.exceptions import (
     ObjectLostError,
     OutOfMemoryError,
     RayActorError,
+    RayError,
 )
 
 REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
@@ -73,6 +74,21 @@ def cluster_resources() -> dict[str, float]:
     """Return what the cluster has by name: `CPU`, `GPU` and others."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return resources
+
+
+def own_node_id() -> str:
+    """Return the id of the node that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def is_own_node_alive() -> bool:
+    """Tell whether Ray counts this process's node among the living; asks Ray, which forgets the dead after a while."""
+    own = own_node_id()
+    try:
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    except RayError:
+        return True  # Nobody knows; where the head is gone for good, Ray ends its drivers.
+    return any(node["NodeID"] == own and node["Alive"] for node in nodes)
 
 
 def put(value: Any) -> Any:

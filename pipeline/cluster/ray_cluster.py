@@ -6,13 +6,77 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.cluster import ray_api
 from pipeline.errors import RunStopped
+
+logger = logging.getLogger(__name__)
+_LOOK_S = 5.0
+_GRACE_S = 30.0
+_STUCK_CODE = 3
+"""Of a process that is ended where it is stuck; as of any run that was stopped."""
+
+
+class NodeWatch:
+    """Looks every few seconds whether Ray still counts this process's node among the living.
+
+    Without its node a driver waits for ever: no call is ever answered, and no place is ever found.
+    """
+
+    def __init__(self) -> None:
+        self._next_look = time.monotonic() + _LOOK_S
+
+    def check_if_due(self) -> None:
+        """Raise `RunStopped` if this process's node is dead."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S
+        if not ray_api.is_own_node_alive():
+            raise RunStopped(_describe_dead_node())
+
+
+def _describe_dead_node() -> str:
+    return (
+        f"Ray has marked the node of this process dead ({socket.gethostname()}, node {ray_api.own_node_id()}): its "
+        "raylet stood still, or was cut off, for longer than Ray waits, and Ray takes no node back. See that this "
+        "machine has memory and processor to spare and is not suspended"
+    )
+
+
+@contextmanager
+def _shutting_down() -> Iterator[None]:
+    """Leave Ray after the block. End this process if it is stuck in the block on a dead node, or in leaving.
+
+    A raylet that stands still holds up whoever asks it for anything, inside Ray's C++, where nothing can be raised.
+    """
+    leaving, left = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not leaving.wait(_LOOK_S):  # A question after the end would start another Ray.
+            if not ray_api.is_own_node_alive():
+                problem = _describe_dead_node()
+                break
+        else:
+            problem = "Ray does not let go of this process"
+        if not left.wait(_GRACE_S):
+            logger.error("stopped: %s", problem)
+            logging.shutdown()
+            os._exit(_STUCK_CODE)
+
+    threading.Thread(target=watch, name="node-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        leaving.set()
+        ray_api.shutdown()
+        left.set()
 
 
 @contextmanager
@@ -47,10 +111,8 @@ def ray_cluster() -> Iterator[None]:
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
-    try:
+    with _shutting_down():
         yield
-    finally:
-        ray_api.shutdown()
 
 
 def _spare_the_home_folder() -> None:

@@ -15,7 +15,7 @@ from pipeline.cluster.replica import (
     stack_in_log,
 )
 from pipeline.cluster.replica_counts import plan_replicas
-from pipeline.cluster.supervised import call_supervised
+from pipeline.cluster.supervised import SupervisedActor
 from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, Replayer, ReplayRow
 from pipeline.synthesis.speakers import SpeakerRegistry
@@ -74,13 +74,13 @@ def replay_remotely(setup: ReplicaSetup, rows: Sequence[ReplayRow]) -> list[Repl
     num_gpus = max(replicas.llm.num_gpus, replicas.codec.num_gpus)
     # Ray would wait for ever for what the cluster does not have.
     plan_replicas(replicas)
-    takes: list[Replay] = call_supervised(
+    actor = SupervisedActor(
         lambda: ray_api.create_actor(
             ReplayActor, setup, num_cpus=replicas.llm.num_cpus, num_gpus=num_gpus, max_calls=1
         ),
-        lambda replica: replica.replay.remote(rows),
-        lambda heartbeat: "replaying rows",
         timeout_s=max(replicas.start_timeout_s, replicas.hang_timeout_s),
         remedy="Name fewer rows to find the one that does it, or raise replicas.hang_timeout_s if it is only slow",
     )
+    with actor:
+        takes: list[Replay] = actor.call(lambda replica: replica.replay.remote(rows), "replaying rows")
     return takes

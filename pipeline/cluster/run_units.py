@@ -10,6 +10,7 @@ from pipeline.cluster import ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.metrics import RunMetrics
 from pipeline.cluster.pools import Pool
+from pipeline.cluster.ray_cluster import NodeWatch
 from pipeline.cluster.replica import ReplicaInfo, ReplicaSetup
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.stage_order import STAGES, StageSpec
@@ -49,7 +50,7 @@ def run_units(
     counts = plan_replicas(config.replicas)
     logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
     pools = _start_pools(STAGES, counts, setup)
-    metrics = RunMetrics()
+    metrics, nodes = RunMetrics(), NodeWatch()
 
     def on_commit(receipt: UnitReceipt) -> None:
         progress.add(receipt)
@@ -57,6 +58,7 @@ def run_units(
 
     def on_tick() -> None:
         lease.renew_if_due()
+        nodes.check_if_due()
         progress.report_if_due()
         metrics.observe_if_due(pools, progress.x_real_time)
         _check_rejections(config, progress)

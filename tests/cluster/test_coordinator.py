@@ -161,10 +161,14 @@ def test_no_other_failure_is_a_loss(error):
     assert not ray_api.is_loss(error)
 
 
-@pytest.mark.parametrize(("stage", "method"), [(Stage.LLM, "generate"), (Stage.CODEC, "decode"), (Stage.WRITER, "write")])
+@pytest.mark.parametrize(
+    ("stage", "method"), [(Stage.LLM, "generate"), (Stage.CODEC, "decode"), (Stage.WRITER, "write")]
+)
 def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage, method):
     """Two nodes' worth of losses, more than any limit allows of failures: they stopped the run as failed writes."""
-    losses = [lost(ObjectReconstructionFailedError, nested=number % 2 == 0) for number in range(3 * pools.MAX_FAILED_STARTS)]
+    losses = [
+        lost(ObjectReconstructionFailedError, nested=number % 2 == 0) for number in range(3 * pools.MAX_FAILED_STARTS)
+    ]
     work = getattr(FAKES[stage], method)
 
     def lose_first(self, *arguments):

@@ -3,67 +3,72 @@
 import threading
 
 import pytest
-from ray.exceptions import ActorDiedError
+import yaml
+from ray.exceptions import ActorDiedError, NodeDiedError, OwnerDiedError
 
+from pipeline import enroll_speakers
 from pipeline.cluster.enrollment_actor import EnrollmentActor, enroll_remotely
 from pipeline.cluster.supervised import MAX_TRIES
 from pipeline.errors import HangError, RunStopped, WeightsError
-from pipeline.synthesis.speakers import SpeakerDefinition
+from pipeline.storage import open_storage
+from pipeline.synthesis.enrollment import Enroller
+from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry
 from tests.inline_ray import InlineRay, inline_ray
-from tests.runs import make_config
+from tests.runs import make_config, write_shard
 
 DEFINITIONS = [SpeakerDefinition(speaker_id=name, gender="female") for name in ("anna", "bea")]
 
 
 @pytest.fixture
 def enroll_with(tmp_path):
-    """Enroll with a body in place of the work; it is given the actor and the number of the try."""
-    released, tries = threading.Event(), []
+    """Enroll with a body in place of the work; it is given the actor, the number of the call, and the definition."""
+    released, calls = threading.Event(), []
 
     class Fake(EnrollmentActor):
-        def enroll(self, definitions):
-            tries.append(1)
-            return body_of[0](self, len(tries))
+        def enroll(self, definition):
+            calls.append(definition.speaker_id)
+            self._num_begun += 1
+            return body_of[0](self, len(calls), definition)
 
     body_of = []
     config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 0.2})
 
     def enroll_with(body):
         body_of.append(body)
-        return enroll_remotely(config, DEFINITIONS)
+        return {definition.speaker_id: made for definition, made in enroll_remotely(config, DEFINITIONS)}
 
-    enroll_with.released, enroll_with.tries = released, tries
+    enroll_with.released, enroll_with.calls = released, calls
     with inline_ray(InlineRay({EnrollmentActor: Fake})):
         yield enroll_with
     released.set()
 
 
-def test_a_hang_is_ended_and_enrollment_begun_again(enroll_with, caplog):
-    def hang_once(actor, number):
-        if number == 1:
-            actor._num_begun = 2
+def test_a_hang_is_ended_and_its_speaker_begun_again(enroll_with, caplog):
+    def hang_once(actor, number, definition):
+        if number == 2:
             enroll_with.released.wait(60)
-        return [], {"anna": "no"}
+        return f"voice of {definition.speaker_id}"
 
-    assert enroll_with(hang_once) == ([], {"anna": "no"})
+    assert enroll_with(hang_once) == {"anna": "voice of anna", "bea": "voice of bea"}
+    assert enroll_with.calls == ["anna", "bea", "bea"]
     assert "enrollment of speaker 'bea' made no step for 0.2 s (process " in caplog.text
 
 
 def test_hangs_stop_the_run_and_are_named(enroll_with):
-    with pytest.raises(HangError, match=r"enrollment made no step for 0\.2 s \(process \d+ on .*start_timeout_s"):
-        enroll_with(lambda actor, number: enroll_with.released.wait(60))
-    assert len(enroll_with.tries) == MAX_TRIES
+    with pytest.raises(HangError, match=r"speaker 'anna' made no step for 0\.2 s \(process \d+ on .*start_timeout_s"):
+        enroll_with(lambda actor, number, definition: enroll_with.released.wait(60))
+    assert len(enroll_with.calls) == MAX_TRIES
 
 
 def test_steps_put_the_limit_off(enroll_with):
-    def step(actor, number):
+    def step(actor, number, definition):
         for _ in range(5):
             actor._num_begun += 1
             enroll_with.released.wait(0.1)
-        return [], {}
+        return "voice"
 
-    assert enroll_with(step) == ([], {})
-    assert len(enroll_with.tries) == 1
+    assert enroll_with(step) == {"anna": "voice", "bea": "voice"}
+    assert len(enroll_with.calls) == 2
 
 
 def fail(error):
@@ -71,12 +76,45 @@ def fail(error):
 
 
 def test_deaths_stop_the_run_and_are_named(enroll_with):
-    with pytest.raises(RunStopped, match=rf"enrollment died \(process \d+.*{MAX_TRIES} times"):
-        enroll_with(lambda actor, number: fail(ActorDiedError()))
-    assert len(enroll_with.tries) == MAX_TRIES
+    with pytest.raises(RunStopped, match=rf"speaker 'anna' died \(process \d+.*{MAX_TRIES} times"):
+        enroll_with(lambda *_: fail(ActorDiedError()))
+    assert len(enroll_with.calls) == MAX_TRIES
+
+
+@pytest.mark.parametrize("loss", [NodeDiedError("gone"), OwnerDiedError("0" * 56, None, "")])
+def test_losses_with_a_node_count_for_nothing(enroll_with, loss):
+    num_lost = 2 * MAX_TRIES
+    assert enroll_with(lambda actor, number, definition: fail(loss) if number <= num_lost else "voice")
+    assert enroll_with.calls == ["anna"] * (num_lost + 1) + ["bea"]
 
 
 def test_weights_that_cannot_be_used_are_reported_at_once(enroll_with):
     with pytest.raises(WeightsError, match=r"^broken$"):
-        enroll_with(lambda actor, number: fail(WeightsError("broken")))
-    assert len(enroll_with.tries) == 1
+        enroll_with(lambda *_: fail(WeightsError("broken")))
+    assert len(enroll_with.calls) == 1
+
+
+def test_what_was_enrolled_is_kept_whatever_becomes_of_the_rest(tmp_path, random_weights, monkeypatch):
+    """38 of 40 voices were made and none was stored when the 39th failed."""
+    names = [f"s{number}" for number in range(4)]
+    write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": "Hello.", "speaker_id": "s0"}])
+    speakers = [{"speaker_id": name, "gender": "female"} for name in names]
+    config = make_config(tmp_path, random_weights)
+    (tmp_path / "speakers.yaml").write_text(yaml.safe_dump(speakers))
+    create, made = Enroller.create_voice, []
+
+    def create_two(self, *arguments):
+        if len(made) == 2:
+            raise RuntimeError("nobody foresaw this")
+        made.append(1)
+        return create(self, *arguments)
+
+    monkeypatch.setattr(Enroller, "create_voice", create_two)
+    with inline_ray():
+        with pytest.raises(RunStopped, match="enrollment of speaker 's2' failed: RuntimeError: nobody foresaw this"):
+            enroll_speakers(config)
+        kept = SpeakerRegistry.from_parquet(open_storage(config.output).get("speakers.parquet"))
+        assert sorted(kept) == names[:2]
+        made.clear()
+        assert sorted(enroll_speakers(config)) == names
+    assert len(made) == 2

@@ -1,12 +1,16 @@
-"""Ray is started or joined: without a home folder, and with a message where it does not answer."""
+"""Ray is started or joined: without a home folder, and with a message where it does not answer, or no longer does."""
 
 import os
 from types import SimpleNamespace
 
 import pytest
 
+from pipeline import synthesize_manifest
+from pipeline.cluster import ray_cluster
 from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.errors import RunStopped
+from tests.inline_ray import InlineRay, inline_ray
+from tests.runs import make_config, simple_rows, write_shard
 
 
 @pytest.mark.parametrize("home", ["none", "a file", "writable", "with a token"])
@@ -44,3 +48,27 @@ def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
     monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
     with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
         pass
+
+
+def test_a_driver_whose_node_ray_has_marked_dead_stops(tmp_path, random_weights, monkeypatch):
+    """It waited for ever: nothing it had asked for was answered, and it said how long was left."""
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
+    monkeypatch.setattr(ray_cluster, "_LOOK_S", 0.0)
+    fake = InlineRay()
+    fake.is_alive = False
+    with inline_ray(fake), pytest.raises(RunStopped, match=r"marked the node of this process dead \(.*, node own\)"):
+        synthesize_manifest(make_config(tmp_path, random_weights))
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+
+
+def test_a_look_is_taken_every_few_seconds_only(monkeypatch):
+    looks = []
+    monkeypatch.setattr(ray_cluster.ray_api, "is_own_node_alive", lambda: looks.append(1) or True)
+    watch = ray_cluster.NodeWatch()
+    for _ in range(100):
+        watch.check_if_due()
+    assert not looks
+    watch._next_look = 0.0
+    for _ in range(100):
+        watch.check_if_due()
+    assert len(looks) == 1
