@@ -133,11 +133,11 @@ def _users() -> Iterator[tuple[str, Any]]:
 
     from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
     from pipeline.llm.fused_qwen2 import FusedQwen2
-    from pipeline.llm.graphed_engine import GraphedEngine
+    from pipeline.llm.graphed_runner import GraphedRunner
     from pipeline.llm.prompt import SpeechVocabulary
     from pipeline.llm.sampling import SamplingParams
 
-    class Engine(GraphedEngine):
+    class Runner(GraphedRunner):
         def _warn_if_rows_differ(self) -> None:
             """There are no bits to compare."""
 
@@ -152,9 +152,9 @@ def _users() -> Iterator[tuple[str, Any]]:
         tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in shapes}
         model = FusedQwen2(config, tensors, num_slots=1_024, max_context=1_536)
         for title, sampling in samplings.items():
-            engine = Engine(model, 1_024, vocabulary, sampling)
-            yield f"step, {name}{title}", engine._step_all
-            yield f"prompts, {name}", engine._read_pack
+            runner = Runner(model, 1_024, vocabulary, sampling)
+            yield f"step, {name}{title}", runner._step_all
+            yield f"prompts, {name}", runner._read_pack
         yield f"codec, {name}", partial(_decode_pack, dtype)
 
 

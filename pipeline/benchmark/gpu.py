@@ -32,8 +32,9 @@ from pipeline.benchmark.workload import (
 from pipeline.codec import BiCodec
 from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config
+from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.fused_qwen2 import FusedQwen2
-from pipeline.llm.graphed_engine import GraphedEngine
+from pipeline.llm.graphed_runner import GraphedRunner
 from pipeline.llm.prompt import AnswerGrammar, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2
 
@@ -79,13 +80,15 @@ class _Networks:
 
     def engine(
         self, load: GpuWorkload, num_slots: int, dtype: torch.dtype, sampling: SamplingParams | None = None
-    ) -> GraphedEngine:
+    ) -> LLMEngine:
         device = torch.device(load.device)
         tensors = {name: tensor.to(device, dtype) for name, tensor in self.tensors.items()}
         model = FusedQwen2(self.config, tensors, num_slots, load.max_context)
         # The interpreter computes padding as slowly as anything else.
         pack_tokens = 1_024 if load.device != "cpu" else 16
-        return GraphedEngine(model, num_slots, self.vocabulary, sampling or SamplingParams(), pack_tokens=pack_tokens)
+        return LLMEngine(
+            GraphedRunner(model, num_slots, self.vocabulary, sampling or SamplingParams(), pack_tokens=pack_tokens)
+        )
 
 
 def measure_gpu(load: GpuWorkload, folder: Path) -> dict[str, Any]:
@@ -147,13 +150,8 @@ def check_equality(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
     num_slots = min(32, load.slots[-1])
     tasks = make_tasks(networks.vocabulary, [load.num_frames] * load.num_prompts)
     requests = [task.request for task in tasks]
-    plain = LLMEngine(
-        Qwen2(networks.config, dict(networks.tensors), num_slots, load.max_context),
-        num_slots,
-        networks.vocabulary,
-        _GREEDY,
-    )
-    expected = _answer(plain, requests)
+    model = Qwen2(networks.config, dict(networks.tensors), num_slots, load.max_context)
+    expected = _answer(LLMEngine(EagerRunner(model, num_slots, networks.vocabulary, _GREEDY)), requests)
     found = _answer(networks.engine(load, num_slots, torch.float32, _GREEDY), requests)
     equal = sum(found[name] == tokens for name, tokens in expected.items())
     same = sum(a == b for name in expected for a, b in zip(found[name], expected[name], strict=True))
@@ -249,6 +247,7 @@ def measure_small(networks: _Networks, load: GpuWorkload) -> dict[str, Any]:
         free_before = torch.cuda.mem_get_info()[0]
     engine = networks.engine(small, 8, dtype)
     codec = BiCodec.load(networks.model_dir, device=load.device, dtype=dtype, pack_frames=512)
+    codec.prepare_decoding()
     tasks = make_tasks(networks.vocabulary, _lengths(load, 16))
     frames_s = _synthesize(engine, codec, tasks)
     result: dict[str, Any] = {"x real time": sum(task.num_frames for task in tasks) / FRAME_RATE / frames_s}

@@ -61,6 +61,9 @@ class InstantCodec:
     def __init__(self) -> None:
         self._tone_S = torch.sin(torch.arange(NUM_FRAMES * _SAMPLES_PER_FRAME) * 0.05)
 
+    def prepare_decoding(self) -> None:
+        """Load nothing."""
+
     def decode_each(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
         """Yield (num_frames * 320,) for each item; the arguments are those of the real one."""
         for index, tokens in enumerate(semantic_tokens):

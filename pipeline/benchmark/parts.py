@@ -20,6 +20,7 @@ from pipeline.benchmark.workload import FRAME_RATE, Task, draw_tokens, make_llm_
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
 from pipeline.llm import LLMEngine
+from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
 from pipeline.llm.sampling import SamplingParams
@@ -48,7 +49,7 @@ class Candidates:
             model = copy.copy(model)
             model.shapes = shapes
             model.__dict__.pop("can_shrink", None)
-        return LLMEngine(model, self.num_slots, self.vocabulary, SamplingParams())
+        return LLMEngine(EagerRunner(model, self.num_slots, self.vocabulary, SamplingParams()))
 
 
 def refuse_unlike(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
@@ -217,9 +218,10 @@ def share_step(candidates: Candidates, context: int, clock: Clock) -> dict[str, 
     model = candidates.model
     step, kinds = _profile_step(model, context, clock)
     with torch.inference_mode():
-        engine, hidden_RH = candidates.make_engine(), torch.randn(model.num_rows, model.config.hidden_size)
+        runner = EagerRunner(model, candidates.num_slots, candidates.vocabulary, SamplingParams())
+        hidden_RH = torch.randn(model.num_rows, model.config.hidden_size)
         begin = clock()
-        engine.draw_tokens(hidden_RH, torch.zeros(model.num_rows, dtype=torch.float64))
+        runner.draw_tokens(hidden_RH, torch.zeros(model.num_rows, dtype=torch.float64))
         head = clock() - begin
     return {
         **{name: value * 1e3 for name, value in kinds.items()},
@@ -260,7 +262,8 @@ def _bound_python(candidates: Candidates, clock: Clock) -> float:
     tensors = make_llm_tensors(narrow, candidates.vocabulary.stop_ids)
     tensors = {name: tensor.to(candidates.model.dtype) for name, tensor in tensors.items()}
     model = Qwen2(narrow, tensors, candidates.num_slots, candidates.model.max_context)
-    engine = LLMEngine(model, candidates.num_slots, candidates.vocabulary, SamplingParams())
+    runner = EagerRunner(model, candidates.num_slots, candidates.vocabulary, SamplingParams())
+    engine = LLMEngine(runner)
     tasks = make_tasks(candidates.vocabulary, [_BOUND_STEPS + 2] * candidates.num_slots)
     for task in tasks:
         engine.add(task.request)
@@ -273,7 +276,7 @@ def _bound_python(candidates: Candidates, clock: Clock) -> float:
         engine.step()
         middle = clock()
         with torch.inference_mode():
-            engine.draw_tokens(hidden_RH, uniform_R)
+            runner.draw_tokens(hidden_RH, uniform_R)
         draws.append(clock() - middle)
         steps.append(middle - begin)
     _, kinds = _profile_step(model, len(tasks[0].prompt_ids), clock)

@@ -114,6 +114,7 @@ def _make_candidates(options: argparse.Namespace, folder: Path) -> parts.Candida
     model_dir = write_codec(options.sizes, folder)
     dtype = getattr(torch, options.dtype)
     codec = BiCodec.load(model_dir, dtype=dtype)
+    codec.prepare_decoding()
     ours = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     stop = vocabulary.stop_ids[0]
     candidates = parts.Candidates(

@@ -1,4 +1,4 @@
-"""BiCodec's door: load a model directory, turn speech tokens into waveforms and waveforms into speech tokens.
+"""BiCodec's interface: load a model directory, turn speech tokens into waveforms and waveforms into speech tokens.
 
 Shape suffixes: B batch, F frames, G global tokens of a voice, Q residual quantizers, N global tokens of one quantizer,
 S samples, C channels.
@@ -50,7 +50,7 @@ _FEATURES_FOLDER = "wav2vec2-large-xlsr-53"
 
 @dataclass(frozen=True, eq=False)
 class SpeechTokens:
-    """What BiCodec hears in a recording.
+    """The speech tokens of a recording.
 
     Attributes:
         semantic_tokens: (num_frames,) int64: what is said, and how.
@@ -64,7 +64,7 @@ class SpeechTokens:
 class BiCodec:
     """Speech tokens to waveforms and back.
 
-    Decoding holds 96 million parameters (official size); what encoding needs is read at its first use.
+    Decoding holds 96 million parameters (official size). What decoding or encoding needs is read at its first use.
 
     Attributes:
         config: sizes and rates of the networks.
@@ -89,17 +89,7 @@ class BiCodec:
         self._checkpoint = checkpoint
         self._reference = reference
         self._features_dir = features_dir
-        network = self._load_network(DecodeNetwork)
-        self._decoder: ItemDecoder | PackQueue
-        if device.type == "cpu":
-            # Here, as its kernels bring in Numba, which nothing else needs.
-            from pipeline.codec.item_decoder import ItemDecoder
-
-            self._decoder = ItemDecoder(network, config, dtype, torch.get_num_threads())
-        else:
-            network.prenet.to(dtype)
-            network.wave_generator.to(dtype)
-            self._decoder = PackQueue(lambda: PackDecoder(network, config, device, pack_frames))
+        self._pack_frames = pack_frames
 
     @classmethod
     def load(
@@ -113,13 +103,13 @@ class BiCodec:
         """Read a model directory, or the BiCodec folder in it.
 
         Args:
-            weights_dir: decoding needs its BiCodec/ alone; encoding semantic tokens also its wav2vec2 folder.
+            weights_dir: decoding needs only its BiCodec/; encoding semantic tokens also its wav2vec2 folder.
             device: for all networks.
             dtype: float32 or bfloat16.
             pack_frames: frames that are decoded at once; a CPU, which decodes items one at a time, does not look at it.
 
         Raises:
-            WeightsError: a file is missing or broken, or weights and configuration do not fit.
+            WeightsError: a file is missing or cut off, or weights and configuration do not fit.
             ConfigError: another dtype.
         """
         if dtype not in (torch.float32, torch.bfloat16):
@@ -170,33 +160,31 @@ class BiCodec:
         """Levels of the finite scalars that one global token is made of; the first one varies fastest."""
         return self.config.speaker_encoder.fsq_levels
 
-    def decode(
-        self,
-        semantic_tokens: Sequence[Tensor],
-        global_tokens: Tensor,
-        *,
-        pad_to_frames: int | None = None,
-        pad_to_batch: int | None = None,
-    ) -> list[Tensor]:
-        """Turn speech tokens into waveforms; each as if decoded alone, to the bit, whatever the others are.
+    def prepare_decoding(self) -> None:
+        """Load what decoding needs, so that the first `decode` does not wait for it.
+
+        Raises:
+            WeightsError: the decoder's weights are broken.
+        """
+        _ = self._decoder
+
+    def decode(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> list[Tensor]:
+        """Turn speech tokens into waveforms; each to the same bits as decoded by itself.
 
         Args:
             semantic_tokens: (num_frames,) int64 each, in [0, semantic_codebook_size), one frame or more.
             global_tokens: (batch, num_global_tokens) int64 in [0, global_codebook_size), a voice for each item; with
                 residual quantizers, all of the first one's tokens come first.
-            pad_to_frames: not below the longest item; as nothing is padded, it has no other meaning.
-            pad_to_batch: not below the number of items; has no other meaning, either.
 
         Returns:
             (num_frames * samples_per_frame,) float32 in [-1, 1] on the CPU, for each item.
 
         Raises:
             ValueError: a token lies outside its codebook, an item is empty, or numbers do not agree.
+            WeightsError: the decoder's weights are broken.
 
-        Source: Spark-TTS, arXiv 2503.01710; held to the official code by tests/codec/test_decode_parity.py.
+        Source: Spark-TTS, arXiv 2503.01710; compared with the official code by tests/codec/test_decode_parity.py.
         """
-        _check_padding("pad_to_batch", pad_to_batch, len(semantic_tokens))
-        _check_padding("pad_to_frames", pad_to_frames, max((tokens.numel() for tokens in semantic_tokens), default=0))
         waveforms = {item.item: item.waveform for item in self.decode_each(semantic_tokens, global_tokens)}
         return [waveforms[index] for index in range(len(semantic_tokens))]
 
@@ -204,9 +192,9 @@ class BiCodec:
     def decode_each(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
         """Yield each item of `decode` as soon as it is there, in any order.
 
-        A CPU decodes each item at its own length, as many side by side as torch had threads at loading. A GPU decodes
-        packs of items, and the next pack while the last one's items are taken: give it all there are. Any number of
-        threads may call; on a GPU their items share packs.
+        A CPU decodes each item at its own length, as many side by side as torch had threads when its decoder was
+        loaded. A GPU decodes packs of items, and the next pack while the last one's items are taken: give it all there
+        are. After `prepare_decoding` any number of threads may call; on a GPU their items share packs.
 
         Args:
             semantic_tokens: as for `decode`.
@@ -218,6 +206,7 @@ class BiCodec:
         self._check_tokens(semantic_tokens, global_tokens)
         yield from self._decoder.decode(semantic_tokens, global_tokens.flatten(1))
 
+    @torch.no_grad()
     def encode(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> SpeechTokens:
         """Turn a recording into speech tokens.
 
@@ -230,33 +219,13 @@ class BiCodec:
             SpeakerError: it is empty, silent, shorter than 25 ms, longer than ten minutes, or not finite.
             WeightsError: the encoder's weights are missing or broken.
         """
-        return self.encode_batch([(audio, sample_rate)])[0]
-
-    @torch.no_grad()
-    def encode_batch(self, recordings: Sequence[tuple[NDArray[Any] | Tensor, int]]) -> list[SpeechTokens]:
-        """Turn recordings into speech tokens; each as if encoded alone.
-
-        Args:
-            recordings: audio and rate of each, as for `encode`.
-
-        Raises:
-            SpeakerError, WeightsError: as for `encode`.
-        """
-        if not recordings:
-            return []
-        prepared = [
-            self._prepare(audio, sample_rate, f"audio {index}" if len(recordings) > 1 else "audio")
-            for index, (audio, sample_rate) in enumerate(recordings)
-        ]
-        # From here on one by one: the encoder would see a neighbor's padding, and pooling hears all of a clip.
-        return [
-            SpeechTokens(self._semantic_network(features_1CF)[0].cpu(), self._encode_clip(samples))
-            for features_1CF, samples in zip(self._speech_features.extract(prepared), prepared, strict=True)
-        ]
+        samples = self._prepare(audio, sample_rate)
+        features_1CF = self._speech_features.extract(samples)
+        return SpeechTokens(self._semantic_network(features_1CF)[0].cpu(), self._encode_clip(samples))
 
     @torch.no_grad()
     def encode_speaker(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> Tensor:
-        """Return the global tokens alone, (num_global_tokens,) int64; needs no wav2vec2.
+        """Return only the global tokens, (num_global_tokens,) int64; needs no wav2vec2.
 
         Args:
             audio: as for `encode`.
@@ -265,24 +234,36 @@ class BiCodec:
         Raises:
             SpeakerError, WeightsError: as for `encode`.
         """
-        return self._encode_clip(self._prepare(audio, sample_rate, "audio"))
+        return self._encode_clip(self._prepare(audio, sample_rate))
 
-    def _prepare(self, audio: NDArray[Any] | Tensor, sample_rate: int, name: str) -> NDArray[np.float64]:
+    def _prepare(self, audio: NDArray[Any] | Tensor, sample_rate: int) -> NDArray[np.float64]:
         samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
         if np.issubdtype(samples.dtype, np.signedinteger):
             samples = samples / -float(np.iinfo(samples.dtype).min)
         elif not np.issubdtype(samples.dtype, np.floating):
-            raise SpeakerError(f"{name}: expected floats or signed integers, got {samples.dtype}; decode it to float32")
+            raise SpeakerError(f"audio: expected floats or signed integers, got {samples.dtype}; decode it to float32")
         if samples.ndim == 2 and samples.size > 0:
             samples = samples[:, 0] if samples.shape[0] >= samples.shape[1] else samples[0]
         return prepare_reference(
-            samples, sample_rate, name, self.sample_rate, normalize=self._reference.volume_normalize
+            samples, sample_rate, "audio", self.sample_rate, normalize=self._reference.volume_normalize
         )
 
     def _encode_clip(self, samples: NDArray[np.float64]) -> Tensor:
         clip = reference_clip(samples, self._reference.clip_samples).astype(np.float32)
         tokens_1QN: Tensor = self._speaker_network(torch.from_numpy(clip)[None].to(self.device))
         return tokens_1QN.flatten().cpu()
+
+    @cached_property
+    def _decoder(self) -> ItemDecoder | PackQueue:
+        network = self._load_network(DecodeNetwork)
+        if self.device.type == "cpu":
+            # Here, as its kernels bring in Numba, which nothing else needs.
+            from pipeline.codec.item_decoder import ItemDecoder
+
+            return ItemDecoder(network, self.config, self.dtype, torch.get_num_threads())
+        network.prenet.to(self.dtype)
+        network.wave_generator.to(self.dtype)
+        return PackQueue(lambda: PackDecoder(network, self.config, self.device, self._pack_frames))
 
     @cached_property
     def _semantic_network(self) -> SemanticNetwork:
@@ -340,8 +321,3 @@ def _check_range(name: str, tokens: Tensor, codebook_size: int) -> None:
             f"{name}: token {lowest if lowest < 0 else highest} lies outside its codebook; "
             f"expected 0 to {codebook_size - 1}"
         )
-
-
-def _check_padding(name: str, padded: int | None, needed: int) -> None:
-    if padded is not None and padded < needed:
-        raise ValueError(f"{name}: {padded} is too small; these items need {needed}")

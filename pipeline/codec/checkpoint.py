@@ -28,7 +28,7 @@ Count = Annotated[int, Field(ge=1, le=256)]
 Levels = Annotated[int, Field(ge=2, le=1 << 16)]
 Shape = tuple[int, ...]
 
-WAY_OUT = "download the model again, or point to a complete Spark-TTS model directory"
+REMEDY = "download the model again, or point to a complete Spark-TTS model directory"
 _X_VECTOR_ATTENTION = 128
 
 
@@ -77,7 +77,7 @@ class WaveGeneratorConfig(_Part):
 
 
 class QuantizerConfig(BaseModel):
-    """The semantic codebook; what concerns training alone is passed over."""
+    """The semantic codebook; what only training needs is passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -165,11 +165,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
-        raise WeightsError(f"{path}: cannot read this file of the model: {error.strerror}; {WAY_OUT}") from error
+        raise WeightsError(f"{path}: cannot read this file of the model: {error.strerror}; {REMEDY}") from error
     except ConfigError as error:
-        raise WeightsError(f"{error}; {WAY_OUT}") from error
+        raise WeightsError(f"{error}; {REMEDY}") from error
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a mapping at the top level, found {type(content).__name__}; {WAY_OUT}")
+        raise WeightsError(f"{path}: expected a mapping at the top level, found {type(content).__name__}; {REMEDY}")
     return content
 
 
@@ -184,7 +184,7 @@ def read_config(path: Path) -> BiCodecConfig:
         return BiCodecConfig.model_validate(content.get("audio_tokenizer"))
     except ValidationError as error:
         problems = _list_problems(error, ("audio_tokenizer",))
-        raise WeightsError(f"{path}: not a usable BiCodec configuration: {problems}; {WAY_OUT}") from None
+        raise WeightsError(f"{path}: not a usable BiCodec configuration: {problems}; {REMEDY}") from None
 
 
 class ReferenceConfig(BaseModel):
@@ -199,7 +199,7 @@ class ReferenceConfig(BaseModel):
 
     @property
     def clip_samples(self) -> int:
-        """Samples that the speaker encoder hears, whole frames."""
+        """Samples that the speaker encoder takes, whole frames."""
         hop = self.latent_hop_length
         return int(self.sample_rate * self.ref_segment_duration) // hop * hop
 
@@ -215,7 +215,7 @@ def read_reference_config(path: Path) -> ReferenceConfig:
     try:
         return ReferenceConfig.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise WeightsError(f"{path}: {_list_problems(error)}; {WAY_OUT}") from None
+        raise WeightsError(f"{path}: {_list_problems(error)}; {REMEDY}") from None
 
 
 def _list_problems(error: ValidationError, root: tuple[str, ...] = ()) -> str:
@@ -301,12 +301,12 @@ class Checkpoint:
     def __init__(self, path: Path, required: Mapping[str, Shape], optional: Mapping[str, Shape]) -> None:
         self.path = path
         if not path.is_file():
-            raise WeightsError(f"{path}: this file of the model is missing; {WAY_OUT}")
+            raise WeightsError(f"{path}: this file of the model is missing; {REMEDY}")
         try:
             with safe_open(path, framework="pt") as file:
                 found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path}: not a complete safetensors file: {error}; {WAY_OUT}") from error
+            raise WeightsError(f"{path}: not a complete safetensors file: {error}; {REMEDY}") from error
         known = {**optional, **required}
         problems = [
             f"{name}: missing, expected shape {list(required[name])}" for name in sorted(required.keys() - found.keys())
@@ -319,9 +319,7 @@ class Checkpoint:
         ]
         if problems:
             shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-            raise WeightsError(
-                f"{path}: {len(problems)} tensor(s) do not fit config.yaml beside it: {shown}; {WAY_OUT}"
-            )
+            raise WeightsError(f"{path}: {len(problems)} tensor(s) do not fit config.yaml beside it: {shown}; {REMEDY}")
 
     def load(self, network: nn.Module, upstream_names: Mapping[str, str]) -> None:
         """Give a network built on the meta device its weights, in float32 on the CPU, weight norm folded.
@@ -343,14 +341,14 @@ class Checkpoint:
                     else:
                         state[name] = self._check(upstream, file.get_tensor(upstream))
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{self.path}: cannot be read: {error}; {WAY_OUT}") from error
+            raise WeightsError(f"{self.path}: cannot be read: {error}; {REMEDY}") from error
         network.load_state_dict(state, strict=True, assign=True)
         network.eval().requires_grad_(False)
 
     def _check(self, name: str, tensor: Tensor) -> Tensor:
         if not tensor.is_floating_point():
-            raise WeightsError(f"{self.path}: {name}: expected floating-point numbers, found {tensor.dtype}; {WAY_OUT}")
+            raise WeightsError(f"{self.path}: {name}: expected floating-point numbers, found {tensor.dtype}; {REMEDY}")
         tensor = tensor.to(torch.float32)
         if not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{self.path}: {name}: holds NaN or infinity, expected finite numbers; {WAY_OUT}")
+            raise WeightsError(f"{self.path}: {name}: holds NaN or infinity, expected finite numbers; {REMEDY}")
         return tensor

@@ -3,9 +3,9 @@
 Shape suffixes: B batch, C channels, F frames, S samples, D speaker vector, N items, which are the rows where there are
 no spans.
 
-Both take the spans of the items in a row, and give each item the same audio as it has alone.
+Both take the spans of the items in a row, and give each item the same audio as by itself.
 
-Source: Spark-TTS, arXiv 2503.01710; wave generator after DAC, arXiv 2306.06546; held to the official code by
+Source: Spark-TTS, arXiv 2503.01710; wave generator after DAC, arXiv 2306.06546; compared with the official code by
 tests/codec/test_decode_parity.py.
 """
 

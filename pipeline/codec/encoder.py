@@ -2,7 +2,7 @@
 
 Shape suffixes: B batch, C channels, F frames.
 
-Source: Spark-TTS, arXiv 2503.01710; held to it by tests/codec/test_encode_parity.py.
+Source: Spark-TTS, arXiv 2503.01710; compared with it by tests/codec/test_encode_parity.py.
 """
 
 from __future__ import annotations

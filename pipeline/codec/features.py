@@ -1,6 +1,6 @@
 """Wav2vec2 features of speech: the mean of three hidden states, and nothing of what follows them.
 
-Shape suffixes: B batch, S samples, F frames, C channels.
+Shape suffixes: S samples, F frames, C channels.
 
 Source: wav2vec 2.0, arXiv 2006.11477; choice of hidden states from Spark-TTS, arXiv 2503.01710.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from pipeline.codec.checkpoint import WAY_OUT
+from pipeline.codec.checkpoint import REMEDY
 from pipeline.errors import WeightsError
 
 _HIDDEN_STATES = (11, 14, 16)  # counted with the embedding as 0; no layer norm of the encoder's end is applied
@@ -64,45 +63,18 @@ class SpeechFeatures:
         nn.Module.to(network, device)  # transformers hides the signature
         return cls(network)
 
-    def count_frames(self, num_samples: int) -> int:
-        """Return the number of frames that so many samples at 16 kHz give."""
-        config = self.network.config
-        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
-
     @torch.no_grad()
-    def extract(self, waveforms: Sequence[np.ndarray[Any, Any]]) -> list[Tensor]:
-        """Return the features of each waveform, (1, channels, its own number of frames).
+    def extract(self, waveform: np.ndarray[Any, Any]) -> Tensor:
+        """Return the features of a waveform, (1, channels, frames).
 
         Args:
-            waveforms: 1-D at 16 kHz, 400 samples and more.
+            waveform: 1-D at 16 kHz, 400 samples and more.
         """
-        if self.network.config.feat_extract_norm == "group" and len(waveforms) > 1:
-            # Group norm pools over time and knows no mask: padding would change every frame.
-            return [features for waveform in waveforms for features in self.extract([waveform])]
-        longest = max(waveform.size for waveform in waveforms)
-        input_BS = torch.zeros(len(waveforms), longest)
-        mask_BS = torch.zeros(len(waveforms), longest, dtype=torch.int64)
-        for row, waveform in enumerate(waveforms):
-            input_BS[row, : waveform.size] = torch.from_numpy(_standardize(waveform))
-            mask_BS[row, : waveform.size] = 1
-        mixed_BFC = self._mix(input_BS, mask_BS if len(waveforms) > 1 else None)
-        return [
-            mixed_BFC[row : row + 1, : self.count_frames(waveform.size)].transpose(1, 2)
-            for row, waveform in enumerate(waveforms)
-        ]
-
-    def _mix(self, input_BS: Tensor, mask_BS: Tensor | None) -> Tensor:
-        device = self.network.device
-        hidden_states = self.network(
-            input_BS.to(device),
-            attention_mask=None if mask_BS is None else mask_BS.to(device),
-            output_hidden_states=True,
-        ).hidden_states
+        input_1S = torch.from_numpy(_standardize(waveform))[None].to(self.network.device)
+        hidden_states = self.network(input_1S, output_hidden_states=True).hidden_states
         first, second, third = (hidden_states[index] for index in _HIDDEN_STATES)
-        mixed_BFC: Tensor = (first + second + third) / 3
-        return mixed_BFC
+        mixed_1FC: Tensor = (first + second + third) / 3
+        return mixed_1FC.transpose(1, 2)
 
 
 def _standardize(waveform: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -119,11 +91,11 @@ def _read_config(path: Path) -> Wav2Vec2Config:
         # Fewer layers than published are built: the rest never reaches the features.
         config = Wav2Vec2Config(**{**content, "num_hidden_layers": _NUM_LAYERS})
     except OSError as error:
-        raise WeightsError(f"{path}: cannot read this file of the model: {error.strerror}; {WAY_OUT}") from error
+        raise WeightsError(f"{path}: cannot read this file of the model: {error.strerror}; {REMEDY}") from error
     except Exception as error:  # transformers raises whatever its validation library does
-        raise WeightsError(f"{path}: not a wav2vec2 configuration: {error}; {WAY_OUT}") from error
+        raise WeightsError(f"{path}: not a wav2vec2 configuration: {error}; {REMEDY}") from error
     if num_layers < _NUM_LAYERS:
-        raise WeightsError(f"{path}: num_hidden_layers: expected at least {_NUM_LAYERS}, found {num_layers}; {WAY_OUT}")
+        raise WeightsError(f"{path}: num_hidden_layers: expected at least {_NUM_LAYERS}, found {num_layers}; {REMEDY}")
     return config
 
 
@@ -132,7 +104,7 @@ def _build(config: Wav2Vec2Config, path: Path) -> Wav2Vec2Model:
         with torch.device("meta"):
             return Wav2Vec2Model(config)
     except Exception as error:  # whatever transformers and torch make of sizes that do not fit each other
-        raise WeightsError(f"{path}: no wav2vec2 network can be built from it: {error}; {WAY_OUT}") from error
+        raise WeightsError(f"{path}: no wav2vec2 network can be built from it: {error}; {REMEDY}") from error
 
 
 def _read_weights(directory: Path) -> tuple[Path, dict[str, Tensor]]:
@@ -141,16 +113,16 @@ def _read_weights(directory: Path) -> tuple[Path, dict[str, Tensor]]:
     if not path.is_file():
         raise WeightsError(
             f"{directory}: no model.safetensors and no pytorch_model.bin; references with a transcript need wav2vec2: "
-            f"{WAY_OUT}"
+            f"{REMEDY}"
         )
     try:
         weights = (
             load_file(path) if path == safe else torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         )
     except (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read: {error}; {WAY_OUT}") from error
+        raise WeightsError(f"{path}: cannot be read: {error}; {REMEDY}") from error
     if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise WeightsError(f"{path}: expected names and tensors; {WAY_OUT}")
+        raise WeightsError(f"{path}: expected names and tensors; {REMEDY}")
     return path, weights
 
 
@@ -182,7 +154,7 @@ def _fill(network: Wav2Vec2Model, weights: dict[str, Tensor], path: Path) -> Non
         state[name] = weights[name].to(torch.float32)
     if problems:
         shown = "; ".join(problems[:5])
-        raise WeightsError(f"{path}: {len(problems)} tensor(s) do not fit config.json beside it: {shown}; {WAY_OUT}")
+        raise WeightsError(f"{path}: {len(problems)} tensor(s) do not fit config.json beside it: {shown}; {REMEDY}")
     for name in unused & expected.keys():
         state[name] = torch.zeros(expected[name].shape)
     network.load_state_dict(state, strict=True, assign=True)

@@ -55,7 +55,7 @@ class ItemDecoder:
             semantic_tokens: (num_frames,) int64 each, one frame or more.
             global_tokens: (items, num_global_tokens) int64.
         """
-        # The longest first, so that no thread is left alone with it at the end.
+        # The longest first, so that no thread ends with it long after the others.
         order = sorted(range(len(semantic_tokens)), key=lambda item: -semantic_tokens[item].numel())
         waiting = {
             self._pool.submit(self._decode_one, semantic_tokens[item], global_tokens[item]): item for item in order
@@ -92,14 +92,14 @@ def _start_threads(number: int) -> ThreadPoolExecutor:
     """Return threads in which torch uses no further ones."""
     everyone = Barrier(number + 1)
 
-    def stay_alone() -> None:
+    def use_one_thread() -> None:
         # A thread takes over the process's number at its first look, which must not come later.
         torch.get_num_threads()
         torch.set_num_threads(1)
         everyone.wait()
 
     ours = torch.get_num_threads()
-    pool = ThreadPoolExecutor(number, "codec", initializer=stay_alone)
+    pool = ThreadPoolExecutor(number, "codec", initializer=use_one_thread)
     for _ in range(number):
         pool.submit(int)
     everyone.wait()

@@ -161,7 +161,7 @@ class PackDecoder:
         return inputs[:num_frames], inputs[num_frames : 2 * num_frames], voices
 
     def _run(self, inputs: Tensor, num_frames: int) -> Tensor:
-        """Decode a pack: (samples,) float32. Its shapes follow from `num_frames` alone, and it asks the host nothing.
+        """Decode a pack: (samples,) float32. Its shapes follow from `num_frames` only, and it never waits for the host.
 
         Args:
             inputs: int64: a semantic token for each frame, then each frame's place or -1, then each place's voice.

@@ -1,10 +1,9 @@
 """The wave generator for CPUs: the same function as `decoder.WaveGenerator`, arranged for caches and for few products.
 
-One item at its own length, so that there is no padding to pay for and no neighbor to be heard. Channels lie last, and
-each layer runs over stretches that stay in the cache, where a plain module writes every intermediate of the whole
-utterance to memory. Wide convolutions, transposed ones too, go through `winograd`; what surrounds products is compiled
-(`cpu_kernels`). Zeros around the signal take the place of the convolutions' padding, since the activation maps zero to
-zero.
+One item at its own length, without padding or neighbors. Channels lie last, and each layer runs over stretches that
+stay in the cache, where a plain module writes every intermediate of the whole utterance to memory. Wide convolutions,
+transposed ones too, go through `winograd`; what surrounds products is compiled (`cpu_kernels`). Zeros around the signal
+take the place of the convolutions' padding, since the activation maps zero to zero.
 
 Shape suffixes: F frames, S samples, N rows of a stretch, I and O channels in and out, C channels, K taps.
 """
@@ -66,7 +65,7 @@ class PackedWaveGenerator:
     def __call__(self, features_FI: Tensor) -> Tensor:
         """Return (samples,) float32 in [-1, 1] for float32 features."""
         num_rows = len(features_FI)
-        # The names are for whoever runs a profiler: `jobs.benchmark --parts codec` does.
+        # The names are for profilers: `jobs.benchmark --parts codec` does.
         with record_function("codec: entrance"):
             rounded = num_rows + -num_rows % self._first.step
             padded_FI = functional.pad(features_FI, (0, 0, 3, 3 + rounded - num_rows)).contiguous()

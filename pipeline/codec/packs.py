@@ -69,7 +69,7 @@ def fill_pack(lengths: Sequence[int], pack_frames: int, gap_frames: int, max_ite
 def find_gap(config: BiCodecConfig) -> int:
     """Return the frames between two items at which no convolution that sees one of them sees the other, too.
 
-    Every convolution is given zeros outside of the items, so that what it hears of a neighbor does not reach the next
+    Every convolution is given zeros outside of the items, so that what it takes from a neighbor does not reach the next
     one: a gap has to be as wide as the widest of them reaches to one side, not as all of them together. A reach counts
     at the rate where the convolution works, where a frame is many samples. There an item may have grown into the gap:
     some stages make one sample more of it than its length times their rate.

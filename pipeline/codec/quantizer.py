@@ -3,7 +3,7 @@
 Shape suffixes: B batch, C channels, F frames, K codebook entries, D dimensions of a code, N latents of a speaker,
 Q residual quantizers.
 
-Source: Spark-TTS, arXiv 2503.01710; FSQ, arXiv 2309.15505; held to the official code by tests/codec/.
+Source: Spark-TTS, arXiv 2503.01710; FSQ, arXiv 2309.15505; compared with the official code by tests/codec/.
 """
 
 from __future__ import annotations

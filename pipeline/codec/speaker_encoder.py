@@ -5,8 +5,8 @@ D width of a latent, K dimensions of a code, H heads, E width of a head, Q resid
 
 It pools over time, so that audio of one length only may go in: never pad it.
 
-Source: Spark-TTS, arXiv 2503.01710; ECAPA-TDNN, arXiv 2005.07143; Perceiver, arXiv 2103.03206; held to the official
-code by tests/codec/test_encode_parity.py.
+Source: Spark-TTS, arXiv 2503.01710; ECAPA-TDNN, arXiv 2005.07143; Perceiver, arXiv 2103.03206; compared with the
+official code by tests/codec/test_encode_parity.py.
 """
 
 from __future__ import annotations

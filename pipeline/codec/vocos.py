@@ -3,9 +3,10 @@
 Shape suffixes: B batch, C channels, F frames, D condition width, N items, which are the rows where there are no spans.
 
 Every convolution wider than one frame is given zeros between items, since that is what it sees before and after an
-item decoded alone. Masking once at the entrance would not do: biases and norms refill the gaps.
+item decoded by itself. Masking once at the entrance would not do: biases and norms refill the gaps.
 
-Source: Spark-TTS, arXiv 2503.01710, after Vocos, arXiv 2306.00814; held to it by tests/codec/test_decode_parity.py.
+Source: Spark-TTS, arXiv 2503.01710, after Vocos, arXiv 2306.00814; compared with it by
+tests/codec/test_decode_parity.py.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class VocosBackbone(nn.Module):
 class SamplingBlock(nn.Module):
     """Changes the frame rate up or down; at ratio 1 it has no parameters, but returns three times its input.
 
-    It is a sum of three paths: (learned + repeated) resampling, its average, and the average of the repetition alone.
+    It is a sum of three paths: (learned + repeated) resampling, its average, and the average of the repetition only.
     With nothing to resample all three are the input itself.
 
     Args:

@@ -40,7 +40,7 @@ _ROWS = 256
 
 
 def is_faster(weight_OIK: Tensor) -> bool:
-    """Tell whether this way pays and keeps the audio, for a convolution with this weight."""
+    """Return whether this way pays and keeps the audio, for a convolution with this weight."""
     output_channels, input_channels, num_taps = weight_OIK.shape
     if num_taps not in _OUTPUTS or weight_OIK.dtype != torch.float32:
         return False

@@ -1,6 +1,13 @@
-"""Qwen2 with a fixed number of slots: prompts in, semantic tokens out."""
+"""The language model: prompts in, semantic tokens out, for a fixed number of sequences at a time.
 
-from pipeline.llm.engine import Generation, LLMEngine, Request
+`prompt.py` writes prompts and says what answers look like. `engine.py` is the interface: it queues requests and hands
+out slots (`scheduler.py`), and has a runner move the sequences on: `eager_runner.py` with `qwen2.py` on CPUs,
+`graphed_runner.py` with `fused_qwen2.py` and `kernels.py` on GPUs. May import `packed_linear`, `gpu` and `errors`; of
+a run, its settings, audio or Ray it knows nothing.
+"""
+
+from pipeline.llm.engine import LLMEngine
+from pipeline.llm.requests import Generation, Request
 from pipeline.llm.sampling import SamplingParams
 
 __all__ = ["Generation", "LLMEngine", "Request", "SamplingParams"]

@@ -2,7 +2,7 @@
 
 A call takes any tokens of any sequences: one of each slot (decoding), or the prompts of many, one after another
 (a pack). Each call of a kind has the same shape, so that the products are the same ones every time and a CUDA graph can
-replay it; attention reads the live positions of each sequence alone.
+replay it; attention reads only the live positions of each sequence.
 
 Legend of shape suffixes: as in `pipeline.llm.kernels`.
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.llm import kernels
-from pipeline.llm.kernels import NOT_LIVE, PROMPT_TILE_TOKENS, Tiles
+from pipeline.llm.kernels import PROMPT_TILE_TOKENS, Tiles
 from pipeline.llm.qwen2 import Qwen2
 
 
@@ -30,7 +30,7 @@ class FusedQwen2(Qwen2):
         return PROMPT_TILE_TOKENS[self.dtype]
 
     def _first_width(self) -> int:
-        """Return all positions: the kernels read live ones alone, and graphs need tensors that stay."""
+        """Return all positions: the kernels read live ones only, and graphs need tensors that stay."""
         return self.max_context
 
     def run_tokens(self, ids_T: Tensor, position_T: Tensor, slot_T: Tensor, tiles: Tiles) -> Tensor:
@@ -58,23 +58,6 @@ class FusedQwen2(Qwen2):
             normed_TH = kernels.add_and_norm(hidden_TH, update_TH, layer.mlp_norm_H, eps)
             update_TH = layer.down(kernels.gate(layer.gate_up(normed_TH)))
         return kernels.add_and_norm(hidden_TH, update_TH, self._final_norm_H, eps)
-
-    def prefill(self, ids: Tensor, slot: int) -> Tensor:
-        """Read a prompt into a slot alone; as `Qwen2.prefill`."""
-        num_ids, tile_tokens = len(ids), self.tile_tokens
-        padded = -(-num_ids // tile_tokens) * tile_tokens
-        position_T = torch.arange(padded, device=self.device)
-        position_T[num_ids:] = NOT_LIVE
-        first_N = torch.arange(0, padded, tile_tokens, dtype=torch.int32, device=self.device)
-        tiles = Tiles(
-            first_token_N=first_N,
-            num_tokens_N=(num_ids - first_N).clamp(max=tile_tokens).int(),
-            slot_N=torch.full_like(first_N, slot),
-            first_position_N=first_N,
-            size=tile_tokens,
-        )
-        slot_T = torch.full((padded,), slot, dtype=torch.int32, device=self.device)
-        return self.run_tokens(F.pad(ids, (0, padded - num_ids)), position_T, slot_T, tiles)[:num_ids]
 
     def decode_step(self, ids_S: Tensor, positions_S: Tensor, num_live: int = 0) -> Tensor:
         """Advance all slots by one token; as `Qwen2.decode_step`, but `num_live` is not asked for."""

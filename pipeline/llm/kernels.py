@@ -1,8 +1,8 @@
 """The GPU's kernels, in Triton: what lies between the matrix products of a step, each as one read and one write.
 
-Every program computes one row (or one tile of one sequence) alone, in an order that depends on nothing else, so that a
+Every program computes one row (or one tile of one sequence), in an order that depends on nothing else, so that a
 row's bits follow from that row. Sums are in float32, results in the tensors' own dtype. Triton's interpreter runs all
-of it on a CPU, which is how the tests hold it to the plain network.
+of it on a CPU, which is how the tests compare it with the plain network.
 
 Legend of shape suffixes: T tokens of a call, S slots, H hidden, K key-value heads, G query heads of one key-value head,
 D head size, C positions of a slot's cache, V head rows, I width of the perceptron, N tiles.
@@ -288,18 +288,21 @@ class SlotState:
     step_position_S: Tensor
 
     @classmethod
-    def over(cls, position_S: Tensor, last_position_S: Tensor, uniform_SC: Tensor) -> SlotState:
-        """Return the state of slots that hold nothing yet, over tensors that somebody else reads, too."""
-        nothing_S = torch.zeros_like(position_S)
+    def empty(cls, num_slots: int, num_places: int, device: torch.device) -> SlotState:
+        """Return the state of slots that hold nothing yet, with random numbers for so many positions."""
+
+        def zeros(dtype: torch.dtype) -> Tensor:
+            return torch.zeros(num_slots, dtype=dtype, device=device)
+
         return cls(
-            position_S=position_S,
-            last_position_S=last_position_S,
-            is_active_S=nothing_S.int(),
-            is_speaking_S=nothing_S.int(),
-            uniform_SC=uniform_SC,
-            column_S=nothing_S.int(),
-            token_S=nothing_S.clone(),
-            step_position_S=torch.full_like(position_S, NOT_LIVE),
+            position_S=zeros(torch.int64),
+            last_position_S=zeros(torch.int64),
+            is_active_S=zeros(torch.int32),
+            is_speaking_S=zeros(torch.int32),
+            uniform_SC=torch.zeros((num_slots, num_places), dtype=torch.float64, device=device),
+            column_S=zeros(torch.int32),
+            token_S=zeros(torch.int64),
+            step_position_S=torch.full((num_slots,), NOT_LIVE, device=device),
         )
 
 

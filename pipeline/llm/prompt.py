@@ -63,7 +63,7 @@ _SMALLEST_FAMILY = {Family.GENDER: len(GENDERS), Family.PITCH_LABEL: len(LEVELS)
 
 @dataclass(frozen=True)
 class Forced:
-    """Answer tokens that can only be these, so that nobody needs to sample them."""
+    """Answer tokens that can only be these, so that they are not sampled."""
 
     ids: tuple[int, ...]
 
@@ -210,19 +210,9 @@ class SpeechVocabulary:
         return self._families[Family.SEMANTIC]
 
     @property
-    def global_ids(self) -> tuple[int, ...]:
-        """Token ids of the global tokens, by their number."""
-        return self._families[Family.GLOBAL]
-
-    @property
-    def pitch_value_ids(self) -> tuple[int, ...]:
-        """Token ids of the pitch values, by mel."""
-        return self._families[Family.PITCH_VALUE]
-
-    @property
-    def speed_value_ids(self) -> tuple[int, ...]:
-        """Token ids of the speed values, by syllables a second."""
-        return self._families[Family.SPEED_VALUE]
+    def speech_ids(self) -> tuple[int, ...]:
+        """Token ids of what speech is made of: the semantic tokens by their number, then the stops."""
+        return (*self.semantic_ids, *self.stop_ids)
 
     def family_ids(self, family: Family) -> tuple[int, ...]:
         """Return the token ids of a family, by their number."""
@@ -309,9 +299,9 @@ def build_prompt(
         SpeakerError: the voice is incomplete, or a number or label of it does not exist.
         UtteranceError: the text is not valid Unicode.
 
-    Source: Spark-TTS, arXiv 2503.01710; held to the official prompts by tests/test_prompt.py. Three deliberate
-    differences: text cannot spell control tokens, a space keeps transcript and text apart, and a blank transcript is
-    none.
+    Source: Spark-TTS, arXiv 2503.01710; compared with the official prompts by tests/llm/test_prompt.py. Three
+    deliberate differences: text cannot spell control tokens, a space keeps transcript and text apart, and a
+    blank transcript is none.
     """
     writer = _PromptWriter(vocabulary)
     if voice.global_tokens is not None and len(voice.global_tokens) != NUM_GLOBAL_TOKENS:

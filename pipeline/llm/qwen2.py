@@ -10,7 +10,7 @@ Legend of shape suffixes: S rows of the cache (the slots, rounded up), P prompt 
 K key-value heads, G query heads of one key-value head, X rows and key-value heads together, D head size, C positions of
 a slot's cache, L live positions of it, V head rows.
 
-Source: Qwen2 technical report, arXiv 2407.10671; held to the official numbers by tests/llm/test_qwen2.py.
+Source: Qwen2 technical report, arXiv 2407.10671; compared with the official numbers by tests/llm/test_qwen2.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StepShapes:
     """What the shapes of products are rounded up to, so that a row's bits do not depend on its neighbors.
 
     Args:
-        prompt_bucket: prompts are padded to a multiple of this; the shape follows from the prompt alone.
+        prompt_bucket: prompts are padded to a multiple of this; the shape follows from the prompt only.
         row_tile: decoding runs a multiple of so many rows: of 3 or 7 rows, a product gives the last ones other bits
             (measured).
         cache_bucket: decoding reads the cache up to the longest live sequence, rounded up to a multiple of this, or
@@ -184,7 +184,7 @@ class Qwen2:
         return self._norm(hidden_PH, self._final_norm_H)[:num_ids]
 
     def decode_step(self, ids_S: Tensor, positions_S: Tensor, num_live: int) -> Tensor:
-        """Advance the first rows by one token, also those among them that nobody uses.
+        """Advance the first rows by one token, unused ones among them, too.
 
         Args:
             ids_S: (S,) int64, the newest token of each; as many rows as are to be run, see `rows_to_run`.

@@ -1,4 +1,4 @@
-"""From logits to tokens: temperature, top-k, top-p, and one random number that follows from seed and step alone.
+"""From logits to tokens: temperature, top-k, top-p, and one random number that is a function of seed and step.
 
 There is no generator state anywhere: what is drawn does not depend on what else is drawn, or in which order.
 """
@@ -114,7 +114,7 @@ def draw(candidates: Candidates, uniforms: Tensor) -> Tensor:
 
 
 def philox_uniforms(seed: int, num_steps: int) -> NDArray[np.float64]:
-    """Return the random numbers of a sequence: number i is a function of (seed, i) alone.
+    """Return the random numbers of a sequence: number i is a function of (seed, i).
 
     Args:
         seed: taken modulo 2**64.

@@ -100,7 +100,7 @@ class SlotScheduler(Generic[T]):
             the slot that it leaves free; None if it was waiting.
 
         Raises:
-            KeyError: nobody has this key.
+            KeyError: no sequence has this key.
         """
         if key in self._waiting:
             del self._waiting[key]

@@ -266,6 +266,7 @@ class AudioStage:
     """Semantic tokens to audio, judged by its sound."""
 
     def __init__(self, config: Config, codec: BiCodec) -> None:
+        codec.prepare_decoding()
         self._config = config
         self._codec = codec
         asr = config.quality.asr

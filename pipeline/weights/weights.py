@@ -139,7 +139,7 @@ def _check_layout(directory: Path, uri: str) -> None:
 
 
 def _fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """Make a directory that is either absent or complete, whoever else makes it at the same time."""
+    """Make a directory that is either absent or complete, however many processes make it at the same time."""
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.partial")

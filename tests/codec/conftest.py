@@ -58,7 +58,7 @@ def clip_facts():
 
 @pytest.fixture
 def tiny_copy(tmp_path) -> Path:
-    """A model directory to damage: BiCodec alone."""
+    """A model directory to damage: only BiCodec."""
     shutil.copytree(REFERENCE / "tiny/BiCodec", tmp_path / "model/BiCodec")
     return tmp_path / "model"
 

@@ -1,4 +1,4 @@
-"""Nobody's audio depends on its neighbors, at the reference's sizes and at others."""
+"""No item's audio depends on its neighbors, at the reference's sizes and at others."""
 
 import pytest
 import torch
@@ -35,12 +35,11 @@ def test_neighbors_change_no_bit(reference, dtype, either_way):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_on_a_cpu_padding_and_neighbors_change_no_bit(reference, dtype):
+def test_on_a_cpu_neighbors_change_no_bit(reference, dtype):
     codec = BiCodec.load(reference / "tiny", dtype=dtype)
     semantic, voices = make_tokens(codec, LENGTHS)
     isolated = decode_each(codec, semantic, voices)
-    for padding in ({}, {"pad_to_frames": 96, "pad_to_batch": 8}):
-        assert largest_difference(codec.decode(semantic, voices, **padding), isolated) == 0.0
+    assert largest_difference(codec.decode(semantic, voices), isolated) == 0.0
 
 
 @pytest.mark.parametrize("stretch_floats", [1, 3_000, 1 << 16])
@@ -227,20 +226,18 @@ class PlainDecoder:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "voices", "options", "message"),
+    ("lengths", "voices", "message"),
     [
-        ([3, 0], (2, 32), {}, r"semantic_tokens\[1\]: expected \(num_frames,\)"),
-        ([3, 4], (1, 32), {}, "one row of global tokens for each item"),
-        ([3], (1, 31), {}, "expected shape"),
-        ([3], (32,), {}, "expected shape"),
-        ([3, 4], (2, 32), {"pad_to_batch": 1}, "pad_to_batch: 1 is too small"),
-        ([3, 4], (2, 32), {"pad_to_frames": 3}, "pad_to_frames: 3 is too small"),
+        ([3, 0], (2, 32), r"semantic_tokens\[1\]: expected \(num_frames,\)"),
+        ([3, 4], (1, 32), "one row of global tokens for each item"),
+        ([3], (1, 31), "expected shape"),
+        ([3], (32,), "expected shape"),
     ],
 )
-def test_wrong_numbers_of_tokens_are_refused(codec, lengths, voices, options, message):
+def test_wrong_numbers_of_tokens_are_refused(codec, lengths, voices, message):
     semantic = [torch.zeros(length, dtype=torch.int64) for length in lengths]
     with pytest.raises(ValueError, match=message):
-        codec.decode(semantic, torch.zeros(voices, dtype=torch.int64), **options)
+        codec.decode(semantic, torch.zeros(voices, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(("semantic", "voice"), [(8192, 0), (-1, 0), (0, 4096), (0, -1)])

@@ -1,4 +1,4 @@
-"""Items side by side: none hears how many threads there are, and nobody else's threads are touched."""
+"""Items side by side: the number of threads changes nothing, and no other threads are touched."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,7 +90,7 @@ def put(name, tensor):
 def test_tensors_that_do_not_fit_are_refused(tiny_copy, change, message):
     rewrite(tiny_copy, change)
     with pytest.raises(WeightsError, match=message) as refusal:
-        BiCodec.load(tiny_copy)
+        BiCodec.load(tiny_copy).prepare_decoding()
     assert str(tiny_copy / "BiCodec/model.safetensors") in str(refusal.value)
 
 
@@ -186,6 +188,22 @@ def test_the_models_own_configuration_rules_the_reference_clip(tiny_copy):
         BiCodec.load(tiny_copy)
 
 
+def test_encoding_leaves_the_decoder_on_disk(reference, golden_encode):
+    codec = BiCodec.load(reference / "tiny")
+    codec.encode(golden_encode["speech_short_16k.wav"], 16_000)
+    assert "_decoder" not in vars(codec)
+    codec.prepare_decoding()
+    assert "_decoder" in vars(codec)
+
+
+def test_importing_the_codec_imports_no_settings_and_no_other_part():
+    command = "import sys, pipeline.codec; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, text=True).stdout.split()
+    parts = {name.split(".")[1] for name in found if name.startswith("pipeline.")}
+    assert {"codec", "errors"} <= parts <= {"codec", "audio", "config", "errors", "gpu", "packed_linear"}
+    assert {name for name in found if name.startswith("pipeline.config.")} == {"pipeline.config.yaml_reader"}
+
+
 def test_encoding_without_wav2vec2_says_what_is_missing(tiny_copy, golden_encode):
     codec = BiCodec.load(tiny_copy)
     with pytest.raises(WeightsError, match=r"wav2vec2-large-xlsr-53/config\.json: cannot read"):
@@ -209,8 +227,8 @@ def test_the_published_pickle_of_the_pretraining_class_loads(features_copy, code
     path.unlink()
     torch.save(weights, features_copy / "pytorch_model.bin")
     waveform = golden_encode["speech_short_16k.wav"].numpy()
-    expected = codec._speech_features.extract([waveform])[0]
-    assert torch.equal(load_features(features_copy).extract([waveform])[0], expected)
+    expected = codec._speech_features.extract(waveform)
+    assert torch.equal(load_features(features_copy).extract(waveform), expected)
 
 
 def test_official_wav2vec2_names_are_all_known(reference):

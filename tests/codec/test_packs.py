@@ -1,4 +1,4 @@
-"""Which item lies where, and that it is heard the same there; the mathematics of packs alone, and on a CPU."""
+"""Which item lies where, and that it sounds the same there; without a GPU."""
 
 import pytest
 import torch

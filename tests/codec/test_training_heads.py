@@ -6,7 +6,7 @@ import torch
 from pipeline.audio.references import prepare_reference, read_reference, reference_clip
 from pipeline.codec.checkpoint import expected_shapes
 from pipeline.codec.networks import checkpoint_shapes
-from pipeline.codec.training_heads import HEAD_NAMES, TrainingHeads
+from tests.codec.training_heads import HEAD_NAMES, TrainingHeads
 
 INNER_ATOL = 5e-5
 

@@ -54,7 +54,7 @@ def test_the_demo_voice_is_understood(synthesizer):
 
 
 def _without_mask(monkeypatch: pytest.MonkeyPatch, synthesizer: Synthesizer) -> None:
-    model = synthesizer._engine._model
+    model = synthesizer._engine.runner.model
     monkeypatch.setattr(model, "_positions_C", torch.zeros_like(model._positions_C))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.llm import LLMEngine, Request, SamplingParams
+from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
 from pipeline.weights.random_weights import make_random_weights
 from tests.llm.answers import KNOWN, LABELS, answer, make_requests, record
@@ -46,26 +47,26 @@ def test_a_take_is_the_same_in_isolation_in_a_crowd_and_in_reverse(
 def test_running_only_the_rows_that_are_used_changes_no_token(random_dir: Path, dtype: torch.dtype) -> None:
     """As answers end, the rest move together and fewer rows run; compared with an engine that always runs all."""
     engine = LLMEngine.load(random_dir, num_slots=32, max_context=512, dtype=dtype)
-    if not engine._can_shrink:
+    if not engine.runner._can_shrink:
         pytest.skip("on this machine a row's bits depend on the number of rows, so that all of them always run")
     requests = make_requests(engine, 40, cap=36)
     numbers_of_rows = []
-    decode_step = engine._model.decode_step
+    decode_step = engine.runner.model.decode_step
 
     def count_rows(ids: torch.Tensor, positions: torch.Tensor, num_live: int) -> torch.Tensor:
         numbers_of_rows.append(len(ids))
         return decode_step(ids, positions, num_live)
 
-    engine._model.decode_step = count_rows  # type: ignore[method-assign]
+    engine.runner.model.decode_step = count_rows  # type: ignore[method-assign]
     shrinking = answer(engine, requests)
     assert set(numbers_of_rows) == {8, 16, 24, 32}
     numbers_of_rows.clear()
-    engine._can_shrink = False
+    engine.runner._can_shrink = False
     assert answer(engine, requests) == shrinking
     assert set(numbers_of_rows) == {32}
 
 
-def test_another_engine_gives_the_reproducible_takes(engine: LLMEngine, random_dir: Path) -> None:
+def test_another_engine_gives_the_same_takes(engine: LLMEngine, random_dir: Path) -> None:
     requests = make_requests(engine, 4)
     assert answer(LLMEngine.load(random_dir / "LLM", num_slots=8, max_context=512), requests) == answer(
         engine, requests
@@ -98,7 +99,7 @@ def test_answers_follow_the_grammar(engine: LLMEngine) -> None:
 
 def test_a_created_voice_repeated_continues_as_it_began(engine: LLMEngine) -> None:
     """The stored opening leads to the same state as the sampled one: greedy tokens agree."""
-    greedy = LLMEngine(engine._model, engine.num_slots, engine.vocabulary, SamplingParams(temperature=0.0))
+    greedy = LLMEngine(EagerRunner(engine.runner.model, 8, engine.vocabulary, SamplingParams(temperature=0.0)))
     prompt = build_prompt(engine.vocabulary, "Say it again.", LABELS)
     (first,) = greedy.generate([Request("a", prompt.ids, prompt.grammar, 1, 20)])
     assert first.global_tokens is not None
@@ -122,10 +123,12 @@ def test_greedy_semantic_tokens_are_the_likeliest_legal_ones(tiny_dir: Path) -> 
     (found,) = engine.generate([Request(0, prompt.ids, prompt.grammar, 5, 12)])
     vocabulary = engine.vocabulary
     ids = [*prompt.ids, vocabulary.control_id("<|start_semantic_token|>")]
-    legal = [*vocabulary.semantic_ids, *vocabulary.stop_ids]
+    legal = list(vocabulary.speech_ids)
+    model = engine.runner.model
     expected = []
     for _ in range(12):
-        column = int(engine.logits(ids)[-1, legal].argmax())
+        hidden = model.prefill(torch.tensor(ids), 0)[-1]
+        column = int((model.head_rows() @ hidden)[legal].argmax())
         if column >= len(vocabulary.semantic_ids):
             break
         expected.append(column)
@@ -167,8 +170,6 @@ def test_a_caller_that_stops_listening_leaves_the_engine_idle(engine: LLMEngine)
     next(answers)
     with pytest.raises(RuntimeError, match="under way"):
         next(engine.generate([]))
-    with pytest.raises(RuntimeError, match="under way"):
-        engine.logits([1])
     answers.close()  # type: ignore[attr-defined]
     assert not engine.has_work and engine.num_active == 0
 
@@ -231,7 +232,7 @@ def test_random_answers_end_where_speech_would(random_dir: Path) -> None:
         assert shortest <= min(lengths) and max(lengths) <= longest
 
 
-def test_a_gpu_without_triton_is_reported(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_triton_is_refused(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline.llm.fused_qwen2", None)
     with pytest.raises(ConfigError, match=r"llm\.device: cuda:0: the GPU's kernels need Triton"):
         LLMEngine.load(tiny_dir, device="cuda:0")

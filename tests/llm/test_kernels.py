@@ -82,6 +82,14 @@ def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
     torch.testing.assert_close(isolated[tokens.long()], whole[tokens.long()])
 
 
+def make_state(positions: torch.Tensor, last_positions: torch.Tensor, uniforms: torch.Tensor) -> kernels.SlotState:
+    state = kernels.SlotState.empty(*uniforms.shape, uniforms.device)
+    state.position_S.copy_(positions)
+    state.last_position_S.copy_(last_positions)
+    state.uniform_SC.copy_(uniforms)
+    return state
+
+
 @pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=0.0), SamplingParams(1.5, 7, 0.5)])
 @pytest.mark.parametrize("num_stops", [1, 2])
 def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams, num_stops: int) -> None:
@@ -94,7 +102,7 @@ def test_sampling_draws_what_the_plain_rules_draw(params: SamplingParams, num_st
     ids = torch.arange(num_columns) + 100
     uniforms = torch.rand(num_slots, 20, dtype=torch.float64)
     positions = torch.tensor([0, 3, 4, 5, 7])
-    state = kernels.SlotState.over(positions.clone(), torch.tensor([10, 3, 10, 10, 10]), uniforms)
+    state = make_state(positions, torch.tensor([10, 3, 10, 10, 10]), uniforms)
     state.is_active_S[:4] = 1
     state.is_speaking_S[:] = 1
     kernels.sample(logits, ids, 8_192, params, state)
@@ -116,7 +124,7 @@ def test_candidates_among_equals_are_the_lower_columns(top_k: int) -> None:
     uniforms = torch.rand(num_slots, 1, dtype=torch.float64)
     nothing = torch.zeros(num_slots, dtype=torch.int64)
     params = SamplingParams(1.0, top_k, 1.0) if top_k != 5 else SamplingParams(0.0, top_k, 1.0)
-    state = kernels.SlotState.over(nothing.clone(), nothing + 10, uniforms)
+    state = make_state(nothing, nothing + 10, uniforms)
     kernels.sample(logits, torch.arange(num_columns), num_semantic, params, state)
     assert state.column_S.tolist() == draw(find_candidates(logits, params), uniforms[:, 0]).tolist()
 
@@ -124,7 +132,8 @@ def test_candidates_among_equals_are_the_lower_columns(top_k: int) -> None:
 def test_a_stop_ends_only_a_sequence_that_speaks() -> None:
     logits = torch.zeros(2, 10)
     logits[:, 9] = 5.0
-    state = kernels.SlotState.over(torch.zeros(2, dtype=torch.int64), torch.full((2,), 10), torch.zeros(2, 11).double())
+    state = kernels.SlotState.empty(2, 11, logits.device)
+    state.last_position_S[:] = 10
     state.is_active_S[:] = 1
     state.is_speaking_S[0] = 1
     kernels.sample(logits, torch.arange(10), 9, SamplingParams(temperature=0.0), state)

@@ -63,10 +63,10 @@ def test_clone_prompts_equal_the_official_ones_but_for_the_transcript(case: dict
 
 def test_ids_of_the_published_tokenizer(official: SpeechVocabulary) -> None:
     """The table in the project's facts about the model."""
-    assert official.global_ids == tuple(range(151665, 155761))
+    assert official.family_ids(Family.GLOBAL) == tuple(range(151665, 155761))
     assert official.semantic_ids == tuple(range(155761, 163953))
-    assert official.pitch_value_ids == tuple(range(163953, 164954))
-    assert official.speed_value_ids == tuple(range(164975, 164986))
+    assert official.family_ids(Family.PITCH_VALUE) == tuple(range(163953, 164954))
+    assert official.family_ids(Family.SPEED_VALUE) == tuple(range(164975, 164986))
     assert official.family_ids(Family.PITCH_LABEL) == tuple(range(164965, 164970))
     assert official.family_ids(Family.SPEED_LABEL) == tuple(range(164986, 164991))
     assert official.family_ids(Family.GENDER)[:2] == (165032, 165033)

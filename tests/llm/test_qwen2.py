@@ -53,7 +53,7 @@ def test_logits_equal_the_official_ones(
         torch.testing.assert_close(logits.logsumexp(-1), expected, atol=1e-4, rtol=0)
 
 
-def test_greedy_ids_equal_the_official_ones_together_and_alone(
+def test_greedy_ids_equal_the_official_ones_together_and_one_by_one(
     tiny_dir: Path, golden_cases: list[dict[str, Any]]
 ) -> None:
     prompts = [case["input_ids"] for case in golden_cases]
@@ -80,7 +80,7 @@ def make_model(config: Qwen2Config, num_slots: int, dtype: torch.dtype) -> Qwen2
     ("num_slots", "heads", "kv_heads", "head_dim", "num_threads"),
     [(32, 14, 2, 64, 2), (8, 14, 2, 64, 1), (7, 9, 3, 20, 2), (3, 5, 1, 14, 1)],
 )
-def test_a_row_has_the_same_bits_whoever_is_beside_it(
+def test_a_row_has_the_same_bits_whatever_is_beside_it(
     dtype: torch.dtype, num_slots: int, heads: int, kv_heads: int, head_dim: int, num_threads: int
 ) -> None:
     """Neighbors of every length make the live part of the cache longer; odd sizes leave vector tails."""

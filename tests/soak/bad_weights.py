@@ -80,7 +80,7 @@ def load_part(directory, part):
             directory, device=torch.device("cpu"), dtype=torch.float32, num_slots=8, max_context=64, sampling=sampling
         )
     elif part == _FEATURES:
-        SpeechFeatures.load(directory / part, torch.device("cpu")).extract([torch.zeros(3_200).numpy()])
+        SpeechFeatures.load(directory / part, torch.device("cpu")).extract(torch.zeros(3_200).numpy())
     else:
         codec = BiCodec.load(directory)
         codec.decode([torch.zeros(3, dtype=torch.int64)], torch.zeros(1, codec.num_global_tokens, dtype=torch.int64))

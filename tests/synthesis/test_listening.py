@@ -27,6 +27,9 @@ class FakeCodec:
     def __init__(self, samples, voice=VOICE):
         self.samples, self.voice = samples, voice
 
+    def prepare_decoding(self):
+        pass
+
     def decode_each(self, semantic_tokens, global_tokens):
         for index in range(len(semantic_tokens)):
             yield DecodedItem(index, torch.from_numpy(self.samples))

@@ -69,6 +69,9 @@ class BackwardCodec:
     def __init__(self):
         self.calls = []
 
+    def prepare_decoding(self):
+        pass
+
     def decode_each(self, semantic_tokens, global_tokens):
         self.calls.append(len(semantic_tokens))
         for index in reversed(range(len(semantic_tokens))):

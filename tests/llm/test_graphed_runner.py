@@ -1,4 +1,4 @@
-"""The GPU's engine gives the plain engine's answers: on a GPU, or else without graphs by Triton's interpreter."""
+"""The GPU's runner gives the CPU's answers: on a GPU, or else without graphs by Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install
 
 from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config
+from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.fused_qwen2 import FusedQwen2
-from pipeline.llm.graphed_engine import GraphedEngine
+from pipeline.llm.graphed_runner import GraphedRunner
+from pipeline.llm.kernels import NOT_LIVE, Tiles
 from pipeline.llm.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
 from tests.llm.answers import answer
@@ -35,13 +37,13 @@ def load(network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1) -> Any
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_dir: Path, vocabulary: SpeechVocabulary) -> LLMEngine:
-    return LLMEngine(load(Qwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING)
+def eager(tiny_dir: Path, vocabulary: SpeechVocabulary) -> LLMEngine:
+    return LLMEngine(EagerRunner(load(Qwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING))
 
 
 @pytest.fixture(scope="module")
-def graphed(tiny_dir: Path, vocabulary: SpeechVocabulary) -> GraphedEngine:
-    return GraphedEngine(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+def graphed(tiny_dir: Path, vocabulary: SpeechVocabulary) -> LLMEngine:
+    return LLMEngine(GraphedRunner(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16))
 
 
 def make_request(
@@ -51,33 +53,46 @@ def make_request(
     return Request(number, ids, AnswerGrammar((Forced((vocabulary.semantic_ids[0],)), *opening)), 100 + number, cap)
 
 
+def read_prompt(model: FusedQwen2, ids: torch.Tensor, slot: int) -> torch.Tensor:
+    """Run a prompt as a pack of its own, rounded up to whole tiles."""
+    num_ids, size = len(ids), model.tile_tokens
+    padded = -(-num_ids // size) * size
+    position = torch.arange(padded, device=model.device)
+    position[num_ids:] = NOT_LIVE
+    first = torch.arange(0, padded, size, dtype=torch.int32, device=model.device)
+    slots = torch.full((padded,), slot, dtype=torch.int32, device=model.device)
+    tiles = Tiles(first, (num_ids - first).clamp(max=size).int(), slots[: len(first)], first, size)
+    ids = torch.nn.functional.pad(ids, (0, padded - num_ids)).to(model.device)
+    return model.run_tokens(ids, position, slots, tiles)[:num_ids]
+
+
 def test_the_network_gives_the_plain_hidden_states(tiny_dir: Path) -> None:
-    plain, fused = load(Qwen2, tiny_dir, num_layers=2), load(FusedQwen2, tiny_dir, num_layers=2)
+    eager, fused = load(Qwen2, tiny_dir, num_layers=2), load(FusedQwen2, tiny_dir, num_layers=2)
     with torch.inference_mode():
         for slot, length in ((0, 5), (1, 21)):
             ids = torch.randint(1_000, (length,))
-            found, expected = fused.prefill(ids.to(fused.device), slot).cpu(), plain.prefill(ids, slot)
+            found, expected = read_prompt(fused, ids, slot).cpu(), eager.prefill(ids, slot)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
         ids, positions = torch.randint(1_000, (2,)), torch.tensor([5, 21])
         found = fused.decode_step(ids.to(fused.device), positions.to(fused.device)).cpu()
-        expected = plain.decode_step(ids, positions, 22)
+        expected = eager.decode_step(ids, positions, 22)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_answers_are_the_plain_engines_whatever_the_order(plain: LLMEngine, graphed: GraphedEngine) -> None:
+def test_answers_are_the_eager_runners_whatever_the_order(eager: LLMEngine, graphed: LLMEngine) -> None:
     """More requests than slots, a prompt longer than a pack, packs of several prompts, and one voice created."""
-    vocabulary = plain.vocabulary
+    vocabulary = eager.vocabulary
     lengths = [(3, 4), (20, 2), (5, 1)]
     requests = [make_request(vocabulary, number, *sizes) for number, sizes in enumerate(lengths)]
     opening = (Choice(Family.PITCH_VALUE, 1), Forced((vocabulary.semantic_ids[7],)), Choice(Family.GLOBAL, 2))
     requests.insert(2, make_request(vocabulary, 9, 4, 2, *opening))
-    expected = answer(plain, requests)
+    expected = answer(eager, requests)
     assert answer(graphed, requests) == expected
     assert answer(graphed, requests[::-1]) == expected
 
 
-def test_a_cancelled_request_leaves_no_trace(plain: LLMEngine, graphed: GraphedEngine) -> None:
-    first, second, third = (make_request(plain.vocabulary, number, 3, 3) for number in range(3))
+def test_a_cancelled_request_leaves_no_trace(eager: LLMEngine, graphed: LLMEngine) -> None:
+    first, second, third = (make_request(eager.vocabulary, number, 3, 3) for number in range(3))
     for request in (first, second, third):
         graphed.add(request)
     graphed.step()
@@ -85,9 +100,9 @@ def test_a_cancelled_request_leaves_no_trace(plain: LLMEngine, graphed: GraphedE
     found = {}
     while graphed.has_work:
         found |= {generation.request_id: generation.semantic_tokens.tolist() for generation in graphed.step()}
-    expected = answer(plain, [first, third])
+    expected = answer(eager, [first, third])
     assert found == {number: record[0] for number, record in expected.items()}
-    assert answer(graphed, [second]) == answer(plain, [second])
+    assert answer(graphed, [second]) == answer(eager, [second])
 
 
 def test_a_row_that_depends_on_its_place_is_reported(
@@ -97,5 +112,5 @@ def test_a_row_that_depends_on_its_place_is_reported(
         return torch.arange(len(ids), dtype=torch.float32)[:, None].expand(-1, 32)
 
     monkeypatch.setattr(FusedQwen2, "decode_step", drift)
-    GraphedEngine(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+    GraphedRunner(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
     assert "a take may depend on its place" in caplog.text

@@ -1,10 +1,10 @@
-"""The engine for GPUs: steps that never wait for the host, prompts read in packs, both replayed as CUDA graphs.
+"""The runner for GPUs: steps that never wait for the host, prompts read in packs, both replayed as CUDA graphs.
 
 The device moves its sequences on by itself: it draws a token for every slot, notices which answers end with it, and
 runs the network. The host only reads what was drawn, a few steps later, so that there is always a step to compute; a
 sequence that has ended in the meantime stands still. Prompts are read in packs of one fixed number of tokens, taken
-from as many sequences as wait. What a sequence is given follows from its own prompt, grammar and seed as in
-`pipeline.llm.engine`: rows never mix, and every call has one shape.
+from as many sequences as wait. What a sequence is given follows from its own prompt, grammar and seed: rows never mix,
+and every call has one shape.
 
 Without a GPU the same code runs, unrecorded, through Triton's interpreter: for tests.
 
@@ -25,18 +25,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.llm import kernels
-from pipeline.llm.engine import AdmittedRequest, Generation, LLMEngine
 from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles
 from pipeline.llm.prompt import SpeechVocabulary
+from pipeline.llm.requests import AdmittedRequest, Generation, Openings
 from pipeline.llm.sampling import SamplingParams, philox_uniforms
+from pipeline.llm.scheduler import SlotScheduler
 
 logger = logging.getLogger(__name__)
 
 _STEPS_AHEAD = 2
 """Steps that are on their way to the GPU while the host reads an older one: as many each sequence runs too long."""
 _STEPS_TO_WAIT = 4
-"""Steps for which prompts are held back in the hope of a full pack."""
+"""Steps for which prompts wait for a full pack."""
 
 
 @dataclass
@@ -56,13 +57,13 @@ class _Launched:
     """In memory that the GPU writes to; valid once `is_there` has been waited for."""
     is_there: torch.cuda.Event | None
     epochs: NDArray[np.int64]
-    """Which sequence sat in each slot, see `GraphedEngine._epochs`."""
+    """Which sequence sat in each slot, see `GraphedRunner._epochs`."""
     is_speaking: NDArray[np.bool_]
     """Whether its token may have ended the answer."""
 
 
-class GraphedEngine(LLMEngine):
-    """Generates speech tokens for many prompts at a time, on a GPU.
+class GraphedRunner:
+    """Runs sequences on a GPU, a few steps ahead of what the host knows of them.
 
     Args:
         model: the network and its cache, made for this number of slots.
@@ -70,12 +71,7 @@ class GraphedEngine(LLMEngine):
         vocabulary: what the ids mean.
         sampling: how tokens are drawn.
         pack_tokens: of prompts, in one call; a multiple of 16.
-
-    Raises:
-        WeightsError: the tokenizer has ids that the network has no row for.
     """
-
-    _model: FusedQwen2
 
     def __init__(
         self,
@@ -86,15 +82,25 @@ class GraphedEngine(LLMEngine):
         *,
         pack_tokens: int = 1_024,
     ) -> None:
-        super().__init__(model, num_slots, vocabulary, sampling)
+        self.model = model
+        self.slots: SlotScheduler[AdmittedRequest] = SlotScheduler(num_slots)
+        self.vocabulary = vocabulary
+        self._sampling = sampling
+        self._openings = Openings(model, vocabulary, sampling)
+        self._num_semantic = len(vocabulary.semantic_ids)
         num_rows, device = model.num_rows, model.device
-        self._state = SlotState.over(self._position_S, self._last_position_S, self._uniform_SC)
+        self._device = device
+        # One place more than the cache: the last token of an answer is drawn, but never read back.
+        self._state = SlotState.empty(num_rows, model.max_context + 1, device)
+        self._hidden_SH = torch.zeros((num_rows, model.config.hidden_size), dtype=model.dtype, device=device)
+        self._speech_ids_V = torch.tensor(vocabulary.speech_ids, device=device)
         self._speech_head_VH = model.head_rows(self._speech_ids_V)
         if self._has_mixed_product():
             self._speech_head_VH = self._speech_head_VH.to(model.dtype)
         self._slot_S = torch.arange(num_rows, dtype=torch.int32, device=device)
         self._one_S = torch.ones_like(self._slot_S)
         # The host's copy of what the device knows, as of the last step that was read.
+        self._positions = np.zeros(num_rows, dtype=np.int64)
         self._last_positions = np.zeros(num_rows, dtype=np.int64)
         self._is_speaking = np.zeros(num_rows, dtype=bool)
         self._answers = np.zeros((num_rows, model.max_context + 1), dtype=np.int32)
@@ -110,25 +116,25 @@ class GraphedEngine(LLMEngine):
         self._warn_if_rows_differ()
 
     def step(self) -> list[Generation]:
-        """Let waiting requests into free slots and give every sequence one more token.
+        """Let waiting sequences into free slots and give every sequence one more token.
 
         Returns:
             the answers that were found to have ended, in the order of their slots.
         """
-        with torch.inference_mode():
-            self._to_read.extend(_Reading(slot, sequence) for slot, sequence in self._scheduler.allocate())
-            self._read_prompts()
-            if self._opening_slots:
-                return self._step_with_openings()
-            if self._epochs.any():
-                self._run_step()
-                self._launched.append(self._fetch())
-            if self._launched and (len(self._launched) > _STEPS_AHEAD or not self._epochs.any()):
-                return self._collect(self._launched.popleft())
-            return []
+        self._to_read.extend(_Reading(slot, sequence) for slot, sequence in self.slots.allocate())
+        self._read_prompts()
+        if self._openings:
+            return self._step_with_openings()
+        if self._epochs.any():
+            self._run_step()
+            self._launched.append(self._fetch())
+        if self._launched and (len(self._launched) > _STEPS_AHEAD or not self._epochs.any()):
+            return self._collect(self._launched.popleft())
+        return []
 
-    def _clear(self, slot: int) -> None:
-        super()._clear(slot)
+    def clear(self, slot: int) -> None:
+        """Forget what sat in a slot."""
+        self._openings.remove(slot)
         self._epochs[slot] = 0
         self._state.is_active_S[slot] = 0
         self._to_read = deque(reading for reading in self._to_read if reading.slot != slot)
@@ -143,17 +149,17 @@ class GraphedEngine(LLMEngine):
             logits_SV = F.linear(self._hidden_SH.float(), self._speech_head_VH)
         else:
             logits_SV = torch.mm(self._hidden_SH, self._speech_head_VH.t(), out_dtype=torch.float32)
-        kernels.sample(logits_SV, self._speech_ids_V, self._num_semantic, self.sampling, self._state)
+        kernels.sample(logits_SV, self._speech_ids_V, self._num_semantic, self._sampling, self._state)
 
     def _advance_all(self) -> None:
         state = self._state
         tiles = Tiles(self._slot_S, self._one_S, self._slot_S, state.step_position_S, size=1)
-        hidden_SH = self._model.run_tokens(state.token_S, state.step_position_S, self._slot_S, tiles)
+        hidden_SH = self.model.run_tokens(state.token_S, state.step_position_S, self._slot_S, tiles)
         self._hidden_SH.copy_(hidden_SH)
 
     def _has_mixed_product(self) -> bool:
-        """Tell whether bfloat16 can be multiplied into float32: as exact as float32 weights, which hold the same."""
-        if self._model.dtype == torch.float32 or self._model.device.type != "cuda":
+        """Return whether bfloat16 can be multiplied into float32: as exact as float32 weights, which hold the same."""
+        if self.model.dtype == torch.float32 or self.model.device.type != "cuda":
             return False
         try:
             torch.mm(self._hidden_SH, self._hidden_SH.t(), out_dtype=torch.float32)
@@ -163,7 +169,7 @@ class GraphedEngine(LLMEngine):
 
     def _fetch(self) -> _Launched:
         """Ask for what was drawn last, without waiting for it."""
-        if self.device.type != "cuda":
+        if self._device.type != "cuda":
             return _Launched(self._state.column_S.clone(), None, self._epochs.copy(), self._is_speaking.copy())
         column_S = torch.empty_like(self._state.column_S, device="cpu", pin_memory=True)
         column_S.copy_(self._state.column_S, non_blocking=True)
@@ -189,20 +195,23 @@ class GraphedEngine(LLMEngine):
         finished = []
         while self._launched:
             finished += self._collect(self._launched.popleft())
-        if not self._opening_slots or not self._epochs.any():
+        if not self._openings or not self._epochs.any():
             return finished
         self._draw_all()
-        launched = self._fetch()
-        self._follow_openings(self._state.token_S, self._state.step_position_S.clamp(min=0))
+        launched, state = self._fetch(), self._state
+        position_S = state.step_position_S.clamp(min=0)
+        uniform_S = state.uniform_SC.gather(1, position_S[:, None]).squeeze(1)
+        for slot in self._openings.follow(state.token_S, self._hidden_SH, uniform_S):
+            self._is_speaking[slot] = True
+            state.is_speaking_S[slot] = 1
         self._advance_all()
         return finished + self._collect(launched)
 
-    def _speak(self, slot: int) -> None:
-        self._is_speaking[slot] = True
-        self._state.is_speaking_S[slot] = 1
-
-    def _read_answer(self, slot: int, first: int) -> NDArray[np.int64]:
-        return self._answers[slot, first : self._positions[slot] + 1].astype(np.int64)
+    def _finish(self, slot: int) -> Generation:
+        sequence = self.slots.deallocate(slot)
+        self.clear(slot)
+        columns = self._answers[slot, sequence.first_semantic : self._positions[slot] + 1].astype(np.int64)
+        return sequence.finish(columns, self._num_semantic)
 
     def _read_prompts(self) -> None:
         """Read prompts while they fill packs; the rest after a while, or when there is nothing else to do."""
@@ -250,7 +259,7 @@ class GraphedEngine(LLMEngine):
 
     def _read_pack(self) -> None:
         pack = self._pack
-        pack.hidden_TH = self._model.run_tokens(pack.ids_T, pack.position_T, pack.slot_T, pack.tiles)
+        pack.hidden_TH = self.model.run_tokens(pack.ids_T, pack.position_T, pack.slot_T, pack.tiles)
 
     def _start(self, complete: list[tuple[_Reading, int]]) -> None:
         """Let sequences speak whose prompts have been read."""
@@ -264,8 +273,7 @@ class GraphedEngine(LLMEngine):
             uniforms[row, first : last + 1] = philox_uniforms(sequence.request.seed, last - first + 1)
             self._positions[slot], self._last_positions[slot] = first, last
             self._is_speaking[slot] = not sequence.opening
-            if sequence.opening:
-                self._opening_slots[slot] = iter(sequence.opening)
+            self._openings.add(slot, sequence)
             self._last_epoch += 1
             self._epochs[slot] = self._last_epoch
         slots = np.array([reading.slot for reading, _ in complete])
@@ -281,24 +289,24 @@ class GraphedEngine(LLMEngine):
 
     def _to_device(self, values: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(values))
-        if self.device.type != "cuda":
+        if self._device.type != "cuda":
             return tensor
         # From pinned memory, so that the copy does not wait for the steps before it.
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _record(self, run: Callable[[], None]) -> Callable[[], None]:
         """Return a call that replays what `run` computes, which must touch only tensors that stay where they are.
 
         No slot is active yet, so that running it here changes nothing.
         """
-        if self.device.type != "cuda":
+        if self._device.type != "cuda":
             return run
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(self.device))
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream), torch.inference_mode():
             run()  # Kernels are compiled and libraries opened before the recording.
             run()
-        torch.cuda.current_stream(self.device).wait_stream(stream)
+        torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(graph):
             run()
@@ -306,15 +314,15 @@ class GraphedEngine(LLMEngine):
 
     @torch.inference_mode()
     def _warn_if_rows_differ(self) -> None:
-        """Try out whether a row's bits depend on its place; reproducible takes rests on their not doing so."""
-        num_rows = self._model.num_rows
-        ids_S = torch.full((num_rows,), int(self._speech_ids_V[0]), device=self.device)
-        hidden_SH = self._model.decode_step(ids_S, torch.zeros_like(ids_S))
+        """Try out whether a row's bits depend on its place; reproducible takes need that they do not."""
+        num_rows = self.model.num_rows
+        ids_S = torch.full((num_rows,), int(self._speech_ids_V[0]), device=self._device)
+        hidden_SH = self.model.decode_step(ids_S, torch.zeros_like(ids_S))
         if not torch.equal(hidden_SH, hidden_SH[:1].expand_as(hidden_SH)):
             logger.warning(
-                "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; voice "
-                "with llm.slots: 1, or on other hardware, where reproducible takes matters",
-                self.device,
+                "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; use "
+                "llm.slots: 1, or other hardware, where reproducible takes matter",
+                self._device,
             )
 
 
