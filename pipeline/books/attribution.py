@@ -28,6 +28,8 @@ _BEFORE = re.compile(
     rf"(?:^|[.;:,!?—(]\s*|\b(?:and|but|so|while|when|as|before)\s+){_NAME},? {_ADVERB}{_VERBS}\b"
     r"[^.!?;'\"“”‘’]{0,60}[,:—]\s*$"
 )
+_MAX_TAG_CHARS = 400
+"""How far from a quote its speaker is looked for."""
 _SENTENCE_MARKS = re.compile(r"[.!?…](?:\s|$)")
 _PRONOUNS = frozenset("he she it they i you we who this that there all both one some nobody everybody".split())
 
@@ -84,9 +86,9 @@ def _is_speech(words: str, before: str) -> bool:
 
 def _find_name(before: str, after: str) -> str | None:
     for pattern in _AFTER:
-        if (match := pattern.match(after)) and _is_name(match["name"]):
+        if (match := pattern.match(after, 0, _MAX_TAG_CHARS)) and _is_name(match["name"]):
             return _trim(match["name"])
-    if (match := _BEFORE.search(before)) and _is_name(match["name"]):
+    if (match := _BEFORE.search(before, max(0, len(before) - _MAX_TAG_CHARS))) and _is_name(match["name"]):
         return _trim(match["name"])
     return None
 

@@ -5,6 +5,7 @@ Writes nothing.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 import unicodedata
@@ -14,16 +15,20 @@ from typing import Any
 
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import split_into_chapters
+from pipeline.books.decoding import decode_text
 from pipeline.books.document import Document
 from pipeline.books.epub import read_epub
-from pipeline.books.markup import read_html, read_markdown
+from pipeline.books.limits import check_limit, cut_title
+from pipeline.books.markdown import read_markdown
+from pipeline.books.markup import read_html
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import make_rows
-from pipeline.errors import ManifestError
-from pipeline.storage import Storage
+from pipeline.errors import ManifestError, SynthesisError
+from pipeline.storage import Storage, describe_cause
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml")
-MAX_BOOK_BYTES = 256 << 20
 _LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
 
 
@@ -36,21 +41,12 @@ def read_book(data: bytes, name: str, place: str) -> Document:
     suffix = posixpath.splitext(name)[1].lower()
     if suffix == ".epub":
         return read_epub(data, place)
-    text = _decode(data, place)
+    check_limit("max_text_bytes", len(data), place, "bytes of text")
+    is_html = suffix in (".html", ".htm", ".xhtml")
+    text = decode_text(data, place, is_markup=is_html)
     if suffix in (".md", ".markdown"):
         return read_markdown(text, place)
-    return read_html(text, place) if "htm" in suffix else read_plain_text(text, place)
-
-
-def _decode(data: bytes, place: str) -> str:
-    if b"\0" in data[:4_096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ManifestError(f"{place}: not text; expected {', '.join(SUFFIXES)}")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # What old Gutenberg files are written in.
+    return read_html(text, place) if is_html else read_plain_text(text, place)
 
 
 def list_books(catalogue: Storage) -> dict[str, str]:
@@ -93,12 +89,9 @@ def read_catalogue(catalogue: Storage, casts: Mapping[str, Cast], default: Cast)
     """
     unreadable: list[str] = []
     for book_id, path in list_cast_books(catalogue, casts).items():
-        try:
-            book = read_cast_book(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)))
-        except ManifestError as error:
-            unreadable.append(str(error))
-            continue
-        yield book
+        book = try_to_read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)), unreadable)
+        if book is not None:
+            yield book
     refuse_unreadable(unreadable)
 
 
@@ -131,6 +124,27 @@ def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast]) -> dict[str, 
     return books
 
 
+def try_to_read(catalogue: Storage, book_id: str, path: str, cast: Cast, unreadable: list[str]) -> ReadBook | None:
+    """Read one book and cast it; one that cannot be read is none, and its message is added to `unreadable`.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    try:
+        return read_cast_book(catalogue, book_id, path, cast)
+    except ManifestError as error:
+        unreadable.append(str(error))
+    except SynthesisError:
+        raise
+    except Exception as error:  # A fault of ours in one book must not keep the others out.
+        logger.debug("%s: reading failed", path, exc_info=True)
+        unreadable.append(
+            f"{catalogue.uri_of(path)}: reading it failed with {describe_cause(error)}, a fault of the program; please "
+            "report it"
+        )
+    return None
+
+
 def read_cast_book(catalogue: Storage, book_id: str, path: str, cast: Cast) -> ReadBook:
     """Read one book and cast it.
 
@@ -139,22 +153,27 @@ def read_cast_book(catalogue: Storage, book_id: str, path: str, cast: Cast) -> R
     """
     place = catalogue.uri_of(path)
     info = catalogue.find(path)
-    if info is not None and info.size > MAX_BOOK_BYTES:
-        raise ManifestError(f"{place}: {info.size:,} bytes, expected at most {MAX_BOOK_BYTES:,}; is it a book?")
-    document = read_book(catalogue.get(path), path, place)
+    if info is not None:
+        check_limit("max_book_bytes", info.size, place, "bytes")
+    try:
+        data = catalogue.get(path)
+    except FileNotFoundError:
+        raise ManifestError(f"{place}: gone since it was listed; run the same command again") from None
+    document = read_book(data, path, place)
     chapters = split_into_chapters(document.blocks, document.left_out)
-    title = document.title or posixpath.splitext(posixpath.basename(path))[0]
+    title = cut_title(document.title) or cut_title(posixpath.splitext(posixpath.basename(path))[0])
+    author = cut_title(document.author)
     language = _language_code(document.language)
-    rows, casting = make_rows(book_id, title, document.author, language, chapters, cast, place)
+    rows, casting = make_rows(book_id, title, author, language, chapters, cast, place)
     if not rows:
         raise ManifestError(f"{place}: no text to read was found in it; is it a book in one of {', '.join(SUFFIXES)}?")
     report = {
         "book_id": book_id,
         "path": path,
         "title": title,
-        "author": document.author,
+        "author": author,
         "language": language,
-        "chapters": [chapter.title for chapter in chapters],
+        "chapters": [cut_title(chapter.title) for chapter in chapters],
         "num_rows": len(rows),
         "num_chars": sum(len(row["text"]) for row in rows),
         "left_out": dict(document.left_out.counts),

@@ -88,10 +88,11 @@ def _drop_contents(blocks: list[Block], left_out: LeftOut) -> list[Block]:
 
 
 def _find_contents_end(blocks: list[Block], start: int) -> int:
-    for index, block in enumerate(blocks[start:], start):
+    for index in range(start, len(blocks)):
+        block = blocks[index]
         if block.kind != "heading" or is_contents_title(block.text):
             continue
-        following = next((later for later in blocks[index + 1 :] if later.kind != "scene"), None)
+        following = next((later for later in blocks[index + 1 : index + 3] if later.kind != "scene"), None)
         is_entry = following is not None and following.kind == "heading" and _is_chapter_title(following.text)
         if not is_entry or is_part_label(block.text):
             return index

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import regex
+
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, LeftOut
 from pipeline.errors import ManifestError
 
@@ -24,12 +26,14 @@ _FOOTNOTE_MARK = re.compile(r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§]
 _PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
 _EDITORIAL = re.compile(r"\[\s*Transcriber(?:'|’)?s?\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
-_VOICE = re.compile(r"<\s*(/?)voice(?:\s*:\s*([^<>\n]{1,80}?))?\s*>", re.I)
+_VOICE = re.compile(r"<\s*+(/?)voice\s*+(?::\s*+([^<>\n]{1,80}+)?)?\s*+>", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _CAPITALS = r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĪĮİŁŃŇŌŐŒŘŚŞŠŤŪŮŰŸŹŻŽ]+"
 _CAPITALS_WORD = rf"(?<!\w){_CAPITALS}(?:['’-]{_CAPITALS})*(?!\w)"
 _CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
 _ROMAN = re.compile(r"[IVXLC]+")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+_MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -64,7 +68,8 @@ def clean_text(text: str, left_out: LeftOut, *, keep_underscores: bool = False) 
         left_out: collects everything that goes.
         keep_underscores: the format has signs of its own for emphasis.
     """
-    text = unicodedata.normalize("NFC", text)
+    # Sorting the accents of one letter takes the square of their number.
+    text = unicodedata.normalize("NFC", _MANY_ACCENTS.sub(r"\1", _CONTROLS.sub("", text)))
     for reason, pattern in (
         ("illustration", _PICTURE),
         ("footnote", _FOOTNOTE_TEXT),
@@ -95,7 +100,7 @@ def hide_voice_marks(text: str, place: str) -> str:
             raise ManifestError(
                 f"{place}:{line}: {match[0]} names no voice; write <voice:NAME>, and </voice> to end it"
             )
-        return f"{MARK_OPEN}{match[2] or ''}{MARK_CLOSE}"
+        return f"{MARK_OPEN}{(match[2] or '').strip()}{MARK_CLOSE}"
 
     return _VOICE.sub(hide, text.replace(MARK_OPEN, "").replace(MARK_CLOSE, ""))
 
@@ -141,8 +146,10 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         if not num_capitals:
             return match[0]
         in_run = num_capitals >= 3 and num_capitals >= len(found) / 2
-        before = text[: match.start()].rstrip(" \n'\"‘“(—[")
-        at_start = not before or before[-1] in ".!?…"
+        start = match.start()
+        while start and text[start - 1] in " \n'\"‘“(—[":
+            start -= 1
+        at_start = not start or text[start - 1] in ".!?…"
         position = 0
 
         def write(word: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 BlockKind = Literal["heading", "paragraph", "verse", "item", "scene"]
 
+_MAX_EXAMPLES = 3
 MARK_OPEN, MARK_CLOSE = "\ue000", "\ue001"
 """Around the name of a `<voice:NAME>` mark, so that no format's own syntax takes it for something else."""
 
@@ -41,8 +42,14 @@ class LeftOut:
         """Note that a text is not read."""
         self.counts[reason] += count
         shown = self.examples.setdefault(reason, [])
-        if len(shown) < 3 and text.strip():
+        if len(shown) < _MAX_EXAMPLES and text.strip():
             shown.append(" ".join(text.split())[:80])
+
+    def update(self, other: LeftOut) -> None:
+        """Add what another part of the book leaves out."""
+        self.counts.update(other.counts)
+        for reason, examples in other.examples.items():
+            self.examples[reason] = [*self.examples.get(reason, []), *examples][:_MAX_EXAMPLES]
 
 
 @dataclass

@@ -25,6 +25,7 @@ _UNREAD = re.compile(
 )
 _FINIS = re.compile(r"^(?:the\s+end|finis|fin)\W*$", re.I)
 _MAX_HEADING_CHARS = 90
+_MAX_CONTENTS_CHARS = 300
 
 
 def starts_chapter(text: str) -> bool:
@@ -88,4 +89,6 @@ def is_title_line(line: str) -> bool:
 def is_contents_line(line: str) -> bool:
     """Return whether a line could stand in a table of contents."""
     line = line.strip()
-    return bool(_LABEL.match(line) or re.search(r"(?:\.\s?){4,}\s*[\divxlc]+$|\S\s{4,}\d{1,4}$", line))
+    return len(line) <= _MAX_CONTENTS_CHARS and bool(
+        _LABEL.match(line) or re.search(r"(?:\.\s?){4,}\s*[\divxlc]+$|\S\s{4,}\d{1,4}$", line)
+    )

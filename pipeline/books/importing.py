@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.books.casting import Cast
-from pipeline.books.catalogue import ReadBook, list_cast_books, read_cast_book, refuse_unreadable
+from pipeline.books.catalogue import ReadBook, list_cast_books, refuse_unreadable, try_to_read
 from pipeline.books.rows import MANIFEST_SCHEMA
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ManifestError
@@ -57,10 +57,8 @@ def import_books(
         fingerprint = _fingerprint(catalogue, path, cast)
         report = _read_record(output, book_id, fingerprint)
         if report is None:
-            try:
-                book = read_cast_book(catalogue, book_id, path, cast)
-            except ManifestError as error:
-                unreadable.append(str(error))
+            book = try_to_read(catalogue, book_id, path, cast, unreadable)
+            if book is None:
                 continue
             report = _write_book(output, book, fingerprint)
         reports.append({name: value for name, value in report.items() if name not in ("state", "num_new_rows")})

@@ -1,14 +1,14 @@
-"""Read HTML, and Markdown by way of it: headings, paragraphs, verse, lists and breaks from the elements."""
+"""Read HTML: headings, paragraphs, verse, lists and breaks from the elements."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from pipeline.books.cleaning import clean_text, cut_license_blocks, hide_voice_marks
+from pipeline.books.cleaning import clean_text, cut_license_blocks
 from pipeline.books.document import Block, Document, LeftOut
+from pipeline.books.limits import LIMITS, check_limit
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
@@ -34,8 +34,14 @@ _UNREAD_CLASSES = (
     ),
 )
 _BREAK = "\ue002"
+_MAX_MARK_CHARS, _MAX_SHOWN_CHARS = 8, 200
 _NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§])[\])]?$", re.I)
-_MAX_DEPTH = 200
+# As HTML's own rules have it: where an attribute ends, and that quotes hide what is in them. Nothing is tried twice.
+_ATTRIBUTE = (
+    r"(?>[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
+    r"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>)))?)"
+)
+_CROWDED_TAG = re.compile(rf"<[A-Za-z][^\t\n\f\r />]*+{_ATTRIBUTE}{{{LIMITS.max_attributes + 1}}}")
 
 
 def read_html(text: str, place: str) -> Document:
@@ -46,8 +52,33 @@ def read_html(text: str, place: str) -> Document:
         place: what messages call it.
 
     Raises:
-        ManifestError: it declares entities, nests too deep or cannot be parsed.
+        ManifestError: it declares entities, is over a limit or cannot be parsed.
     """
+    page = _parse(text, place)
+    root, reader = page.root, _Reader(place)
+    reader.visit(root, verse=False, depth=0)
+    reader.end_block("paragraph")
+    if page.gave_up is not None:  # After `max_depth`, which says it better.
+        raise ManifestError(f"{place}: the rest cannot be read: {page.gave_up}; cut long paragraphs in parts")
+    names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
+    title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
+    return Document(
+        title=title,
+        author=names.get("author", names.get("dc.creator", author)),
+        language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
+        blocks=cut_license_blocks(reader.finish(), reader.left_out),
+        left_out=reader.left_out,
+    )
+
+
+@dataclass(frozen=True)
+class _Page:
+    root: Any
+    gave_up: str | None
+    """Where and why the parser stopped before the end, if it did."""
+
+
+def _parse(text: str, place: str) -> _Page:
     from lxml import etree
     from lxml import html as lxml_html
 
@@ -56,23 +87,42 @@ def read_html(text: str, place: str) -> Document:
             f"{place}: declares entities of its own, which can hide text or files; remove <!ENTITY ...>"
         )
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # A declared encoding would contradict what is decoded already.
+    # What is in them is no tag, though it may look like a long one.
+    text = _drop_between(_drop_between(text, "<!--", "-->"), "<script", "</script")
+    if match := _CROWDED_TAG.search(text):
+        # The parser compares each attribute of a tag with each other: 200,000 of them took two minutes.
+        line = text.count("\n", 0, match.start()) + 1
+        raise ManifestError(
+            f"{place}: near line {line}: a tag with more than {LIMITS.max_attributes} attributes (max_attributes); "
+            "remove them"
+        )
     try:
         parser = lxml_html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
         root = lxml_html.document_fromstring(text.encode("utf-8", "replace") or b"<p></p>", parser=parser)
     except (etree.LxmlError, ValueError) as error:
         raise ManifestError(f"{place}: not readable as HTML ({error}); save it again as UTF-8 HTML") from None
-    reader = _Reader(place)
-    reader.visit(root, verse=False, depth=0)
-    reader.end_block("paragraph")
-    names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
-    title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
-    return Document(
-        title=title,
-        author=names.get("author", names.get("dc.creator", author)),
-        language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
-        blocks=cut_license_blocks(reader.blocks, reader.left_out),
-        left_out=reader.left_out,
-    )
+    gave_up = next((f"line {error.line}: {error.message}" for error in parser.error_log.filter_from_fatals()), None)
+    return _Page(root, gave_up)
+
+
+def _drop_between(text: str, begin: str, end: str) -> str:
+    """Return the text without what stands from one mark to the next other one; an open end stays."""
+    opening, closing = re.compile(re.escape(begin), re.I), re.compile(re.escape(end), re.I)
+    kept, position = [], 0
+    while (first := opening.search(text, position)) and (last := closing.search(text, first.start() + 2)):
+        kept.append(text[position : first.start()])
+        position = last.end() if end.endswith(">") else last.start()
+    return "".join([*kept, text[position:]])
+
+
+def beginning_of(element: Any, num_chars: int) -> str:
+    """Return the first characters of the text in an element, on one line; what follows is not read."""
+    text = ""
+    for part in element.itertext():
+        text = re.sub(r"\s+", " ", f"{text}{part.lstrip()[:num_chars] if not text else part[: num_chars + 1]}")
+        if len(text) > num_chars:
+            break
+    return text[:num_chars].strip()
 
 
 def _read_title(title: str) -> tuple[str, str]:
@@ -88,25 +138,30 @@ def _read_title(title: str) -> tuple[str, str]:
 class _Reader:
     def __init__(self, place: str) -> None:
         self.place = place
-        self.blocks: list[Block] = []
         self.left_out = LeftOut()
-        self.held: list[str] = []
+        self._blocks: list[Block] = []
+        self._held: list[str] = []
+        self._verse: list[str] = []
+
+    def finish(self) -> list[Block]:
+        """Return the blocks."""
+        self._end_verse()
+        return self._blocks
 
     def visit(self, element: Any, verse: bool, depth: int) -> None:
         """Read an element and what is in it, but not what follows it."""
-        if depth > _MAX_DEPTH:
-            raise ManifestError(f"{self.place}: elements nest deeper than {_MAX_DEPTH}; no book needs that")
+        check_limit("max_depth", depth, self.place, "elements within each other", "save it in a simpler form")
         tag = element.tag if isinstance(element.tag, str) else ""
         if not tag or self._is_unread(element, tag):
             return
         verse = verse or tag == "pre" or bool(_VERSE.search(_names(element)))
         if tag == "br":
-            self.held.append(_BREAK)
+            self._held.append(_BREAK)
             return
         if tag in _BLOCKS:
             self.end_block("verse" if verse else "paragraph")
         if tag == "hr":
-            self.blocks.append(Block("scene"))
+            self._append(Block("scene"))
             return
         self._add(element.text, tag == "pre")
         for child in element:
@@ -119,26 +174,26 @@ class _Reader:
 
     def _is_unread(self, element: Any, tag: str) -> bool:
         names = _names(element)
-        text = "".join(element.itertext()) if tag in ("a", "sup") else ""
+        may_be_mark = tag == "sup" or (tag == "a" and "#" in str(element.get("href", "")))
         reason = _SKIPPED.get(tag)
         if reason is None:
             reason = next((reason for reason, pattern in _UNREAD_CLASSES if pattern.search(names)), None)
-        if reason is None and (tag == "sup" or "#" in str(element.get("href", ""))) and _NOTE_MARK.match(text.strip()):
+        if reason is None and may_be_mark and _NOTE_MARK.match(beginning_of(element, _MAX_MARK_CHARS)):
             reason = "footnote mark"
         if reason is None:
             return False
         if reason:
-            shown = "" if tag in _SKIPPED and tag != "nav" else " ".join(element.itertext())
+            shown = "" if tag in _SKIPPED and tag != "nav" else beginning_of(element, _MAX_SHOWN_CHARS)
             self.left_out.add(reason, str(element.get("alt") or shown))
         return True
 
     def _add(self, text: str | None, preformatted: bool) -> None:
         if text:
-            self.held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
+            self._held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
 
     def end_block(self, kind: str, level: int = 0) -> None:
         """Make a block of the text since the last one."""
-        raw, self.held = "".join(self.held), []
+        raw, self._held = "".join(self._held), []
         if kind in ("heading", "item"):
             raw = raw.replace(_BREAK, " ")
         text = clean_text(raw.replace(_BREAK, "\n"), self.left_out, keep_underscores=False)
@@ -147,20 +202,29 @@ class _Reader:
             return
         if re.fullmatch(r"[\W_]*", text):
             if kind == "paragraph":
-                self.blocks.append(Block("scene"))
+                self._append(Block("scene"))
         elif kind == "heading":
-            self.blocks.append(Block("heading", " ".join(lines), level))
+            self._append(Block("heading", " ".join(lines), level))
         elif kind == "item":
-            self.blocks.append(Block("item", " ".join(lines)))
+            self._append(Block("item", " ".join(lines)))
         elif len(lines) > 1:
-            self.blocks.append(Block("verse", "\n".join(lines)))
-        else:
+            self._end_verse()
+            self._verse = lines
+        elif kind == "verse":
             # A line of verse in an element of its own joins the line before it.
-            last = self.blocks[-1] if self.blocks else None
-            if kind == "verse" and last and last.kind == "verse":
-                self.blocks[-1] = Block("verse", f"{last.text}\n{lines[0]}")
-            else:
-                self.blocks.append(Block("verse" if kind == "verse" else "paragraph", lines[0]))
+            self._verse.append(lines[0])
+        else:
+            self._append(Block("paragraph", lines[0]))
+        check_limit("max_blocks", len(self._blocks) + len(self._verse), self.place, "headings and paragraphs")
+
+    def _append(self, block: Block) -> None:
+        self._end_verse()
+        self._blocks.append(block)
+
+    def _end_verse(self) -> None:
+        if self._verse:
+            self._blocks.append(Block("verse", "\n".join(self._verse)))
+            self._verse = []
 
 
 def _names(element: Any) -> str:
@@ -168,31 +232,3 @@ def _names(element: Any) -> str:
         element.get(name, "") for name in ("class", "id", "role", "epub:type", "{http://www.idpf.org/2007/ops}type")
     )
     return " ".join(str(value) for value in values)
-
-
-def read_markdown(text: str, place: str) -> Document:
-    """Read Markdown (CommonMark), with an optional block of `title`, `author`, `language` in YAML at its beginning.
-
-    Raises:
-        ManifestError: that block is not YAML, or a voice mark has no name.
-    """
-    from markdown_it import MarkdownIt
-
-    fields: dict[str, Any] = {}
-    text = text.replace("\r\n", "\n")
-    if match := re.match(r"---\n(.*?)\n(?:---|\.\.\.)\n", text, re.S):
-        try:
-            fields = yaml.safe_load(match[1]) or {}
-        except yaml.YAMLError as error:
-            raise ManifestError(
-                f"{place}:1: the block between --- is not YAML: {' '.join(str(error).split())}"
-            ) from None
-        if not isinstance(fields, dict):
-            raise ManifestError(f"{place}:1: the block between --- is not a mapping; write title: ..., author: ...")
-        text = text[match.end() :]
-    text = re.sub(r"^\[\^[^\]]+\]:.*$|\[\^[^\]]+\]", "", text, flags=re.M)  # CommonMark knows no footnotes.
-    document = read_html(MarkdownIt("commonmark").render(hide_voice_marks(text, place)), place)
-    for name in ("title", "author", "language"):
-        if fields.get(name):
-            setattr(document, name, str(fields[name]))
-    return document

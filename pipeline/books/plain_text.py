@@ -8,6 +8,7 @@ from collections import Counter
 from pipeline.books.cleaning import clean_text, cut_license, hide_voice_marks
 from pipeline.books.document import Block, Document, LeftOut
 from pipeline.books.headings import is_contents_line, is_heading_line, is_title_line
+from pipeline.books.limits import check_limit
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
@@ -22,7 +23,10 @@ def read_plain_text(text: str, place: str) -> Document:
 
     Args:
         text: its content.
-        place: what messages and a missing title call it.
+        place: what messages call it.
+
+    Raises:
+        ManifestError: it is over a limit, or a voice mark has no name.
     """
     left_out = LeftOut()
     lines = [line.expandtabs().rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
@@ -33,6 +37,7 @@ def read_plain_text(text: str, place: str) -> Document:
     blocks: list[Block] = []
     for num_blank, group in groups:
         blocks += _read_group(group, num_blank, indent, left_out)
+        check_limit("max_blocks", len(blocks), place, "headings and paragraphs")
     return Document(fields.get("title", ""), fields.get("author", ""), fields.get("language", ""), blocks, left_out)
 
 
@@ -115,8 +120,9 @@ def _read_verse(group: list[str], left_out: LeftOut) -> list[Block]:
 
 
 def _join_lines(lines: list[str]) -> str:
-    text = lines[0].strip()
+    parts = [lines[0].strip()]
     for line in lines[1:]:
-        glue = "" if re.search(r"\w-$|--$", text) else " "
-        text += glue + line.strip()
-    return text
+        if not re.search(r"(?:\w-|--)$", parts[-1][-2:]):
+            parts.append(" ")
+        parts.append(line.strip())
+    return "".join(parts)

@@ -10,7 +10,9 @@ from pipeline.text.english_abbreviations import is_abbreviation
 
 _PAIRS = {"“": "”", "‘": "’", "«": "»", "„": "“", "「": "」", "『": "』", '"': '"', "'": "'"}
 _OPENERS_BEFORE = " \n([{—–-\ue001"
-_END = re.compile(r"(?:[.!?…]+|[。！？]+)[\"'”’)\]」』»]*(?=\s|$|—(?=[\"'“‘])|(?<=[。！？」』]))")
+_END = re.compile(
+    r"(?:(?<![.!?…])[.!?…]+|(?<![。！？])[。！？]+)[\"'”’)\]」』»]*(?=\s|$|—(?=[\"'“‘])|(?<=[。！？」』]))"
+)
 _NEVER_CLOSES = re.compile(r"(?:tis|twas|twere|twill|em|til|cause|neath|gainst|bout|im|er)\b", re.I)
 
 
@@ -51,7 +53,7 @@ def _can_open(text: str, position: int) -> bool:
     if before and before not in _OPENERS_BEFORE and before not in _PAIRS:
         return False
     # 'Tis and 'em have an apostrophe, unless the quote's own mark stands before it.
-    return text[position] != "'" or not _NEVER_CLOSES.match(text, position + 1) or "'" in text[position + 2 :]
+    return text[position] != "'" or not _NEVER_CLOSES.match(text, position + 1) or text.find("'", position + 2) >= 0
 
 
 def _find_close(text: str, start: int, close: str) -> int | None:
@@ -98,16 +100,22 @@ def _strip(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+def _next_letter(text: str, position: int) -> str:
+    while position < len(text) and text[position] in " \n\"'“‘([—–\ue000":
+        position += 1
+    return text[position : position + 1]
+
+
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     mark = match.start()
-    following = text[match.end() :].lstrip(" \n\"'“‘([—–\ue000")[:1]
+    following = _next_letter(text, match.end())
     if text[mark] in "。！？":
         return True
     if following.islower():
         return False
     if text[mark] != "." or match[0][1:2] == ".":
         return True
-    word = text[:mark].rpartition(" ")[2].lstrip("\"'“‘([")
+    word = text[text.rfind(" ", 0, mark) + 1 : mark].lstrip("\"'“‘([")
     if len(word) == 1 and word.isupper() and word != "I":
         return False
     return not is_abbreviation(word, following)

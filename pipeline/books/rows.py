@@ -16,6 +16,7 @@ from pipeline.books.casting import Cast
 from pipeline.books.chapters import Chapter
 from pipeline.books.cleaning import count_words, lower_capitals
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block
+from pipeline.books.limits import check_limit, cut_title
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.errors import ManifestError
 
@@ -77,12 +78,14 @@ def make_rows(
     an edit changes the ids of what it touches and of nothing else, and the seeds follow the ids.
 
     Raises:
-        ManifestError: a `<voice:NAME>` mark names neither a character nor a voice of the cast.
+        ManifestError: a `<voice:NAME>` mark names neither a character nor a voice of the cast, or there are more rows
+            than the limit.
     """
     words = count_words(block.text for chapter in chapters for block in chapter.blocks)
     report = CastReport()
     rows: list[dict[str, Any]] = []
     for number, chapter in enumerate(chapters, 1):
+        chapter_title = cut_title(lower_capitals(chapter.title, words))
         reader = _ChapterReader(cast, number, report, place)
         seen: Counter[str] = Counter()
         position = 0
@@ -102,13 +105,14 @@ def make_rows(
                         "book_title": title,
                         "author": author,
                         "chapter": number,
-                        "chapter_title": lower_capitals(chapter.title, words),
+                        "chapter_title": chapter_title,
                         "paragraph": paragraph,
                         "position": position,
                         "boundary": piece.boundary,
                     }
                 )
                 position += 1
+                check_limit("max_rows", len(rows), place, "sentences")
         if position:
             rows[-1]["boundary"] = "chapter"
     return rows, report
@@ -137,12 +141,15 @@ class _ChapterReader:
         text, marked = self._take_marks(text)
         voices = self._spans(text, marked)
         sentences = [(0, len(text))] if whole and re.search(r"\w", text) else list(split_sentences(text))
+        at = 0
         for start, end in sentences:
-            parts = [
-                (max(start, first), min(end, stop), voice)
-                for first, stop, voice in voices
-                if first < end and stop > start
-            ]
+            while at < len(voices) and voices[at][1] <= start:
+                at += 1
+            parts, last = [], at
+            while last < len(voices) and voices[last][0] < end:
+                first, stop, voice = voices[last]
+                parts.append((max(start, first), min(end, stop), voice))
+                last += 1
             held: list[tuple[str, str]] = []
             for first, stop, voice in parts:
                 piece = text[first:stop].strip()
@@ -188,9 +195,12 @@ class _ChapterReader:
         """Cover the text with stretches of one voice each."""
         quotes = find_quotes(text)
         spoken: list[tuple[int, int, str]] = list(marked)
+        at = 0
         for quote, attribution in zip(quotes, attribute_quotes(text, quotes), strict=True):
             self.report.num_quotes += 1
-            if not any(first < quote.end and stop > quote.start for first, stop, _ in marked):
+            while at < len(marked) and marked[at][1] <= quote.start:
+                at += 1
+            if at == len(marked) or marked[at][0] >= quote.end:
                 voice = self._voice_of(text[quote.start : quote.end], attribution)
                 spoken.append((quote.start, quote.end, voice))
         spans: list[tuple[int, int, str]] = []

@@ -19,12 +19,13 @@ _MAX_YAML_NODES = 1_000_000
 _YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
-def read_yaml(text: str | bytes, source: str) -> Any:
+def read_yaml(text: str | bytes, source: str, *, as_text: bool = False) -> Any:
     """Parse YAML, whatever is wrong with it.
 
     Args:
         text: the document.
         source: named in the message.
+        as_text: keep plain values as they are written, too, instead of making numbers, dates and yes or no of some.
 
     Returns:
         what the document holds; the keys of its mappings are text as written, whatever number or date they look like.
@@ -34,7 +35,7 @@ def read_yaml(text: str | bytes, source: str) -> Any:
             text, or a text holds half a character; names the line where there is one.
     """
     try:
-        loader = _Loader(text)
+        loader = (_TextLoader if as_text else _Loader)(text)
         loader.source = source
         node = loader.get_single_node()
         if node is None:
@@ -66,6 +67,13 @@ class _Loader(yaml.SafeLoader):
             self.flatten_mapping(node)
             return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
         return super().construct_mapping(node, deep=deep)  # A tag says so of something else; this says of what.
+
+
+class _TextLoader(_Loader):
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return "tag:yaml.org,2002:str"
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
 def _check_keys(node: yaml.MappingNode, source: str) -> None:

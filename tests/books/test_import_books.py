@@ -146,7 +146,7 @@ def test_epub_takes_titles_from_its_contents():
     ("changes", "message"),
     [
         ({"../evil.txt": "x"}, r"\.\./evil.txt: a path that leaves"),
-        ({"o/a.xhtml": "<p>" + "a" * 9_000_000 + "</p>"}, r"o/a.xhtml: .* unpack to"),
+        ({"o/a.xhtml": "<p>" + "a" * 9_000_000 + "</p>"}, r"o/a.xhtml: .*times larger once unpacked.*max_ratio"),
         ({"o/a.xhtml": '<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><p>&x;</p>'}, "declares entities"),
         ({"META-INF/container.xml": '<!DOCTYPE a [<!ENTITY x "y">]><container/>'}, "container.xml: declares entities"),
         ({"META-INF/container.xml": '<container><rootfile full-path="../../x"/></container>'}, "outside of the book"),

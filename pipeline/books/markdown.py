@@ -1,0 +1,53 @@
+"""Read Markdown (CommonMark) by way of HTML, with what its front matter says of the book."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pipeline.books.cleaning import hide_voice_marks
+from pipeline.books.document import Document
+from pipeline.books.markup import read_html
+from pipeline.config.yaml_reader import read_yaml
+from pipeline.errors import ConfigError, ManifestError
+
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
+_FOOTNOTE = re.compile(r"^\[\^[^\]\n]{1,200}\]:.*$|\[\^[^\]\n]{1,200}\]", re.M)
+_FIELDS = ("title", "author", "language")
+
+
+def read_markdown(text: str, place: str) -> Document:
+    """Read Markdown (CommonMark), with an optional block of `title`, `author`, `language` in YAML at its beginning.
+
+    Raises:
+        ManifestError: that block is not YAML or stands for too much, a voice mark has no name, or the text is over a
+            limit.
+    """
+    from markdown_it import MarkdownIt
+
+    fields: dict[str, str] = {}
+    text = text.replace("\r\n", "\n")
+    if match := _FRONT_MATTER.match(text):
+        fields = _read_fields(match[1], f"{place}:1: the block between ---")
+        text = text[match.end() :]
+    text = _FOOTNOTE.sub("", text)  # CommonMark knows no footnotes.
+    document = read_html(MarkdownIt("commonmark").render(hide_voice_marks(text, place)), place)
+    for name, value in fields.items():
+        setattr(document, name, value)
+    return document
+
+
+def _read_fields(text: str, place: str) -> dict[str, str]:
+    try:
+        found: Any = read_yaml(text, place, as_text=True)  # A title of 1984 or 007 is not a number.
+    except ConfigError as error:
+        raise ManifestError(str(error)) from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ManifestError(f"{place}: expected a mapping such as `title: Emma`, found a {type(found).__name__}")
+    fields = {name: found[name] for name in _FIELDS if found.get(name)}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise ManifestError(f"{place}: {name}: expected text, found a {type(value).__name__}")
+    return fields
