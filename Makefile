@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 
-.PHONY: help demo audiobook test check soak clean
+.PHONY: help demo audiobook test check soak lock locked clean
 
 help:
 	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes)"
@@ -12,6 +13,7 @@ help:
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
 	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
+	@echo "make locked     install from requirements.lock, by hash"
 	@echo "make clean      remove the virtual environment and caches"
 
 demo: .venv/demo
@@ -29,6 +31,21 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+
+# In place of what the other targets install: nothing but files whose hashes are known, torch aside.
+locked: requirements.lock
+	$(PYTHON) -m venv .venv
+	@awk '/^setuptools==/ {on = 1} on && /^ *#/ {exit} on' requirements.lock > .venv/build.txt
+	$(INSTALL_BY_HASH) .venv/build.txt
+	$(INSTALL) torch
+	$(INSTALL_BY_HASH) requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch .venv/base .venv/demo .venv/books .venv/dev
+
+# After a change of pyproject.toml or constraints.txt.
+lock: .venv/dev
+	$(INSTALL) uv
+	$(BIN)/uv pip compile --quiet --constraint constraints.txt pyproject.toml --output-file requirements.lock
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
