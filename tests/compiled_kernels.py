@@ -138,7 +138,7 @@ def _users() -> Iterator[tuple[str, Any]]:
     from pipeline.llm.sampling import SamplingParams
 
     class Runner(GraphedRunner):
-        def _warn_if_rows_differ(self) -> None:
+        def _warn_if_places_differ(self) -> None:
             """There are no bits to compare."""
 
     added = json.loads(gzip.decompress((OFFICIAL_SIZES / "LLM" / "tokenizer.json.gz").read_bytes()))["added_tokens"]

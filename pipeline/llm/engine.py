@@ -215,7 +215,7 @@ def _choose_classes(device: torch.device) -> tuple[type[Qwen2], Callable[[Any, i
         from pipeline.llm.graphed_runner import GraphedRunner
     except ImportError as error:
         raise ConfigError(
-            f"llm.device: {device}: the GPU's kernels need Triton, which cannot be opened ({error}); "
-            "`pip install triton`, or use `llm.device: cpu`"
+            f"llm.device: {device}: the GPU's kernels need Triton, which comes with torch's build for NVIDIA GPUs and "
+            f"cannot be opened ({error}); install that build, or use `llm.device: cpu`"
         ) from error
     return FusedQwen2, GraphedRunner

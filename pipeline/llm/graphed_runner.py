@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.gpu import Record, on_device, record
 from pipeline.llm import kernels
 from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles
@@ -71,6 +72,7 @@ class GraphedRunner:
         vocabulary: what the ids mean.
         sampling: how tokens are drawn.
         pack_tokens: of prompts, in one call; a multiple of 16.
+        record: what makes graphs of a step and of a pack.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class GraphedRunner:
         sampling: SamplingParams,
         *,
         pack_tokens: int = 1_024,
+        record: Record = record,
     ) -> None:
         self.model = model
         self.slots: SlotScheduler[AdmittedRequest] = SlotScheduler(num_slots)
@@ -111,9 +114,11 @@ class GraphedRunner:
         self._to_read: deque[_Reading] = deque()
         self._steps_waited = 0
         self._pack = _Pack.empty(pack_tokens, model.tile_tokens, device)
-        self._run_step = self._record(self._step_all)
-        self._run_pack = self._record(self._read_pack)
-        self._warn_if_rows_differ()
+        with on_device(device), torch.inference_mode():
+            # No slot is active yet, so that running these changes nothing.
+            self._run_step = record(self._step_all, device)
+            self._run_pack = record(self._read_pack, device)
+            self._warn_if_places_differ()
 
     def step(self) -> list[Generation]:
         """Let waiting sequences into free slots and give every sequence one more token.
@@ -121,16 +126,17 @@ class GraphedRunner:
         Returns:
             the answers that were found to have ended, in the order of their slots.
         """
-        self._to_read.extend(_Reading(slot, sequence) for slot, sequence in self.slots.allocate())
-        self._read_prompts()
-        if self._openings:
-            return self._step_with_openings()
-        if self._epochs.any():
-            self._run_step()
-            self._launched.append(self._fetch())
-        if self._launched and (len(self._launched) > _STEPS_AHEAD or not self._epochs.any()):
-            return self._collect(self._launched.popleft())
-        return []
+        with on_device(self._device):
+            self._to_read.extend(_Reading(slot, sequence) for slot, sequence in self.slots.allocate())
+            self._read_prompts()
+            if self._openings:
+                return self._step_with_openings()
+            if self._epochs.any():
+                self._run_step()
+                self._launched.append(self._fetch())
+            if self._launched and (len(self._launched) > _STEPS_AHEAD or not self._epochs.any()):
+                return self._collect(self._launched.popleft())
+            return []
 
     def clear(self, slot: int) -> None:
         """Forget what sat in a slot."""
@@ -227,35 +233,40 @@ class GraphedRunner:
 
     def _fill_pack(self) -> list[tuple[_Reading, int]]:
         """Lay the oldest prompts into the pack and read them; return those that are complete, with their last token."""
-        num_tokens, num_tiles = len(self._pack.ids_T), len(self._pack.tiles.slot_N)
-        tile_tokens = self._pack.tiles.size
+        num_tokens, num_tiles, tile_tokens = len(self._pack.ids_T), self._pack.num_tiles, self._pack.tiles.size
+        parts: list[_Part] = []
+        complete, filled, tiles = [], 0, 0
+        while self._to_read and filled < num_tokens and tiles < num_tiles:
+            reading = self._to_read[0]
+            prefix, first = reading.sequence.prefix, reading.num_read
+            count = min(len(prefix) - first, num_tokens - filled, (num_tiles - tiles) * tile_tokens)
+            parts.append(_Part(prefix[first : first + count], reading.slot, first))
+            filled, tiles, reading.num_read = filled + count, tiles - (-count // tile_tokens), first + count
+            if reading.num_read == len(prefix):
+                complete.append((self._to_read.popleft(), filled - 1))
+        self._run_parts(parts)
+        return complete
+
+    def _run_parts(self, parts: Sequence[_Part]) -> None:
+        """Put parts of prompts into the pack, one after another, and run it."""
+        num_tokens, num_tiles, tile_tokens = len(self._pack.ids_T), self._pack.num_tiles, self._pack.tiles.size
         ids = np.zeros(num_tokens, dtype=np.int64)
         positions = np.full(num_tokens, NOT_LIVE, dtype=np.int64)
         slots = np.zeros(num_tokens, dtype=np.int32)
-        tiles: list[tuple[int, int, int, int]] = []
-        complete, filled = [], 0
-        while self._to_read and filled < num_tokens and len(tiles) < num_tiles:
-            reading = self._to_read[0]
-            prefix, first = reading.sequence.prefix, reading.num_read
-            room = min(num_tokens - filled, (num_tiles - len(tiles)) * tile_tokens)
-            count = min(len(prefix) - first, room)
-            place = slice(filled, filled + count)
-            ids[place] = prefix[first : first + count]
-            positions[place] = np.arange(first, first + count)
-            slots[place] = reading.slot
-            tiles += [
-                (filled + start, min(tile_tokens, count - start), reading.slot, first + start)
-                for start in range(0, count, tile_tokens)
-            ]
-            filled, reading.num_read = filled + count, first + count
-            if reading.num_read == len(prefix):
-                complete.append((self._to_read.popleft(), filled - 1))
         table = np.zeros((num_tiles, 4), dtype=np.int32)
-        table[: len(tiles)] = tiles
+        filled, tile = 0, 0
+        for part in parts:
+            count = len(part.ids)
+            place = slice(filled, filled + count)
+            ids[place], slots[place] = part.ids, part.slot
+            positions[place] = np.arange(part.first, part.first + count)
+            for start in range(0, count, tile_tokens):
+                table[tile] = filled + start, min(tile_tokens, count - start), part.slot, part.first + start
+                tile += 1
+            filled += count
         for target, values in zip(self._pack.inputs, (ids, positions, slots, *table.T), strict=True):
             target.copy_(self._to_device(values), non_blocking=True)
         self._run_pack()
-        return complete
 
     def _read_pack(self) -> None:
         pack = self._pack
@@ -294,36 +305,46 @@ class GraphedRunner:
         # From pinned memory, so that the copy does not wait for the steps before it.
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
-    def _record(self, run: Callable[[], None]) -> Callable[[], None]:
-        """Return a call that replays what `run` computes, which must touch only tensors that stay where they are.
-
-        No slot is active yet, so that running it here changes nothing.
-        """
-        if self._device.type != "cuda":
-            return run
-        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(stream), torch.inference_mode():
-            run()  # Kernels are compiled and libraries opened before the recording.
-            run()
-        torch.cuda.current_stream(self._device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph):
-            run()
-        return graph.replay
-
-    @torch.inference_mode()
-    def _warn_if_rows_differ(self) -> None:
-        """Try out whether a row's bits depend on its place; reproducible takes need that they do not."""
+    def _warn_if_places_differ(self) -> None:
+        """Try out whether a row's bits depend on its place; reproducible takes rest on their not doing so."""
         num_rows = self.model.num_rows
         ids_S = torch.full((num_rows,), int(self._speech_ids_V[0]), device=self._device)
         hidden_SH = self.model.decode_step(ids_S, torch.zeros_like(ids_S))
-        if not torch.equal(hidden_SH, hidden_SH[:1].expand_as(hidden_SH)):
-            logger.warning(
-                "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; use "
-                "llm.slots: 1, or other hardware, where reproducible takes matter",
-                self._device,
-            )
+        if torch.equal(hidden_SH, hidden_SH[:1].expand_as(hidden_SH)) and self._is_pack_even():
+            return
+        logger.warning(
+            "llm on %s: equal rows come out unequal, so that a take may depend on its place in the batch; use "
+            "llm.slots: 1, or other hardware, where reproducible takes matter",
+            self._device,
+        )
+
+    def _is_pack_even(self) -> bool:
+        """Return whether a prompt's hidden states are the same bits at both ends of a pack, with others between."""
+        size, num_rows, max_context = self._pack.tiles.size, self.model.num_rows, self.model.max_context
+        if num_rows < 2:
+            return True
+        pack_tokens = len(self._pack.ids_T)
+        # A few tiles and a half, at places that no kernel works on as one.
+        count = min(3 * size + size // 2, (pack_tokens - 1) // 2, max_context)
+        num_between = min(pack_tokens - 2 * count, max_context) if num_rows > 2 else 0
+        generator = torch.Generator().manual_seed(0)
+        numbers = torch.randint(self.model.config.vocab_size, (count + num_between,), generator=generator).tolist()
+        first, between = numbers[:count], numbers[count:]
+        parts = [_Part(first, 0, 0), *([_Part(between, 2, 0)] if between else []), _Part(first, 1, 0)]
+        self._run_parts(parts)
+        hidden_TH, second = self._pack.hidden_TH, count + num_between
+        assert hidden_TH is not None
+        return torch.equal(hidden_TH[:count], hidden_TH[second : second + count])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Tokens of one prompt that are read together."""
+
+    ids: Sequence[int]
+    slot: int
+    first: int
+    """Position of the first of them."""
 
 
 @dataclass
@@ -350,6 +371,11 @@ class _Pack:
             slot_T=torch.zeros(num_tokens, dtype=torch.int32, device=device),
             tiles=tiles,
         )
+
+    @property
+    def num_tiles(self) -> int:
+        """Tiles that a call may have."""
+        return len(self.tiles.slot_N)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

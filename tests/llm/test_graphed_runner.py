@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.llm.kernels import NOT_LIVE, Tiles
 from pipeline.llm.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
 from tests.llm.answers import answer
+from tests.recorded_graph import RecordedGraph
 
 # Few candidates: the interpreter takes milliseconds for each.
 SAMPLING = SamplingParams(top_k=3)
@@ -103,6 +105,38 @@ def test_a_cancelled_request_leaves_no_trace(eager: LLMEngine, graphed: LLMEngin
     expected = answer(eager, [first, third])
     assert found == {number: record[0] for number, record in expected.items()}
     assert answer(graphed, [second]) == answer(eager, [second])
+
+
+def test_graphs_replay_what_is_computed(eager: LLMEngine, tiny_dir: Path) -> None:
+    """What must not move in memory: graphs as a card has them, recorded once and replayed with other inputs."""
+    graphs = []
+
+    def record(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        graphs.append(RecordedGraph(run, device))
+        return graphs[-1]
+
+    model = load(FusedQwen2, tiny_dir)
+    runner = GraphedRunner(model, NUM_SLOTS, eager.vocabulary, SAMPLING, pack_tokens=16, record=record)
+    requests = [
+        make_request(eager.vocabulary, number, *sizes) for number, sizes in enumerate([(3, 4), (20, 2), (5, 3)])
+    ]
+    assert answer(LLMEngine(runner), requests) == answer(eager, requests)
+    assert len(graphs) == 2 and all(graph.threads for graph in graphs)
+
+
+def test_a_prompt_that_depends_on_its_place_is_reported(
+    tiny_dir: Path, vocabulary: SpeechVocabulary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def drift(self: FusedQwen2, ids: torch.Tensor, *others: Any) -> torch.Tensor:
+        return torch.arange(len(ids), dtype=torch.float32)[:, None].expand(-1, 32)
+
+    def even(self: FusedQwen2, ids: torch.Tensor, positions: torch.Tensor, num_live: int = 0) -> torch.Tensor:
+        return torch.zeros(len(ids), 32)
+
+    monkeypatch.setattr(FusedQwen2, "decode_step", even)
+    monkeypatch.setattr(FusedQwen2, "run_tokens", drift)
+    GraphedRunner(load(FusedQwen2, tiny_dir), NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+    assert "a take may depend on its place" in caplog.text
 
 
 def test_a_row_that_depends_on_its_place_is_reported(
