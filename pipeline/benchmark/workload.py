@@ -120,9 +120,11 @@ def make_llm_tensors(config: Qwen2Config, stop_ids: tuple[int, ...], seed: int =
 
 
 def write_codec(sizes_dir: Path, folder: Path, seed: int = 0) -> Path:
-    """Write a BiCodec of random weights that neither fade nor clip; return the model directory."""
+    """Write a BiCodec of random weights that neither fade nor clip, if it is not there; return the model directory."""
     target = folder / "model"
-    (target / "BiCodec").mkdir(parents=True)
+    if (target / "BiCodec" / "model.safetensors").is_file():
+        return target
+    (target / "BiCodec").mkdir(parents=True, exist_ok=True)
     for name in ("config.yaml", "BiCodec/config.yaml"):
         shutil.copy(sizes_dir / name, target / name)
     required, optional = checkpoint_shapes(read_config(target / "BiCodec" / "config.yaml"))

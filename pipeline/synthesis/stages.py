@@ -31,7 +31,7 @@ from pipeline.synthesis.speakers import Speaker
 from pipeline.synthesis.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
 
 _CPU_SLOTS = 32
-_MOST_AUTO_SLOTS = 1_024
+_MOST_AUTO_SLOTS = 2_048
 _GPU_RESERVE_BYTES = 1 << 30
 """For the driver's context, graphs and workspaces; not measured on a GPU yet."""
 _UNDECLARED_CODEC_SHARE = 0.4
@@ -87,7 +87,7 @@ def count_slots(weights_dir: Path, memory_bytes: int, dtype: torch.dtype, max_co
         max_context: positions of each slot.
 
     Returns:
-        a multiple of 8, up to 1,024: with that many rows, the products are bound by arithmetic.
+        a multiple of 8, up to 2,048: with that many rows, products and reads are all that counts.
 
     Raises:
         ConfigError: not even 8 fit.

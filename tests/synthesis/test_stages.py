@@ -24,7 +24,13 @@ GIB = 1 << 30
 @pytest.mark.parametrize(
     "memory_gib, max_context, expected",
     # 12,304 bytes a position: 24.0 MiB a slot of 2,048, beside weights of 0.94 GiB and a reserve of 1 GiB.
-    [(139 * 0.7, 2_048, 1_024), (24 * 0.7, 2_048, 624), (8 * 0.7, 2_048, 152), (8 * 0.7, 1_024, 304)],
+    [
+        (139 * 0.7, 2_048, 2_048),
+        (80 * 0.7, 2_048, 2_048),
+        (24 * 0.7, 2_048, 624),
+        (8 * 0.7, 2_048, 152),
+        (8 * 0.7, 1_024, 304),
+    ],
 )
 def test_slots_fill_the_replicas_share_of_a_card(memory_gib: float, max_context: int, expected: int) -> None:
     assert count_slots(OFFICIAL_SIZES, int(memory_gib * GIB), torch.bfloat16, max_context) == expected
