@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Small networks on a shared machine: a second thread waits more than it computes, and a busy wait costs as much. Torch
+# reads this when it is imported, and so do the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import torch
 
 from pipeline.config.run import StorageConfig
@@ -19,6 +24,13 @@ from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, make_bucket, start
 if not torch.cuda.is_available():
     # The GPU's kernels run on the CPU then. Triton looks at this when a kernel is defined, once for a whole process.
     os.environ["TRITON_INTERPRET"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give the next test one thread again, whatever this one set."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,11 +34,3 @@ def golden_cases() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def golden_tensors() -> dict[str, Tensor]:
     return load_file(REFERENCE / "golden" / "llm.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
