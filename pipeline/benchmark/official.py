@@ -18,6 +18,8 @@ from pipeline.benchmark.workload import Task
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.llm.checkpoint import Qwen2Config
 
+_PAGE = 256
+"""Tokens of one block of the library's cache; its default."""
 SAMPLING = {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
 
 
@@ -90,17 +92,24 @@ class OfficialLLM:
             tasks: each answered at its own length.
             attention: the library's name of an implementation.
         """
-        from transformers import GenerationConfig
+        from transformers import ContinuousBatchingConfig, GenerationConfig
         from transformers.generation.continuous_batching.utils import WorkloadHints
 
         lengths = [task.num_frames for task in tasks]
         limits: dict[str, Any] = {"max_new_tokens": max(lengths), "eos_token_id": -1, "pad_token_id": self._stop_id}
+        # As large as these tasks need: its own choice, memory full of caches and masks, costs more than the answers.
+        sizes = ContinuousBatchingConfig(
+            page_size=_PAGE,
+            num_blocks=sum(-(-(len(task.prompt_ids) + task.num_frames) // _PAGE) for task in tasks),
+            max_batch_tokens=min(8_192, sum(len(task.prompt_ids) for task in tasks)),
+        )
         before = self.network.config._attn_implementation
         self.network.set_attn_implementation(attention)
         found: dict[str, int] = {}
         try:
             with self.network.continuous_batching_context_manager(
                 generation_config=GenerationConfig(**limits, **SAMPLING),  # type: ignore[no-untyped-call]
+                continuous_batching_config=sizes,
                 workload_hints=WorkloadHints(max(len(task.prompt_ids) for task in tasks), max(lengths), len(tasks)),
                 timeout=5,
                 warmup=False,

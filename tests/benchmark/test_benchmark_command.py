@@ -1,15 +1,13 @@
 """`jobs.benchmark`: its commands, its options, and that it needs nothing outside the packages."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from jobs import benchmark, benchmark_run
-from pipeline.benchmark import processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,20 +61,8 @@ def test_no_command_looks_into_the_tests():
         assert not re.search(r"""["']tests["']|["']tests/""", path.read_text()), path
 
 
-def test_actors_are_watched_by_their_title_and_others_are_not():
-    command = ["ray::WriterActor.write", "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    others = ["python", *command[1:]]
-    started = [
-        subprocess.Popen(line, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for line in (command, others)
-    ]
-    try:
-        for process in started:
-            process.stdout.readline()
-        with processes.ProcessWatch(interval_s=3600) as watch:
-            pass
-    finally:
-        for process in started:
-            process.communicate()
-    usages = watch.samples[-1][1]
-    assert started[0].pid in usages and started[1].pid not in usages
+def test_the_command_refuses_a_folder_without_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
+    assert benchmark.main(["--threads", "1", "--sizes", str(tmp_path)]) == 2
+    torch.set_num_threads(threads)
+    assert "no tokenizer.json" in capsys.readouterr().err
