@@ -22,7 +22,7 @@ def test_a_packed_product_is_the_product(outputs: int, inputs: int, has_bias: bo
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_row_has_the_same_bits_at_every_place(dtype: torch.dtype, num_threads: int) -> None:
-    """Among as many rows; whether their number changes bits depends on the processor, and `Qwen2.can_shrink` asks it."""
+    """Among as many rows: whether their number changes bits is the processor's matter; `Qwen2.can_shrink` asks it."""
     torch.set_num_threads(num_threads)
     generator = torch.Generator().manual_seed(1)
     for outputs, inputs in ((1152, 896), (896, 1216), (333, 60), (97, 42)):
