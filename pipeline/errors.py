@@ -3,7 +3,8 @@
     SynthesisError
     ├── ConfigError, ManifestError, WeightsError, SpeakerError   stop before work starts, exit 2
     ├── UtteranceError                                          becomes that row's rejection
-    ├── StorageError                                            retried, then stop, resumable, exit 3
+    ├── StorageError                                            the unit is tried again, for a while; then as below
+    │   └── StoreRefused (ObjectChanged, DamagedCommit)         stop, resumable, exit 3
     └── RunStopped (HangError, LeaseLost)                       stop, resumable, exit 3
 
 A message gives the place, the value, what was expected and the remedy.
@@ -84,11 +85,15 @@ class StorageError(SynthesisError):
     """The store failed for longer than the retries last; what is committed is safe."""
 
 
-class DamagedCommit(StorageError):
+class StoreRefused(StorageError):
+    """The store will not do what was asked, however often: rights, room, credentials, a name."""
+
+
+class DamagedCommit(StoreRefused):
     """The store gave back a commit that is not Parquet."""
 
 
-class ObjectChanged(StorageError):
+class ObjectChanged(StoreRefused):
     """An object that is in use was replaced, rewritten or deleted: what is read now may not fit what was read."""
 
 

@@ -6,7 +6,8 @@ Composes the cluster and the output. Each error class has one outcome, and this 
 |---|---|
 | ConfigError, ManifestError, WeightsError, SpeakerError | stop before work starts, exit 2 |
 | UtteranceError, and anything a single row causes | the row's rejection; the run goes on |
-| StorageError, RunStopped | stop; what is committed is safe; exit 3 |
+| StorageError | the unit is tried again until nothing was committed for `storage.give_up_after_s`; then as below |
+| StoreRefused, RunStopped | stop; what is committed is safe; exit 3 |
 | a dead replica, lost objects | the units in flight are done again |
 """
 

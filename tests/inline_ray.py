@@ -35,6 +35,7 @@ class InlineRay:
     def __init__(self, replaced=None):
         self.replaced = replaced or {}
         self.is_alive = True
+        self._private = SimpleNamespace(state=SimpleNamespace(actors=lambda actor_id: {}))
         self.util = SimpleNamespace(metrics=SimpleNamespace(Counter=Silence, Gauge=Silence))
 
     def remote(self, **_):
@@ -104,6 +105,7 @@ class InlineCall:
 
 class InlineActor:
     def __init__(self, actor_class, arguments, max_concurrency):
+        self._actor_id = b""
         self.threads = ThreadPoolExecutor(max_concurrency)
         self.replica = actor_class(*map(resolve, arguments))
 

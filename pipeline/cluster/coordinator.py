@@ -14,18 +14,22 @@ from typing import Any
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.cluster import ray_api
-from pipeline.cluster.pools import MAX_FAILED_STARTS, Pool, Replica
+from pipeline.cluster.pools import Pool, Replica
 from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself, is_loss
 from pipeline.cluster.replica import ReplicaInfo, internal_error
 from pipeline.cluster.stage_order import StageSpec
+from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
-from pipeline.errors import RejectionCode, RunStopped, SynthesisError
+from pipeline.errors import RejectionCode, RunStopped, StorageError, StoreRefused, SynthesisError
 from pipeline.output.lease import Lease
 from pipeline.output.receipt import UnitReceipt
 from pipeline.synthesis.takes import Rejection, Wanted
 
 logger = logging.getLogger(__name__)
 _MEMORY_RETURNS_S = 3.0
+_IDLE_S = 0.1
+MAX_FAILED_WRITES = 8
+"""Of one unit, for reasons that are not the store's, before the run stops."""
 _ASLEEP_S = 5.0
 """A look at the replicas that comes so late finds a driver that was frozen, or a machine that was."""
 
@@ -44,6 +48,7 @@ class Coordinator:
         hang_timeout_s: a busy replica that makes no step for so long is replaced.
         start_timeout_s: so is one that loads for so long.
         on_start: called with each replica that is ready and its stage; may raise to stop the run.
+        patience: with the store.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Coordinator:
         hang_timeout_s: float = 600.0,
         start_timeout_s: float = 600.0,
         on_start: Callable[[Stage, ReplicaInfo], None] = lambda stage, info: None,
+        patience: StorePatience | None = None,
     ) -> None:
         self._specs = {spec.stage: spec for spec in stages}
         self._following = dict(pairwise(self._specs))
@@ -72,6 +78,7 @@ class Coordinator:
         self._hang_timeout_s = hang_timeout_s
         self._start_timeout_s = start_timeout_s
         self._on_start = on_start
+        self._patience = patience or StorePatience()
         self._next_look = 0.0
         self._calls: dict[Any, Call] = {}
         self._num_units = 0
@@ -147,7 +154,11 @@ class Coordinator:
 
     def _turn(self) -> None:
         waiting = [*self._calls, *(ref for pool in self._pools.values() for ref in pool.starting)]
-        done = ray_api.wait(waiting, timeout=0.5) if waiting else []
+        if waiting:
+            done = ray_api.wait(waiting, timeout=0.5)
+        else:
+            done = []  # All that could work rest, or are to be started again later.
+            time.sleep(_IDLE_S)
         for ref in done:
             if ref in self._calls:
                 self._finish_call(ref)
@@ -168,22 +179,27 @@ class Coordinator:
                 pool.reset_timers(now, late_s)
             pool.end_hung_starts(now, self._start_timeout_s)
             pool.end_hung(now, self._hang_timeout_s)
+            pool.start_postponed(now)
 
     def _finish_start(self, ref: Any) -> None:
         pool = next(pool for pool in self._pools.values() if ref in pool.starting)
         replica = pool.starting.pop(ref)
+        replica.note_arrival(time.monotonic())  # Messages say where it is.
         try:
             info = ray_api.get(ref)
         except SynthesisError as error:
-            raise getattr(error, "cause", error) from None
-        except RayTaskError as error:
-            cause = f"{type(error.cause).__name__}: {error.cause}"
-            raise RunStopped(f"a {pool.stage} replica could not start: {cause}") from None
-        except REPLICA_DEATHS as error:
-            pool.replace(replica, error)
+            pool.start_failed(replica, getattr(error, "cause", error), time.monotonic())
+            return
+        except RayError as error:
+            if isinstance(error, RayTaskError) and not is_loss(error):
+                cause = f"{type(error.cause).__name__}: {error.cause}"
+                stopped = RunStopped(f"a {pool.stage} replica could not start: {cause} ({replica.place})")
+                pool.start_failed(replica, stopped, time.monotonic())
+            else:
+                pool.replace(replica, error)
             return
         self._on_start(pool.stage, info)
-        replica.is_ready = True
+        pool.note_ready(replica)
         logger.info("%s replica on %s (process %d, %s)", pool.stage, info.host, info.pid, info.device)
 
     def _finish_call(self, ref: Any) -> None:
@@ -194,19 +210,33 @@ class Coordinator:
         try:
             report = ray_api.get(ref)
         except SynthesisError as error:
-            # Raised on purpose in a replica: the run cannot go on. Ray's own text would carry a traceback.
-            raise getattr(error, "cause", error) from None
+            # Raised on purpose in a replica. Ray's own text would carry a traceback.
+            cause: SynthesisError = getattr(error, "cause", error)
+            if not isinstance(cause, StorageError) or isinstance(cause, StoreRefused):
+                raise cause from None
+            self._try_again_later(call, pool, cause)
+            return
         except RayError as error:
             self._recover(call, pool, error)
             return
+        call.replica.num_store_failures = 0
         pool.note_success()
         self._advance(call, report)
+
+    def _try_again_later(self, call: Call, pool: Pool, error: StorageError) -> None:
+        """Queue a call again whose replica met a store that failed; that one rests, and others go on."""
+        assert call.replica is not None
+        unit_id = call.state.unit.unit_id
+        self._patience.note_failure(error, f"unit {unit_id} waits for another try ({call.replica.place})")
+        call.replica.rest(time.monotonic())
+        pool.queue.appendleft(Call(call.stage, call.state, call.round))
 
     def _advance(self, call: Call, report: Any) -> None:
         """Pass on what a call made: to the next stage, to another round, or out of the run."""
         state = call.state
         if call.round is None:
             self._num_units -= 1
+            self._patience.note_commit()
             self._on_commit(report)
             return
         call.round.add(call.stage, call.result, report)
@@ -250,8 +280,10 @@ class Coordinator:
             self._restart(state)
         elif call.round is None:
             state.num_crashes += 1
-            if state.num_crashes > MAX_FAILED_STARTS:
+            if state.num_crashes > MAX_FAILED_WRITES:
                 raise RunStopped(f"unit {state.unit.unit_id} cannot be written: {error}")
+            if len(pool.replicas) > 1:
+                call.replica.rest(time.monotonic())  # Perhaps another one can.
             self._go_on(state)
         elif call.is_isolated:
             self._quarantined_row_failed(state, error, is_death=is_death, is_hang=call.replica.is_hung)

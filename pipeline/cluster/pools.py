@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,17 +14,23 @@ from typing import Any
 from ray.exceptions import GetTimeoutError, RayError
 
 from pipeline.cluster import ray_api
+from pipeline.cluster.node_health import NodeHealth
 from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself
 from pipeline.cluster.work_items import Call, Stage
-from pipeline.errors import HangError, RunStopped
+from pipeline.errors import HangError, RunStopped, SynthesisError
 
 logger = logging.getLogger(__name__)
 
 _ANSWER_S = 5.0
-MAX_FAILED_STARTS = 8
-"""Replicas of one kind that may die one after the other, with no call done between, before the run stops."""
-MAX_HUNG_STARTS = 2
-"""The same of replicas whose start hangs; fewer, as each costs its time limit."""
+MAX_DEATHS = 8
+"""Ready replicas of one stage that may die one after the other, with no call done between, before the run stops;
+or as many as there are, if that is more."""
+START_TRIES = 3
+"""Starts of one replica that may fail before it counts as one that cannot start."""
+_RETRY_S, _LONGEST_RETRY_S = 30.0, 600.0
+"""Until such a replica is tried again; doubles each time."""
+_REST_S, _LONGEST_REST_S = 1.0, 30.0
+"""Until a replica gets work again after a request to a store failed; doubles each time."""
 
 
 @dataclass(eq=False)
@@ -45,6 +53,19 @@ class Replica:
     """Process, host and log, once known."""
     arrived_at: float | None = None
     """When its process was first seen; before, it waits for room in the cluster."""
+    num_failed_starts: int = 0
+    """Of those that were started in its place before it, one after the other."""
+    num_store_failures: int = 0
+    """Calls that failed one after the other because a store did."""
+    rests_until: float = 0.0
+    """Gets no work before, by the monotonic clock."""
+
+    def rest(self, now: float) -> None:
+        """Leave work to others for a while, as a store failed here."""
+        longest_s = min(_LONGEST_REST_S, _REST_S * 2**self.num_store_failures)
+        self.num_store_failures += 1
+        # Jitter: replicas that failed together do not come back together.
+        self.rests_until = now + random.uniform(longest_s / 2, longest_s)
 
     def note_arrival(self, now: float) -> None:
         """Take in where it runs, if that is known by now; never waits."""
@@ -75,32 +96,96 @@ class Pool:
         create: makes an actor.
         count: how many to keep alive.
         max_calls: calls in flight for each.
+        nodes: learns where replicas fail; shared with the other pools.
+        max_failed_starts: the share of them that may be unable to start while the run goes on.
     """
 
-    def __init__(self, stage: Stage, create: Callable[[], Any], count: int, max_calls: int) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        create: Callable[[], Any],
+        count: int,
+        max_calls: int,
+        *,
+        nodes: NodeHealth | None = None,
+        max_failed_starts: float = 0.5,
+    ) -> None:
         self.stage = stage
         self._create = create
+        self._count = count
         self._max_calls = max_calls
-        self._failures = self._hung_starts = 0
+        self._nodes = nodes or NodeHealth()
+        self._max_failed_starts = max_failed_starts
+        self._num_deaths = 0
+        self._postponed: list[tuple[float, int]] = []
+        """Starts to try again: when, and how often they failed."""
         self.starting: dict[Any, Replica] = {}
         self.replicas: list[Replica] = []
         self.queue: deque[Call] = deque()
         for _ in range(count):
             self._add()
 
-    def _add(self) -> None:
-        replica = Replica(self._create())
+    def _add(self, num_failed_starts: int = 0) -> None:
+        replica = Replica(self._create(), num_failed_starts=num_failed_starts)
         self.replicas.append(replica)
         # Asked first: a start that keeps the interpreter to itself would let nothing else be answered.
         replica.arrival = replica.handle.locate.remote()
         self.starting[replica.handle.start.remote()] = replica
 
+    def note_ready(self, replica: Replica) -> None:
+        """A replica has started well."""
+        replica.is_ready = True
+        replica.num_failed_starts = 0
+        self._nodes.note_success(replica.handle)
+
+    def start_failed(self, replica: Replica, error: SynthesisError, now: float) -> None:
+        """Try a start again: at once, then after a while.
+
+        Args:
+            replica: what did not start.
+            error: why.
+            now: monotonic seconds.
+
+        Raises:
+            SynthesisError: the error, where no replica of this stage can start; else `RunStopped`, where too many of
+                them cannot.
+        """
+        self.replicas.remove(replica)
+        self._nodes.note_failure(replica.handle)
+        ray_api.kill(replica.handle)
+        num_failed = replica.num_failed_starts + 1
+        logger.warning("a %s replica could not start (%s): %s", self.stage, replica.place, error)
+        if num_failed < START_TRIES:
+            self._add(num_failed)
+            return
+        wait_s = min(_LONGEST_RETRY_S, _RETRY_S * 2 ** (num_failed - START_TRIES))
+        self._postponed.append((now + wait_s, num_failed))
+        num_failing = len(self._postponed) + sum(r.num_failed_starts >= START_TRIES for r in self.replicas)
+        if num_failing == self._count:
+            raise error
+        if num_failing > self._max_failed_starts * self._count:
+            places = self._nodes.describe()
+            raise RunStopped(
+                f"{num_failing} of {self._count} {self.stage} replicas cannot start, more than "
+                f"replicas.max_failed_starts ({self._max_failed_starts:.0%}) allows{places and f': {places}'}; the "
+                f"last error: {error}"
+            )
+
+    def start_postponed(self, now: float) -> None:
+        """Try starts again whose time has come, by the monotonic clock."""
+        due = [num_failed for at, num_failed in self._postponed if at <= now]
+        self._postponed = [entry for entry in self._postponed if entry[0] > now]
+        for num_failed in due:
+            self._add(num_failed)
+
     def pick(self, *, isolated: bool) -> Replica | None:
         """Return the ready replica with the least to do that may take a call, if any."""
+        now = time.monotonic()
         room = [
             replica
             for replica in self.replicas
             if replica.is_ready
+            and replica.rests_until <= now
             and len(replica.calls) < (1 if isolated else self._max_calls)
             and not any(call.is_isolated for call in replica.calls)
         ]
@@ -108,7 +193,7 @@ class Pool:
 
     def note_success(self) -> None:
         """A call was done: the replicas of this kind can work."""
-        self._failures = self._hung_starts = 0
+        self._num_deaths = 0
 
     def replace(self, replica: Replica, error: BaseException) -> bool:
         """Start another in place of a dead replica; returns whether that was still to be done.
@@ -118,13 +203,20 @@ class Pool:
         """
         if replica not in self.replicas:
             return False
+        is_own_death = died_by_itself(error)
+        if is_own_death and not replica.is_ready:
+            self.starting = {reference: other for reference, other in self.starting.items() if other is not replica}
+            self.start_failed(replica, RunStopped(f"its process died: {_one_line(error)}"), time.monotonic())
+            return True
         self.replicas.remove(replica)
         # A preempted node takes many replicas at once, and says nothing of whether they can work.
-        self._failures += died_by_itself(error)
-        if self._failures > MAX_FAILED_STARTS:
+        if is_own_death:
+            self._num_deaths += 1
+            self._nodes.note_failure(replica.handle)
+        if self._num_deaths > max(MAX_DEATHS, self._count):
             raise RunStopped(
-                f"{self._failures} {self.stage} replicas died one after the other without finishing a call; the last "
-                f"error: {' '.join(str(error).split())[:500]}"
+                f"{self._num_deaths} {self.stage} replicas died one after the other without finishing a call; the last "
+                f"error: {_one_line(error)}"
             )
         logger.warning("%s replica died (%s); starting another", self.stage, type(error).__name__)
         ray_api.kill(replica.handle)
@@ -179,25 +271,20 @@ class Pool:
             timeout_s: seconds from a process's first sign of life.
 
         Raises:
-            HangError: too many hung with nothing done between.
+            SynthesisError: as `start_failed`.
         """
         for reference, replica in list(self.starting.items()):
             replica.note_arrival(now)
             if replica.arrived_at is None or now - replica.arrived_at <= timeout_s:
                 continue
             del self.starting[reference]
-            self.replicas.remove(replica)
-            ray_api.kill(replica.handle)
-            self._hung_starts += 1
-            problem = f"a {self.stage} replica was not ready after {timeout_s:g} s: {replica.place}"
-            if self._hung_starts > MAX_HUNG_STARTS:
-                raise HangError(
-                    f"{problem}, {self._hung_starts} times in a row. The log's last lines show where it stood. Check "
-                    "that this machine can read `weights`, or raise replicas.start_timeout_s if it is only slow; then "
-                    "run the same command again"
-                )
-            logger.warning("%s; starting another", problem)
-            self._add()
+            hang = HangError(
+                f"a {self.stage} replica was not ready after {timeout_s:g} s: {replica.place}, "
+                f"{replica.num_failed_starts + 1} times in a row. The log's last lines show where it stood. Check that "
+                "this machine can read `weights`, or raise replicas.start_timeout_s if it is only slow; then run the "
+                "same command again"
+            )
+            self.start_failed(replica, hang, now)
 
     def close(self) -> None:
         """End every replica."""
@@ -205,3 +292,8 @@ class Pool:
             ray_api.kill(replica.handle)
         self.replicas.clear()
         self.starting.clear()
+        self._postponed.clear()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 import ray.util.metrics
@@ -20,6 +20,7 @@ from ray.exceptions import (
     RayActorError,
     RayError,
 )
+from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
 
 REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
 """What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
@@ -107,7 +108,38 @@ def wait(references: Sequence[Any], *, timeout: float) -> list[Any]:
     return list(ready)
 
 
-def create_actor(actor_class: type, *arguments: Any, num_cpus: float, num_gpus: float, max_calls: int) -> Any:
+class NodePlace(NamedTuple):
+    """A node of the cluster."""
+
+    node_id: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"node {self.node_id[:12]} ({self.address})"
+
+
+def find_node(actor: Any) -> NodePlace | None:
+    """Return where an actor runs or ran, also one that is dead; none if it never got anywhere.
+
+    Ray has no public way to ask without its dashboard.
+    """
+    try:
+        address = ray._private.state.actors(actor._actor_id.hex()).get("Address") or {}
+    except RayError:
+        return None
+    node_id = str(address.get("NodeID", ""))
+    # Of one that waits for a place, all digits are f.
+    return NodePlace(node_id, address["IPAddress"]) if node_id.strip("f") else None
+
+
+def create_actor(
+    actor_class: type,
+    *arguments: Any,
+    num_cpus: float,
+    num_gpus: float,
+    max_calls: int,
+    avoided_nodes: Sequence[str] = (),
+) -> Any:
     """Ask for an actor; returns its handle at once, before the cluster has room for it.
 
     Ray never restarts it: whoever asked decides what becomes of its calls.
@@ -118,9 +150,13 @@ def create_actor(actor_class: type, *arguments: Any, num_cpus: float, num_gpus: 
         num_cpus: CPUs that Ray keeps for it.
         num_gpus: GPUs that Ray keeps for it.
         max_calls: calls of work that it has at a time.
+        avoided_nodes: ids of nodes where it goes only if no other has room.
     """
     # One more thread than calls, so that a question about health never queues behind work.
-    options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_concurrency": max_calls + 1}
+    options: dict[str, Any] = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_concurrency": max_calls + 1}
+    if avoided_nodes:
+        elsewhere: Any = {"ray.io/node-id": NotIn(*avoided_nodes)}  # type: ignore[no-untyped-call]
+        options["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={}, soft=elsewhere)
     return _remote_class(ray, actor_class).options(**options).remote(*arguments)
 
 

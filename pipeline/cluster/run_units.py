@@ -9,14 +9,16 @@ from typing import Any
 from pipeline.cluster import ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.metrics import RunMetrics
+from pipeline.cluster.node_health import NodeHealth
 from pipeline.cluster.pools import Pool
 from pipeline.cluster.ray_cluster import NodeWatch
 from pipeline.cluster.replica import ReplicaInfo, ReplicaSetup
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.stage_order import STAGES, StageSpec
+from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Stage, UnitState
 from pipeline.config.run import Config, ReplicasConfig
-from pipeline.errors import ConfigError, RunStopped
+from pipeline.errors import ConfigError, RunStopped, StorageError, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
 from pipeline.output.receipt import UnitReceipt
@@ -51,13 +53,20 @@ def run_units(
     logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
     pools = _start_pools(STAGES, counts, setup)
     metrics, nodes = RunMetrics(), NodeWatch()
+    patience = StorePatience(config.storage.give_up_after_s)
 
     def on_commit(receipt: UnitReceipt) -> None:
         progress.add(receipt)
         metrics.add(receipt)
 
     def on_tick() -> None:
-        lease.renew_if_due()
+        try:
+            lease.renew_if_due()
+        except StoreRefused:
+            raise
+        except StorageError as error:
+            # Writers ask for themselves whether the lease is still held before they commit.
+            patience.note_failure(error, "the lease is renewed later")
         nodes.check_if_due()
         progress.report_if_due()
         metrics.observe_if_due(pools, progress.x_real_time)
@@ -73,6 +82,7 @@ def run_units(
         on_tick=on_tick,
         hang_timeout_s=config.replicas.hang_timeout_s,
         start_timeout_s=config.replicas.start_timeout_s,
+        patience=patience,
         on_start=lambda stage, info: _check_environment(config.replicas, record, stage, info),
     )
     try:
@@ -91,16 +101,23 @@ def run_units(
 
 def _start_pools(stages: Sequence[StageSpec], counts: dict[Stage, int], setup: ReplicaSetup) -> dict[Stage, Pool]:
     shared, replicas = ray_api.put(setup), setup.config.replicas
+    nodes = NodeHealth()
 
     def start_pool(spec: StageSpec) -> Pool:
         settings, max_calls = spec.settings(replicas), spec.max_calls(replicas)
 
         def create() -> Any:
             return ray_api.create_actor(
-                spec.actor, shared, num_cpus=settings.num_cpus, num_gpus=settings.num_gpus, max_calls=max_calls
+                spec.actor,
+                shared,
+                num_cpus=settings.num_cpus,
+                num_gpus=settings.num_gpus,
+                max_calls=max_calls,
+                avoided_nodes=nodes.avoided,
             )
 
-        return Pool(spec.stage, create, counts[spec.stage], max_calls)
+        count, max_failed_starts = counts[spec.stage], replicas.max_failed_starts
+        return Pool(spec.stage, create, count, max_calls, nodes=nodes, max_failed_starts=max_failed_starts)
 
     return {spec.stage: start_pool(spec) for spec in stages}
 

@@ -176,6 +176,9 @@ class ReplicasConfig(Settings):
     start_timeout_s: float = setting(600.0, gt=0.0)
     """A replica that loads for so long is taken for hung and started again, twice; then the run stops. Also the limit
     of enrollment for one speaker, loading included. The wait for a place in the cluster does not count."""
+    max_failed_starts: float = setting(0.5, gt=0.0, le=1.0)
+    """The run stops once more than this share of a stage's replicas cannot start (three times each), or all of them.
+    Until then those that fail are tried again after a while, on other nodes if they have room."""
     on_mismatch: Literal["warn", "refuse"] = setting("warn")
     """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
     may give other bytes for the same text: told, or refused."""
@@ -200,7 +203,9 @@ class StorageConfig(Settings):
     require_conditional_put: bool = setting(False)
     """Refuse a store that ignores `If-None-Match`; otherwise the run says which promise is weaker."""
     max_attempts: int = setting(6, ge=1)
-    """Tries of one request before the run stops with exit 3."""
+    """Tries of one request before it has failed; a unit whose request failed is written again, later."""
+    give_up_after_s: float = setting(300.0, ge=0.0)
+    """The run stops with exit 3 once requests have failed for so long and nothing was committed."""
     upload_threads: int = setting(8, ge=1, le=128)
     """Concurrent uploads of a writer."""
     endpoint_url: str | None = setting(None)

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import redact
-from pipeline.errors import ObjectChanged, StorageError
+from pipeline.errors import ObjectChanged, StorageError, StoreRefused
+from pipeline.storage.pace import Pace
 
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
@@ -43,6 +44,10 @@ class PreconditionFailed(Exception):
 
 class TransientError(Exception):
     """A request failed in a way that may pass; the cause says how."""
+
+
+class Throttled(TransientError):
+    """The store asks for fewer requests."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Storage(ABC):
     def __init__(self, uri: str, settings: StorageConfig) -> None:
         self.uri = uri
         self.settings = settings
+        self._pace = Pace()
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str, StorageConfig]]:
         return (type(self), (self.uri, self.settings))
@@ -205,8 +211,13 @@ class Storage(ABC):
         wait_s = _FIRST_WAIT_S
         for attempt in range(1, self.settings.max_attempts + 1):
             try:
-                return call()
+                with self._pace.request():
+                    result = call()
+                self._pace.speed_up()
+                return result
             except TransientError as error:
+                if isinstance(error, Throttled):
+                    self._pace.slow_down()
                 if attempt == self.settings.max_attempts:
                     cause = error.__cause__ or error
                     raise StorageError(
@@ -219,7 +230,7 @@ class Storage(ABC):
         raise AssertionError("max_attempts is at least 1")
 
     def _refuse(self, operation: str, path: str, cause: BaseException, remedy: str) -> StorageError:
-        return StorageError(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {remedy}")
+        return StoreRefused(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {remedy}")
 
     @abstractmethod
     def _put(self, path: str, data: bytes, if_absent: bool, if_match: str | None) -> str: ...

@@ -17,6 +17,7 @@ from pipeline.storage.base import (
     ObjectInfo,
     PreconditionFailed,
     Storage,
+    Throttled,
     TransientError,
     content_type,
     describe_cause,
@@ -83,7 +84,9 @@ class GoogleStorage(_CloudStorage):
             raise self._not_found(operation, path, error) from error
         except exceptions.PreconditionFailed as error:
             raise PreconditionFailed(path) from error
-        except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, RequestException) as error:
+        except (exceptions.TooManyRequests, exceptions.ServiceUnavailable) as error:
+            raise Throttled from error
+        except (exceptions.ServerError, exceptions.RetryError, RequestException) as error:
             raise TransientError from error
         except (exceptions.ClientError, DefaultCredentialsError) as error:
             raise self._refuse(operation, path, error, "check the credentials and the bucket's permissions") from error
@@ -196,7 +199,9 @@ class AzureStorage(_CloudStorage):
                 raise PreconditionFailed(path) from error
             if error.status_code == 404:
                 raise self._not_found(operation, path, error) from error
-            if error.status_code is None or error.status_code >= 500 or error.status_code in (408, 429):
+            if error.status_code in (429, 503):
+                raise Throttled from error
+            if error.status_code is None or error.status_code >= 500 or error.status_code == 408:
                 raise TransientError from error
             raise self._refuse(
                 operation, path, error, "check the account, its container and your permissions"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, StorageError, StoreRefused
 from pipeline.storage.base import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError
 
 _TEMPORARY = ".tmp-"
@@ -85,7 +85,7 @@ class LocalStorage(Storage):
             mode = os.stat(self._root / path).st_mode
             if not stat.S_ISREG(mode):
                 found = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-                raise StorageError(f"{self.uri}: {operation} {path!r}: expected a file, found {found}; move it away")
+                raise StoreRefused(f"{self.uri}: {operation} {path!r}: expected a file, found {found}; move it away")
 
     def _open(self, operation: str, path: str) -> BufferedReader:
         self._refuse_no_file(operation, path)
@@ -93,7 +93,7 @@ class LocalStorage(Storage):
             return open(self._root / path, "rb")
         except FileNotFoundError:
             if os.path.islink(self._root / path):
-                raise StorageError(
+                raise StoreRefused(
                     f"{self.uri}: {operation} {path!r}: a link to {os.readlink(self._root / path)!r}, where nothing "
                     "is; remove the link, or bring back what it leads to"
                 ) from None
@@ -233,7 +233,7 @@ class LocalStorage(Storage):
         found = os.stat(self._root / folder)
         first = seen.setdefault((found.st_dev, found.st_ino), folder)
         if first != folder:
-            raise StorageError(
+            raise StoreRefused(
                 f"{self.uri}: {folder!r} and {first or '.'!r} are the same folder by way of a link; remove the link"
             )
 

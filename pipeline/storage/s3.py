@@ -13,7 +13,15 @@ from typing import Any
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage.base import ObjectExists, ObjectInfo, PreconditionFailed, Storage, TransientError, content_type
+from pipeline.storage.base import (
+    ObjectExists,
+    ObjectInfo,
+    PreconditionFailed,
+    Storage,
+    Throttled,
+    TransientError,
+    content_type,
+)
 
 _READ_TIMEOUT_S = 60.0
 """Of silence while an answer is awaited or read."""
@@ -23,7 +31,7 @@ class S3Storage(Storage):
     """An S3 bucket or a prefix in it, or any store that speaks S3 (`storage.endpoint_url`)."""
 
     # Refusals with a status below 500 that pass all the same.
-    _TRANSIENT = frozenset({"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"})
+    _THROTTLES = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"})
 
     def __init__(self, uri: str, settings: StorageConfig) -> None:
         super().__init__(uri.rstrip("/"), settings)
@@ -71,7 +79,9 @@ class S3Storage(Storage):
                 raise FileNotFoundError(errno.ENOENT, "no such object", f"{self.uri}/{path}") from error
             if status == 412 or code == "PreconditionFailed":
                 raise PreconditionFailed(path) from error
-            if status >= 500 or status in (408, 409, 429) or code in self._TRANSIENT:
+            if status in (429, 503) or code in self._THROTTLES:
+                raise Throttled from error
+            if status >= 500 or status in (408, 409) or code == "RequestTimeout":
                 raise TransientError from error
             # Expired ones are refused with 400 or 403, and a HEAD without a word of why.
             if status in (400, 401, 403) and self._find_newer_credentials(client):

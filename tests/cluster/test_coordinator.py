@@ -25,10 +25,11 @@ from pipeline.cluster import pools, ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool, Replica
 from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
+from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, list_states
-from pipeline.errors import HangError, RejectionCode, RunStopped, StorageError
+from pipeline.errors import HangError, ObjectChanged, RejectionCode, RunStopped, StorageError, StoreRefused
 from tests.cluster.fake_stages import FAKE_STAGES, FAKES, FakeStage, reported, run, units
-from tests.inline_ray import inline_ray
+from tests.inline_ray import InlineActor, InlineRay, inline_ray
 
 # As those of fake_stages.py.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -94,8 +95,8 @@ def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster
 
 
 def test_replicas_that_keep_dying_stop_the_run(ray_cluster, monkeypatch):
-    monkeypatch.setattr(pools, "MAX_FAILED_STARTS", 2)
-    with pytest.raises(RunStopped, match="llm replicas died one after the other"):
+    monkeypatch.setattr(pools, "START_TRIES", 2)
+    with pytest.raises(RunStopped, match="its process died"):
         run(units(1), {"llm": {"dies_at_start": True}})
 
 
@@ -107,7 +108,7 @@ def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
 
 
 def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
-    monkeypatch.setattr(pools, "MAX_HUNG_STARTS", 1)
+    monkeypatch.setattr(pools, "START_TRIES", 2)
     with pytest.raises(
         HangError, match=r"an? llm replica was not ready after 1 s: process \d+ on .*, 2 times"
     ) as raised:
@@ -166,9 +167,7 @@ def test_no_other_failure_is_a_loss(error):
 )
 def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage, method):
     """Two nodes' worth of losses, more than any limit allows of failures: they stopped the run as failed writes."""
-    losses = [
-        lost(ObjectReconstructionFailedError, nested=number % 2 == 0) for number in range(3 * pools.MAX_FAILED_STARTS)
-    ]
+    losses = [lost(ObjectReconstructionFailedError, nested=number % 2 == 0) for number in range(3 * pools.MAX_DEATHS)]
     work = getattr(FAKES[stage], method)
 
     def lose_first(self, *arguments):
@@ -181,6 +180,66 @@ def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage
         rows = reported(run(units(3)))
     assert not losses
     assert {row: code for row, (code, _) in rows.items()} == dict.fromkeys(range(12), "audio")
+
+
+@pytest.fixture
+def short_rests(monkeypatch):
+    monkeypatch.setattr(pools, "_LONGEST_REST_S", 0.01)
+
+
+@pytest.mark.usefixtures("short_rests")
+@pytest.mark.parametrize(("stage", "method"), [(Stage.LLM, "generate"), (Stage.WRITER, "write")])
+def test_a_unit_whose_store_request_failed_is_queued_again(monkeypatch, stage, method, caplog):
+    """One writer that met SlowDown six times ended the run."""
+    failures = [StorageError("s3://b: put 'audio/x' failed 6 time(s), last with SlowDown") for _ in range(20)]
+    work = getattr(FAKES[stage], method)
+
+    def fail_first(self, *arguments):
+        if failures:
+            raise failures.pop()
+        return work(self, *arguments)
+
+    monkeypatch.setattr(FAKES[stage], method, fail_first)
+    with inline_ray():
+        rows = reported(run(units(3)))
+    assert {row: code for row, (code, _) in rows.items()} == dict.fromkeys(range(12), "audio")
+    assert "last with SlowDown; unit s/000000000-000000003 waits for another try (process " in caplog.text
+
+
+@pytest.mark.usefixtures("short_rests")
+@pytest.mark.parametrize(
+    ("error", "give_up_after_s", "said"),
+    [
+        (
+            StorageError("put failed 6 time(s)"),
+            0.0,
+            r"^put failed 6 time\(s\); nothing was committed for 0 s \(storage",
+        ),
+        (StoreRefused("No space left on device"), 600.0, "^No space left on device$"),
+        (ObjectChanged("a.parquet: was replaced"), 600.0, "^a.parquet: was replaced$"),
+    ],
+)
+def test_a_store_that_takes_nothing_for_long_or_refuses_stops_the_run(monkeypatch, error, give_up_after_s, said):
+    def fail(self, *_):
+        raise error
+
+    monkeypatch.setattr(FAKES[Stage.WRITER], "write", fail)
+    with inline_ray(), pytest.raises(StorageError, match=said):
+        run(units(3), patience=StorePatience(give_up_after_s))
+
+
+def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypatch):
+    """Each failure is quick, so that the sick one would always have the least to do."""
+    monkeypatch.setattr(ray_api, "ray", InlineRay())
+    pool = Pool(Stage.WRITER, lambda: InlineActor(FakeStage, [{}], 2), 2, 1)
+    for replica in pool.replicas:
+        replica.is_ready = True
+    sick, well = pool.replicas
+    for number in range(3):
+        sick.rests_until = 0.0
+        sick.rest(now := time.monotonic())
+        assert now + 2**number / 2 <= sick.rests_until <= now + 2**number
+        assert pool.pick(isolated=False) is well
 
 
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
