@@ -27,6 +27,8 @@ from pipeline.storage.pace import Pace
 
 Result = TypeVar("Result")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 20.0
+_THROTTLED_PATIENCE = 4
+"""Times the tries of a request that the store would take later: giving it up wastes all that its unit has put."""
 
 
 def content_type(path: str) -> str:
@@ -209,16 +211,20 @@ class Storage(ABC):
 
     def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
         wait_s = _FIRST_WAIT_S
-        for attempt in range(1, self.settings.max_attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with self._pace.request():
                     result = call()
                 self._pace.speed_up()
                 return result
             except TransientError as error:
+                max_attempts = self.settings.max_attempts
                 if isinstance(error, Throttled):
                     self._pace.slow_down()
-                if attempt == self.settings.max_attempts:
+                    max_attempts *= _THROTTLED_PATIENCE
+                if attempt >= max_attempts:
                     cause = error.__cause__ or error
                     raise StorageError(
                         f"{self.uri}: {operation} {path!r} failed {attempt} time(s), last with {describe_cause(cause)}"
@@ -227,7 +233,6 @@ class Storage(ABC):
             # Full jitter: replicas that failed together do not come back together.
             time.sleep(random.uniform(0, wait_s))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        raise AssertionError("max_attempts is at least 1")
 
     def _refuse(self, operation: str, path: str, cause: BaseException, remedy: str) -> StorageError:
         return StoreRefused(f"{self.uri}: {operation} {path!r}: {describe_cause(cause)}; {remedy}")

@@ -46,15 +46,16 @@ def test_a_burst_of_refusals_halves_once_and_later_ones_again_down_to_one():
         assert pace.limit == expected
 
 
-def test_the_limit_is_raised_by_one_a_round_and_lifted_where_it_was():
-    pace = Pace(Clock())
+def test_the_limit_is_raised_by_one_every_few_seconds_and_lifted_where_it_was():
+    pace = Pace(clock := Clock())
     slow_down_under(pace, 8)
-    for _ in range(5):
-        pace.speed_up()
-    assert 4.9 < pace.limit < 5.3
-    for _ in range(40):
-        pace.speed_up()
-    assert pace.limit is None
+    pace.speed_up()
+    assert pace.limit == 4
+    for expected in (5, 6, 7, None):
+        clock.now += 5
+        for _ in range(3):
+            pace.speed_up()
+        assert pace.limit == expected
 
 
 def test_no_more_requests_are_under_way_than_allowed():
