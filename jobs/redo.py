@@ -16,10 +16,10 @@ from pipeline.storage import open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 done, 1 if no row was chosen."""
+    """Run the command; return its exit code: 0 done, 1 if a row is rejected again, or none was chosen."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.redo",
-        description="Synthesize chosen rows again; all others keep their audio. Exit code 1: no row was chosen.",
+        description="Synthesize chosen rows again; all others keep their audio.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
@@ -43,9 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             config = read_config_of(options.output, {}, storage)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
-        num_rows = redo_rows(config, selection, next_take=options.next_take)
-        say(f"{num_rows:,} row(s) synthesized again" if num_rows else "no row was chosen: nothing to do")
-        return EXIT_OK if num_rows else EXIT_REJECTIONS
+        counts = redo_rows(config, selection, next_take=options.next_take)
+        if not counts.num_rows:
+            say("no row was chosen: nothing to do")
+            return EXIT_REJECTIONS
+        say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}")
+        return EXIT_REJECTIONS if counts.rejected else EXIT_OK
 
     return run_command(redo)
 

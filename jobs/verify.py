@@ -20,7 +20,7 @@ from pipeline.storage import Storage, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed."""
+    """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed, or rejected in a repair."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.verify",
         description="Read every commit and WAV of an output again; exit code 1 if anything is missing or changed.",
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 config = load_config(options.config, {"output": options.output})
             else:
                 config = read_config_of(options.output, {}, storage)
-            say(f"{repair_output(config):,} row(s) synthesized again; checking again")
-            is_intact = _audit(storage, manifest)
+            counts = repair_output(config)
+            say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}; checking again")
+            is_intact = _audit(storage, manifest) and not counts.rejected
         if options.sweep:
             from pipeline.repair import sweep_output
 

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
+from pipeline.output.receipt import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again
@@ -61,7 +62,7 @@ def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) 
     return parse_config({**recorded, **overrides, "output": output, "limit": None}, source=f"{storage.uri}/run.json")
 
 
-def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) -> int:
+def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) -> RowCounts:
     """Synthesize chosen rows again and replace their records.
 
     Args:
@@ -71,37 +72,29 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
             gives the same audio where nothing changed.
 
     Returns:
-        how many rows were chosen.
+        the rows that were chosen, by what came of them.
 
     Raises:
         SynthesisError: as `synthesize_manifest`.
     """
-    chosen = _Counted(_choose(open_storage(config.output, config.storage), selection, next_take))
-    synthesize_again(config, lambda plan: chosen)
-    return chosen.num_rows
+    storage = open_storage(config.output, config.storage)
+    return synthesize_again(config, lambda plan: _choose(storage, selection, next_take))
 
 
-def repair_output(config: Config) -> int:
+def repair_output(config: Config) -> RowCounts:
     """Synthesize again exactly the rows whose WAV is gone or changed, and the units whose commit is.
 
     A WAV that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
     then the commit is replaced.
 
     Returns:
-        how many rows were synthesized again.
+        the rows that were synthesized again, by what came of them.
 
     Raises:
         SynthesisError: as `synthesize_manifest`.
     """
     storage = open_storage(config.output, config.storage)
-    chosen = _Counted(iter(()))
-
-    def choose(plan: RunPlan) -> Iterator[UnitState]:
-        chosen.states = _find_damage(storage, plan)
-        return chosen
-
-    synthesize_again(config, choose)
-    return chosen.num_rows
+    return synthesize_again(config, lambda plan: _find_damage(storage, plan))
 
 
 def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
@@ -141,19 +134,6 @@ def sweep_output(storage: Storage) -> int:
     RunRecord(storage).read()
     with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s):
         return sweep_orphans(storage)
-
-
-class _Counted(Iterator[UnitState]):
-    """Counts the rows of the states that pass."""
-
-    def __init__(self, states: Iterator[UnitState]) -> None:
-        self.states = states
-        self.num_rows = 0
-
-    def __next__(self) -> UnitState:
-        state = next(self.states)
-        self.num_rows += state.num_rows
-        return state
 
 
 def _state_of(storage: Storage, unit: WorkUnit, rows: Collection[int]) -> UnitState:

@@ -40,6 +40,7 @@ from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
+from pipeline.output.receipt import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
@@ -123,12 +124,15 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
         return _finish(plan, output.log, progress, num_skipped=_count_committed(plan, committed))
 
 
-def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> None:
+def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> RowCounts:
     """Synthesize chosen rows of committed units again and replace their records; or whole units whose commit was lost.
 
     Args:
         config: of the run that the output holds.
         choose: called once the lease is held; says which rows.
+
+    Returns:
+        what came of them.
 
     Raises:
         SynthesisError: as `synthesize_manifest`; what was replaced until then stays.
@@ -149,6 +153,7 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
         if output.log.was_finished() and num_committed == plan.num_units:
             _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
             output.log.end_repair()
+    return RowCounts(progress.num_ok, progress.rejected, progress.audio_s)
 
 
 def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:

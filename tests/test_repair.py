@@ -66,7 +66,7 @@ def test_repair_puts_back_exactly_what_was_damaged(output):
     untouched = {path: path.stat().st_mtime_ns for path in Path(output.output).glob("audio/*/u00[02-9].*.wav")}
     report = verify_output(open_storage(output.output))
     assert [Path(path).name.partition(".")[0] for path in report.missing + report.changed] == ["u001", "u021"]
-    assert repair_output(output) == 2
+    assert repair_output(output).num_rows == 2
     assert verify_output(open_storage(output.output)) == type(report)(num_checked=11)
     assert audio_hashes(output.output) == before
     # The bytes are those of the commits, so that nothing else had to change.
@@ -82,7 +82,7 @@ def test_repair_makes_lost_and_broken_commits_again(output):
     second.write_bytes(second.read_bytes()[:100])
     report = verify_output(open_storage(output.output))
     assert (len(report.uncommitted), len(report.damaged_commits), report.is_intact) == (1, 1, False)
-    assert repair_output(output) == 8
+    assert repair_output(output).num_rows == 8
     assert verify_output(open_storage(output.output)).is_intact
     assert audio_hashes(output.output) == before
 
@@ -98,7 +98,7 @@ def test_a_repair_that_is_killed_is_made_good_by_the_next(output, monkeypatch):
     assert len(verify_output(open_storage(output.output)).uncommitted) == 1
     with pytest.raises(ConfigError, match="uncommitted, so that orphaned WAVs may be its own"):
         sweep_output(open_storage(output.output))
-    assert repair_output(output) == 4
+    assert repair_output(output).num_rows == 4
     assert verify_output(open_storage(output.output)).is_intact
     assert audio_hashes(output.output) == before and (Path(output.output) / "_SUCCESS").exists()
     assert not (Path(output.output) / "_REPAIRING").exists()
@@ -112,7 +112,7 @@ def test_a_commit_in_the_place_of_another_is_damage(output):
     shutil.copy(root / "a/000000000-000000003.parquet", root / "a/000000004-000000007.parquet")
     report = verify_output(open_storage(output.output))
     assert (len(report.damaged_commits), len(report.uncommitted)) == (2, 1)
-    assert repair_output(output) == 8
+    assert repair_output(output).num_rows == 8
     assert verify_output(open_storage(output.output)).is_intact
     assert audio_hashes(output.output) == before and commit_files(output).keys() == commits.keys()
 
@@ -124,7 +124,7 @@ def test_commits_of_no_unit_are_named_and_left_alone(output):
     shutil.copy(root / "a/000000000-000000003.parquet", root / "a/000000099-000000102.parquet")
     report = verify_output(open_storage(output.output))
     assert (len(report.stray_commits), report.damaged_commits, len(report.missing)) == (4, [], 1)
-    assert repair_output(output) == 1
+    assert repair_output(output).num_rows == 1
     assert len(verify_output(open_storage(output.output)).stray_commits) == 4
     shutil.rmtree(root / "c")
     (root / "a/000000099-000000102.parquet").unlink()
@@ -141,7 +141,7 @@ def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
     assert log.amend(unit, [{**row, "audio_sha256": sha256, "num_samples": 160, "audio_path": path}])
     open_storage(output.output).delete(path)
     others = {name: data for name, data in commit_files(output).items() if "000000000" not in name}
-    assert repair_output(output) == 1
+    assert repair_output(output).num_rows == 1
     assert verify_output(open_storage(output.output)).is_intact
     check_audio(output.output, read_metadata(output.output))
     assert {name: data for name, data in commit_files(output).items() if "000000000" not in name} == others
@@ -150,9 +150,9 @@ def test_repair_replaces_the_commit_where_the_bytes_come_out_otherwise(output):
 def test_redo_with_the_next_take_changes_the_chosen_row_alone(output):
     before = audio_hashes(output.output)
     selection = Selection(ids={"u003"})
-    assert redo_rows(output, selection) == 1
+    assert redo_rows(output, selection).num_rows == 1
     assert audio_hashes(output.output) == before
-    assert redo_rows(output, selection, next_take=True) == 1
+    assert redo_rows(output, selection, next_take=True).num_rows == 1
     after = audio_hashes(output.output)
     assert {name for name in before if before[name] != after[name]} == {"u003"}
     assert {row["utterance_id"]: row["take"] for row in read_metadata(output.output)}["u003"] == 1
@@ -191,9 +191,22 @@ def test_the_commands_repair_sweep_and_redo(output, capsys):
     assert "missing\taudio/a/u004." in capsys.readouterr().out
     assert jobs.verify.main([output.output, "--repair", "--sweep"]) == 0
     assert not stray.exists() and not left.exists()
-    assert "1 row(s) synthesized again" in capsys.readouterr().out
-    assert jobs.redo.main([output.output, "--code", "empty_text"]) == 0
+    assert "1 row(s) synthesized again: 1 accepted, 0 rejected; checking again" in capsys.readouterr().out
+    assert jobs.redo.main([output.output, "--ids", "u004"]) == 0
+    assert "1 row(s) synthesized again: 1 accepted, 0 rejected\n" in capsys.readouterr().out
     assert jobs.redo.main([output.output, "--ids", "nobody"]) == 1
+    assert "no row was chosen: nothing to do" in capsys.readouterr().out
+
+
+def test_rows_that_are_rejected_again_are_reported_and_are_exit_code_1(output, capsys):
+    """`2 row(s) synthesized again`, it said, exit 0, and both were rejected as before."""
+    assert jobs.redo.main([output.output, "--ids", "empty", "u001"]) == 1
+    assert "2 row(s) synthesized again: 1 accepted, 1 rejected (empty_text 1)\n" in capsys.readouterr().out
+    (Path(output.output) / "metadata" / next(name for name in commit_files(output) if "a/000000008" in name)).unlink()
+    assert jobs.verify.main([output.output, "--repair"]) == 1
+    printed = capsys.readouterr().out
+    assert "2 row(s) synthesized again: 1 accepted, 1 rejected (empty_text 1); checking again\n" in printed
+    assert "11 WAV file(s) checked: all as committed" in printed
 
 
 def test_nothing_is_swept_under_a_driver_at_work(output):

@@ -31,6 +31,11 @@ class RowCounts:
         """Rows of either outcome."""
         return self.num_ok + self.rejected.total()
 
+    def describe(self) -> str:
+        """Return the rows by outcome, as `0 accepted, 2 rejected (no_speech 2)`."""
+        codes = ", ".join(f"{code} {count:,}" for code, count in sorted(self.rejected.items()))
+        return f"{self.num_ok:,} accepted, {self.rejected.total():,} rejected" + (f" ({codes})" if codes else "")
+
     def add(self, statuses: Iterable[Any], codes: Iterable[Any], durations_s: Iterable[float | None]) -> None:
         """Count rows, given as the columns `status`, `error_code` and `duration_s` of their commit."""
         for status, code, duration_s in zip(statuses, codes, durations_s, strict=True):

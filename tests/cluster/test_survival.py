@@ -16,7 +16,7 @@ from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
 from tests.outputs import put_foreign_lease
 from tests.runs import make_config, simple_rows, write_shard
-from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, rows_of
+from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, our_processes, rows_of
 
 ROOT = Path(__file__).parents[2]
 ZOMBIE = """
@@ -88,6 +88,30 @@ def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, ran
         assert not (output / LEASE_PATH).exists()
         # The same command went on, and left what was committed as it was.
         assert before.items() <= commits().items()
+
+
+def test_a_run_whose_raylet_dies_is_stopped_and_the_same_command_finishes(tmp_path, random_weights, monkeypatch):
+    """Ray ends its driver from C++ with exit code 1, which meant that the run had finished."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
+    config = make_config(tmp_path, random_weights)
+    path, output = tmp_path / "run.yaml", Path(config.output)
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    while driver.poll() is None and not list(output.glob("metadata/**/*.parquet")):
+        time.sleep(0.05)
+    (raylet,) = our_processes("/raylet/raylet", driver.pid)
+    os.kill(raylet, signal.SIGKILL)
+    printed, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 3, printed
+    assert "run the same command again" in printed
+    assert not (output / "_SUCCESS").exists()
+    assert len(rows_of(config.output)) < 40
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=240)
+    assert done.returncode in (0, 1), done.stderr
+    assert (output / "_SUCCESS").exists()
+    assert [row for _, row, *_ in rows_of(config.output)] == [*range(40)]
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])

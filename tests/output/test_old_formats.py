@@ -73,7 +73,7 @@ def test_an_old_output_is_resumed_verified_and_repaired(old, caplog):
         report = verify_output(open_storage(str(output)))
         assert report.is_intact and report.num_checked == 7
         next(output.glob("audio/a/a1.*")).unlink()
-        assert repair_output(config_of(old)) == 1
+        assert repair_output(config_of(old)).num_rows == 1
     assert audio_of(output) == EXPECTED and verify_output(open_storage(str(output))).is_intact
     assert "damage" not in caplog.text
     record = RunRecord(open_storage(str(output)))

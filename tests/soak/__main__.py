@@ -31,16 +31,17 @@ from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.soak.nodes import check_nodes
+from tests.soak.world import NUM_CASES, check_world
 
-PARTS = ("bad_input", "storage", "kills", "nodes", "cluster")
+PARTS = ("bad_input", "storage", "kills", "nodes", "cluster", "world")
 NUM_FAULTS, UNIT_SIZE = 10_000, 12
 
 
 class Soak:
     """The fixtures of the tests, and time that runs out."""
 
-    def __init__(self, minutes, seed):
-        self.minutes, self.seed = minutes, seed
+    def __init__(self, minutes, seed, num_cases):
+        self.minutes, self.seed, self.num_cases = minutes, seed, num_cases
 
     def write_manifest(self, folder, num_rows):
         """Eight shards of rows of two syllables each, no two alike; one shard has a single row."""
@@ -136,6 +137,10 @@ def test_soak(request, seaweedfs, tmp_path):
     if "cluster" in parts:
         pytest.importorskip("prometheus_client", reason="install the cluster extra: pip install -e '.[cluster]'")
         check_cluster(make_folder(tmp_path, "cluster"), request.getfixturevalue("random_weights"))
+    if "world" in parts:
+        address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
+        weights = request.getfixturevalue("random_weights")
+        check_world(make_folder(tmp_path, "world"), weights, address, soak.num_cases, soak.seed)
     if "nodes" in parts:
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
         check_nodes(make_folder(tmp_path, "nodes"), request.getfixturevalue("random_weights"), address)
@@ -169,9 +174,10 @@ def main():
     parser.add_argument("--minutes", type=float, default=60.0, help="for all parts together")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["bad_input", "nodes", "storage", "kills"])
     parser.add_argument("--rows", type=int, default=2_000, help="utterances of a run that is killed")
+    parser.add_argument("--cases", type=int, default=NUM_CASES, help="of the part `world`, which ends with them")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    settings = _Settings((Soak(options.minutes, options.seed), options.parts, options.rows))
+    settings = _Settings((Soak(options.minutes, options.seed, options.cases), options.parts, options.rows))
     with tempfile.TemporaryDirectory() as folder:
         arguments = [str(Path(__file__)), "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/soak"]
         return pytest.main(arguments, plugins=[settings])

@@ -64,8 +64,12 @@ def count_commits(uri):
     return len(CommitLog(open_storage(uri)).committed())
 
 
-def our_processes(title):
-    """Ids of the live processes of this title that descend from this process."""
+def our_processes(title, ancestor=None):
+    """Ids of the live processes that descend from a process, by default this one, and whose command begins so.
+
+    A title that is a path's end, or a part of it, may stand anywhere in the command.
+    """
+    ancestor = ancestor or os.getpid()
     parents, titles = {}, {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -77,12 +81,15 @@ def our_processes(title):
 
     def is_ours(process):
         while process > 1:
-            if process == os.getpid():
+            if process == ancestor:
                 return True
             process = parents.get(process, 0)
         return False
 
-    return [process for process, name in titles.items() if name.startswith(title.encode()) and is_ours(process)]
+    def is_meant(name):
+        return title.encode() in name if "/" in title else name.startswith(title.encode())
+
+    return [process for process, name in titles.items() if is_meant(name) and is_ours(process)]
 
 
 class Killer:

@@ -48,7 +48,7 @@ def test_nothing_is_lost_or_twice_over_a_bad_line(seaweedfs):
         assert set(proxy.counts) >= {"error_500", "slow_down", "reset", "lost_answer"}
         assert proxy.num_faults > 50
     report = verify_output(open_storage(uri))
-    assert (report.num_checked, report.is_intact, report.orphaned) == (90, True, [])
+    assert (report.num_checked, report.is_intact, report.orphaned) == (102, True, [])
 
 
 def test_retries_end_with_words_and_a_resume_goes_on(seaweedfs):

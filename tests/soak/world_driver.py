@@ -1,0 +1,48 @@
+"""`jobs.synthesize` with networks that answer at once, by the prompt, so that audio tells which text it was made of."""
+
+from __future__ import annotations
+
+import sys
+import time
+import zlib
+from functools import partial
+
+import numpy as np
+
+import jobs.synthesize
+from jobs.guard import run_guarded
+from pipeline.benchmark import instant
+from pipeline.cluster.replica import Networks
+from pipeline.llm import Generation
+from pipeline.run import synthesize_manifest
+
+STEP_S = 0.02
+"""Of the engine, so that there is time to do harm."""
+
+
+class PromptEngine(instant.InstantEngine):
+    """Answers a request by its prompt's text and seed."""
+
+    def step(self):
+        """Take a moment."""
+        time.sleep(STEP_S)
+        return super().step()
+
+    def _answer(self, request):
+        token = zlib.crc32(repr((list(map(int, request.prompt_ids)), request.seed)).encode()) % 8_192
+        tokens = np.full(instant.NUM_FRAMES, token, np.int64)
+        return Generation(request.request_id, tokens, None, None, None, hit_length_cap=False, num_steps=1)
+
+
+def make_engine(config, weights_dir):
+    """As the benchmark's, with two slots, so that units take a while."""
+    return PromptEngine(instant.SpeechVocabulary.load(weights_dir / "LLM"), 2)
+
+
+NETWORKS = Networks(make_engine, instant.INSTANT_NETWORKS.load_codec)
+
+if __name__ == "__main__":
+    from tests.soak.world_driver import NETWORKS as IMPORTABLE  # Replicas cannot import __main__.
+
+    jobs.synthesize.synthesize_manifest = partial(synthesize_manifest, networks=IMPORTABLE)
+    sys.exit(run_guarded(jobs.synthesize.main))
