@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
 import posixpath
 import re
 import stat
 import zipfile
+import zlib
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +20,9 @@ _MEMBER_MARK = b"PK\x01\x02"
 _ENCRYPTION = "META-INF/encryption.xml"
 _FONT_OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _SCHEMES = {"META-INF/license.lcpl": "LCP", "META-INF/sinf.xml": "Apple", "META-INF/rights.xml": "Adobe"}
+_UNPACKING_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, NotImplementedError, ValueError
+)  # fmt: skip
 _MIN_PACKED_BYTES = 1_024
 """Of small files any ratio is harmless."""
 
@@ -82,7 +87,7 @@ class EpubArchive:
         try:
             with self._zip.open(member) as file:
                 data = file.read(member.file_size + 1)
-        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, NotImplementedError, ValueError) as error:
+        except _UNPACKING_ERRORS as error:
             raise ManifestError(f"{self.place}!{path}: cannot be unpacked ({error}); is the file whole?") from None
         if len(data) > member.file_size:
             raise ManifestError(f"{self.place}!{path}: larger than the zip says; this file was made to do harm")

@@ -22,7 +22,7 @@ ROWS_PER_SHARD = 20_000
 REPORT_PATH = "_import.json"
 CONTENTS = "_contents/"
 _OURS = re.compile(r"[^/]+/part-\d{5}\.parquet|_import\.json|(?:_covers|_contents)/.*|_probe.*")
-_IMPORT_VERSION = 2  # Raised where reading changes, so that books are read again.
+_IMPORT_VERSION = 3  # Raised where reading changes, so that books are read again.
 
 
 def import_books(

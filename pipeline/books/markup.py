@@ -101,7 +101,9 @@ def _parse(text: str, place: str) -> _Page:
         root = lxml_html.document_fromstring(text.encode("utf-8", "replace") or b"<p></p>", parser=parser)
     except (etree.LxmlError, ValueError) as error:
         raise ManifestError(f"{place}: not readable as HTML ({error}); save it again as UTF-8 HTML") from None
-    gave_up = next((f"line {error.line}: {error.message}" for error in parser.error_log.filter_from_fatals()), None)
+    gave_up = next(
+        (f"line {error.line}: {error.message.strip()}" for error in parser.error_log.filter_from_fatals()), None
+    )
     return _Page(root, gave_up)
 
 

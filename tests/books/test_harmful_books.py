@@ -119,6 +119,24 @@ def test_noise_is_not_read_aloud(files, message):
         texts(epub(**files), "a.epub")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_at_any_byte_of_an_epub_is_a_refusal(method):
+    """What zlib said of a damaged file was a traceback."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", method) as packed, zipfile.ZipFile(io.BytesIO(epub())) as archive:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    whole, num_refused = sink.getvalue(), 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        try:
+            texts(bytes(damaged), "a.epub")
+        except ManifestError:
+            num_refused += 1
+    assert num_refused > len(whole) / 4
+
+
 def test_a_link_inside_an_epub_is_refused():
     link = zipfile.ZipInfo("o/a.xhtml")
     link.external_attr = 0o120777 << 16
