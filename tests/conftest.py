@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Small networks on a shared machine: a second thread waits more than it computes, and a busy wait costs as much. Torch
@@ -24,6 +25,12 @@ from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, make_bucket, start
 if not torch.cuda.is_available():
     # The GPU's kernels run on the CPU then. Triton looks at this when a kernel is defined, once for a whole process.
     os.environ["TRITON_INTERPRET"] = "1"
+
+# The same cases each time, and none fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def start(body, **options):
 
 def run(body):
     process = start(body)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -50,7 +50,7 @@ def test_an_end_without_a_word_is_a_stop(body, said):
 
 def test_a_wrong_option_keeps_its_code():
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.status", "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "jobs.status", "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 2 and "usage" in done.stderr
 
@@ -62,7 +62,7 @@ WAITS = """    def end(signum, frame):
         signal.signal(number, end)
     print(os.getpid(), flush=True)
     try:
-        time.sleep(60)
+        time.sleep(3_600)
     except KeyboardInterrupt:
         time.sleep(0.5)
         return 130"""
@@ -73,7 +73,7 @@ def test_a_signal_is_passed_on_once(number):
     process = start(WAITS, start_new_session=True)
     process.stdout.readline()
     os.killpg(process.pid, number)  # As a terminal's Ctrl-C: everybody in the group.
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert out == f"seen {int(number)}\n"
 
@@ -83,7 +83,7 @@ def test_nothing_goes_on_once_the_parent_is_killed():
     child = int(process.stdout.readline())
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
             break

@@ -32,7 +32,7 @@ finite_audio = hnp.arrays(np.float32, st.integers(0, 500), elements=st.floats(-2
 
 
 @given(finite_audio, st.sampled_from([8_000, 16_000, 44_100]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_wav_bytes_read_back(samples, rate):
     content = Audio(samples, rate).encode()
     assert content == Audio(samples.copy(), rate).encode()
@@ -61,7 +61,7 @@ def test_wav_bytes_are_those_of_every_earlier_output():
 
 
 @given(finite_audio.filter(len), st.sampled_from([8_000, 16_000, 44_100, 96_000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_flac_holds_what_the_wav_holds(samples, rate):
     audio = Audio(samples, rate)
     flac, wav = audio.encode("flac"), audio.encode("wav")

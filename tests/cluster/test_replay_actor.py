@@ -15,7 +15,7 @@ from tests.runs import make_config
 @pytest.fixture
 def replay_with(tmp_path):
     """Replay with a body in place of the work; it is given the actor."""
-    config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 0.2, "hang_timeout_s": 0.2})
+    config = make_config(tmp_path, "demo", replicas={"start_timeout_s": 1.0, "hang_timeout_s": 1.0})
 
     def replay_with(body):
         class Fake(ReplayActor):
@@ -30,7 +30,7 @@ def replay_with(tmp_path):
 
 def test_a_hang_ends_it_and_is_named(replay_with):
     released = threading.Event()
-    with pytest.raises(HangError, match=r"replaying rows made no step for 0\.2 s \(process \d+.*fewer rows"):
+    with pytest.raises(HangError, match=r"replaying rows made no step for 1 s \(process \d+.*fewer rows"):
         replay_with(lambda actor: released.wait(60))
     released.set()
 
@@ -41,9 +41,9 @@ def test_steps_put_the_limit_off(replay_with):
 
     def step(actor):
         actor._replayer = FakeReplayer()
-        for _ in range(5):
+        for _ in range(8):
             actor._replayer.num_steps += 1
-            threading.Event().wait(0.1)
+            threading.Event().wait(0.15)
         return ["a take"]
 
     assert replay_with(step) == ["a take"]

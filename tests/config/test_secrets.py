@@ -68,7 +68,7 @@ def test_no_command_prints_a_key(tmp_path, random_weights, name):
     raw = make_config(tmp_path, random_weights).model_dump(mode="json") | {name: f"s3://user:{KEY}@bucket/x"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
     command = [sys.executable, "-m", "jobs.synthesize", "--config", str(tmp_path / "run.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert KEY not in done.stdout + done.stderr
     assert "credentials in an address" in done.stderr

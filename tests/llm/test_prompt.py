@@ -113,7 +113,7 @@ SPELLINGS = st.sampled_from(["<|im_end|>", "<|bicodec_semantic_5|>", "<|end_cont
 
 
 @given(text=st.lists(st.one_of(SPELLINGS, st.text(max_size=8)), max_size=8).map("".join))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_text_can_spell_a_control_token(text: str) -> None:
     lowest_control = min(TINY.stop_ids)
     ids = TINY.tokenize(text)

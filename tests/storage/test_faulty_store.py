@@ -46,7 +46,7 @@ def test_nothing_is_lost_or_twice_over_a_bad_line(seaweedfs):
         commit_everything(open_storage(uri, settings), 34)
         assert verify_output(open_storage(uri, settings)).is_intact
         assert set(proxy.counts) >= {"error_500", "slow_down", "reset", "lost_answer"}
-        assert proxy.num_faults > 50
+        assert proxy.num_faults > 20  # Some 50 of 200; how many retries there are depends on which calls they hit.
     report = verify_output(open_storage(uri))
     assert (report.num_checked, report.is_intact, report.orphaned) == (102, True, [])
 
@@ -152,7 +152,7 @@ def test_a_store_that_ignores_conditions_is_found_out(tmp_path, monkeypatch, cap
             endpoint_url=f"http://127.0.0.1:{port}", require_conditional_put=required, max_attempts=30
         )
         storage = open_storage("s3://bucket/output", settings)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -112,7 +112,7 @@ def test_too_long_text_is_rejected_before_any_work() -> None:
 
 
 @given(ANY_TEXT, st.sampled_from(["auto", "en", "zh", "ja", "de"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_normalized_or_rejected_and_stays_clean(text: str, language: str) -> None:
     try:
         spoken = normalize_text(text, language=language).text
@@ -181,7 +181,7 @@ def test_wrong_lexicon_is_refused(source: str, complaint: str) -> None:
 
 
 @given(PROSE | ANY_TEXT, st.integers(1, 60), st.floats(0.5, 20.0))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_segmenting_loses_no_word_and_keeps_the_limits(text: str, max_chars: int, max_s: float) -> None:
     segments = split_into_segments(text, "en", max_chars=max_chars, max_s=max_s)
     position = 0
