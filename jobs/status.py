@@ -12,8 +12,8 @@ from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from pipeline import read_status
 from pipeline.config.printable import one_line
+from pipeline.output.histograms import MEASURES
 from pipeline.output.progress import format_duration
-from pipeline.output.status import MEASURES
 
 _MAX_BOOKS = 20
 

@@ -38,7 +38,7 @@ from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.graphed_runner import GraphedRunner
 from pipeline.llm.prompt import AnswerGrammar, SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2, StepShapes
-from pipeline.synthesis.stages import count_slots
+from pipeline.synthesis.load_networks import count_slots
 
 _SPEECH = {"shortest_s": 2.0, "mean_s": 6.0, "longest_s": 20.0}
 _GREEDY = SamplingParams(temperature=0.0)

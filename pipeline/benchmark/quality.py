@@ -25,8 +25,9 @@ from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.synthesis.enrollment import enroll_from_file
+from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
-from pipeline.synthesis.stages import AudioStage, load_codec, load_engine
+from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.synthesis.takes import Take
 from pipeline.text import estimate_seconds

@@ -32,8 +32,8 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.run import synthesize_manifest
 from pipeline.storage import open_storage
 from pipeline.synthesis.enrollment import enroll_from_file
+from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import SpeakerRegistry
-from pipeline.synthesis.stages import load_codec, load_engine
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.text import normalize_text, split_into_segments
 from pipeline.weights.weights import resolve_weights

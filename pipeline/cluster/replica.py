@@ -131,7 +131,7 @@ def load_networks(setup: ReplicaSetup) -> Networks:
     """Return where this replica's networks come from."""
     if setup.networks is not None:
         return setup.networks
-    from pipeline.synthesis.stages import load_codec, load_engine
+    from pipeline.synthesis.load_networks import load_codec, load_engine
 
     return Networks(load_engine, load_codec)
 

@@ -43,8 +43,8 @@ def describe_environment(stage: str, dtype: str, num_threads: int, gpu: str | No
         "hardware": gpu or _name_cpu(),
         "dtype": dtype,
         "threads": num_threads,
-        "arithmetic": _ARITHMETIC[on_gpu][stage],
-        **{name: version(name) for name in (*_VERSIONS[stage], *_COMPILERS[on_gpu].get(stage, ()))},
+        "arithmetic": _ARITHMETIC[on_gpu].get(stage, 1),
+        **{name: version(name) for name in (*_VERSIONS.get(stage, ()), *_COMPILERS[on_gpu].get(stage, ()))},
     }
 
 

@@ -21,8 +21,9 @@ import pyarrow as pa
 from pipeline.audio.clips import data_uri, decode_clip
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import safe_file_name
+from pipeline.output.histograms import Histogram
 from pipeline.output.progress import format_duration
-from pipeline.output.status import Histogram, Survey, survey_output
+from pipeline.output.status import Survey, survey_output
 from pipeline.storage import Storage, open_storage, split_uri
 
 REPORT_NAME = "report.html"

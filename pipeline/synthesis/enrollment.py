@@ -18,8 +18,8 @@ from pipeline.errors import ConfigError, SpeakerError, StorageError
 from pipeline.llm import LLMEngine, Request
 from pipeline.llm.prompt import Voice, build_prompt
 from pipeline.storage import read_bytes
+from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
-from pipeline.synthesis.stages import load_codec, load_engine
 from pipeline.synthesis.takes import hash_seed
 
 VOICE_SENTENCES = {

@@ -13,8 +13,9 @@ from pipeline.llm import LLMEngine
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.enrollment import enroll_from_file
+from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import SpeakerRegistry
-from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob, load_codec, load_engine
+from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import resolve_weights

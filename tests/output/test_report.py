@@ -12,10 +12,11 @@ import soundfile
 
 import jobs.report
 import jobs.status
+from pipeline.output.histograms import MEASURES, Histogram
 from pipeline.output.records import audio_path, build_commit_table, write_commit
 from pipeline.output.report import MAX_REJECTED, _link, draw_plot, write_report
 from pipeline.output.run_record import RunRecord
-from pipeline.output.status import MEASURES, Histogram, read_status
+from pipeline.output.status import read_status
 from pipeline.storage import open_storage
 from tests.chromium import Chromium, find_chromium
 from tests.outputs import make_shard

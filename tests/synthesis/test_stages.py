@@ -14,8 +14,9 @@ from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Utterance
+from pipeline.synthesis.load_networks import count_slots, load_engine
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
-from pipeline.synthesis.stages import AudioStage, TokenStage, count_slots, load_engine
+from pipeline.synthesis.stages import AudioStage, TokenStage
 from pipeline.synthesis.takes import Take
 
 GIB = 1 << 30
