@@ -1,17 +1,22 @@
-"""English abbreviations and Roman numerals in words, and which full stops do not end a sentence."""
+"""English abbreviations in words, and which full stops do not end a sentence.
+
+Titles, initials, days and months, and words cut short. Streets and states are in `english_places`, Roman numerals in
+`english_roman`.
+"""
 
 from __future__ import annotations
 
 import re
 from re import Match
 
-from pipeline.text.english_numbers import cardinal, ordinal, roman_value
-
-_TITLES = {
+TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Dr": "Doctor", "Drs": "Doctors",
     "Prof": "Professor", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
     "Sgt": "Sergeant", "Cpl": "Corporal", "Maj": "Major", "Rev": "Reverend", "Hon": "Honorable", "Sen": "Senator",
     "Rep": "Representative", "Gov": "Governor", "Pres": "President", "Mt": "Mount", "Ft": "Fort", "St": "Saint",
+    "Sts": "Saints", "Fr": "Father", "Mme": "Madame", "Mlle": "Mademoiselle", "Adm": "Admiral", "Cmdr": "Commander",
+    "Det": "Detective", "Insp": "Inspector", "Supt": "Superintendent", "Amb": "Ambassador", "Bro": "Brother",
+    "Atty": "Attorney", "Pvt": "Private", "Cdr": "Commander", "Mts": "Mounts",
 }  # fmt: skip
 # Said in full wherever they stand; the full stop stays where a sentence may end there.
 _WORDS = {
@@ -21,79 +26,89 @@ _WORDS = {
     "Corp.": "Corporation", "Co.": "Company", "Bros.": "Brothers", "Assn.": "Association", "Univ.": "University",
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
-    "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM",
-    "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD",
+    "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM", "ibid.": "ibidem", "Ibid.": "Ibidem",
+    "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD", "M.Sc.": "MSc",
+    "B.Sc.": "BSc", "appt.": "appointment", "Intl.": "International", "Natl.": "National", "Mfg.": "Manufacturing",
+    "Dist.": "District", "dist.": "district", "tel.": "telephone", "Tel.": "Telephone", "ext.": "extension",
+    "incl.": "including", "excl.": "excluding", "resp.": "respectively", "w.r.t.":
+    "with respect to", "R.S.V.P.": "RSVP", "N.B.": "NB", "q.v.": "which see",
 }  # fmt: skip
 _BEFORE_NUMBER = {
     "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "Vol": "Volume",
-    "vol": "volume", "Ch": "Chapter", "ch": "chapter", "Fig": "Figure", "fig": "figure", "Figs": "Figures",
+    "vol": "volume", "Vols": "Volumes", "vols": "volumes", "Ch": "Chapter", "ch": "chapter", "Chap": "Chapter",
+    "chap": "chapter", "Fig": "Figure", "fig": "figure", "Figs": "Figures", "figs": "figures", "Eqs": "Equations",
     "Sec": "Section", "sec": "section", "Eq": "Equation", "Art": "Article", "art": "article", "Ed": "Edition",
     "c": "circa", "ver": "version", "Apt": "Apartment", "apt": "apartment", "Rm": "Room", "Ste": "Suite", "Pt": "Part",
-    "min": "minimum", "max": "maximum",
+    "min": "minimum", "max": "maximum", "Bk": "Book", "bk": "book", "par": "paragraph", "Ex": "Example", "Op": "Opus",
+    "op": "opus", "Ep": "Episode", "ep": "episode", "l": "line", "ll": "lines", "cap": "chapter", "pt": "part",
+    "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
 }  # fmt: skip
-_AFTER_NAME = {"St": "Street", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Dr": "Drive", "Ln": "Lane",
-               "Hwy": "Highway", "Pkwy": "Parkway", "Sq": "Square", "Ct": "Court", "Pl": "Place"}  # fmt: skip
-_DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday",
-         "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday"}  # fmt: skip
-_MONTHS = {"Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July",
-           "Aug": "August", "Sep": "September", "Sept": "September", "Oct": "October", "Nov": "November",
-           "Dec": "December"}  # fmt: skip
+_BEFORE_ROMAN = "Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
+DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Weds": "Wednesday",
+        "Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday",
+        "Sun": "Sunday"}  # fmt: skip
+MONTH_NAMES = {"Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July",
+               "Aug": "August", "Sep": "September", "Sept": "September", "Oct": "October", "Nov": "November",
+               "Dec": "December"}  # fmt: skip
 _STARTERS = (
     "He|She|It|They|We|I|You|The|A|An|This|That|These|Those|But|And|Or|So|In|On|At|If|When|Then|There|What|Who|Why|How"
     "|My|His|Her|Its|Our|Their|As|For|After|Before|While|With|Not|No|Yes|Is|Are|Do|Did|Can|Will"
 )
-_ENDS = rf"(?=[\"'”’)\]]*(?:\s*$|\s*\n|\s+[\"'“‘(]?(?:{_STARTERS})\b))"
+_AFTER_A_FULL_STOP = "He|She|It|They|We|You|The|But|And|Then|There|This|That|These|Those|What|When|If|A|An"
+ENDS = rf"(?=[\"'”’)\]]*(?:\s*$|\s*\n|\s+[\"'“‘(]?(?:{_STARTERS})\b))"
+"""Matches where a sentence seems to end behind an abbreviation."""
+ENDS_PATTERN = re.compile(ENDS)
 
 
-def _alternatives(words: dict[str, str]) -> str:
+def alternatives(words: dict[str, str]) -> str:
+    """Return a pattern of all keys, the longest first."""
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
+_DAY = alternatives(DAYS)
+_MONTH = alternatives(MONTH_NAMES)
 _TITLE_PATTERN = re.compile(
-    rf"(?<![\w.])({_alternatives(_TITLES)})\.\s+(?=[A-Z“\"]|and [A-Z]|& )"
+    rf"(?<![\w.])({alternatives(TITLES)})\.\s*(?=[A-Z“\"]|and [A-Z]|& |van |von |de "
+    rf"|O['’])(?!(?:{_AFTER_A_FULL_STOP}) )"
     r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
+    r"|(?<=[Tt]he )(Dr|Rev|Capt|Lt|Col|Gen|Sgt|Prof|Gov|Sen)\.(?=,? [a-z])"
 )
-_STREET_PATTERN = re.compile(
-    r"(\b(?:\d+ (?:[NSEW]\.? )?|(?:on|of|at|down|along|off|from|to|near|and|in) )"
-    r"(?:(?:(?:St\. )?[A-Z][\w'’]+|\d+(?:st|nd|rd|th)) "
-    rf"){{1,3}}|\b\d+(?:st|nd|rd|th) )({_alternatives(_AFTER_NAME)})\b(?:\.{_ENDS}|\.(?=\s*,)|\.|(?=[\s,]))"
+_DAY_RANGE_PATTERN = re.compile(
+    rf"\b({_DAY})\b\.?(\s?[-–—/&]\s?|,? (?:and|or|to|through|thru) )({_DAY})\b(?:\.(?!\s*$))?"
 )
-# "Baker St., London": before a comma, a small letter or the end it is no saint.
-_PLAIN_STREET_PATTERN = re.compile(r"(\b[A-Z][a-z]+ )(St|Ave|Blvd|Rd|Ln|Hwy)\.(?=,|\s[a-z]|(\s*$))")
-_DAY_RANGE_PATTERN = re.compile(rf"\b({_alternatives(_DAYS)})\.?\s?[-–—]\s?({_alternatives(_DAYS)})\b(?:\.(?!\s*$))?")
-_WORD_PATTERN = re.compile(rf"(?<![\w.])({_alternatives(_WORDS)})(?!\w)({_ENDS})?")
-_NUMBERED_PATTERN = re.compile(rf"(?<![\w.])(?<!\d )({_alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|[IVXLC]+\b)")
+_WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
+_NUMBERED_PATTERN = re.compile(
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|(?!I\b)[IVXLC]+\b)"
+    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$))"
+)
+# Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.
 _CALENDAR_PATTERN = re.compile(
-    rf"(?<![\w.])(?:({_alternatives(_DAYS)})\.?(?=,? (?:\d|[A-Z][a-z]{{2}}))|({_alternatives(_MONTHS)})\.(?=\s))"
+    rf"(?<![\w.'’-])(?:({_DAY})\.?(?=,? (?:\d|(?:{_MONTH}|January|February|March|April|May|June|July|August"
+    rf"|September|October"
+    rf"|November|December)\b))|(?<=\b[Oo]n )({_DAY})\b(?:\.(?!\s*$|\s+[A-Z])|(?![\w.]))|(?:(?<=next )|(?<=last )"
+    rf"|(?<=this )"
+    rf"|(?<=every )|(?<=until )|(?<=[Oo]n ))({_DAY})\.|(Tues?|Thu(?:rs?)?|Fri|Weds)\.(?=,?\s)"
+    rf"|({_DAY})\.(?=, (?:{_DAY}|[A-Z][a-z]+day)\b)"
+    rf"|(?:(?<=\b[Ii]n )|(?<=\b[Oo]f )|(?<=ince )|(?<=\bby )|(?<=ntil )|(?<=rom )|(?<=\bto )|(?<=ate )|(?<=arly )"
+    rf"|(?<=ast )|(?<=ext ))({_MONTH})\.|(Feb|Apr|Aug|Sept?|Oct|Nov|Dec)\.(?=,?\s|$))"
 )
 _INITIALS_PATTERN = re.compile(
-    rf"(?<![\w.])((?:[A-Z]\.){{2,}})(?:(?=['’]s)|({_ENDS})|)|(?<![\w.])((?:[A-Z]\.\s){{2,}})(?=[A-Z][a-z])"
+    rf"(?<![\w.])((?:[A-Z]\.){{2,}})(?:(?=['’]s)|({ENDS})|)|(?<![\w.])((?:[A-Z]\.\s){{2,}})(?=[A-Z][a-z])"
 )
 _ABBREVIATIONS = frozenset(
-    word.rstrip(".").lower() for table in (_TITLES, _WORDS, _AFTER_NAME, _DAYS, _MONTHS) for word in table
-) - {"sun", "sat", "mar", "co", "art", "ca"}
-_HAS_DOT = re.compile(r"[A-Za-z]\.|\b(?:Mr|Mrs|Ms|Dr|St|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Ave|Blvd|Rd)\b")
-
-_HEADINGS = (
-    "Chapter|Part|Book|Volume|Act|Scene|Section|Article|Phase|Type|Class|Appendix|Figure|Table|Canto|Episode|Stage"
-    "|Title|Level|Grade|Lesson|Unit|War|Bowl|Step|Number|Numbers|Verse|Psalm|Exhibit|Category|Mark|Apollo|Series|Plate"
+    word.rstrip(".").lower()
+    for table in (TITLES, _WORDS, ("Ave", "Blvd", "Rd", "Ln", "Pkwy", "Sq", "Ct", "Pl"), DAYS, MONTH_NAMES)
+    for word in table
+) - {"sun", "sat", "mar", "co", "art", "ca", "mon", "wed", "amb", "bro", "det", "fr", "dist", "tel", "pl"}
+_BEFORE_NUMBERS = frozenset(word.lower() for word in _BEFORE_NUMBER) - {"c", "l", "ed", "min", "max", "p"}
+_BEFORE_DOT = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,12})\.")
+_WITHOUT_DOT = re.compile(rf"\b(?:M(?:rs?|s)|Dr|St|{_DAY})\b")
+# The last letters of everything with a full stop: "g" of "e.g.", any initial.
+_DOTTED = frozenset(
+    word.rstrip(".").rpartition(".")[2].rpartition(" ")[2]
+    for table in (TITLES, _WORDS, _BEFORE_NUMBER, DAYS, MONTH_NAMES)
+    for word in table
 )
-_MONARCHS = (
-    "Louis|Henry|Charles|George|Edward|James|William|Richard|John|Paul|Pius|Benedict|Elizabeth|Mary|Catherine|Francis"
-    "|Philip|Alexander|Nicholas|Peter|Frederick|Leo|Innocent|Gregory|Clement|Urban|Ramesses|Rameses|Ptolemy|Napoleon"
-    "|Otto|Ivan|Alfonso|Ferdinand|Harald|Christian|Gustav|Carlos|Wilhelm|Friedrich|Mehmed|Selim|Murad|Darius|Xerxes"
-    "|Cleopatra|Malcolm|Robert|Stephen|Haakon|Olav|Sixtus|Boniface|Celestine|Julius|Adrian|Martin|Victor|Leopold|Albert"
-    "|Juan|Joseph|Pedro|Maximilian|Ludwig|Rudolf|Felipe|Umberto|Edgar|Harold|David|Baldwin|Theodosius|Constantine|Anne"
-)
-_ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
-_HEADING_PATTERN = re.compile(rf"\b((?i:{_HEADINGS})) ([IVX]|[IVXLC]{(2,)})\b(?!['’]|\.[A-Z])")
-_MONARCH_PATTERN = re.compile(
-    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) ([IVX]+)\b(?!['’](?!s))"
-    rf"|\b({_MONARCHS}) ([IVX]{{2,}}|V(?!\.))\b"
-)
-_NAME_PATTERN = re.compile(r"\b([A-Z][a-z]{2,}) ([IVX]{2,})\b")
-_LIST_PATTERN = re.compile(r"(?m)^([IVXL]+)(?=\.\s)")
-_HAS_ROMAN = re.compile(r"\b[IVXLC]+\b")
 
 
 def is_abbreviation(word: str, following: str) -> bool:
@@ -105,12 +120,7 @@ def is_abbreviation(word: str, following: str) -> bool:
 
 
 def _say_title(match: Match[str]) -> str:
-    return f"{_TITLES[match[1]]} " if match[1] else _TITLES[match[2] or match[3]]
-
-
-def _say_street(match: Match[str]) -> str:
-    ends = match[0].endswith(".") and re.match(_ENDS, match.string[match.end() :])
-    return match[1] + _AFTER_NAME[match[2]] + ("." if ends else "")
+    return f"{TITLES[match[1]]} " if match[1] else TITLES[match[2] or match[3] or match[4]]
 
 
 def _say_word(match: Match[str]) -> str:
@@ -118,7 +128,15 @@ def _say_word(match: Match[str]) -> str:
 
 
 def _say_calendar(match: Match[str]) -> str:
-    return _DAYS[match[1]] if match[1] else _MONTHS[match[2]]
+    name = next(group for group in match.groups() if group)
+    ends = match[0].endswith(".") and ENDS_PATTERN.match(match.string, match.end())
+    return (DAYS.get(name) or MONTH_NAMES[name]) + ("." if ends else "")
+
+
+def _say_days(match: Match[str]) -> str:
+    mark = match[2].strip()
+    between = " and " if mark == "&" else " or " if mark == "/" else " to " if mark in "-–—" else match[2]
+    return f"{DAYS[match[1]]}{between}{DAYS[match[3]]}"
 
 
 def _say_initials(match: Match[str]) -> str:
@@ -128,42 +146,18 @@ def _say_initials(match: Match[str]) -> str:
 
 
 def expand_abbreviations(text: str) -> str:
-    """Write `Dr. Who, e.g.` as "Doctor Who, for example"; acronyms without stops are left alone."""
+    """Write `Dr. Who, e.g.` as "Doctor Who, for example"; acronyms without stops are left alone.
+
+    Places (`expand_places`) come first: what is a street there would be a saint here.
+    """
     if "&c." in text:
         text = text.replace("&c.", "et cetera.")
-    if not _HAS_DOT.search(text):
+    has_dotted = any(len(word) == 1 or word in _DOTTED for word in _BEFORE_DOT.findall(text))
+    if not has_dotted and not _WITHOUT_DOT.search(text):
         return text
     text = _WORD_PATTERN.sub(_say_word, text)
-    text = _STREET_PATTERN.sub(_say_street, text)
-    text = _PLAIN_STREET_PATTERN.sub(lambda m: m[1] + _AFTER_NAME[m[2]] + ("." if m[3] is not None else ""), text)
-    text = _DAY_RANGE_PATTERN.sub(lambda m: f"{_DAYS[m[1]]} to {_DAYS[m[2]]}", text)
+    text = _DAY_RANGE_PATTERN.sub(_say_days, text)
     text = _TITLE_PATTERN.sub(_say_title, text)
-    text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1]]} ", text)
+    text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1] or match[2]]} ", text)
     text = _CALENDAR_PATTERN.sub(_say_calendar, text)
     return _INITIALS_PATTERN.sub(_say_initials, text)
-
-
-def _say_heading(match: Match[str]) -> str:
-    value = roman_value(match[2])
-    return match[0] if value is None else f"{match[1]} {cardinal(str(value))}"
-
-
-def _say_monarch(match: Match[str]) -> str:
-    name, numeral = (match[1], match[2]) if match[1] else (match[3], match[4])
-    value = roman_value(numeral)
-    return match[0] if value is None else f"{name} the {ordinal(value)}"
-
-
-def _say_list_number(match: Match[str]) -> str:
-    value = roman_value(match[1])
-    return match[0] if value is None else cardinal(str(value)).capitalize()
-
-
-def expand_roman_numerals(text: str) -> str:
-    """Write `Chapter IV` as "Chapter four" and `Louis XIV` as "Louis the fourteenth"."""
-    if not _HAS_ROMAN.search(text):
-        return text
-    text = _HEADING_PATTERN.sub(_say_heading, text)
-    text = _MONARCH_PATTERN.sub(_say_monarch, text)
-    text = _NAME_PATTERN.sub(_say_heading, text)
-    return _LIST_PATTERN.sub(_say_list_number, text)

@@ -37,7 +37,7 @@ def cardinal(number: str) -> str:
     """Read a number such as `1,234.50`, `.5` or `-7`; long ones and those that start with 0 digit by digit."""
     sign = "minus " if number[0] in "-−" else ""
     whole, point, fraction = number.lstrip("-−+").replace(",", "").partition(".")
-    is_round = len(whole) <= 36 and whole.endswith("0" * 12)
+    is_round = len(whole) <= 36 and (whole.endswith("0" * 12) or "," in number)
     if (len(whole) > 1 and whole[0] == "0") or (len(whole) > MAX_SPELLED_DIGITS and not is_round):
         words = digits(whole)
     else:
@@ -61,6 +61,23 @@ def year(number: str | int) -> str:
     return _spell(value, "year").replace("oh-", "oh ")
 
 
+def house_number(number: str) -> str:
+    """Read the number of a house: `708` as "seven oh eight", `1211` as "twelve eleven", `12345` digit by digit."""
+    if len(number) <= 2 or number[0] == "0" or int(number) % 1000 == 0:
+        return cardinal(number)
+    if len(number) > 4:
+        return digits(number)
+    first, last = cardinal(number[:-2]), int(number[-2:])
+    if last == 0:
+        return f"{first} hundred"
+    return f"{first} oh {cardinal(str(last))}" if last < 10 else f"{first} {cardinal(str(last))}"
+
+
+def code(text: str) -> str:
+    """Read a code such as `ab9453`: its letters as they are, its digits one by one."""
+    return " ".join(digits(part) if part.isdecimal() else part for part in re.findall(r"\d+|[^\W\d_]+", text))
+
+
 def decade(number: str) -> str:
     """Read `1990` as "nineteen nineties", `80` as "eighties", `1900` as "nineteen hundreds"."""
     words = year(number) if len(number) == 4 else _spell(int(number), "cardinal")
@@ -77,7 +94,8 @@ def fraction(numerator: str, denominator: str) -> str:
     """Read `3`, `4` as "three quarters"; what is no usual fraction as "one hundred twenty over eighty"."""
     top, bottom = int(numerator), int(denominator)
     usual = 2 <= bottom <= 20 or bottom in (25, 30, 32, 40, 50, 60, 64, 100, 1000)
-    if not usual or not 0 < top < bottom:
+    improper = 2 <= bottom <= 9 and top < 100 and top % bottom  # 7/3; but 120/80 and 10/10 are no fractions
+    if not usual or not 0 < top or (top >= bottom and not improper):
         return f"{cardinal(numerator)} over {cardinal(denominator)}"
     names = {2: ("half", "halves"), 4: ("quarter", "quarters")}
     one, many = names.get(bottom, (ordinal(bottom), ordinal(bottom) + "s"))
@@ -115,6 +133,7 @@ def clock(hour: int, minute: int, second: int | None, half: str | None) -> str:
         if hour in (0, 24):
             return "midnight"
         return f"{hours} o'clock" if hour <= 12 else f"{hours} hundred"
-    minutes = "hundred" if minute == 0 else ("oh " if minute < 10 else "") + cardinal(str(minute))
+    on_the_hour = "o'clock" if hour <= 12 else "hundred"
+    minutes = on_the_hour if minute == 0 else ("oh " if minute < 10 else "") + cardinal(str(minute))
     seconds = f" and {cardinal(str(second))} second{'' if second == 1 else 's'}" if second else ""
     return f"{hours} {minutes}{seconds}{suffix}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,62 +15,38 @@ import regex
 
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
-from pipeline.text.spoken_forms import count_english_words, spell_out
+from pipeline.text.footnotes import drop_footnote_marks
+from pipeline.text.languages import resolve_language
+from pipeline.text.readable import Unread, find_unread, make_readable, name_of
+from pipeline.text.spoken_forms import spell_out
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028]")
 # Controls, formats (zero width, bidi, BOM), lone surrogates, private and unassigned code points.
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}--\n\t]|[\uFE00-\uFE0F\u034F\u115F\u1160\u3164]", regex.V1)
 _COMPATIBILITY = re.compile(
-    "[\uff01-\uff5e\uffe0-\uffe6\ufb00-\ufb06\u2100-\u2101\u2160-\u217f\u2460-\u24ff\U0001d400-\U0001d7ff]+"
+    "[\uff01-\uff5e\uffe0-\uffe6\ufb00-\ufb06\u2100-\u2101\u210a-\u2115\u2119-\u211d\u2124\u212c-\u2131\u2133-\u2139\u2160-\u217f"
+    "\u24b6-\u24e9\u249c-\u24b5\U0001d400-\U0001d7ff\u02b0-\u02b8\u1d2c-\u1d6a\u2071\u207f\u2090-\u209c\u3220-\u3247"
+    "\u3280-\u32b0\u32c0-\u32cb\u3358-\u337a\u3380-\u33df\u33e0-\u33fe]+"
 )
 _FULL_WIDTH_MARKS = frozenset("！，：；？（）～．＂＇")
 _EMOJI = regex.compile(
-    r"[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}\u20e3\U0001F000-\U0001FAFF\u2600-\u27BF--©®™↔\d#*]+",
+    r"[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}\u20e3\U0001F000-\U0001FAFF\u2600-\u27BF--©®™↔‼⁉♭♯\u2776-\u2793\d#*]+",
     regex.V1,
 )
+_PICTURE = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}\U0001F000-\U0001FAFF]")
 _MARK_PILE = regex.compile(r"(\p{M}{4})\p{M}+")
 _FOREIGN_DIGITS = regex.compile(r"[\p{Nd}--0-9]", regex.V1)
 # Control tokens are `<|name|>` or `<name>`: without the bracket next to the name nothing is left of them but words.
-_TOKEN_START = re.compile(r"<\|+|<(?=[/A-Za-z_!])|<(?=\s*\|)")
-_TOKEN_END = re.compile(r"\|+>|(?<=[A-Za-z_/\"'])>")
+# A bracket between two words that closes nowhere compares them: a space behind it disarms it, too.
+_LESS_THAN = re.compile(r"(?<=[\w)])<(?=\w[^\s<>|]*(?![^\s<>]*>))")
+_MORE_THAN = re.compile(r"(?<![\w<>/|\"'])([\w)]{1,8})>(?=[\w(])")
+_TOKEN_START = re.compile(r"<\|+|</?(?=[/A-Za-z_!])|<(?=\s*\|)")
+_TOKEN_END = re.compile(r"\|+>|(?<=[A-Za-z_/\"'])/?>(?!=)(?!\s?\d)")
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n|\u2029")
-_SPEAKABLE = regex.compile(r"[\p{L}\p{N}]|[%$€£¥₹&@+=°]")
 WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
-_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$))")
-
-_LANGUAGE_NAMES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "yue": "zh",
-                   "zho": "zh", "chi": "zh", "eng": "en", "japanese": "ja", "korean": "ko",
-                   "french": "fr", "german": "de", "spanish": "es",
-                   "jpn": "ja", "kor": "ko", "fra": "fr", "deu": "de", "spa": "es"}  # fmt: skip
-_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
-_SCRIPTS = (
-    ("ko", re.compile("[\uac00-\ud7a3\u1100-\u11ff]")),
-    ("ru", re.compile("[\u0400-\u04ff]")),
-    ("ar", re.compile("[\u0600-\u06ff]")),
-    ("hi", re.compile("[\u0900-\u097f]")),
-    ("th", re.compile("[\u0e00-\u0e7f]")),
-    ("el", re.compile("[\u0370-\u03ff]")),
-    ("he", re.compile("[\u0590-\u05ff]")),
-)
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_KANA = re.compile("[\u3041-\u309f\u30a1-\u30fa\uff66-\uff9d]")
-_LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
-_LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+")
-# Words that are frequent in one language and (nearly) never stand in English text.
-_STOP_WORDS = {
-    "de": "der das und ist nicht ich ein eine einen mit auf für sich auch dem den wir wird haben über nach bei zum",
-    "fr": "le les et est une des dans pour que qui pas sur avec vous nous je il elle ce cette sont été aux du au très",
-    "es": "el los las una es en que por con para como está pero muy más del al lo su se y yo mi son también",
-    "it": "il gli che di è una per con non sono della del nel questo anche ho mi più come alla dei",
-    "pt": "os uma não que com para em é do da dos das você mais muito por como são ao também eu isso",
-    "nl": "het een en van ik niet dat die zijn op te met voor er maar ook aan wij hij deze naar",
-}  # fmt: skip
-_STOP_WORD_LANGUAGES = {
-    word: [code for code, others in _STOP_WORDS.items() if word in others.split()]
-    for words in _STOP_WORDS.values()
-    for word in words.split()
-}
-_MAX_DETECTION_CHARS = 2_000
+_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$)|[，。！？；：、）》」』])")
+_COVERED = frozenset({"en", "zh"})
+_MAX_NAMED_EMOJI = 5
 
 
 @dataclass(frozen=True)
@@ -78,12 +54,14 @@ class NormalizedText:
     """What is spoken.
 
     Attributes:
-        text: words and punctuation only; paragraphs are parted by an empty line.
+        text: letters and punctuation only; paragraphs are parted by an empty line.
         language: ISO 639 code, `en` or `zh` for most rows.
+        unread: what of the row is not spoken, or reaches a model that was not taught it.
     """
 
     text: str
     language: str
+    unread: tuple[Unread, ...] = ()
 
 
 class Lexicon(Mapping[str, str]):
@@ -107,6 +85,8 @@ class Lexicon(Mapping[str, str]):
             if entries
             else None
         )
+        self.allowed = "".join(sorted({c for spoken in entries.values() for c in spoken if not c.isspace()}))
+        """Characters that the entries' readings hold: they may be spoken as they are."""
 
     def __getitem__(self, word: str) -> str:
         return self._entries[word]
@@ -135,6 +115,13 @@ def clean_text(text: object) -> str:
         UtteranceError: `empty_text` where nothing but white space and invisible characters is there, `invalid_text`
             where it is no text or nothing in it can be spoken.
     """
+    cleaned = _fold_spaces(_EMOJI.sub(" ", _clean_characters(text)))
+    _check_speakable(cleaned, text)
+    return cleaned
+
+
+def _clean_characters(text: object) -> str:
+    """Do all of `clean_text` but the emoji, which a lexicon may know how to say."""
     if text is None:
         raise UtteranceError(RejectionCode.EMPTY_TEXT, "text is missing; expected at least one word")
     if not isinstance(text, str):
@@ -149,14 +136,16 @@ def clean_text(text: object) -> str:
     if not cleaned.isascii():
         cleaned = _COMPATIBILITY.sub(_fold_compatibility, cleaned)
         cleaned = _FOREIGN_DIGITS.sub(lambda match: str(unicodedata.digit(match[0])), cleaned)
-        cleaned = _MARK_PILE.sub(r"\1", unicodedata.normalize("NFC", _EMOJI.sub(" ", cleaned)))
-    cleaned = _fold_spaces(_disarm(cleaned))
-    if not _SPEAKABLE.search(cleaned):
+        cleaned = _MARK_PILE.sub(r"\1", unicodedata.normalize("NFC", cleaned))
+    return _fold_spaces(_disarm(cleaned))
+
+
+def _check_speakable(cleaned: str, text: object) -> None:
+    if not WORD_CHARACTER.search(cleaned):
         raise UtteranceError(
             RejectionCode.INVALID_TEXT,
-            f"text {text[:40]!r} has only punctuation, symbols or emoji; expected at least one word",
+            f"text {str(text)[:40]!r} has only punctuation, symbols or emoji; expected at least one word",
         )
-    return cleaned
 
 
 def _fold_compatibility(match: re.Match[str]) -> str:
@@ -166,8 +155,16 @@ def _fold_compatibility(match: re.Match[str]) -> str:
 def _disarm(text: str) -> str:
     """Break spelled-out control tokens; the spaces put in cannot form new ones."""
     if "<" in text or ">" in text:
+        text = _MORE_THAN.sub(_part_operands, _LESS_THAN.sub(" < ", text))
         text = _TOKEN_END.sub(" ", _TOKEN_START.sub(" ", text))
     return text
+
+
+def _part_operands(match: re.Match[str]) -> str:
+    """Tell `a>b` from the end of a tag: what a bracket opened is not compared."""
+    opened = match.string.rfind("<", 0, match.start())
+    is_tag = opened > match.string.rfind(">", 0, match.start()) and not match.string[opened + 1].isspace()
+    return match[0] if is_tag else f"{match[1]} > "
 
 
 def _fold_spaces(text: str) -> str:
@@ -175,62 +172,15 @@ def _fold_spaces(text: str) -> str:
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def detect_language(text: str) -> str:
-    """Tell the language of a text from its script, and of Latin text from its commonest words.
+def _drop_emoji(text: str) -> tuple[str, tuple[Unread, ...]]:
+    found: dict[str, Unread] = {}
 
-    Args:
-        text: any text; the first 2,000 characters count.
+    def drop(match: re.Match[str]) -> str:
+        if len(found) < _MAX_NAMED_EMOJI and _PICTURE.search(match[0]):
+            found.setdefault(match[0], Unread("emoji", match[0][:40], name_of(match[0][0])))
+        return " "
 
-    Returns:
-        ISO 639-1 code; `en` where nothing speaks for another language. Mixed Chinese and English is `zh` unless the
-        English words outweigh the Chinese characters.
-    """
-    text = text[:_MAX_DETECTION_CHARS]
-    if text.isascii():
-        return _detect_latin(text)
-    num_han, num_kana, num_latin = (len(script.findall(text)) for script in (_HAN, _KANA, _LATIN))
-    if num_kana and num_kana * 10 >= num_han and num_kana * 2 >= num_latin // 5:
-        return "ja"
-    for code, script in _SCRIPTS:
-        count = len(script.findall(text))
-        if count > num_han and count > num_latin:
-            return code
-    if num_han:
-        num_words, num_function_words = count_english_words(text)
-        first = regex.search(r"\p{L}", text)
-        starts_chinese = bool(first and _HAN.match(first[0]))
-        english = num_words if num_function_words else num_words / 2
-        return "zh" if num_han + starts_chinese >= english + (not starts_chinese) * (num_function_words > 0) else "en"
-    return _detect_latin(text)
-
-
-def _detect_latin(text: str) -> str:
-    words = [word.lower() for word in _LATIN_WORD.findall(text)]
-    scores: dict[str, int] = {}
-    for word in words:
-        for code in _STOP_WORD_LANGUAGES.get(word, ()):
-            scores[code] = scores.get(code, 0) + 1
-    if not scores:
-        return "en"
-    best = max(sorted(scores), key=lambda code: scores[code])
-    _, num_english = count_english_words(text)
-    # Two hits and a quarter of the words: a foreign name or quotation in English text has fewer.
-    is_foreign = scores[best] >= 2 and scores[best] > num_english and scores[best] * 4 >= len(words)
-    return best if is_foreign else "en"
-
-
-def _resolve_language(language: str | None, text: str) -> str:
-    name = (language or "auto").strip().lower().replace("_", "-")
-    if name in ("auto", ""):
-        return detect_language(text)
-    code = name.split("-")[0]
-    code = _LANGUAGE_NAMES.get(code, code)
-    if not _LANGUAGE_CODE.fullmatch(code):
-        raise UtteranceError(
-            RejectionCode.UNSUPPORTED_LANGUAGE,
-            f"language {str(language)[:40]!r} is no language code; expected one like 'en' or 'zh', or 'auto'",
-        )
-    return code
+    return _fold_spaces(_EMOJI.sub(drop, text)), tuple(found.values())
 
 
 def normalize_text(
@@ -240,6 +190,8 @@ def normalize_text(
     normalize: bool = True,
     lexicon: Mapping[str, str] | None = None,
     max_chars: int = 20_000,
+    footnote_marks: bool = False,
+    known_languages: Collection[str] = ("en", "zh"),
 ) -> NormalizedText:
     """Turn a row's text into what is spoken.
 
@@ -249,6 +201,12 @@ def normalize_text(
         normalize: whether to spell out numbers, dates, money, units and abbreviations; cleaning is always done.
         lexicon: word to how it is said, applied to whole words before anything else.
         max_chars: longest text accepted, in characters as given.
+        footnote_marks: whether `[15]` and `¹²` behind a word are read.
+        known_languages: ISO 639 codes of what the weights speak: letters of these scripts may be in any row.
+
+    Returns:
+        English and Chinese hold letters of known languages, marks that shape speech, and what the lexicon put in; all
+        else was said in words, or is named. In other languages, and without `normalize`, it is named and stays.
 
     Raises:
         UtteranceError: `text_too_long`, `empty_text`, `invalid_text` or `unsupported_language`.
@@ -259,26 +217,49 @@ def normalize_text(
             f"text has {len(text):,} characters, at most {max_chars:,} are accepted; split the row or raise"
             " text.max_text_chars",
         )
-    spoken = clean_text(text)
-    code = _resolve_language(language, spoken)
+    spoken = _clean_characters(text)
+    allowed = ""
     if lexicon:
         entries = lexicon if isinstance(lexicon, Lexicon) else _lexicon_of(tuple(lexicon.items()))
-        spoken = entries.apply(spoken)
+        code = resolve_language(language, spoken)
+        spoken, allowed = entries.apply(spoken), entries.allowed
+    emoji: tuple[Unread, ...] = ()
+    if not spoken.isascii():
+        spoken, emoji = _drop_emoji(spoken)
+    _check_speakable(spoken, text)
+    if not lexicon:
+        code = resolve_language(language, spoken)
     if normalize:
+        if not footnote_marks:
+            spoken = drop_footnote_marks(spoken)
         spoken = spell_out(spoken, code)
-        spoken = _SPACE_BEFORE_MARK.sub("", spoken)
     # Once more: a reading or a lexicon entry may have put brackets or spaces together.
-    spoken = _fold_spaces(_disarm(spoken))
+    spoken = _disarm(spoken)
+    languages = {*known_languages, code}
+    if normalize:
+        spoken, unread = make_readable(spoken, languages, extra=allowed, keep=code not in _COVERED)
+        spoken = _SPACE_BEFORE_MARK.sub("", _fold_spaces(spoken))
+    else:
+        spoken = _fold_spaces(spoken)
+        unread = find_unread(spoken, languages, extra=allowed)
     if not WORD_CHARACTER.search(spoken):
         raise UtteranceError(
             RejectionCode.INVALID_TEXT, f"text {str(text)[:40]!r} has nothing to say; expected at least one word"
         )
-    return NormalizedText(spoken, code)
+    return NormalizedText(spoken, code, emoji + unread)
 
 
 @lru_cache(maxsize=8)
 def _lexicon_of(items: tuple[tuple[str, str], ...]) -> Lexicon:
     return Lexicon(dict(items))
+
+
+def _clean_key(word: str) -> str:
+    """Clean an entry's word, which may be an emoji or a symbol; marks alone are none."""
+    cleaned = _clean_characters(word)
+    if not _EMOJI.search(cleaned):
+        _check_speakable(cleaned, word)
+    return cleaned
 
 
 def load_lexicon(source: str | Mapping[object, object], name: str = "lexicon") -> Lexicon:
@@ -307,7 +288,7 @@ def load_lexicon(source: str | Mapping[object, object], name: str = "lexicon") -
             )
             continue
         try:
-            checked[clean_text(word)] = clean_text(spoken)
+            checked[_clean_key(word)] = clean_text(spoken)
         except UtteranceError as error:
             problems.append(f"{word!r}: {spoken!r}: {error.message}")
     if problems:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,18 +24,39 @@ Boundary = Literal["clause", "sentence", "paragraph"]
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CLOSERS = "\"'”’」』）》】)\\]"
 _SENTENCE_END = re.compile(
-    rf"[。！？!?…‥．｡]+[.!?…。！？]*[{_CLOSERS}]*|(?<!\.)\.[{_CLOSERS}]*(?=\s|$|[{_HAN}])|\.{{2,}}[!?]*[{_CLOSERS}]*"
+    rf"[。！？!?…‥．｡]+[.!?…。！？]*[{_CLOSERS}]*(?:[。！？]+[{_CLOSERS}]*)*|(?<!\.)\.[{_CLOSERS}]*(?=\s|$|[{_HAN}])"
+    rf"|\.{{2,}}[!?]*[{_CLOSERS}]*"
     r"|[؟۔।॥]+"
 )
 _CLAUSE_END = re.compile(rf"[，；：、､]+[{_CLOSERS}]*|[,;:][{_CLOSERS}]*(?=\s|[{_HAN}])|\s[-–]+(?=\s)|—+|[،؛]")
 _SPACE = re.compile(r"(?=\s)")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
-_UNIT = regex.compile(r"[A-Za-z0-9]+(?:[.,:'-][A-Za-z0-9]+)*\p{M}*|\X")
+_HAN_NUMBER = "[零〇一二两三四五六七八九十百千万亿幺]"
+_TITLE = "《[^《》\n]{1,80}》|〈[^〈〉\n]{1,80}〉"
+# A mark stays with what it closes.
+_UNIT = regex.compile(
+    rf"(?:{_TITLE}|{_HAN_NUMBER}+(?:点{_HAN_NUMBER}+)?|[A-Za-z0-9]+(?:[.,:'-][A-Za-z0-9]+)*\p{{M}}*|\X)"
+    r"[，。！？；：、”’」』）》]*"
+)
+_NUMBER_WORD = (
+    "(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
+    "|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million"
+    "|billion|trillion|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|[a-z]+teenth|[a-z]+tieth"
+    "|hundredth|thousandth)"
+)
+# What is said in one breath: a number in words, with its point, its minus, and the groups of a telephone number.
+_SPOKEN_NUMBER = re.compile(
+    rf"(?:\b(?:minus|plus|point) )?\b{_NUMBER_WORD}(?:(?:-| and | point |,? ){_NUMBER_WORD})+\b"
+    rf"|{_HAN_NUMBER}{{2,}}(?:[点，]{_HAN_NUMBER}+)*",
+    re.IGNORECASE,
+)
+_TITLES = re.compile(_TITLE)
 _LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
 # `regex` knows scripts that are newer than this Python.
 _TOKEN = regex.compile(
     rf"(?P<latin>[A-Za-zÀ-ɏḀ-ỿ]+)|(?P<han>[{_HAN}々〇]+)|(?P<kana>[\u3040-\u30ff\uff66-\uff9f]+)"
-    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)|(?P<other>[\p{L}\p{N}_]+)"
+    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)"
+    r"|(?P<other>[\p{L}\p{N}_]+)"
 )
 _VOWELS = re.compile(r"[aeiouyà-æè-ïò-öø-ýÿāēīōūăĕĭŏŭœ]+", re.IGNORECASE)
 _SILENT_E = re.compile(r"[^aeiouyl](?:e|es|ed)$")
@@ -157,7 +179,7 @@ def _pack(sentences: Iterator[str], limits: _Limits) -> Iterator[_Piece]:
         if fits:
             yield piece.strip(), "sentence"
             continue
-        parts = [part for part in _cut(piece.strip(), limits, (_clauses, _words)) if part]
+        parts = [part for part in _cut(piece.strip(), limits, (_clauses, _words, _all_words)) if part]
         for index, part in enumerate(parts):
             yield part, "sentence" if index == len(parts) - 1 else "clause"
 
@@ -203,12 +225,38 @@ def _mean(text: str, limits: _Limits) -> _Limits:
 
 
 def _sentences(paragraph: str) -> Iterator[str]:
-    start = 0
+    start, titles = 0, _find_titles(paragraph)
     for match in _SENTENCE_END.finditer(paragraph):
-        if _ends_sentence(paragraph, match.start(), match.end()):
+        if _ends_sentence(paragraph, match.start(), match.end()) and not titles.hold(match.end()):
             yield paragraph[start : match.end()]
             start = match.end()
     yield paragraph[start:]
+
+
+class _Whole:
+    """Stretches of a text that a cut leaves whole; asked about ascending places only."""
+
+    def __init__(self, stretches: Iterator[re.Match[str]]) -> None:
+        self._stretches = stretches
+        self._start = self._end = -1
+
+    def hold(self, position: int) -> bool:
+        """Tell whether a place lies inside a stretch."""
+        while position >= self._end:
+            stretch = next(self._stretches, None)
+            if stretch is None:
+                self._start = self._end = sys.maxsize
+                break
+            self._start, self._end = stretch.span()
+        return self._start < position
+
+
+def _find_titles(text: str) -> _Whole:
+    return _Whole(_TITLES.finditer(text) if "》" in text or "〉" in text else iter(()))
+
+
+def _find_numbers(text: str) -> _Whole:
+    return _Whole(_SPOKEN_NUMBER.finditer(text))
 
 
 def _ends_sentence(text: str, mark: int, end: int) -> bool:
@@ -230,14 +278,25 @@ def _ends_sentence(text: str, mark: int, end: int) -> bool:
 
 
 def _clauses(sentence: str) -> Iterator[str]:
-    start = 0
+    start, titles, numbers = 0, _find_titles(sentence), _find_numbers(sentence)
     for match in _CLAUSE_END.finditer(sentence):
-        yield sentence[start : match.end()]
-        start = match.end()
+        if not (titles.hold(match.end()) or numbers.hold(match.end())):
+            yield sentence[start : match.end()]
+            start = match.end()
     yield sentence[start:]
 
 
 def _words(clause: str) -> Iterator[str]:
+    start, titles, numbers = 0, _find_titles(clause), _find_numbers(clause)
+    for match in _SPACE.finditer(clause, 1):
+        if not (titles.hold(match.start()) or numbers.hold(match.start())):
+            yield clause[start : match.start()]
+            start = match.start()
+    yield clause[start:]
+
+
+def _all_words(clause: str) -> Iterator[str]:
+    """Cut at every space: what would stay whole alone is longer than the limits."""
     start = 0
     for match in _SPACE.finditer(clause, 1):
         yield clause[start : match.start()]

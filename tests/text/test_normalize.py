@@ -85,6 +85,7 @@ def test_control_tokens_lose_their_brackets_and_keep_their_words(hostile: str, s
 
 
 @given(st.lists(st.sampled_from(["<", "|", ">", "/", "im_end", "tool_call", " ", "\u200b", "5", "中"]), max_size=14))
+@settings(deadline=None)  # the first text may load a detector
 def test_no_arrangement_of_brackets_makes_a_control_token(parts: list[str]) -> None:
     for normalize in (True, False):
         try:
@@ -126,7 +127,7 @@ def test_any_text_is_normalized_or_rejected_and_stays_clean(text: str, language:
 @pytest.mark.parametrize(
     ("text", "language"),
     [
-        ("Hello", "en"), ("123", "en"), ("Café au lait, naïve façade", "en"), ("La la land", "en"),
+        ("Hello", "en"), ("123", "en"), ("The café serves naïve façades", "en"), ("La la land", "en"),
         ("He saw le Monde in the shop", "en"), ("The word 你好 means hello", "en"), ("I love 北京", "en"),
         ("你好", "zh"), ("我有3个 apples", "zh"), ("我用 Python 和 PyTorch 写代码", "zh"), ("iPhone 15 发布了", "zh"),
         ("漢語", "zh"), ("こんにちは", "ja"), ("東京タワーへ行く", "ja"), ("안녕하세요", "ko"), ("Привет, мир", "ru"),
@@ -294,7 +295,7 @@ def test_hostile_text_comes_to_an_end(text: str) -> None:
 def test_importing_loads_no_library_and_nothing_is_downloaded() -> None:
     program = (
         "import sys, pipeline.text\n"
-        "assert not {'num2words', 'cn2an', 'torch', 'ray'} & set(sys.modules), 'loaded at import'\n"
+        "assert not {'num2words', 'cn2an', 'lingua', 'torch', 'ray'} & set(sys.modules), 'loaded at import'\n"
         "import socket\n"
         "def refuse(*a, **k): raise AssertionError('network')\n"
         "socket.socket.connect = refuse\n"

@@ -12,14 +12,18 @@ from pipeline.text.english_numbers import cardinal, decade, fraction, roman_valu
 from pipeline.text.spoken_chinese import say_in_chinese
 from pipeline.text.spoken_english import say_in_english
 
-TABLES = Path(__file__).parent.parent / "fixtures" / "text"
+CATEGORIES = (
+    "cardinal ordinal decimal fraction date time money measure telephone address electronic range score serial roman"
+    " abbreviation math mixed"
+).split()
 
 
 def read_table(name: str) -> list[tuple[str, str]]:
-    lines = (TABLES / name).read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
     cases = [tuple(line.split("\t")) for line in lines if line and not line.startswith("# ")]
-    assert all(len(case) == 2 for case in cases)
-    return cases  # type: ignore[return-value]
+    assert all(len(case) == 3 for case in cases)
+    assert [category for category in CATEGORIES if category not in {case[0] for case in cases}] == []
+    return [case[1:] for case in cases]  # type: ignore[misc]
 
 
 ENGLISH = read_table("english.tsv")
@@ -27,7 +31,7 @@ CHINESE = read_table("chinese.tsv")
 
 
 def test_tables_are_large_enough_to_mean_something() -> None:
-    assert len(ENGLISH) >= 80 and len(CHINESE) >= 80
+    assert len(ENGLISH) >= 400 and len(CHINESE) >= 250
 
 
 @pytest.mark.parametrize(("written", "spoken"), ENGLISH)

@@ -1,0 +1,146 @@
+"""All English numbers that are neither date, sum, code nor measure: lists, ranges, ratios, versions, powers, counts."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from pipeline.text.english_numbers import SCALES, cardinal, digits, house_number, ordinal, year
+from pipeline.text.english_patterns import DASH, NUMBER, SIGN, START, after, before
+
+_COUNTED_LIKE_YEARS = frozenset("was is has as its this us census olympics yes does plus thus perhaps".split())
+_COUNTED_NOUNS = frozenset(
+    "people men women children percent feet fish sheep hectares km kg million billion dozen copies times".split()
+)
+_BEFORE_YEARS = re.compile(
+    r"\b(?:in|of|since|by|until|till|from|before|after|year|to|during|around|circa|about|AD|BC|between|early|late"
+    r"|(?:january|february|march|april|may|june|july|august|september|october|november|december),?)\s$",
+    re.IGNORECASE,
+)
+_LETTERED = re.compile(
+    r"\b(?:room|rooms|seat|seats|flat|apartment|apt|gate|row|unit|suite|bus|platform|section|exhibit|item|question|form"
+    r"|number|no|page|figure|fig|table|building|block|hall|door|track|lane|step|grade|class|chapter|part|version|model"
+    r"|locker|box|cell|bay|stall|zone|line|route|schedule|appendix|article|title|group|type|level|pencil)"
+    r"\.?\s$",
+    re.IGNORECASE,
+)
+_LIST_NOUNS = (
+    r"(?:chapters|pages|verses|lines|nos\.|numbers|questions|items|figures|figs\.|tables|rows|days|years|parts|sections"
+    r"|rooms|ages|grades|weeks|levels|volumes|lessons|units|steps|columns|pp\.|exercises|problems|games|weeks|plates)\s"
+)
+_UNIT_AFTER = (
+    r"(?=\s?(?:[€$£]|%|percent|per cent|euros?|dollars|pounds|million|billion|(?:km|kg|cm|mm|m|g|ml|l|°C)\b)"
+    r"|\s(?:and|to|or|-) \d+,\d{1,2}\s?(?:[€%]|euros?|km|kg))"
+)
+
+
+def _say_range(match: Match[str]) -> str:
+    following = match["following"] or ""
+    high = match["high"]
+    return f"{_plain(match['low'], following, match)} to {_plain(high, following, match)}"
+
+
+def _plain(number: str, following: str, match: Match[str]) -> str:
+    """Read a bare number: as a year where it looks like one and no counted noun follows."""
+    if not (len(number) == 4 and number.isdigit()) or following in _COUNTED_NOUNS:
+        return cardinal(number)
+    if re.search(r"\bQ[1-4] $|\bFY ?$", before(match, 4)):
+        return year(number)
+    if following.endswith("s") and following not in _COUNTED_LIKE_YEARS:
+        return cardinal(number)
+    if 1100 <= int(number) <= 2099:
+        return year(number)
+    is_year = 1001 <= int(number) <= 2199 and _BEFORE_YEARS.search(before(match, 12))
+    return year(number) if is_year else cardinal(number)
+
+
+def _say_number(match: Match[str]) -> str:
+    number, scale = match["number"], match["scale"]
+    words = ("minus " if match["sign"] else "") + _plain(number, match["following"] or "", match)
+    if scale:
+        letter = scale in "BMK" and "." not in number and _LETTERED.search(before(match, 14))
+        is_scale = not letter and not (
+            scale == "B" and re.match(r"\s*[A-Za-z.]|$", after(match)) and "." not in number and not _is_counted(match)
+        )
+        words += " " + (SCALES[scale.lower()] if is_scale else scale)
+    return (" " if match["letter"] is not None else "") + words + (" " if match["glued"] is not None else "")
+
+
+def _is_counted(match: Match[str]) -> bool:
+    """Tell `10B` of a list of sums or before what is counted from a name such as `12B`."""
+    if re.search(
+        r"\d[\d.]*[kKMB], (?:and )?$|\d (?:thousand|million|billion)[\w ]*, $|(?:thousand|million|billion),? (?:and "
+        r"|or |to )?$",
+        before(match, 30),
+    ):
+        return True
+    return bool(
+        re.match(
+            r"\s(?:people|users|parameters|views|tokens|dollars|euros|years|rows|records|devices|streams|downloads"
+            r"|requests|messages|a year|per year|in (?:revenue|sales|assets|cash|debt))\b",
+            after(match),
+        )
+    )
+
+
+def _say_plural(match: Match[str]) -> str:
+    words = (" " if match[1][-1] != "-" else "") + cardinal(match[2])
+    ending = "ies" if words.endswith("y") else "es" if words.endswith("x") else "s"
+    return f"{match[1]}{words[:-1] if ending == 'ies' else words}{ending}"
+
+
+def _say_version(match: Match[str]) -> str:
+    numbers = match[2].split(".")
+    if len(numbers) == 4 and not match[1]:
+        return " dot ".join(digits(number) if len(number) > 1 or int(number) < 256 else number for number in numbers)
+    return ("version " if match[1] else "") + " point ".join(cardinal(number) for number in numbers)
+
+
+def _say_power(match: Match[str]) -> str:
+    return {"2": " squared", "3": " cubed"}.get(match[1], f" to the power of {cardinal(match[1])}")
+
+
+def _say_superscript(match: Match[str]) -> str:
+    plain = match[0].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+"))
+    return {"2": " squared", "3": " cubed"}.get(plain, f" to the power of {cardinal(plain.lstrip('+'))}")
+
+
+LIST_RULES = (
+    (r"(?<![\d.,])(0),(\d{1,3})(?![\d,])|(?<![\d.,])(?!0)(\d{1,3}),(\d{4,})(?![\d,])",
+     lambda m: f"{m[1]}.{m[2]}" if m[1] else f"{m[3]}.{m[4]}"),
+    (rf"(?<![\d.,])(\d++),(\d{{1,2}})(?![\d,]){_UNIT_AFTER}|(?<=[€$£])(\d++),(\d\d)(?![\d,])",
+     lambda m: f"{m[1]}.{m[2]}" if m[1] else f"{m[3]}.{m[4]}"),
+    (rf"(?i)\b({_LIST_NOUNS})(\d{{1,3}}(?:,\d{{1,3}})+)(?![\d.])", lambda m: m[1] + m[2].replace(",", ", ")),
+    (r"(?<=\d),(?=\d{1,2}(?!\d)|\d{4,})|(?<=\d),(?=\d{3}(?:,\d{1,2}(?!\d)))|(?<=[apAP][mM]),(?=\d)", lambda m: ", "),
+    (r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.])", lambda m: m[0].replace(".", ",")),
+)  # fmt: skip
+
+"""Commas and points between digits: lists, decimals, groups."""
+NUMBER_RULES = (
+    (r"(?<![\w.,])(v|V|v\.|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
+    (r"(?<![\d.,])(\d{1,3}(?:,\d{3})*|\d+)(?:st|nd|rd|th|ST|ND|RD|TH)\b", lambda m: ordinal(m[1])),
+    (r"(?<![A-Za-z\d])([A-Z]+-?)(\d{1,3})s\b", _say_plural),
+    (r"(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
+     lambda m: " " * bool(m[3]) + house_number(m[0])),
+    (r"(?i)\b(chapter|part|book|volume|act|scene|episode|track|lesson|unit|section|day|season|week|step|level|page"
+     r"|stage)( )0+(?=[1-9])",
+     lambda m: m[1] + m[2]),
+    (r"(?<![\d:])(\d{1,4}):(\d{1,4})(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
+    (r"(?:#|№\s?)(?=\d)", lambda m: "number "),
+    (rf"{START}(?<![\w-])(?P<low>{NUMBER}){DASH}(?P<high>{NUMBER})(?![\d%-])(?!\s*=)"
+     r"(?=(?:\s(?P<following>[a-z]+))?)", _say_range),
+    (r"(?<!\w)['’](\d)(\d)\b", lambda m: f"oh {cardinal(m[2])}" if m[1] == "0" else cardinal(m[1] + m[2])),
+    (r"(?<=[\w)])\^([-−]?\d+)", _say_power),
+    (r"(?<=[\d)])\s?[-−]\s?(?=\(?\d[\d.,]*\s*=)", lambda m: " minus "),
+    (r"(?<=\d)\+(?!\d)", lambda m: " plus"),
+    (r"~\s?(?=[\d$€£])", lambda m: "about "),
+    (r"(?<!\d)(\d{1,3})((?: \d{3}){2,})(?![\d,])", lambda m: cardinal(m[0].replace(" ", ""))),
+    (r"(?<=[\w)])[⁻⁺]?[⁰¹²³⁴-⁹]+", _say_superscript),
+    (r"(?<=[A-Za-z])[₀₁₂₃₄-₉]+", lambda m: " " + cardinal(m[0].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))),
+    (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{SIGN})(?P<number>{NUMBER})"
+     r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z][A-Z]))"
+     r"|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
+     _say_number),
+)  # fmt: skip
+
+"""Everything else with a digit in it; nothing is left."""

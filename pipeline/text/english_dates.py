@@ -1,0 +1,249 @@
+"""English dates, times, years, decades, Bible verses: patterns, and how each is read, in the order of their rules."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from pipeline.text.english_numbers import (
+    MONTHS,
+    cardinal,
+    clock,
+    date,
+    decade,
+    full_year,
+    is_day,
+    ordinal,
+    year,
+)
+
+_DASH = r"(?: [-–—~] |[-–—~])"
+_MONTH_NUMBERS = {name.lower(): index for index, name in enumerate(MONTHS, 1)}
+_MONTH_NUMBERS.update({name[:3].lower(): index for index, name in enumerate(MONTHS, 1)} | {"sept": 9})
+# In small letters, march and may are verbs unless a year or "5th" tells.
+_VERB = r"(?!(?:may|march|mar)\b(?!\.?\s\d{1,2}(?:st|nd|rd|th)|(?:\.?\s\d{1,2})?,?\s[12]\d{3}\b))"
+_MONTH = _VERB + r"(?P<month>(?i:" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r"))\b(?:\.(?=\s?\d|,))?"
+_YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b)"
+_HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
+_BOOKS = (
+    "Genesis|Gen|Exodus|Exod|Ex|Leviticus|Lev|Numbers|Num|Deuteronomy|Deut|Joshua|Josh|Judges|Judg|Ruth|Samuel|Sam"
+    "|Kings"
+    "|Chronicles|Chron|Ezra|Nehemiah|Neh|Esther|Job|Psalms?|Ps|Proverbs|Prov|Ecclesiastes|Eccl|Isaiah|Isa|Jeremiah|Jer"
+    "|Lamentations|Lam|Ezekiel|Ezek|Daniel|Dan|Hosea|Hos|Joel|Amos|Obadiah|Jonah|Micah|Mic|Nahum|Habakkuk|Hab|Zephaniah"
+    "|Zeph|Haggai|Hag|Zechariah|Zech|Malachi|Mal|Matthew|Matt|Mark|Luke|John|Acts|Romans|Rom|Corinthians|Cor|Galatians"
+    "|Gal|Ephesians|Eph|Philippians|Phil|Colossians|Col|Thessalonians|Thess|Timothy|Tim|Titus|Philemon|Hebrews|Heb"
+    "|James"
+    "|Jas|Peter|Pet|Jude|Revelation|Rev|Sirach|Wisdom|Tobit|Judith|Maccabees|Baruch|Quran|Qur'an|Surah|Koran"
+)
+_FULL_BOOKS = {
+    "Gen": "Genesis", "Exod": "Exodus", "Ex": "Exodus", "Lev": "Leviticus", "Num": "Numbers", "Deut": "Deuteronomy",
+    "Josh": "Joshua", "Judg": "Judges", "Sam": "Samuel", "Chron": "Chronicles", "Neh": "Nehemiah", "Ps": "Psalm",
+    "Prov": "Proverbs", "Eccl": "Ecclesiastes", "Isa": "Isaiah", "Jer": "Jeremiah", "Lam": "Lamentations",
+    "Ezek": "Ezekiel", "Dan": "Daniel", "Hos": "Hosea", "Mic": "Micah", "Hab": "Habakkuk", "Zeph": "Zephaniah",
+    "Hag": "Haggai", "Zech": "Zechariah", "Mal": "Malachi", "Matt": "Matthew", "Rom": "Romans", "Cor": "Corinthians",
+    "Gal": "Galatians", "Eph": "Ephesians", "Phil": "Philippians", "Col": "Colossians", "Thess": "Thessalonians",
+    "Tim": "Timothy", "Heb": "Hebrews", "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
+}  # fmt: skip
+_QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
+
+
+def _month(match: Match[str]) -> int:
+    return _MONTH_NUMBERS[match["month"].lower()]
+
+
+def _say_iso_date(match: Match[str]) -> str:
+    month, day = int(match["month"]), int(match["day"])
+    if not is_day(month, day):
+        return match[0]
+    return date(match["year"], month, day) + (", " if match["time"] else "")
+
+
+def _say_numeric_date(match: Match[str]) -> str:
+    first, second, last = int(match[1]), int(match[3]), match[4]
+    month, day = (first, second) if first <= 12 and match[2] != "." else (second, first)
+    if not is_day(month, day):
+        month, day = day, month
+    if not is_day(month, day):
+        return match[0]
+    return date(last if len(last) == 4 else full_year(last), month, day)
+
+
+def _full_year(written: str) -> int:
+    return int(written) if len(written) == 4 else full_year(written)
+
+
+def _say_month_day(match: Match[str]) -> str:
+    month, day = _month(match), int(match["day"])
+    if not is_day(month, day):
+        return match[0]
+    until = f" to {ordinal(match['until'])}" if match["until"] else ""
+    words = f"{MONTHS[month - 1]} {ordinal(day)}{until}"
+    return f"{words}, {year(match['year'])}" if match["year"] else words
+
+
+def _say_day_month(match: Match[str]) -> str:
+    month, day = _month(match), int(match["day"])
+    if not is_day(month, day):
+        return match[0]
+    until = f" to the {ordinal(match['until'])}" if match["until"] else ""
+    words = f"{match['the'] or 'the '}{ordinal(day)}{until} of {MONTHS[month - 1]}"
+    return f"{words}, {year(match['year'])}" if match["year"] else words
+
+
+def _say_hyphen_date(match: Match[str]) -> str:
+    month, day = _month(match), int(match["day"])
+    if not is_day(month, day):
+        return match[0]
+    return date(_full_year(match["year"]) if match["year"] else None, month, day)
+
+
+def _say_month_year(match: Match[str]) -> str:
+    return f"{MONTHS[_month(match) - 1]} {year(_full_year(match['year']))}"
+
+
+def _say_time(match: Match[str]) -> str:
+    hour, minute = int(match["hour"]), int(match["minute"] or 0)
+    second = int(match["second"]) if match["second"] else None
+    if hour > 24 or minute > 59 or (second or 0) > 59:
+        return match[0]
+    half = match["half"].upper() + "M" if match["half"] else None
+    return clock(hour, minute, second, half) + (" UTC" if match["zone"] else "")
+
+
+def _say_hour(match: Match[str]) -> str:
+    since = f"{cardinal(match['since'])} to " if match["since"] else ""
+    return f"{since}{cardinal(match['hour'])} {match['half'].upper()}M"
+
+
+def _say_point_time(match: Match[str]) -> str:
+    hour, minute = int(match["hour"]), int(match["minute"])
+    if hour > 24:
+        return match[0]
+    half = match["half"].upper() + "M" if match["half"] else None
+    return clock(hour, minute, None, half)
+
+
+def _say_military(match: Match[str]) -> str:
+    hour, minute = match[1][:2], match[1][2:]
+    if int(hour) > 24 or int(minute) > 59:
+        return match[0]
+    hours = f"oh {cardinal(hour[1])}" if hour[0] == "0" and hour[1] != "0" else cardinal(str(int(hour)))
+    minutes = "hundred" if minute == "00" else f"oh {cardinal(minute[1])}" if minute[0] == "0" else cardinal(minute)
+    return f"{hours} {minutes} hours"
+
+
+def _say_duration(match: Match[str]) -> str:
+    names = ("hour", "minute", "second")
+    parts = [
+        f"{cardinal(count)} {name}{'' if count == '1' else 's'}"
+        for count, name in zip(match.groups(), names, strict=True)
+        if count
+    ]
+    return " ".join(parts)
+
+
+def _say_verse(match: Match[str]) -> str:
+    which = {"1": "First ", "2": "Second ", "3": "Third "}.get(match["which"] or "", "")
+    book = _FULL_BOOKS.get(match["book"], match["book"])
+    chapter, verse = cardinal(match["chapter"]), cardinal(match["verse"])
+    # "twenty three" is heard as one number.
+    is_one = match["chapter"].endswith("0") and len(match["chapter"]) == 2 and len(match["verse"]) == 1
+    mark = "," if len(match["chapter"]) > 2 or len(match["verse"]) > 2 or is_one else ""
+    words = f"{which}{book} {chapter}{mark} {verse}"
+    if match["until"]:
+        words += f" to {cardinal(match['until'])}"
+    rest = re.sub(r"\d+", lambda number: cardinal(number[0]), match["rest"] or "")
+    return words + re.sub(r"(?<=\w)[-–](?=\w)", " to ", re.sub(r",\s?", ", ", rest))
+
+
+def _say_years(match: Match[str]) -> str:
+    until = match[2]
+    return f"{year(match[1])} to {year(until) if len(until) == 4 else cardinal(until)}"
+
+
+def _say_season(match: Match[str]) -> str:
+    if (int(match[1]) + 1) % 100 != int(match[2][-2:]):
+        return match[0]
+    return f"{year(match[1])} {year(match[2]) if len(match[2]) == 4 else cardinal(match[2])}"
+
+
+def _say_decades(match: Match[str]) -> str:
+    return f"{decade(match[1])} to {decade(match[2])}"
+
+
+def _say_quarter(match: Match[str]) -> str:
+    number = match["quarter"] or match["half"]
+    return f"the {_QUARTERS[number]} {'quarter' if match['quarter'] else 'half'} of {year(_full_year(match['year']))}"
+
+
+def _say_era(match: Match[str]) -> str:
+    number = match[1]
+    words = (
+        cardinal(number) if number.endswith("00") or len(number) < 3 else f"{cardinal(number[0])} {_tens(number[1:])}"
+    )
+    return f"{words} {match[2].replace('.', '')}" + ("." if match[2].endswith(".") and match[3] is not None else "")
+
+
+def _tens(number: str) -> str:
+    return f"oh {cardinal(number[1])}" if number[0] == "0" else cardinal(number)
+
+
+DATE_RULES = (
+    (rf"(?:(?P<which>[123]) )?\b(?P<book>{_BOOKS})\.? (?P<chapter>\d{{1,3}}):(?P<verse>\d{{1,3}})(?![:\d])"
+     r"(?:[-–](?P<until>\d{1,3})(?![:\d]))?(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]))*)", _say_verse),
+    (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"
+     r"(?![\d/-]|\.\d)(?P<time>T(?=\d\d:))?", _say_iso_date),
+    (r"(?<![\d/.-])(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|(?<=/)\d{2})(?![\d/-]|\.\d)", _say_numeric_date),
+    (rf"(?<=\d)(?:st|nd|rd|th)?\s?[-–—]\s?(?={_MONTH}\s\d)", lambda m: " to "),
+    (rf"(?<![\w/.-])(?P<day>[0-3]?\d)[-/ ]?{_MONTH}[-/](?P<year>[12]\d{{3}}|\d\d)(?![\w-])", _say_hyphen_date),
+    (rf"\b{_MONTH}[-/](?P<day>[0-3]?\d)(?:[-/](?P<year>[12]\d{{3}}|\d\d))?(?![\w-])", _say_hyphen_date),
+    (rf"\b{_MONTH}[- ]?(?P<year>['’]\d\d)(?!\w)",
+     lambda m: f"{MONTHS[_month(m) - 1]} {year(full_year(m['year'][1:]))}"),
+    (rf"\b{_MONTH}[-/](?P<year>[12]\d{{3}})(?![\w-])", _say_month_year),
+    (rf"\b{_MONTH}\s(?P<day>[0-3]?\d)(?:st|nd|rd|th)?(?:{_DASH}(?P<until>[0-3]?\d)(?:st|nd|rd|th)?)?"
+     rf"(?![\w:%/]|[.,]\d)(?:,?\s{_YEAR})?", _say_month_day),
+    (rf"(?<![\d.,:/$€£-])(?P<the>[Tt]he )?(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
+     rf"(?:{_DASH}(?P<until>[0-3]?\d)(?:st|nd|rd|th)?)?(?: of)?\s{_MONTH}(?:,?\s{_YEAR})?",
+     _say_day_month),
+    (rf"\b{_MONTH},?\s(?:of\s)?{_YEAR}", _say_month_year),
+    (r"(?<![\w.,])(?:(?P<quarter>[1-4])Q|(?P<half>[12])H)\s?['’]?(?P<year>20\d\d|\d\d)(?!\w)", _say_quarter),
+)  # fmt: skip
+"""Verses and dates."""
+
+_PART_OF_DAY = (
+    r"in the (?:morning|afternoon|evening)|at night|sharp|tonight|o['’]clock|(?:this|tomorrow|yesterday) (?:morning"
+)
+SPAN_RULES = (
+    (r"(?:(?<=[apAP][mM])|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] |[-–—~])"
+     r"(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
+     lambda m: " to "),
+)  # fmt: skip
+"""From a time to a time, from a percentage to another."""
+
+TIME_RULES = (
+    (r"(?<![\d:.])(?<!\d,)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])"
+     rf"(?:\s?{_HALF}|(?P<zone>Z\b))?",
+     _say_time),
+    (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
+    (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"
+     rf"|(?=\s(?:{_PART_OF_DAY}|afternoon|evening))|(?=\s?(?:train|bus|flight|ferry|boat|express|news)\b)))",
+      _say_point_time),
+    (r"(?<![\d:.,\w])(0\d{3}|(?:(?<=at )|(?<=by )|(?<=til )|(?<=rom )|(?<=ore )|(?<=ter )|(?<=und )|(?<=to ))\d{4})"
+     r"(?:\s|-)?(?:hours|hrs|h)\b", _say_military),
+    (r"(?<![\d:.,\w])(\d{1,3})h\s?(\d{1,2})m(?:in)?(?:\s?(\d{1,2})s(?:ec)?)?\b", _say_duration),
+    (r"(?<![\d:.,\w])()(\d{1,3})m(?:in)?\s?(\d{1,2})s(?:ec)?\b", _say_duration),
+    (r"(?<![\d:.,\w])(?P<hour>[01]?\d|2[0-4])h(?P<minute>[0-5]\d)(?P<half>\b)(?!\w)",
+     lambda m: clock(int(m["hour"]), int(m["minute"]), None, None)),
+)  # fmt: skip
+"""Times of day and durations."""
+
+YEAR_RULES = (
+    (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
+    (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s[-–—]['’]?((?:1\d|20)\d0|[2-9]0)['’]?s\b", _say_decades),
+    (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),
+    (r"(?<![\d.,$/-])((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\d/,%-]|\.\d)", _say_season),
+    (r"(?<![\d.,$-])(1[1-9]\d\d|20\d\d)\s?[-–—]\s?(1[1-9]\d\d|20\d\d|\d\d)(?![\d,%-]|\.\d)"
+     r"(?!\s(?:kg|km|g|m|lbs?)\b)", _say_years),
+    (r"(?<![\d.,])(\d{3}) (AD|BC|CE|BCE|A\.\s?D\.?|B\.\s?C\.?(?:\s?E\.?)?|C\.\s?E\.?)(?!\w)(\s*$)?", _say_era),
+)  # fmt: skip
+"""Decades, seasons, spans of years, years with an era."""

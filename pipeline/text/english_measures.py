@@ -1,0 +1,145 @@
+"""English products, dimensions, fractions and measures in words: rules in their order."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from pipeline.text.english_numbers import cardinal, fraction, ordinal
+from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, SIGN, START, after, before
+from pipeline.text.english_units import PER, PER_PATTERN, UNIT, plural, unit_name
+
+_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
+           "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9",
+           "⅒": "1/10"}  # fmt: skip
+_MEASURED = frozenset(
+    "bulb bulbs battery batteries fuse fuses lamp lamps motor engine adapter charger cable lens film gun cannon"
+    " drive disk card"
+    " screen nail nails pipe bolt hose fence race radius turn turns angle angles grid line lines monitor socket"
+    " outlet".split()
+)
+_A_BEFORE = re.compile(r"\b[Aa]n? (?:[\w.-]+ by ){0,2}$")
+_MEASURES = (
+    "cup|teaspoon|tablespoon|pound|mile|inch|hour|pint|quart|gallon|ounce|kilogram|kilometer|meter|centimeter|liter"
+    "|mug|glass|bottle|loaf|pack|stick|acre|yard|dozen|million|billion|minute|page|slice|pinch|day|year|century"
+)
+_PART = "|".join((
+    "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "mi", "km", "kg", "hrs?", "mins?", "in", "ft", "yds?", "gal", "qt",
+    "cm", "mm", "ml",
+    "g", "m", "l", "L", "h",
+))  # fmt: skip
+
+
+def _say_unit(match: Match[str]) -> str:
+    written, number, space = match["unit"], match["number"], match["space"]
+    if len(written) == 1 and written.isalpha() and not _is_unit(match, written, number, space):
+        return match[0]
+    unit = unit_name(written)
+    words = cardinal(match["sign"] + number)
+    if match["low"]:
+        words = f"{cardinal(match['sign'] + match['low'])} to {cardinal(number)}"
+    elif match["high"]:
+        words += " " + match["high"]
+    singular = (
+        _is_attribute(match) or (number == "1" and not match["low"] and not match["high"]) or match["hyphen"] == "-"
+    )
+    per = f" per {PER[match['per']]}" if match["per"] else ""
+    return f"{words}{match['hyphen'] or ' '}{unit if singular else plural(unit)}{per}"
+
+
+def _is_attribute(match: Match[str]) -> bool:
+    """Tell whether a measure belongs to the noun behind it: "a 2 TB disk", "a 60 W bulb"."""
+    noun = re.match(r" ([a-z]\w*)", after(match))
+    if match["low"] or not noun or match["per"] or match["unit"] in ("%", "％"):
+        return False
+    return noun[1] in _MEASURED or bool(_A_BEFORE.search(before(match, 24)) and noun[1] not in NO_NOUN)
+
+
+def _is_unit(match: Match[str], written: str, number: str, space: str) -> bool:
+    """Tell the unit of `5 L` and `1.5 s` from the initial of `In 1950 L. Ron Hubbard` and the `A` of `5 A grades`."""
+    behind = match.string[match.end("unit") : match.end("unit") + 40]
+    if (
+        re.match(r"['’]", behind)
+        or (written.isupper() and re.match(r"\.\s?[A-Z]", behind))
+        or re.match(r"[ ,]*(?:and|&) [A-Z]\b(?!\.)", behind)
+    ):
+        return False
+    looks_like_year = len(number) == 4 and number.isdecimal() and number[0] in "12"
+    if space and (looks_like_year or re.match(r"\s[A-Z]\w+\s[A-Z]", behind)):
+        return written not in "sh" and not re.match(r"\.?\s[A-Z]", behind) and not looks_like_year
+    if written in "AN" and not re.match(rf"\s(?:{'|'.join(_MEASURED)})\b", behind):
+        return bool(space) and not re.match(r"\s[a-z]", behind)
+    return True
+
+
+def _say_fraction(match: Match[str]) -> str:
+    whole, top, bottom, unit = (match[name] for name in ("whole", "top", "bottom", "unit"))
+    if not int(bottom):
+        return f"{cardinal(top)} slash {cardinal(bottom)}{f' {unit}' if unit else ''}"
+    suffix, name = match["suffix"], (_unit_or_none(unit) or unit) if unit else None
+    if not whole and not suffix and not unit and (top, bottom) in {("24", "7"), ("9", "11"), ("50", "50")}:
+        return f"{cardinal(top)} {cardinal(bottom)}"
+    if suffix and len(bottom) > 2:
+        words = f"{cardinal(top)} {ordinal(bottom)}" + ("" if top == "1" else "s")
+    else:
+        words = fraction(top, bottom)
+    if whole:
+        noun = f" {name if match['joint'] == '-' else plural(name)}" if name else ""
+        return f"{cardinal(whole)} and " + re.sub(r"^one (half|quarter)$", r"a \1", words) + noun
+    if suffix:
+        words = re.sub(r"^one ", "an " if words.startswith("one e") else "a ", words)
+    if name is None:
+        is_half = words == "one half" and re.match(r"-[a-z]|\s(?:an?|my|your|his|her|its|our|their)\b", after(match))
+        return ("half" if is_half else words) + (match["of"] or "")
+    if (top, bottom) != ("1", "2"):
+        return f"{words.replace('one quarter', 'a quarter')} {name}"
+    if re.search(r"\b[Aa]n? $", before(match, 4)):
+        return f"half {name}"
+    return f"half a{'n' if name[0] in 'aeiou' or name == 'hour' else ''} {name}"
+
+
+def _unit_or_none(written: str) -> str | None:
+    try:
+        return unit_name(written.rstrip("."))
+    except KeyError:
+        return None
+
+
+def _say_arc(match: Match[str]) -> str:
+    words = f"{cardinal(match[1])} degrees {cardinal(match[2])} minutes"
+    return words + (f" {cardinal(match[3])} seconds" if match[3] else "")
+
+
+def say_vulgar(match: Match[str]) -> str:
+    """Write `2½` as "2 1/2" and `½` as "1/2", for the rule of fractions."""
+    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    if match[1]:
+        return f"{match[1]} {_VULGAR[match[2]]}"
+    return (" " if before.isalnum() or (before in ",;.:" and before) else "") + _VULGAR[match[2]]
+
+
+VULGAR_PATTERN = re.compile(r"(?:(\d)[ \u2009-]?)?([" + "".join(_VULGAR) + "])")
+MEASURE_RULES = (
+    (r"(?<=[\d)])\s?\+\s?(?=[\d(])", lambda m: " plus "),
+    (r"(?<=\d)\s?[*·⋅]\s?(?=\d)", lambda m: " times "),
+    (r"(?<=\d)(?:\s?[x×]\s?)(?=\d[\d.]*\s?(?:=|equals))", lambda m: " times "),
+    (r"(?<=\d)\s?[x×]\s?(?=[.\d])|(?<=\d['’′\"″])\s?[x×]\s?(?=\d)", lambda m: " by "),
+    (r"(?<=\d)[x×](?=\s(?![\d+=*/−-])|[.,;!?)]|$)", lambda m: " times"),
+    (rf"(?<![\d.,/])(?:(?P<whole>\d{{1,3}})[ -])?(?P<top>\d{{1,4}})\s?[/⁄]\s?(?P<bottom>\d{{1,4}})(?P<suffix>(?i:rds"
+     rf"|ths|nds|st|nd|rd|th))?"
+     rf"(?![\d/]|\.\d)(?!(?<=\d)[A-Za-z])"
+     rf"(?:(?P<joint>[ -]?)(?P<unit>(?:{_PART})(?![\w'’])(?:\.(?=\s[a-z]))?|(?:{_MEASURES})\b(?!s))"
+     r"|(?P<of> of\b)|)", _say_fraction),
+    (r"(?<![\d.])(\d{1,3})°\s?(\d{1,2})[′'’](?:\s?(\d{1,2}(?:\.\d+)?)[″\"])?", _say_arc),
+    (r"(?<!\d)(\d{1,2})['′’](?:\s?(\d{1,2})[\"″”])", lambda m: f"{cardinal(m[1])} feet {cardinal(m[2])} inches"),
+    (r"(?<![\d.,])(\d+(?:\.\d+)?)[\"”](?=\s?(?:x\b|by\b|wide|tall|long|high|deep|thick|screen|tv|TV|monitor|pipe"
+     r"|nails?|display|wheels?|tires?))",
+     lambda m: f"{cardinal(m[1])} inch"),
+    (r"(?<![\d.,])(\d+(?:\.\d+)?)['’](?=\s?(?:wide|tall|long|high|deep|by)\b)", lambda m: f"{cardinal(m[1])} feet"),
+    (rf"{START}(?<![A-Za-z])(?<![A-Za-z][-])(?P<sign>{SIGN})(?:(?P<low>{NUMBER})(?:{DASH}"
+     rf"| to ))?(?P<number>{NUMBER})"
+     rf"(?: (?P<high>thousand|million|billion|trillion))?(?P<hyphen>-(?=[a-z]))?(?P<space>\s?){UNIT}"
+     rf"(?:\s?/\s?(?P<per>{PER_PATTERN})(?![\w²³]))?", _say_unit),
+)  # fmt: skip
+
+"""Products, dimensions, fractions, measures."""

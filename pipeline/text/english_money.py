@@ -1,0 +1,119 @@
+"""English sums of money in words, shillings and pence among them: rules in their order."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from pipeline.text.english_numbers import SCALES, cardinal, fraction
+from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, START, after, before
+from pipeline.text.english_units import CURRENCIES, SMALL_COINS
+
+_SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(CURRENCIES, key=len, reverse=True))) + ")"
+_SCALE = r"(?:(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z]))?"
+_AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"
+_PENCE = {"1": "one penny", "2": "twopence", "3": "threepence", "4": "fourpence", "5": "fivepence", "6": "sixpence",
+          "7": "sevenpence", "8": "eightpence", "9": "ninepence", "10": "tenpence", "11": "elevenpence"}  # fmt: skip
+_DETERMINER = re.compile(r"\b(?:an?|another|every|each|my|his|her|your|our|their)\s$", re.I)
+
+
+def _say_shillings(match: Match[str]) -> str:
+    written = match.groupdict()
+    pounds, shillings, pence = (written.get(name) for name in ("pounds", "shillings", "pence"))
+    words = []
+    if pounds:
+        words.append(f"{cardinal(pounds)} pound{'' if pounds == '1' else 's'}")
+    if shillings:
+        words.append(f"{cardinal(shillings)} shilling{'' if shillings == '1' else 's'}")
+    if pence:
+        words.append(_PENCE.get(pence, f"{cardinal(pence)} pence"))
+    said = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    ends = match[0].endswith(".") and re.match(r"\s*$|\s+[A-Z“\"]", after(match))
+    return said + ("." if ends else "")
+
+
+def _say_lone_shillings(match: Match[str]) -> str:
+    """Read `8s.` as shillings where other old money stands in the text, or a price is told; else they are seconds."""
+    near = before(match, 500) + after(match, 500)
+    if re.search(r"£|shilling|penc|penny", near) or re.search(r"(?:cost|paid|worth|price) $", before(match, 6)):
+        return _say_shillings(match)
+    return match[0]
+
+
+def _say_money(match: Match[str]) -> str:
+    written = match["symbol"]
+    found = match.groupdict()
+    one, many, coin = CURRENCIES[found.get("code") or written]
+    amount, low = match["amount"], match["low"]
+    minus = "minus " if found["sign"] or found.get("inner") else ""
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d{2}", amount):
+        amount = amount.replace(".", "").replace(",", ".")
+    scale = match["scale"] or match["letter"]
+    scale_words = f" {SCALES.get(scale.lower(), scale.lower())}" if scale else ""
+    if found.get("noun"):
+        return f"{minus}{cardinal(amount)}{scale_words} {one}{found['noun']}"
+    if not low and not minus and (attribute := _say_attribute(match, amount, scale_words, one, coin)):
+        return attribute
+    low_scale = f" {SCALES[match['low_scale'].lower()]}" if match["low_scale"] else ""
+    if low and not scale and not low_scale and any("." in a and a.split(".")[1].strip("0") for a in (low, amount)):
+        return f"{minus}{_sum(low, one, many, coin)} to {_sum(amount, one, many, coin)}"
+    start = f"{minus}{cardinal(_whole(low))}{low_scale} to " if low else minus
+    if scale:
+        return f"{start}{cardinal(amount)}{scale_words} {many}"
+    if low:
+        return f"{start}{cardinal(_whole(amount))} {many}"
+    return minus + _sum(amount, one, many, coin)
+
+
+def _whole(amount: str) -> str:
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
+
+
+def _sum(amount: str, one: str, many: str, coin: str) -> str:
+    whole, _, cents = amount.replace(",", "").partition(".")
+    if len(cents) > 2:
+        cents = cents[:2] + cents[2:].rstrip("0")
+    if not cents.strip("0"):
+        return f"{cardinal(whole)} {one if whole == '1' else many}"
+    if len(cents) > 2:
+        return f"{cardinal(f'{whole}.{cents}')} {many}"
+    count = int(cents.ljust(2, "0"))
+    coins = f"{cardinal(str(count))} {coin if count == 1 else SMALL_COINS.get(coin, coin + 's')}"
+    if not whole.strip("0"):
+        return coins
+    return f"{cardinal(whole)} {one if whole == '1' else many} and {coins}"
+
+
+def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: str) -> str | None:
+    """Read `a $20 T-shirt` as "a twenty-dollar T-shirt"."""
+    following = re.match(r"[ -]([A-Za-z][\w'’]*)", after(match))
+    if (
+        not following
+        or following[1].lower() in NO_NOUN
+        or following[1].endswith("ed")
+        or not _DETERMINER.search(before(match, 12))
+    ):
+        return None
+    whole, _, cents = amount.partition(".")
+    words = cardinal(whole if not cents.strip("0") or not scale else amount) + scale
+    if cents.strip("0") and not scale:
+        return f"{words} {one} and {cardinal(str(int(cents[:2].ljust(2, '0'))))} {coin}"
+    return f"{words}{' ' if ' ' in words or ' ' in one else '-'}{one}"
+
+
+MONEY_RULES = (
+    (r"(?<![\w.,])(\d{1,2}) (\d)/(\d)d\b", lambda m: f"{cardinal(m[1])} and {fraction(m[2], m[3])} pence"),
+    (r"(?:£(?P<pounds>\d[\d,]*)\.?,?\s)?\b(?P<shillings>\d{1,2})s\.?,?\s?(?P<pence>\d{1,2})d(?:\.|\b)", _say_shillings),
+    (r"£(?P<pounds>\d[\d,]*)\.?,?\s(?P<shillings>\d{1,2})s(?:\.|\b)", _say_shillings),
+    (r"(?<![\w.,/⁄])(?P<pence>\d{1,2})d\.", _say_shillings),
+    (r"(?<![\w.,])(?P<shillings>\d{1,2})s\.", _say_lone_shillings),
+    (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)(?P<inner>[-−](?=\d))?"
+     rf"(?:(?P<low>{NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{DASH}(?:(?P=symbol))?)?"
+     rf"(?P<amount>{_AMOUNT}){_SCALE}"
+     r"(?P<noun>[ -](?:bill|note|coin|stamp)\b)?(?:(?<=\d)\s?(?P<code>USD|AUD|CAD|NZD|HKD|SGD)\b)?", _say_money),
+    (rf"{START}(?P<sign>(?<!\w)[-−])?(?:(?P<low>{NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{DASH})?"
+     rf"(?P<amount>{_AMOUNT}){_SCALE}\s?{_SYMBOL}(?![\w$])",
+     _say_money),
+)  # fmt: skip
+
+"""Sums of money; a later rule says what one costs each."""

@@ -1,0 +1,158 @@
+"""Roman numerals in English text: of chapters, of kings, of years, in lists. The pronoun I is none."""
+
+from __future__ import annotations
+
+import re
+from re import Match
+
+from pipeline.text.english_numbers import cardinal, ordinal, roman_value, year
+
+_HEADINGS = (
+    "Chapter|Part|Book|Volume|Act|Scene|Section|Article|Phase|Type|Class|Appendix|Figure|Table|Canto|Episode|Stage"
+    "|Title|Level|Grade|Lesson|Unit|War|Bowl|Step|Number|Numbers|Verse|Psalm|Exhibit|Category|Mark|Apollo|Series|Plate"
+    "|Letter|Stave|Tome|Lecture|Essay|Epilogue|Sonnet|Paragraph|Question|Problem|Theorem|Note|Story|Page|Room|Cantos"
+    "|Chapters|Parts|Books|Volumes|Acts|Scenes|Sections|Articles|Figures|Tables|Letters|Sonnet|Opus|Op|Vatican|Leg"
+)
+_MONARCHS = (
+    "Louis|Henry|Charles|George|Edward|James|William|Richard|John|Paul|Pius|Benedict|Elizabeth|Mary|Catherine|Francis"
+    "|Philip|Alexander|Nicholas|Peter|Frederick|Leo|Innocent|Gregory|Clement|Urban|Ramesses|Rameses|Ptolemy|Napoleon"
+    "|Otto|Ivan|Alfonso|Ferdinand|Harald|Christian|Gustav|Carlos|Wilhelm|Friedrich|Mehmed|Selim|Murad|Darius|Xerxes"
+    "|Cleopatra|Malcolm|Robert|Stephen|Haakon|Olav|Sixtus|Boniface|Celestine|Julius|Adrian|Martin|Victor|Leopold|Albert"
+    "|Juan|Joseph|Pedro|Maximilian|Ludwig|Rudolf|Felipe|Umberto|Edgar|Harold|David|Baldwin|Theodosius|Constantine|Anne"
+    "|Margrethe|Isabella|Eugene|Honorius|Callixtus|Sigismund|Casimir|Charlemagne|Suleiman|Tiglath|Artaxerxes|Thutmose"
+)
+_ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
+# Where "I" after a capitalized heading or a name is the numeral: before a mark, the end, or what goes on about it.
+_AFTER_NUMERAL = (
+    r"(?=\s*(?:$|[.,:;!?)\]”\"—–]|'s\b|’s\b|\n)"
+    r"|\s+(?:of|and|to|in|on|is|was|has|had|begins|began|ended|ends|opens|opened|closes|deals|contains|covers|shows"
+    r"|error|errors|describes|introduces|died|reigned|ruled|became|the|at|by|with|for|from|or|as|but|who|whose|which"
+    r"|\d|[IVXLC]+\b"
+    r"|[A-Z][a-z]+)(?![\w'’]))"
+)
+_TYPES = "type|phase|class|stage|grade|category|level|part|chapter|act|volume|book|section|scene|article|war"
+_HEADING_PATTERN = re.compile(
+    rf"\b((?i:{_HEADINGS}))(\.? )([VX](?!\.\s?[A-Z]\.)|[IVXLCDM]{{2,}}|[ivxlc]{{2,}})(?![\w'’&]|\.[A-Z])"
+)
+_FIRST_PATTERN = re.compile(
+    rf"\b((?!(?:Number|Numbers|No|Note|Step|Story)\b)(?:{_HEADINGS}"
+    rf"|{_HEADINGS.upper()}))(\.? )(I){_AFTER_NUMERAL}(?!\.[A-Z])"
+    rf"|\b(World War) (I)\b(?!['’](?!s))"
+    rf"|(?<!the )(?<!that )(?<!this )(?<!every )(?<!a )\b({_TYPES})( )(I)(?=\s+(?:of [A-Z“\"'‘]|begins|ends|opens|\())"
+    rf"|(?<!the )(?<!that )(?<!this )(?<!every )(?<!a )\b({_TYPES})( )(I)(?=[.;:!?)](?:\s|$))"
+    rf"|\b({_TYPES})( )(I)(?=\s(?:and|or|to) [IVX]+\b|\s(?:error|errors|diabetes|diabetic|trial|trials"
+    r"|study|studies|cancer|collagen|railroad|railroads|listed|error-rate|hypersensitivity|supernova|trauma)\b)"
+)
+_MONARCH_PATTERN = re.compile(
+    rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) (I{_AFTER_NUMERAL}|[VX](?!\.\s?[A-Z])"
+    rf"|[IVXL]{{2,}})\b(?!['’](?!s))"
+)
+_REGNAL_PATTERN = re.compile(
+    rf"\b({_MONARCHS}) (I(?=[.,;:)]|['’]s|\s(?:of [A-Z]|and [A-Z]|\(|reigned|ruled|died|ascended))|V(?!\.)"
+    r"|[IVXL]{2,})\b(?!['’](?!s))"
+)
+_PERSON_PATTERN = re.compile(rf"\b((?:{_MONARCHS})(?: [A-Z][a-z]*\.?){{1,2}},?) (I{{2,3}}|IV)\b(?!['’](?!s))")
+_NAME_PATTERN = re.compile(r"\b([A-Z][a-z]{2,})( )([IVX]{2,}|[XL][IVXL]{2,})\b(?!\.[A-Z])")
+_CENTURY_PATTERN = re.compile(r"\b([IVX]+)(?:th|TH)?(?= (?:century|Century|centuries|dynasty|Dynasty|Corps|Legion)\b)")
+_YEAR_PATTERN = re.compile(r"(?<![\w.])M[MDCLXVI]{3,}(?![\w])")
+_LIST_PATTERN = re.compile(r"\bI{1,3}(?:, (?:and |or )?[IVX]+| (?:and|or|to) [IVX]{2,}|[-–][IVX]+)+\b(?!\.[A-Z])")
+_ALONE_PATTERN = re.compile(r"(?<![\w.'’-])(?:[IVX]{3,}|[XL][IVXL]{3,}|II|VI|XI|IX)(?![\w'’-]|\.[A-Z])")
+_ITEM_PATTERN = re.compile(r"(?m)^(?:([IVXL]{2,})(?=\.\s|\.?$)|([IVX])(?=\.\s+(?:[A-Z][\w'’]*\s?){2}|\.?$))")
+_TITLE_CASE = re.compile(r"[^\n]{1,80}[^.?!\n]?(?=\n|$)")
+_NOT_NUMERALS = frozenset({"XXX", "XX", "XXL", "XL", "XXXL"})
+_ROMAN = re.compile(r"\b(?:[IVXLCDM]+(?:th|TH)?|[ivx]{2,})\b")
+_BEFORE_FIRST = frozenset(f"{_HEADINGS}|{_MONARCHS}|War".lower().split("|")) | {
+    "ch",
+    "vol",
+    "pt",
+    "king",
+    "queen",
+    "pope",
+    "art",
+}
+
+
+def _say_heading(match: Match[str]) -> str:
+    groups = [group for group in match.groups() if group is not None]
+    value = roman_value(groups[-1].upper())
+    if value is None:
+        return match[0]
+    word = groups[0].capitalize() if len(groups[0]) > 2 and groups[0].isupper() else groups[0]
+    return f"{word} {cardinal(str(value))}"
+
+
+def _say_name(match: Match[str]) -> str:
+    return match[0] if match[3] in _NOT_NUMERALS else _say_heading(match)
+
+
+def _say_monarch(match: Match[str]) -> str:
+    value = roman_value(match[2])
+    return match[0] if value is None else f"{match[1]} the {ordinal(value)}"
+
+
+def _say_century(match: Match[str]) -> str:
+    value = roman_value(match[1])
+    return match[0] if value is None else ordinal(value)
+
+
+def _say_year(match: Match[str]) -> str:
+    value = roman_value(match[0])
+    return year(value) if value is not None and 1000 < value < 2100 else match[0]
+
+
+def _say_alone(match: Match[str]) -> str:
+    def say(numeral: Match[str]) -> str:
+        value = roman_value(numeral[0])
+        return numeral[0] if value is None or numeral[0] in _NOT_NUMERALS else cardinal(str(value))
+
+    words = re.sub(r"[IVXL]+", say, match[0])
+    return re.sub(r"(?<=\w)[-–](?=\w+$)", " to ", words) if re.search("[IVX][-–]", match[0]) else words
+
+
+def _say_item(match: Match[str]) -> str:
+    numeral = match[1] or match[2]
+    value = roman_value(numeral)
+    if match[2] and match[0] == match.string:  # a row that says "I"
+        return match[0]
+    rest = _TITLE_CASE.match(match.string, match.end())
+    if value is None or (match[2] and rest and not _is_title(rest[0])):
+        return match[0]
+    return cardinal(str(value)).capitalize()
+
+
+def _is_title(line: str) -> bool:
+    """Tell a heading from a sentence that begins with an initial: no full stop at its end, long words capitalized."""
+    text = line.strip(" .")
+    words = re.findall(r"[^\W\d_]{4,}", text)
+    return not line.rstrip().endswith((".", "?", "!", ",")) and all(word[0].isupper() for word in words)
+
+
+def _may_have_numerals(text: str) -> bool:
+    """Tell whether anything but the pronoun can be meant: most texts have an I, and no numeral."""
+    for match in _ROMAN.finditer(text):
+        if match[0] != "I":
+            return True
+        before = text[max(0, match.start() - 16) : match.start()].rstrip(" .").rpartition(" ")
+        word = before[2].strip("\"'“‘(").lower()
+        if not match.start() or word in _BEFORE_FIRST or text[match.end() : match.end() + 1] in ",-–.":
+            return True
+        if before[0].rpartition(" ")[2].lower() in ("king", "queen", "pope", "emperor", "tsar", "kaiser"):
+            return True
+    return False
+
+
+def expand_roman_numerals(text: str) -> str:
+    """Write `Chapter IV` as "Chapter four", `Louis XIV` as "Louis the fourteenth", `MCMXIII` as its year."""
+    if not _may_have_numerals(text):
+        return text
+    text = _ITEM_PATTERN.sub(_say_item, text)
+    text = _CENTURY_PATTERN.sub(_say_century, text)
+    text = _FIRST_PATTERN.sub(_say_heading, text)
+    text = _HEADING_PATTERN.sub(_say_heading, text)
+    text = _PERSON_PATTERN.sub(_say_monarch, text)
+    text = _MONARCH_PATTERN.sub(_say_monarch, text)
+    text = _REGNAL_PATTERN.sub(_say_monarch, text)
+    text = _LIST_PATTERN.sub(_say_alone, text)
+    text = _NAME_PATTERN.sub(_say_name, text)
+    text = _YEAR_PATTERN.sub(_say_year, text)
+    return _ALONE_PATTERN.sub(_say_alone, text)
