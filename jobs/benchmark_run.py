@@ -17,6 +17,7 @@ _PARTS = {
     "steps": "where the time of one step of the language model goes",
     "shapes": "what reproducible takes cost: fixed shapes against free ones",
     "pipeline": "text to audio: ours beside the official way",
+    "text": "spelling out and cutting: CPU time of a sentence",
     "peers": "the language model beside transformers' batched and continuous generation",
     "reproducible-takes": "whether takes are equal alone, in a crowd, in whole runs and after a kill",
     "overhead": "whole runs on Ray with networks that answer at once: what is around the networks",

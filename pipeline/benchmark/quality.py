@@ -30,7 +30,7 @@ from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.synthesis.takes import Take
-from pipeline.text import estimate_seconds
+from pipeline.text import estimate_seconds, read_text_support
 from pipeline.weights.weights import resolve_weights
 
 Samples = NDArray[np.float32]
@@ -80,7 +80,8 @@ class CheckpointVoices:
         self._registry = enroll_from_file(config, weights_dir, speakers)
         self.names = list(self._registry)
         self.codec = load_codec(config, weights_dir)
-        self._synthesizer = Synthesizer(config, load_engine(config, weights_dir), self.codec, self._registry)
+        engine, support = load_engine(config, weights_dir), read_text_support(weights_dir)
+        self._synthesizer = Synthesizer(config, engine, self.codec, self._registry, support)
 
     def say(self, lines: Sequence[tuple[str, str]]) -> Sequence[Samples | None]:
         """Return the sound of (text, voice) pairs; None where every take ran on to the length cap, or the like."""

@@ -15,6 +15,7 @@ from pipeline.benchmark.machine import choose_clock, describe_machine, measure_p
 from pipeline.benchmark.official import OfficialDecoder, OfficialLLM
 from pipeline.benchmark.overhead import measure_overhead, measure_scaling
 from pipeline.benchmark.reproducible_takes import are_all_equal, compare_takes, read_rows
+from pipeline.benchmark.text_speed import measure_text
 from pipeline.benchmark.workload import draw_lengths, make_llm_tensors, make_tasks, read_vocabulary, write_codec
 from pipeline.codec import BiCodec
 from pipeline.errors import ConfigError
@@ -66,14 +67,18 @@ def _whole_runs(options: argparse.Namespace, folder: Path) -> dict[str, Callable
     num_takes, dtypes = (8, options.dtypes[:1]) if options.quick else (options.takes, options.dtypes)
     counts = [100, 400] if options.quick else options.counts
 
-    def reproducible_takes() -> dict[str, Any]:
+    def find_book() -> Path:
         if not options.book.is_file():
             raise ConfigError(f"--book {options.book}: no such file; name a plain text")
-        rows = read_rows([options.book.read_text(encoding="utf-8")], num_takes)
+        return Path(options.book)
+
+    def reproducible_takes() -> dict[str, Any]:
+        rows = read_rows([find_book().read_text(encoding="utf-8")], num_takes)
         found = [compare_takes(rows, options.weights, dtype, folder / dtype) for dtype in dtypes]
         return {"rounds": found, "all_equal": all(map(are_all_equal, found))}
 
     return {
+        "text": lambda: measure_text(find_book()),
         "reproducible-takes": reproducible_takes,
         "overhead": lambda: measure_overhead(counts, folder / "overhead"),
         "scaling": lambda: measure_scaling(counts, folder / "scaling"),

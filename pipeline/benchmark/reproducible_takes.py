@@ -35,7 +35,7 @@ from pipeline.synthesis.enrollment import enroll_from_file
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.synthesizer import Synthesizer
-from pipeline.text import normalize_text, split_into_segments
+from pipeline.text import normalize_text, read_text_support, split_into_segments
 from pipeline.weights.weights import resolve_weights
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def compare_takes(
         _Recorder(load_engine(config, resolve_weights(weights))),
         load_codec(config, resolve_weights(weights)),
     )
-    synthesizer = Synthesizer(config, engine, codec, registry)  # type: ignore[arg-type]
+    synthesizer = Synthesizer(config, engine, codec, registry, read_text_support(resolve_weights(weights)))  # type: ignore[arg-type]
     mixed = random.Random(0).sample(rows, len(rows))
 
     ways: dict[str, Callable[[], Takes]] = {

@@ -28,6 +28,7 @@ from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import read_definitions
 from pipeline.synthesis.takes import Script, write_script
 from pipeline.text.lexicon import read_lexicon
+from pipeline.weights.weights import find_text_support
 
 _STATED_PACE = {"demo": 1.2}
 """Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
@@ -121,6 +122,7 @@ class _Estimator:
         definitions = read_definitions(config.speakers.path, config.storage)
         self._speakers = [definition.speaker_id for definition in definitions]
         self._lexicon = read_lexicon(config)
+        self._support = find_text_support(config.weights, storage=config.storage)
         output = open_storage(config.output, config.storage)
         log, self.run = CommitLog(output), RunRecord(output).find()
         self._done = _find_done(log) if self.run else frozenset[str]()
@@ -137,7 +139,7 @@ class _Estimator:
         for row in rows:
             utterance = Utterance(row["utterance_id"], row["text"], row["speaker_id"], language=row.get("language"))
             try:
-                script = write_script(utterance, [row["speaker_id"]], self._config, self._lexicon)
+                script = write_script(utterance, [row["speaker_id"]], self._config, self._lexicon, self._support)
             except UtteranceError:
                 continue
             spoken_s += row["duration_s"] - self._pauses_s(script)
@@ -176,7 +178,7 @@ class _Estimator:
 
     def _estimate_row(self, row: Mapping[str, Any], found: BookEstimate) -> float:
         try:
-            script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon)
+            script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon, self._support)
         except UtteranceError as error:
             found.rejected[str(error.code)] += 1
             _keep(found, row, f"{error.code}: {error.message}")

@@ -32,6 +32,7 @@ from pipeline.manifest.units import WorkUnit
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
+from pipeline.text import read_text_support
 
 if TYPE_CHECKING:  # Loads torch, which the driver does without.
     from pipeline.synthesis.stages import UtteranceJob
@@ -60,10 +61,12 @@ class LLMActor(ReplicaBase):
         limit_gpu_memory(config.llm.device, config.replicas.llm.num_gpus)
         # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
         sys.setswitchinterval(_SWITCH_S)
-        engine = load_networks(self._setup).load_engine(config, find_weights(self._setup))
+        weights_dir = find_weights(self._setup)
+        engine = load_networks(self._setup).load_engine(config, weights_dir)
         speakers = open_storage(config.output, config.storage).get("speakers.parquet")
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
-        self._stage = TokenStage(config, engine, SpeakerRegistry.from_parquet(speakers), self._setup.lexicon)
+        registry = SpeakerRegistry.from_parquet(speakers)
+        self._stage = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
         return describe_replica("llm", num_threads, str(engine.device), str(engine.dtype), **chosen)

@@ -19,6 +19,7 @@ from pipeline.cluster.supervised import SupervisedActor
 from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, Replayer, ReplayRow
 from pipeline.synthesis.speakers import SpeakerRegistry
+from pipeline.text import read_text_support
 
 
 class ReplayActor:
@@ -49,7 +50,8 @@ class ReplayActor:
         config, networks, weights_dir = self._setup.config, load_networks(self._setup), find_weights(self._setup)
         self._use_threads("llm")
         registry = SpeakerRegistry.from_parquet(open_storage(config.output, config.storage).get("speakers.parquet"))
-        tokens = TokenStage(config, networks.load_engine(config, weights_dir), registry, self._setup.lexicon)
+        engine, support = networks.load_engine(config, weights_dir), read_text_support(weights_dir)
+        tokens = TokenStage(config, engine, registry, self._setup.lexicon, support)
         return Replayer(config, tokens, AudioStage(config, networks.load_codec(config, weights_dir)), self._use_threads)
 
     def _use_threads(self, stage: str) -> None:

@@ -28,6 +28,9 @@ class SpeakersConfig(Settings):
     """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
 
 
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+
+
 class TextConfig(Settings):
     """How a row's text becomes what is spoken."""
 
@@ -41,6 +44,12 @@ class TextConfig(Settings):
     """Upper bound for the characters of one LLM request; longer text is cut at sentence ends."""
     max_segment_s: float = setting(18.0, changes="audio", ge=2.0, le=30.0)
     """Upper bound for the estimated speaking time of one LLM request, in seconds."""
+    footnote_marks: Literal["skip", "read"] = setting("skip", changes="audio", new=True)
+    """`[15]` and `¹²` behind a word: printed pages have them, and nobody reads them out."""
+    languages: tuple[Language, ...] | None = setting(None, changes="audio", new=True)
+    """What the weights speak, where finetuning taught them more than they declare; None takes what they declare."""
+    other_languages: Literal["reject", "pass"] = setting("reject", changes="audio", new=True)
+    """Rows in a language that the weights do not speak: rejected as `unsupported_language`, or passed as they are."""
     lexicon: str | None = setting(None)
     """YAML file `word: how to say it`, applied to whole words before anything else;
     its content is pinned, not its path."""
@@ -291,7 +300,8 @@ def _pinned(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, BaseModel):
             yield from _pinned(value, f"{prefix}{name}.")
         elif isinstance(field.json_schema_extra, dict) and "changes" in field.json_schema_extra:
-            yield prefix + name, value
+            if value != field.default or not field.json_schema_extra.get("new"):
+                yield prefix + name, value
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:

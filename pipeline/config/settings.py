@@ -13,15 +13,19 @@ Address = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 """A path or URI."""
 
 
-def setting(default: Any = ..., *, changes: Effect | None = None, **limits: Any) -> Any:
+def setting(default: Any = ..., *, changes: Effect | None = None, new: bool = False, **limits: Any) -> Any:
     """Declare a setting.
 
     Args:
         default: none makes it required.
         changes: what another value alters: the bytes of a take, or the units of the plan.
+        new: outputs of earlier versions do not have it pinned: its default is left out of the pins.
         limits: as pydantic's `Field` takes them.
     """
-    return Field(default, json_schema_extra={"changes": changes} if changes else None, **limits)
+    extra: dict[str, Any] = {"changes": changes} if changes else {}
+    if new:
+        extra["new"] = True
+    return Field(default, json_schema_extra=extra or None, **limits)
 
 
 class Settings(BaseModel):

@@ -25,6 +25,7 @@ from pipeline.synthesis.quality import judge_audio, judge_hearing, judge_tokens,
 from pipeline.synthesis.recognition import load_recognizer
 from pipeline.synthesis.speakers import Speaker
 from pipeline.synthesis.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
+from pipeline.text import TextSupport
 
 
 @dataclass
@@ -50,12 +51,18 @@ class TokenStage:
     """Text to semantic tokens: utterances of any number of callers share the engine's slots."""
 
     def __init__(
-        self, config: Config, engine: LLMEngine, registry: Mapping[str, Speaker], lexicon: Mapping[str, str]
+        self,
+        config: Config,
+        engine: LLMEngine,
+        registry: Mapping[str, Speaker],
+        lexicon: Mapping[str, str],
+        support: TextSupport,
     ) -> None:
         self._config = config
         self._engine = engine
         self._registry = registry
         self._lexicon = lexicon
+        self._support = support
         self._jobs: dict[int, UtteranceJob] = {}
         self._next_job = 0
 
@@ -75,7 +82,7 @@ class TokenStage:
         Raises:
             UtteranceError: the row cannot be synthesized.
         """
-        script = write_script(utterance, self._registry, self._config, self._lexicon)
+        script = write_script(utterance, self._registry, self._config, self._lexicon, self._support)
         prompts = {}
         voice = self._registry[utterance.speaker_id].voice
         for index, segment in enumerate(script.segments):

@@ -17,6 +17,7 @@ from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
+from pipeline.text import TextSupport, read_text_support
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import resolve_weights
 
@@ -30,11 +31,13 @@ class Synthesizer:
         >>> audio.write("hello.wav")
     """
 
-    def __init__(self, config: Config, engine: LLMEngine, codec: BiCodec, registry: SpeakerRegistry) -> None:
+    def __init__(
+        self, config: Config, engine: LLMEngine, codec: BiCodec, registry: SpeakerRegistry, support: TextSupport
+    ) -> None:
         self._config = config
         self._registry = registry
         self._engine = engine
-        self._tokens = TokenStage(config, engine, registry, read_lexicon(config))
+        self._tokens = TokenStage(config, engine, registry, read_lexicon(config), support)
         self._audio = AudioStage(config, codec)
 
     @classmethod
@@ -59,7 +62,8 @@ class Synthesizer:
         )
         weights_dir = resolve_weights(weights)
         registry = enroll_from_file(config, weights_dir, speakers)
-        return cls(config, load_engine(config, weights_dir), load_codec(config, weights_dir), registry)
+        engine, codec = load_engine(config, weights_dir), load_codec(config, weights_dir)
+        return cls(config, engine, codec, registry, read_text_support(weights_dir))
 
     @property
     def speakers(self) -> list[str]:

@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 
 from pipeline.audio.clips import Audio
 from pipeline.audio.samples import join_segments, resample, set_level
-from pipeline.config.run import AudioConfig, Config
+from pipeline.config.run import AudioConfig, Config, TextConfig
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
 from pipeline.output.records import TakeFacts
 from pipeline.synthesis.listening import Hearing
-from pipeline.text import Segment, normalize_text, split_into_segments
+from pipeline.text import (
+    Segment,
+    TextSupport,
+    Unread,
+    describe_unread,
+    normalize_text,
+    split_into_segments,
+    use_known_marks,
+)
 
 
 def utterance_seed(utterance: Utterance, run_seed: int) -> int:
@@ -54,6 +62,8 @@ class Script:
     language: str
     segments: tuple[Segment, ...]
     seed: int
+    unread: tuple[Unread, ...] = ()
+    """What of the text is not spoken, or was not taught to the weights."""
 
     @property
     def spoken_text(self) -> str:
@@ -61,7 +71,13 @@ class Script:
         return " ".join(segment.text for segment in self.segments)
 
 
-def write_script(utterance: Utterance, speakers: Collection[str], config: Config, lexicon: Mapping[str, str]) -> Script:
+def write_script(
+    utterance: Utterance,
+    speakers: Collection[str],
+    config: Config,
+    lexicon: Mapping[str, str],
+    support: TextSupport,
+) -> Script:
     """Normalize an utterance and cut it into segments.
 
     Args:
@@ -69,6 +85,7 @@ def write_script(utterance: Utterance, speakers: Collection[str], config: Config
         speakers: ids of the enrolled voices.
         config: `text` and `seed` apply.
         lexicon: how to say certain words.
+        support: what the weights were taught to read.
 
     Raises:
         UtteranceError: the row cannot be synthesized.
@@ -88,11 +105,29 @@ def write_script(utterance: Utterance, speakers: Collection[str], config: Config
         normalize=settings.normalize,
         lexicon=lexicon,
         max_chars=settings.max_text_chars,
+        footnote_marks=settings.footnote_marks == "read",
+        known_languages=settings.languages or support.languages,
     )
+    _check_language(normalized.language, settings, support)
     segments = split_into_segments(
-        normalized.text, normalized.language, max_chars=settings.max_segment_chars, max_s=settings.max_segment_s
+        use_known_marks(normalized.text, support.marks),
+        normalized.language,
+        max_chars=min(settings.max_segment_chars, support.max_segment_chars or settings.max_segment_chars),
+        max_s=settings.max_segment_s,
     )
-    return Script(utterance, normalized.language, tuple(segments), utterance_seed(utterance, config.seed))
+    seed = utterance_seed(utterance, config.seed)
+    return Script(utterance, normalized.language, tuple(segments), seed, normalized.unread)
+
+
+def _check_language(language: str, settings: TextConfig, support: TextSupport) -> None:
+    spoken = settings.languages or support.languages
+    if settings.other_languages == "reject" and language not in spoken:
+        raise UtteranceError(
+            RejectionCode.UNSUPPORTED_LANGUAGE,
+            f"the text's language is {language}, but the weights speak {', '.join(spoken)}; give the row its language"
+            " if it was mistaken, list in text.languages what finetuned weights speak, or set text.other_languages:"
+            " pass",
+        )
 
 
 @dataclass(frozen=True)
@@ -137,13 +172,16 @@ class UtteranceTakes:
     """That it was spoken in; None where it did not come to that."""
     spoken_text: str | None = None
     """See `Script.spoken_text`; None where it did not come to that."""
+    text_note: str | None = None
+    """What of the text was not spoken, if anything."""
     takes: list[Take] = field(default_factory=list)
     rejection: Rejection | None = None
 
     @classmethod
     def of_script(cls, row: int, script: Script) -> UtteranceTakes:
         """Begin the takes of a script."""
-        return cls(row, script.seed, len(script.segments), script.language, script.spoken_text)
+        note = describe_unread(script.unread)
+        return cls(row, script.seed, len(script.segments), script.language, script.spoken_text, note)
 
 
 @dataclass(frozen=True)
@@ -206,13 +244,14 @@ class UtteranceOutcome:
     num_segments: int = 0
     language: str | None = None
     spoken_text: str | None = None
+    text_note: str | None = None
     _failure: Rejection | None = field(default=None, init=False)
     _segments: dict[int, SegmentAudio] = field(default_factory=dict, init=False)
 
     def add_takes(self, made: UtteranceTakes) -> None:
         """Take in what the LLM stage made of it; the first failure counts."""
         self.seed, self.num_segments = made.seed, made.num_segments
-        self.language, self.spoken_text = made.language, made.spoken_text
+        self.language, self.spoken_text, self.text_note = made.language, made.spoken_text, made.text_note
         self._failure = self._failure or made.rejection
 
     def add_audio(self, audio: SegmentAudio) -> None:
@@ -250,13 +289,15 @@ class UtteranceOutcome:
         """Return what the metadata says of it, whether it was accepted or not.
 
         `wer` and `cer` are over all words and letters, `speaker_similarity` is that of the segment that is least like
-        its voice, and `quality_note` tells why something was not judged.
+        its voice, and `quality_note` tells what was not spoken, and why something was not judged.
         """
         hearings = [segment.hearing for segment in self.segments if segment.hearing is not None]
         readings = [hearing.reading for hearing in hearings if hearing.reading is not None]
         num_words = sum(reading.num_words for reading in readings)
         num_letters = sum(reading.num_letters for reading in readings)
         similarities = [hearing.similarity for hearing in hearings if hearing.similarity is not None]
+        unjudged = next((hearing.note for hearing in hearings if hearing.note is not None), None)
+        notes = [note for note in (self.text_note, unjudged) if note is not None]
         heard = [hearing.heard for hearing in hearings if hearing.heard is not None]
         return TakeFacts(
             seed=self.seed,
@@ -268,7 +309,7 @@ class UtteranceOutcome:
             cer=sum(reading.num_letter_errors for reading in readings) / num_letters if num_letters else None,
             speaker_similarity=min(similarities, default=None),
             recognized_text=" ".join(heard) if heard else None,
-            quality_note=next((hearing.note for hearing in hearings if hearing.note is not None), None),
+            quality_note="; ".join(notes) or None,
         )
 
     def finish(self, settings: AudioConfig) -> Audio:

@@ -18,10 +18,12 @@ from filelock import FileLock
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.storage import open_storage
+from pipeline.text.support import TEXT_SUPPORT_FILE, TextSupport, parse_text_support, read_text_support
 
 MODEL_FILES = (
     "config.yaml",
     "speakers.yaml",
+    TEXT_SUPPORT_FILE,
     "BiCodec/config.yaml",
     "BiCodec/model.safetensors",
     "LLM/config.json",
@@ -89,6 +91,23 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
         directory = Path(open_storage(uri, storage).uri)
     _check_layout(directory, uri)
     return directory
+
+
+def find_text_support(uri: str, *, storage: StorageConfig | None = None) -> TextSupport:
+    """Return what weights were taught to read, without fetching them; of a hub's, what the official ones can.
+
+    Raises:
+        WeightsError: the declaration is malformed.
+        StorageError: the object store does not answer.
+    """
+    if uri == "demo":
+        return read_text_support(DEMO_VOICE)
+    if uri == "random" or uri.startswith("hf://"):
+        return TextSupport()
+    store = open_storage(uri, storage)
+    if store.find(TEXT_SUPPORT_FILE) is None:
+        return TextSupport()
+    return parse_text_support(store.get(TEXT_SUPPORT_FILE).decode("utf-8", "replace"), f"{uri}/{TEXT_SUPPORT_FILE}")
 
 
 def fingerprint_weights(weights_dir: str | Path) -> str:

@@ -94,6 +94,13 @@ def test_pinned_settings_are_those_that_change_audio_or_plan():
     assert not free & set(pinned)
 
 
+def test_what_older_outputs_have_not_pinned_is_pinned_where_it_is_not_the_default():
+    """Or a new setting would refuse the resume of every output that was begun before it."""
+    assert "text.other_languages" not in parse_config(MINIMAL).pinned()
+    changed = parse_config({**MINIMAL, "text": {"other_languages": "pass", "languages": ["en", "de"]}}).pinned()
+    assert (changed["text.other_languages"], changed["text.languages"]) == ("pass", ("en", "de"))
+
+
 def leaf_settings(model, prefix=""):
     for name, field in model.model_fields.items():
         if hasattr(field.annotation, "model_fields"):

@@ -18,6 +18,7 @@ from pipeline.synthesis.load_networks import count_slots, load_engine
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 from pipeline.synthesis.stages import AudioStage, TokenStage
 from pipeline.synthesis.takes import Take
+from pipeline.text import TextSupport
 
 GIB = 1 << 30
 
@@ -53,7 +54,7 @@ def test_long_rows_start_first(random_weights: Path) -> None:
     config = parse_config(raw, source="test")
     definition = SpeakerDefinition(speaker_id="anna", global_tokens=tuple(range(32)))
     speaker = Speaker("anna", Voice(global_tokens=definition.global_tokens), definition.kind, definition.canonical())
-    stage = TokenStage(config, load_engine(config, random_weights), SpeakerRegistry([speaker]), {})
+    stage = TokenStage(config, load_engine(config, random_weights), SpeakerRegistry([speaker]), {}, TextSupport())
     texts = ["Short.", "This one is a good deal longer than the others are.", "Two words."]
     jobs = [stage.prepare(row, Utterance(str(row), text, "anna")) for row, text in enumerate(texts)]
     assert [job.result.row for job in stage.longest_first(jobs)] == [1, 2, 0]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.run import AudioConfig
+from pipeline.config.run import AudioConfig, parse_config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.takes import (
@@ -17,7 +17,9 @@ from pipeline.synthesis.takes import (
     recorded_takes,
     segment_seed,
     utterance_seed,
+    write_script,
 )
+from pipeline.text import TextSupport
 
 
 def segment(index, *, take=0, boundary="sentence", num_samples=1_600, rejection=None):
@@ -121,3 +123,42 @@ def test_an_utterance_that_lacks_audio_is_an_internal_error(outcome):
 )
 def test_the_recorded_take_is_made_again_where_the_record_says_so(record, takes):
     assert recorded_takes(record) == takes
+
+
+def script(text, *, language=None, support=None, **settings):
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "text": settings}
+    utterance = Utterance("a", text, "anna", language=language)
+    return write_script(utterance, ["anna"], parse_config(raw, source="test"), {}, support or TextSupport())
+
+
+def test_a_language_that_the_weights_do_not_speak_is_rejected():
+    with pytest.raises(UtteranceError, match="language is de, but the weights speak en, zh") as caught:
+        script("Guten Morgen, wo ist der Bahnhof?")
+    assert caught.value.code is RejectionCode.UNSUPPORTED_LANGUAGE
+    with pytest.raises(UtteranceError, match="language is zh, but the weights speak en;"):
+        script("你好", support=TextSupport(("en",)))
+
+
+@pytest.mark.parametrize("settings", [{"other_languages": "pass"}, {"languages": ["de"]}])
+def test_other_languages_pass_where_the_config_says_so(settings):
+    found = script("Es kostet 5 € um 9 Uhr.", **settings)
+    assert (found.language, found.spoken_text) == ("de", "Es kostet fünf Euro um neun Uhr.")
+
+
+def test_segments_have_the_marks_and_the_length_that_the_weights_know():
+    support = TextSupport(("en",), ".,'", 30)
+    found = script("“It’s late—go!” she said: then he left the house and ran.", support=support)
+    assert found.spoken_text == "It's late, go. she said, then he left the house and ran."
+    assert len(found.segments) > 1 and all(len(part.text) <= 30 for part in found.segments)
+
+
+def test_footnote_marks_are_read_on_request():
+    assert script("So it was.[15] Yes.").spoken_text == "So it was. Yes."
+    assert script("So it was.[15] Yes.", footnote_marks="read").spoken_text == "So it was.[fifteen] Yes."
+
+
+def test_what_is_not_spoken_is_on_record():
+    outcome = UtteranceOutcome()
+    outcome.add_takes(UtteranceTakes.of_script(0, script("Snow ☃ falls.")))
+    assert outcome.facts().quality_note == "not spoken: emoji ☃ (SNOWMAN)"
+    assert outcome.facts().spoken_text == "Snow falls."

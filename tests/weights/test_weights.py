@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.errors import ConfigError, StorageError, WeightsError
 from pipeline.storage import open_storage
-from pipeline.weights.weights import fingerprint_weights, resolve_weights
+from pipeline.text import TextSupport
+from pipeline.weights.weights import find_text_support, fingerprint_weights, resolve_weights
 from tests.fakes import MemoryStorage
 
 TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
@@ -54,6 +55,27 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path: Path) -> None:
     data[-1] ^= 1
     (copy / "BiCodec" / "model.safetensors").write_bytes(data)
     assert fingerprint_weights(copy) != before
+
+
+def test_what_weights_were_taught_to_read_is_part_of_their_fingerprint(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(TINY, copy)
+    (copy / "text.yaml").write_text("languages: [en]\n")
+    assert fingerprint_weights(copy) != fingerprint_weights(TINY)
+
+
+def test_what_weights_were_taught_to_read_is_known_before_they_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_text_support("demo") == TextSupport(("en",), ".,;!?'-", 149)
+    assert find_text_support("random") == find_text_support("hf://owner/name") == TextSupport()
+    (tmp_path / "text.yaml").write_text("languages: [de]\n")
+    assert find_text_support(str(tmp_path)).languages == find_text_support(f"file://{tmp_path}").languages == ("de",)
+    store = MemoryStorage()
+    monkeypatch.setattr("pipeline.weights.weights.open_storage", lambda *_: store)
+    assert find_text_support("s3://bucket/model") == TextSupport()
+    store.put("text.yaml", b"languages: [fr]")
+    assert find_text_support("s3://bucket/model").languages == ("fr",)
 
 
 def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,11 @@ from pipeline.codec.decoder import FoldedConv1d, FoldedConvTranspose1d
 from pipeline.codec.networks import UPSTREAM_NAMES, DecodeNetwork, SemanticNetwork, SpeakerNetwork
 from pipeline.demo_voice.training.encoder_training import FrontEnd, features_state
 from pipeline.demo_voice.training.language_model import LanguageModel
+from pipeline.demo_voice.training.sentences import MAX_TRAINED_CHARS, TRAINED_MARKS
 from pipeline.demo_voice.training.sizes import BICODEC, FEATURES
 from pipeline.demo_voice.training.vocabulary import Vocabulary
 from pipeline.demo_voice.training.voices import VOICES, global_tokens
+from pipeline.text.support import TEXT_SUPPORT_FILE
 from pipeline.weights.random_weights import EXTRACTOR_CONFIG, REFERENCE_CONFIG
 
 _SHARPNESS = 2.0
@@ -52,6 +54,8 @@ def export(
     speakers = {voice.name: {"global_tokens": _FlowList(global_tokens(index, voice.pitch_hz).tolist())}
                 for index, voice in enumerate(VOICES)}  # fmt: skip
     _write_yaml(directory / "speakers.yaml", speakers)
+    taught = {"languages": ["en"], "marks": TRAINED_MARKS, "max_segment_chars": MAX_TRAINED_CHARS}
+    _write_yaml(directory / TEXT_SUPPORT_FILE, taught)
     _write_yaml(directory / "BiCodec" / "config.yaml", {"audio_tokenizer": BICODEC})
     codec = {name: tensor for network in (decoder, encoder, speaker) for name, tensor in _codec_state(network)}
     _save(codec, directory / "BiCodec" / "model.safetensors")

@@ -22,6 +22,10 @@ _FUNCTION_WORDS = (
     "after before under about then now there here what who which how why very"
 ).split()
 
+TRAINED_MARKS = ".,;!?'-"
+"""All punctuation of the training text."""
+MAX_TRAINED_CHARS = 149
+"""Of a training sentence."""
 NEVER_TRAINED = (
     "harbor lantern pelican cinnamon volcano trumpet orchard saddle compass blizzard carnival pigeon tornado mustard "
     "sapphire gallery bandit hammock pebble rocket sailor tunnel velvet walnut canyon dolphin emerald falcon glacier "
@@ -122,5 +126,5 @@ def make_sentences(seed: int) -> Iterator[str]:
                     words[-1] += ","
             sentence = " ".join(words)
             sentence = sentence[0].upper() + sentence[1:] + rng.choice("....!?")
-        if is_trainable(sentence) and len(sentence) < 150:
+        if is_trainable(sentence) and len(sentence) <= MAX_TRAINED_CHARS:
             yield sentence
