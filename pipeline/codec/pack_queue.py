@@ -58,7 +58,7 @@ class PackQueue:
         self.decoder = made.result()
 
     def decode(self, semantic_tokens: Sequence[Tensor], global_tokens: Tensor) -> Iterator[DecodedItem]:
-        """Yield each item's waveform once, pack by pack; whoever stops listening gives up the rest.
+        """Yield each item's waveform once, pack by pack; a caller that stops early gives up the rest.
 
         Args:
             semantic_tokens: (num_frames,) int64 each, one frame or more, on the CPU.
@@ -108,7 +108,7 @@ class _Server:
         self._running: tuple[RunningPack, list[_Item]] | None = None
 
     def serve(self) -> None:
-        """Work until nobody can ask any more."""
+        """Work until no caller is left."""
         while self._take_in():
             try:
                 self._step()

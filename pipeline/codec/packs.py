@@ -44,7 +44,7 @@ class Pack:
 def fill_pack(lengths: Sequence[int], pack_frames: int, gap_frames: int, max_items: int) -> Pack:
     """Return a pack of the first item and of as many of the others as have room, in their order.
 
-    Whoever fills pack after pack with what is left, the longest first, needs few packs: under a tenth is padding.
+    Packs filled one after another with what is left, the longest first, are few: under a tenth is padding.
 
     Args:
         lengths: frames of each item, in the order in which they are wanted; one at least.

@@ -121,7 +121,7 @@ def test_a_stage_whose_kernel_leaves_an_extra_sample_is_decoded_as_in_isolation(
 
 
 class PlainDecoder:
-    """The official decoding, unbatched and unmasked, from the checkpoint's tensors alone."""
+    """The official decoding, unbatched and unmasked, from the checkpoint's tensors only."""
 
     def __init__(self, codec):
         from safetensors.torch import load_file

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-pytest.importorskip("triton", reason="Triton comes with torch for CUDA alone")
+pytest.importorskip("triton", reason="Triton comes only with torch for CUDA")
 
 from pipeline.codec import kernels
 from pipeline.codec.decoder import _snake
