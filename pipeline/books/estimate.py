@@ -27,6 +27,7 @@ from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import read_definitions
 from pipeline.synthesis.takes import Script, write_script
+from pipeline.text import describe_unread
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import find_text_support
 
@@ -183,9 +184,11 @@ class _Estimator:
             found.rejected[str(error.code)] += 1
             _keep(found, row, f"{error.code}: {error.message}")
             return 0.0
-        spoken = " ".join(segment.text for segment in script.segments)
-        doubt = find_doubt(str(row["text"]), spoken, script.language)
-        if doubt is not None:
+        doubt = find_doubt(str(row["text"]), script.spoken_text, script.language)
+        if script.unread:
+            found.suspicious.update(sorted({f"with a {unread.kind} that is not spoken" for unread in script.unread}))
+            _keep(found, row, str(describe_unread(script.unread)))
+        elif doubt is not None:
             found.suspicious[doubt] += 1
             _keep(found, row, doubt)
         return self.pace * sum(segment.estimated_s for segment in script.segments) + self._pauses_s(script)

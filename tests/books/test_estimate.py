@@ -64,6 +64,18 @@ def test_lines_that_will_be_rejected_and_doubtful_ones_are_reported(tmp_path):
     assert [line.reason.partition(":")[0] for line in total.examples] == ["web address or markup", "text_too_long"]
 
 
+def test_what_is_not_spoken_is_counted_by_kind_with_examples(tmp_path):
+    config = configure(tmp_path)
+    (tmp_path / "in" / "cats.md").write_text("## One\n\nSay λόγος ⟁ now.\n\nSnow ☃ falls.\n")
+    total = estimate_catalogue(config).total
+    kinds = ("script", "symbol", "emoji")
+    assert dict(total.suspicious) == {f"with a {kind} that is not spoken": 1 for kind in kinds}
+    assert [line.reason for line in total.examples] == [
+        "not spoken: script Greek (λόγος), symbol ⟁ (WHITE TRIANGLE CONTAINING SMALL WHITE TRIANGLE)",
+        "not spoken: emoji ☃ (SNOWMAN)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "doubt"),
     [
