@@ -163,7 +163,7 @@ class Storage(ABC):
         try:
             check_path(info.path)
         except ValueError:
-            raise StorageError(
+            raise StoreRefused(
                 f"{self.uri}: holds {info.path!a}, whose name has an empty part, `.`, `..`, a backslash, a drive "
                 "letter, or is not UTF-8; rename that object, or move it elsewhere"
             ) from None

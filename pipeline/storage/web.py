@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import redact, without_signature
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, StorageError, StoreRefused
 from pipeline.storage.base import describe_cause
 
 _TIMEOUT_S = 60.0
@@ -45,7 +45,7 @@ def read_web(uri: str, settings: StorageConfig) -> bytes:
         if isinstance(answer, bytes):
             return answer
         place = _split(urljoin(place.geturl(), answer), shown)
-    raise StorageError(f"{shown}: redirects more than {_MAX_REDIRECTS} times; give the address that it leads to")
+    raise StoreRefused(f"{shown}: redirects more than {_MAX_REDIRECTS} times; give the address that it leads to")
 
 
 def _split(uri: str, shown: str) -> SplitResult:
@@ -108,7 +108,7 @@ def _read(answer: HTTPResponse, shown: str, max_file_mb: float) -> bytes | str:
     if answer.status != 200:
         raise StorageError(f"{shown}: the server answers {answer.status} {answer.reason[:60]}; download the file first")
     if (packing := answer.getheader("Content-Encoding", "identity").lower()) != "identity":
-        raise StorageError(f"{shown}: the server sends it packed ({packing[:20]}), unasked; download the file first")
+        raise StoreRefused(f"{shown}: the server sends it packed ({packing[:20]}), unasked; download the file first")
     limit = int(max_file_mb * 1_000_000)
     data = answer.read(limit + 1)
     if len(data) > limit:

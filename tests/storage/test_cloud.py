@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import synthesize_manifest, verify_output
 from pipeline.config.run import StorageConfig
-from pipeline.errors import ConfigError, ObjectChanged, StorageError
+from pipeline.errors import ConfigError, ObjectChanged, RunStopped, StorageError
 from pipeline.output.commit_log import CommitLog
 from pipeline.storage import open_storage
 from pipeline.storage.cloud import AzureStorage, GoogleStorage
@@ -139,12 +139,12 @@ def test_a_whole_run_that_dies_and_goes_on(cloud_uri, tmp_path, random_weights, 
         nonlocal num_commits
         num_commits += 1
         if num_commits == 2:
-            raise StorageError("the store went away")
+            raise RunStopped("the driver was stopped here")
         return commit(log, unit, table)
 
     with inline_ray():
         monkeypatch.setattr(CommitLog, "commit", commit_once)
-        with pytest.raises(StorageError, match="the store went away"):
+        with pytest.raises(RunStopped, match="the driver was stopped here"):
             synthesize_manifest(config)
         monkeypatch.setattr(CommitLog, "commit", commit)
         summary = synthesize_manifest(config)
