@@ -10,8 +10,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections.abc import Collection
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+import requests
+import smart_open
+import urllib3
+from requests.adapters import HTTPAdapter
 
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import redact, without_signature
@@ -21,6 +26,8 @@ from pipeline.storage.base import describe_cause
 _TIMEOUT_S = 60.0
 _MAX_REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
+_FAILURES = (OSError, urllib3.exceptions.HTTPError)
+"""What requests, and what reads the body below it, raise."""
 
 
 def read_web(uri: str, settings: StorageConfig) -> bytes:
@@ -34,18 +41,93 @@ def read_web(uri: str, settings: StorageConfig) -> bytes:
         StorageError: the server does not answer, or refuses.
     """
     shown = without_signature(uri)
-    place = _split(uri, shown)
-    first = place
-    for _ in range(_MAX_REDIRECTS + 1):
-        if place.hostname != first.hostname or (first.scheme == "https" and place.scheme == "http"):
-            moved = f"{place.scheme}://{place.hostname}"
-            raise ConfigError(f"{shown}: redirects to another host, {moved}; give the address that it leads to")
-        _check_listed(place, shown, settings.allow_http)
-        answer = _ask(place, shown, settings)
-        if isinstance(answer, bytes):
-            return answer
-        place = _split(urljoin(place.geturl(), answer), shown)
-    raise StoreRefused(f"{shown}: redirects more than {_MAX_REDIRECTS} times; give the address that it leads to")
+    limit = int(settings.limits.max_file_mb * 1_000_000)
+    session = _GuardedSession(shown, settings.allow_http)
+    try:
+        with (
+            session,
+            smart_open.open(
+                _split(uri, shown).geturl(),
+                "rb",
+                compression="disable",
+                transport_params={"session": session, "timeout": _TIMEOUT_S},
+            ) as file,
+        ):
+            data: bytes = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except _FAILURES as error:
+        # What is beneath says it in fewer words.
+        cause = getattr(error.args[0], "reason", error) if error.args else error
+        raise StorageError(f"{shown}: {describe_cause(cause)}; download the file first") from error
+    if len(data) > limit:
+        raise ConfigError(
+            f"{shown}: larger than storage.limits.max_file_mb ({settings.limits.max_file_mb:g} MB); give a smaller "
+            "file, or raise it"
+        )
+    return data
+
+
+class _GuardedSession(requests.Session):
+    """What smart_open asks with: only listed hosts, each connection checked before anything is sent."""
+
+    def __init__(self, shown: str, allowed: Collection[str]) -> None:
+        super().__init__()
+        self.trust_env = False  # A proxy would be asked in the host's place, and could be asked for any.
+        self._shown, self._allowed = shown, allowed
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _GuardedAdapter(shown, allowed))
+
+    def get(self, url: str | bytes, **options: Any) -> requests.Response:
+        """Ask for a file; redirects are followed on its own host."""
+        place = first = _split(str(url), self._shown)
+        for _ in range(_MAX_REDIRECTS + 1):
+            if place.hostname != first.hostname or (first.scheme == "https" and place.scheme == "http"):
+                moved = f"{place.scheme}://{place.hostname}"
+                raise ConfigError(f"{self._shown}: redirects to another host, {moved}; give the address it leads to")
+            _check_listed(place, self._shown, self._allowed)
+            answer = super().get(place.geturl(), allow_redirects=False, **options)
+            target = answer.headers.get("Location")
+            if answer.status_code not in _MOVED or not target:
+                self._check(answer)
+                return answer
+            answer.close()
+            place = _split(urljoin(place.geturl(), target), self._shown)
+        raise StoreRefused(f"{self._shown}: redirects more than {_MAX_REDIRECTS} times; give the address it leads to")
+
+    def _check(self, answer: requests.Response) -> None:
+        if answer.status_code in (404, 410):
+            raise FileNotFoundError(errno.ENOENT, "no such file", self._shown)
+        if not answer.ok:
+            said = f"{answer.status_code} {answer.reason[:60]}"
+            raise StorageError(f"{self._shown}: the server answers {said}; download the file first")
+        if (packing := answer.headers.get("Content-Encoding", "identity").lower()) != "identity":
+            raise StoreRefused(
+                f"{self._shown}: the server sends it packed ({packing[:20]}), unasked; download the file first"
+            )
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """Looks at the address that a connection leads to: a name may stand for one when asked first, then for another."""
+
+    def __init__(self, shown: str, allowed: Collection[str]) -> None:
+        self._shown, self._allowed = shown, allowed
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the pools, whose connections are checked."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type("_Pool", (pool,), {"ConnectionCls": self._guard(pool.ConnectionCls)})
+            for scheme, pool in self.poolmanager.pool_classes_by_scheme.items()
+        }
+
+    def _guard(self, connection: Any) -> type:
+        def connect(this: Any) -> None:
+            connection.connect(this)
+            _check_peer(this.sock.getpeername()[0], self._shown, self._allowed)
+
+        return type("_Connection", (connection,), {"connect": connect})
 
 
 def _split(uri: str, shown: str) -> SplitResult:
@@ -70,25 +152,6 @@ def _check_listed(place: SplitResult, shown: str, allowed: Collection[str]) -> N
         )
 
 
-def _ask(place: SplitResult, shown: str, settings: StorageConfig) -> bytes | str:
-    """Return the file, or where it has moved to."""
-    connect = HTTPSConnection if place.scheme == "https" else HTTPConnection
-    connection = connect(place.hostname or "", place.port, timeout=_TIMEOUT_S)
-    try:
-        connection.connect()
-        # Of the connection, not of the name: a name may stand for one address when asked first, then for another.
-        _check_peer(connection.sock.getpeername()[0], shown, settings.allow_http)
-        path = (place.path or "/") + (f"?{place.query}" if place.query else "")
-        connection.request("GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "spark-tts-batch"})
-        return _read(connection.getresponse(), shown, settings.limits.max_file_mb)
-    except (OSError, HTTPException) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise StorageError(f"{shown}: {describe_cause(error)}; download the file first") from error
-    finally:
-        connection.close()
-
-
 def _check_peer(address: str, shown: str, allowed: Collection[str]) -> None:
     peer = ipaddress.ip_address(address.partition("%")[0])
     peer = getattr(peer, "ipv4_mapped", None) or peer
@@ -98,23 +161,3 @@ def _check_peer(address: str, shown: str, allowed: Collection[str]) -> None:
             f"{shown}: its host is {peer}, which is this machine or a service beside it; download the file and give "
             f"its path, or list that address, too, in storage.allow_http"
         )
-
-
-def _read(answer: HTTPResponse, shown: str, max_file_mb: float) -> bytes | str:
-    if answer.status in _MOVED and (moved := answer.getheader("Location")):
-        return moved
-    if answer.status in (404, 410):
-        raise FileNotFoundError(errno.ENOENT, "no such file", shown)
-    if answer.status != 200:
-        raise StorageError(f"{shown}: the server answers {answer.status} {answer.reason[:60]}; download the file first")
-    if (packing := answer.getheader("Content-Encoding", "identity").lower()) != "identity":
-        raise StoreRefused(f"{shown}: the server sends it packed ({packing[:20]}), unasked; download the file first")
-    limit = int(max_file_mb * 1_000_000)
-    data = answer.read(limit + 1)
-    if len(data) > limit:
-        raise ConfigError(
-            f"{shown}: larger than storage.limits.max_file_mb ({max_file_mb:g} MB); give a smaller file, or raise it"
-        )
-    if answer.length:  # What was promised and never came.
-        raise StorageError(f"{shown}: cut off after {len(data):,} bytes; run the same command again")
-    return data
