@@ -360,5 +360,6 @@ def test_a_killed_llm_replica_is_replaced_without_help(tmp_path, configure):
     assert (summary.num_ok, summary.num_rejected) == (28, 0)
     check_audio(config.output, read_metadata(config.output))
     undisturbed = configure(output=str(tmp_path / "undisturbed"))
-    synthesize_manifest(undisturbed)
+    with inline_ray():
+        synthesize_manifest(undisturbed)
     assert audio_hashes(config.output) == audio_hashes(undisturbed.output)

@@ -16,6 +16,7 @@ from pipeline.codec import BiCodec
 from pipeline.run import synthesize_manifest
 from pipeline.synthesis.takes import segment_seed, utterance_seed
 from tests.codec.decoding import use_packs
+from tests.inline_ray import inline_ray
 from tests.recorded_graph import RecordedGraph
 from tests.runs import audio_hashes, read_metadata
 
@@ -71,7 +72,8 @@ def test_two_units_in_one_replica_get_their_own_audio(config):
 
     loose = config.quality.model_copy(update={"max_takes": 1})
     config = config.model_copy(update={"quality": loose})
-    apart, summary = run_with(config, loader(1), "apart")
+    with inline_ray():
+        apart, summary = run_with(config, loader(1), "apart")
     assert summary.num_ok == NUM_ROWS
     both, _ = run_with(config, loader(NUM_ROWS // UNIT_SIZE), "both")
     assert audio_hashes(both.output) == audio_hashes(apart.output)

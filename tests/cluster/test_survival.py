@@ -14,6 +14,7 @@ import yaml
 from pipeline import synthesize_manifest
 from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.storage import open_storage
+from tests.inline_ray import inline_ray
 from tests.outputs import put_foreign_lease
 from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.kills import DRIVER_POINTS, WRITER_POINTS, Killer, check_output, our_processes, rows_of
@@ -40,7 +41,8 @@ def test_kills_at_named_points_change_nothing(tmp_path, random_weights, ray_clus
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 19))
     write_shard(tmp_path / "manifest" / "single.parquet", simple_rows(30, 1))
     config = make_config(tmp_path, random_weights)
-    synthesize_manifest(config.model_copy(update={"output": str(tmp_path / "calm")}))
+    with inline_ray():
+        synthesize_manifest(config.model_copy(update={"output": str(tmp_path / "calm")}))
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
     points = ("planning", "first_commit", "before_commit", "finishing")

@@ -34,17 +34,17 @@ def synthesizer() -> Synthesizer:
     return Synthesizer.load("demo", settings={"llm": {"slots": 12}, "text": {"max_segment_chars": 50}})
 
 
-def word_error_rate(synthesizer: Synthesizer) -> float:
+def word_error_rate(synthesizer: Synthesizer, utterances: tuple[str, ...] = UTTERANCES) -> float:
     speakers = synthesizer.speakers
     rows = [
         {"utterance_id": str(index), "text": text, "speaker_id": speakers[index % len(speakers)]}
-        for index, text in enumerate(UTTERANCES)
+        for index, text in enumerate(utterances)
     ]
     results = list(synthesizer.speak_many(rows, on_error="return"))
     recognizer = load_recognizer("pocketsphinx")
     readings = [
         compare_with_text(text, recognizer.recognize(getattr(result, "samples", np.zeros(0, np.float32)), 16_000))
-        for text, result in zip(UTTERANCES, results, strict=True)
+        for text, result in zip(utterances, results, strict=True)
     ]
     return sum(reading.num_word_errors for reading in readings) / sum(reading.num_words for reading in readings)
 
@@ -75,7 +75,7 @@ def _without_the_last_segment(monkeypatch: pytest.MonkeyPatch, synthesizer: Synt
 @pytest.mark.parametrize("break_it", [_without_mask, _with_half_a_prompt, _without_the_last_segment])
 def test_a_broken_chain_is_not_understood(synthesizer, monkeypatch, break_it):
     break_it(monkeypatch, synthesizer)
-    assert word_error_rate(synthesizer) > WORST_WER
+    assert word_error_rate(synthesizer, UTTERANCES[:3]) > WORST_WER
 
 
 def test_four_voices_come_with_it(synthesizer):

@@ -12,15 +12,12 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.prompt import NUM_GLOBAL_TOKENS, AnswerGrammar, Forced, Voice, build_prompt
-from pipeline.weights.random_weights import make_random_weights
 from tests.llm.answers import KNOWN, LABELS, answer, make_requests, record
 
 
 @pytest.fixture(scope="module")
-def random_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("random")
-    make_random_weights(folder)
-    return folder
+def random_dir(random_weights: str) -> Path:
+    return Path(random_weights)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +31,7 @@ def test_a_take_is_the_same_in_isolation_in_a_crowd_and_in_reverse(
     random_dir: Path, dtype: torch.dtype, num_slots: int
 ) -> None:
     engine = LLMEngine.load(random_dir, num_slots=num_slots, max_context=512, dtype=dtype)
-    requests = make_requests(engine, 40 if num_slots == 8 else 12, cap=40)
+    requests = make_requests(engine, 3 * num_slots, cap=24)
     crowd = answer(engine, requests)
     assert set(crowd) == {request.request_id for request in requests}
     assert answer(engine, requests[::-1]) == crowd

@@ -1,4 +1,4 @@
-"""An audit of a million objects stays small: its storage makes up what it is asked for, nothing is kept."""
+"""An audit of many objects stays small: its storage makes up what it is asked for, nothing is kept."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PAGE = 1_000
 
 
 class EndlessStorage(MemoryStorage):
-    """A million WAVs in the listing, page by page, as an object store gives them."""
+    """Many WAVs in the listing, page by page, as an object store gives them."""
 
-    num_objects = 1_000_000
+    num_objects = 200_000
 
     def _list_page(self, prefix, token):
         if prefix != "audio/":
@@ -29,7 +29,7 @@ class EndlessStorage(MemoryStorage):
         return page, str(stop) if stop < self.num_objects else None
 
 
-def test_a_listing_of_a_million_objects_streams():
+def test_a_long_listing_is_audited_as_it_comes():
     storage = EndlessStorage(StorageConfig())
     RunRecord(storage).begin({"unit_size": 8}, {}, [make_shard("s", 8)])
     findings = Audit(storage).findings()

@@ -166,7 +166,7 @@ class Killer:
         return code
 
     def _count_redone(self, path, num_kills):
-        """Hold the units that were begun twice, by one driver or by two, against how many each kill found in flight."""
+        """Compare the units that were begun twice, by one driver or by two, with how many each kill found in flight."""
         lines = [line.split(" ", 1) for line in path.read_text().splitlines()] if path.exists() else []
         units = [unit_id for _, unit_id in lines]
         begun = set(units)
