@@ -110,8 +110,12 @@ def test_a_device_that_fails_costs_its_process_and_a_row_that_does_it_is_rejecte
     assert dict(summary.rejected) == {"replica_crash": 1} and summary.num_ok == NUM_ROWS - 1
     (rejected,) = [row for row in read_metadata(config.output) if row["status"] == "rejected"]
     assert rejected["utterance_id"] == "u5"
-    # Whatever process failed once was not asked again.
-    assert set(Counter(pids.read_text().split()).values()) == {1}
+    # Whatever process failed once was not asked again. The first one may have had a second call in hand, as a replica
+    # works on two units at a time; later ones hold one row or one unit.
+    first, *_ = failed = pids.read_text().split()
+    counts = Counter(failed)
+    assert counts.pop(first) <= 2
+    assert set(counts.values()) <= {1}
 
 
 def utterance_seed_of(utterance_id, seed):
