@@ -250,20 +250,27 @@ def newer_format(place: str, version: int) -> str:
 
 
 def _upgrade(old: pa.Table, ours: pa.Schema) -> pa.Table:
-    """Give a table of an older version the columns of this one; only format 1 exists beside it."""
+    """Give a table of an older version the columns of this one, null where that version had none."""
     values: dict[str, pa.ChunkedArray] = {name: old.column(name) for name in ours.names}
     extra = old.drop_columns(ours.names)
-    if "language" in extra.column_names and pa.types.is_string(extra.schema.field("language").type):
-        values["language"] = extra.column("language")
-        extra = extra.drop_columns(["language"])
+    if "audio_uri" in values:
+        extra = _fill_from_format_1(values, old, extra)
+    empty = {field.name: pa.nulls(old.num_rows, field.type) for field in COMMIT_SCHEMA if field.name not in values}
+    table = pa.table([{**values, **empty}[name] for name in COMMIT_SCHEMA.names], schema=COMMIT_SCHEMA)
+    return _append(table, extra)
+
+
+def _fill_from_format_1(values: dict[str, pa.ChunkedArray], old: pa.Table, extra: pa.Table) -> pa.Table:
+    """Add what format 1 had elsewhere: clips at a place that follows from the row, the language passed through."""
     clips = old.select(["shard", "utterance_id", "audio_sha256", "status"]).to_pylist()
     is_ok = [clip["status"] == "ok" for clip in clips]
     values["audio_format"] = pa.chunked_array([pa.array(["wav" if ok else None for ok in is_ok], pa.string())])
     paths = [_old_path(clip) if ok else None for clip, ok in zip(clips, is_ok, strict=True)]
     values["audio_path"] = pa.chunked_array([pa.array(paths, pa.string())])
-    empty = {field.name: pa.nulls(old.num_rows, field.type) for field in COMMIT_SCHEMA if field.name not in values}
-    table = pa.table([{**values, **empty}[name] for name in COMMIT_SCHEMA.names], schema=COMMIT_SCHEMA)
-    return _append(table, extra)
+    if "language" in extra.column_names and pa.types.is_string(extra.schema.field("language").type):
+        values["language"] = extra.column("language")
+        extra = extra.drop_columns(["language"])
+    return extra
 
 
 def _old_path(clip: Mapping[str, Any]) -> str | None:

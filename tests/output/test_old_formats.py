@@ -133,3 +133,16 @@ def test_a_commit_of_a_newer_version_is_refused_by_name(old):
     with inline_ray(), pytest.raises(ConfigError, match="format 99"):
         repair_output(config_of(old))
     assert path.read_bytes() == before
+
+
+def test_what_format_2_says_of_a_clip_is_kept_by_later_formats(monkeypatch):
+    record = {"utterance_id": "x", "status": "ok", "shard": "s", "row": 0, "language": "zh"}
+    record |= {"audio_path": "audio/s/x.flac", "audio_format": "flac", "audio_sha256": "0" * 64}
+    rows = pa.table({"utterance_id": ["x"], "text": ["Hi."], "speaker_id": ["a"]})
+    data = records.write_commit(records.build_commit_table([record], rows))
+    newer = (*records._COLUMNS, records._Column("snr_db", pa.float32(), records.FORMAT_VERSION + 1))
+    monkeypatch.setattr(records, "_COLUMNS", newer)
+    monkeypatch.setattr(records, "FORMAT_VERSION", records.FORMAT_VERSION + 1)
+    monkeypatch.setattr(records, "COMMIT_SCHEMA", records._schema_of(records.FORMAT_VERSION))
+    (row,) = records.parse_commit(data, "here", None).to_pylist()
+    assert {name: row[name] for name in record} == record and row["snr_db"] is None
