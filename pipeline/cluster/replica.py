@@ -106,7 +106,7 @@ class ReplicaBase:
         return locate_process()
 
     def start(self) -> ReplicaInfo:
-        """Get ready to work."""
+        """Get ready to work; the coordinator ends a process that cannot, whatever its device is in."""
         with stack_in_log(self._setup.config.replicas.start_timeout_s):
             return self._load()
 
