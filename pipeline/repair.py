@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.receipt import RowCounts
+from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again

@@ -12,8 +12,8 @@ from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.receipt import UnitReceipt
 from pipeline.output.records import StoredClip, build_commit_table, build_record
+from pipeline.output.row_counts import UnitReceipt
 from pipeline.storage import open_storage
 from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 

@@ -21,8 +21,8 @@ from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.receipt import RowCounts
 from pipeline.output.records import AUDIO_COLUMN, CommitFile, audio_path, replace_records, write_commit
+from pipeline.output.row_counts import RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
 
 REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "report.json", "_SUCCESS", "_REPAIRING"

@@ -17,7 +17,7 @@ from pipeline.config.run import StorageConfig
 from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.histograms import MEASURES, Histogram
-from pipeline.output.receipt import RowCounts
+from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, open_storage
 
