@@ -114,7 +114,7 @@ class ReplicaBase:
         raise NotImplementedError
 
 
-def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
+def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int | str) -> ReplicaInfo:
     """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
     gpu = None
     if device.startswith("cuda"):

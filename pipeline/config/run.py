@@ -106,8 +106,14 @@ class QualityConfig(Settings):
 
 
 class AudioConfig(Settings):
-    """The WAV files."""
+    """The clips."""
 
+    format: Literal["wav", "flac"] = setting("wav", changes="audio", new=True)
+    """16-bit files of either kind hold the same samples; a FLAC takes about half of the bytes, and those differ with the
+    version of libFLAC."""
+    layout: Literal["files", "packed"] = setting("files", changes="plan", new=True)
+    """`files`: each clip is an object in `audio/`. `packed`: a unit's commit holds its clips in a column `audio`, so
+    that a unit is one object and one request; what the package `datasets` plays."""
     sample_rate: int = setting(16_000, changes="audio", ge=8_000, le=96_000)
     """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
     pause_clause_s: float = setting(0.10, changes="audio", ge=0.0, le=5.0)

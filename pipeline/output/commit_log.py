@@ -43,7 +43,12 @@ class CommitLog:
     @staticmethod
     def metadata_path(unit: WorkUnit) -> str:
         """Return where a unit's commit is."""
-        return f"{_METADATA}{unit.unit_id}{_SUFFIX}"
+        return CommitLog.path_of(unit.unit_id)
+
+    @staticmethod
+    def path_of(unit_id: str) -> str:
+        """Return where the commit of the unit with this id is."""
+        return f"{_METADATA}{unit_id}{_SUFFIX}"
 
     def put_audio(self, shard: str, utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple[str, str]:
         """Write a clip; it counts once a commit names it.
@@ -57,7 +62,7 @@ class CommitLog:
         return path, sha256
 
     def commit(self, unit: WorkUnit, table: pa.Table) -> bool:
-        """Make a unit durable; its WAVs must be so already.
+        """Make a unit durable; clips that are objects of their own must be so already.
 
         Returns:
             False where the unit has a commit already, which stays as it is.
@@ -180,7 +185,7 @@ class CommitLog:
             FileNotFoundError: the unit is not committed.
             DamagedCommit: it is not readable.
         """
-        path = f"{_METADATA}{unit_id}{_SUFFIX}"
+        path = self.path_of(unit_id)
         while True:
             info = info or self._storage.find(path)
             if info is None:

@@ -6,6 +6,7 @@ columns that it does not have; one of a newer version is refused by name, never 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -131,6 +132,12 @@ def clip_name(utterance_id: str, sha256: str, audio_format: ClipFormat) -> str:
 def audio_path(shard: str, utterance_id: str, sha256: str, audio_format: ClipFormat) -> str:
     """Return where a clip that is an object of its own is."""
     return f"{AUDIO_FOLDER}{shard}/{clip_name(utterance_id, sha256, audio_format)}"
+
+
+def pack_clip(utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple[dict[str, Any], str]:
+    """Return a clip's value of the column `audio`, and the sha256 of its bytes in hexadecimal."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {"bytes": data, "path": clip_name(utterance_id, sha256, audio_format)}, sha256
 
 
 def build_record(
@@ -359,11 +366,12 @@ class CommitFile:
         """Rows of each row group."""
         return [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
 
-    def read_clips(self, group: int) -> list[bytes | None]:
-        """Read the packed clips of one row group, in the order of its rows."""
+    def read_clips(self, group: int) -> list[dict[str, Any] | None]:
+        """Read the packed clips of one row group, `bytes` and `path`, in the order of its rows."""
         clips = self._file.read_row_group(group, [AUDIO_COLUMN], use_threads=False).column(AUDIO_COLUMN)
         clips.validate(full=True)
-        return [None if clip is None else clip["bytes"] for clip in clips.to_pylist()]
+        packed: list[dict[str, Any] | None] = clips.to_pylist()
+        return packed
 
 
 def parse_commit(data: bytes, place: str, columns: Sequence[str] | None) -> pa.Table:

@@ -60,7 +60,7 @@ def test_metadata_is_read_without_clips_and_one_clip_without_the_others(seaweedf
         proxy.num_bytes_read = 0
         found = log.read(UNIT.unit_id, lambda file: (file.group_sizes, file.read_clips(2)))
         assert found[0] == [10, 10, 10, 10]
-        assert found[1] == [record[AUDIO_COLUMN]["bytes"] for record in made[20:30]]
+        assert found[1] == [record[AUDIO_COLUMN] for record in made[20:30]]
         assert proxy.num_bytes_read < 10 * CLIP_BYTES + 90_000
 
 
