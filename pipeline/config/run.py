@@ -109,8 +109,8 @@ class AudioConfig(Settings):
     """The clips."""
 
     format: Literal["wav", "flac"] = setting("wav", changes="audio", new=True)
-    """16-bit files of either kind hold the same samples; a FLAC takes about half of the bytes, and those differ with the
-    version of libFLAC."""
+    """16-bit files of either kind hold the same samples. A FLAC takes about half of the bytes, and which ones they are
+    depends on the version of libFLAC."""
     layout: Literal["files", "packed"] = setting("files", changes="plan", new=True)
     """`files`: each clip is an object in `audio/`. `packed`: a unit's commit holds its clips in a column `audio`, so
     that a unit is one object and one request; what the package `datasets` plays."""

@@ -194,7 +194,7 @@ def _add_players(books: list[dict[str, Any]], made: Storage, page: Storage) -> N
 
 
 def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add waveform and sound: short clips within the page, as long as there is room; others as links, if they are files."""
+    """Add waveform and sound: short clips within the page, as long as there is room; other files as links."""
     left, clips = _MAX_EMBEDDED_BYTES, ClipReader(source)
     for row in rows:
         path = row["audio_path"]
