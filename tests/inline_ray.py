@@ -30,13 +30,20 @@ class InlineRay:
 
     Args:
         replaced: actor classes to use in place of others.
+        resources: of its one node.
     """
 
-    def __init__(self, replaced=None):
+    def __init__(self, replaced=None, resources=None):
         self.replaced = replaced or {}
+        self.resources = resources or {"CPU": 4.0}
         self.is_alive = True
         self._private = SimpleNamespace(state=SimpleNamespace(actors=lambda actor_id: {}))
-        self.util = SimpleNamespace(metrics=SimpleNamespace(Counter=Silence, Gauge=Silence))
+        self.util = SimpleNamespace(
+            metrics=SimpleNamespace(Counter=Silence, Gauge=Silence),
+            placement_group=lambda bundles, **_: SimpleNamespace(id=SimpleNamespace(hex=lambda: "group")),
+            placement_group_table=lambda: {"group": {"state": "CREATED", "bundles_to_node_id": {0: "own"}}},
+            remove_placement_group=lambda group: None,
+        )
 
     def remote(self, **_):
         return lambda actor_class: InlineActorClass(self.replaced.get(actor_class, actor_class))
@@ -44,14 +51,11 @@ class InlineRay:
     def is_initialized(self):
         return True
 
-    def cluster_resources(self):
-        return {"CPU": 4.0}
-
     def get_runtime_context(self):
         return SimpleNamespace(get_node_id=lambda: "own")
 
     def nodes(self):
-        return [{"NodeID": "own", "Alive": self.is_alive}]
+        return [{"NodeID": "own", "Alive": self.is_alive, "Resources": self.resources}]
 
     def put(self, value):
         reference = Future()

@@ -135,14 +135,17 @@ def test_which_failures_end_a_process(error, expected):
     assert gpu.is_device_failure(wrapped) is expected
 
 
-def test_a_run_that_reserves_a_gpu_it_cannot_use_stops_before_work(tmp_path, random_weights, machine, monkeypatch):
+def test_a_run_that_reserves_a_gpu_it_cannot_use_stops_before_work(tmp_path, random_weights, machine):
     """Ray gave the GPU, the replica computed on the CPU, and the run ended with 0."""
     machine(is_built=False)
-    monkeypatch.setattr(InlineRay, "cluster_resources", lambda self: {"CPU": 4.0, "GPU": 1.0})
+    with_gpu = InlineRay(resources={"CPU": 4.0, "GPU": 1.0})
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 2))
     for stage in ("llm", "codec"):
         replicas = {**SMALL, stage: {**SMALL[stage], "num_gpus": 0.5}}
         config = make_config(tmp_path, random_weights, replicas=replicas, output=str(tmp_path / stage))
-        with inline_ray(), pytest.raises(ConfigError, match=rf"{stage}.device: auto: 0.5 GPUs .* build for CPUs"):
+        with (
+            inline_ray(with_gpu),
+            pytest.raises(ConfigError, match=rf"{stage}.device: auto: 0.5 GPUs .* build for CPUs"),
+        ):
             synthesize_manifest(config)
         assert not list((tmp_path / stage).glob("metadata/**/*.parquet"))

@@ -33,7 +33,6 @@ _CLIP = (
     "num_samples",
     "error_code",
     "shard",
-    "row",
 )
 Chapter = tuple[int, list[dict[str, Any]]]
 
@@ -91,9 +90,7 @@ def _read_shard(
                 f"shard {shard}: the column(s) {', '.join(wrong)} are missing, or hold empty or other values than text "
                 "and whole numbers; expected a run whose manifest jobs.import_books made"
             )
-        # Where a packed clip is to be read.
-        unit_ids = pa.array([unit.unit_id] * table.num_rows, pa.string())
-        yield table.select([*_CLIP, *extra]).append_column("unit_id", unit_ids)
+        yield table.select([*_CLIP, *extra])
 
 
 def _is_usable(table: pa.Table, name: str) -> bool:

@@ -22,7 +22,7 @@ from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import RejectionCode, RunStopped, StorageError, StoreRefused, SynthesisError
 from pipeline.output.lease import Lease
-from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.receipt import UnitReceipt
 from pipeline.synthesis.takes import Rejection, Wanted
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class Coordinator:
         for pool in self._pools.values():
             while pool.queue:
                 call = pool.queue[0]
-                replica = pool.pick(isolated=call.is_isolated)
+                replica = pool.pick(call)
                 if replica is None:
                     break
                 pool.queue.popleft()
@@ -199,7 +199,7 @@ class Coordinator:
                 pool.replace(replica, error)
             return
         self._on_start(pool.stage, info)
-        pool.note_ready(replica)
+        pool.note_ready(replica, info.node_id)
         logger.info("%s replica on %s (process %d, %s)", pool.stage, info.host, info.pid, info.device)
 
     def _finish_call(self, ref: Any) -> None:
@@ -239,6 +239,8 @@ class Coordinator:
             self._patience.note_commit()
             self._on_commit(report)
             return
+        assert call.replica is not None
+        state.node_id = call.replica.node_id
         call.round.add(call.stage, call.result, report)
         following = self._following[call.stage]
         if following != self._last:

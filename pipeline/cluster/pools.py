@@ -38,6 +38,10 @@ class Replica:
     """An actor as the coordinator sees it."""
 
     handle: Any
+    slot: int = 0
+    """Which of its stage's places it has; one that replaces it takes the same."""
+    node_id: str | None = None
+    """Of the node where it is, once it is ready."""
     is_ready: bool = False
     calls: list[Call] = field(default_factory=list)
     heartbeat: int = -1
@@ -93,7 +97,7 @@ class Pool:
 
     Args:
         stage: what they do.
-        create: makes an actor.
+        create: makes an actor for a slot.
         count: how many to keep alive.
         max_calls: calls in flight for each.
         nodes: learns where replicas fail; shared with the other pools.
@@ -103,7 +107,7 @@ class Pool:
     def __init__(
         self,
         stage: Stage,
-        create: Callable[[], Any],
+        create: Callable[[int], Any],
         count: int,
         max_calls: int,
         *,
@@ -112,29 +116,29 @@ class Pool:
     ) -> None:
         self.stage = stage
         self._create = create
-        self._count = count
+        self.count = count
         self._max_calls = max_calls
         self._nodes = nodes or NodeHealth()
         self._max_failed_starts = max_failed_starts
         self._num_deaths = 0
-        self._postponed: list[tuple[float, int]] = []
-        """Starts to try again: when, and how often they failed."""
+        self._postponed: list[tuple[float, int, int]] = []
+        """Starts to try again: when, in which slot, and how often they failed."""
         self.starting: dict[Any, Replica] = {}
         self.replicas: list[Replica] = []
         self.queue: deque[Call] = deque()
-        for _ in range(count):
-            self._add()
+        for slot in range(count):
+            self._add(slot)
 
-    def _add(self, num_failed_starts: int = 0) -> None:
-        replica = Replica(self._create(), num_failed_starts=num_failed_starts)
+    def _add(self, slot: int, num_failed_starts: int = 0) -> None:
+        replica = Replica(self._create(slot), slot, num_failed_starts=num_failed_starts)
         self.replicas.append(replica)
         # Asked first: a start that keeps the interpreter to itself would let nothing else be answered.
         replica.arrival = replica.handle.locate.remote()
         self.starting[replica.handle.start.remote()] = replica
 
-    def note_ready(self, replica: Replica) -> None:
-        """A replica has started well."""
-        replica.is_ready = True
+    def note_ready(self, replica: Replica, node_id: str | None = None) -> None:
+        """A replica has started well, on this node."""
+        replica.is_ready, replica.node_id = True, node_id
         replica.num_failed_starts = 0
         self._nodes.note_success(replica.handle)
 
@@ -156,40 +160,41 @@ class Pool:
         num_failed = replica.num_failed_starts + 1
         logger.warning("a %s replica could not start (%s): %s", self.stage, replica.place, error)
         if num_failed < START_TRIES:
-            self._add(num_failed)
+            self._add(replica.slot, num_failed)
             return
         wait_s = min(_LONGEST_RETRY_S, _RETRY_S * 2 ** (num_failed - START_TRIES))
-        self._postponed.append((now + wait_s, num_failed))
+        self._postponed.append((now + wait_s, replica.slot, num_failed))
         num_failing = len(self._postponed) + sum(r.num_failed_starts >= START_TRIES for r in self.replicas)
-        if num_failing == self._count:
+        if num_failing == self.count:
             raise error
-        if num_failing > self._max_failed_starts * self._count:
+        if num_failing > self._max_failed_starts * self.count:
             places = self._nodes.describe()
             raise RunStopped(
-                f"{num_failing} of {self._count} {self.stage} replicas cannot start, more than "
+                f"{num_failing} of {self.count} {self.stage} replicas cannot start, more than "
                 f"replicas.max_failed_starts ({self._max_failed_starts:.0%}) allows{places and f': {places}'}; the "
                 f"last error: {error}"
             )
 
     def start_postponed(self, now: float) -> None:
         """Try starts again whose time has come, by the monotonic clock."""
-        due = [num_failed for at, num_failed in self._postponed if at <= now]
+        due = [(slot, num_failed) for at, slot, num_failed in self._postponed if at <= now]
         self._postponed = [entry for entry in self._postponed if entry[0] > now]
-        for num_failed in due:
-            self._add(num_failed)
+        for slot, num_failed in due:
+            self._add(slot, num_failed)
 
-    def pick(self, *, isolated: bool) -> Replica | None:
-        """Return the ready replica with the least to do that may take a call, if any."""
+    def pick(self, call: Call) -> Replica | None:
+        """Return the ready replica that shall take a call, if any may: one where its input is, with the least to do."""
         now = time.monotonic()
         room = [
             replica
             for replica in self.replicas
             if replica.is_ready
             and replica.rests_until <= now
-            and len(replica.calls) < (1 if isolated else self._max_calls)
-            and not any(call.is_isolated for call in replica.calls)
+            and len(replica.calls) < (1 if call.is_isolated else self._max_calls)
+            and not any(other.is_isolated for other in replica.calls)
         ]
-        return min(room, key=lambda replica: len(replica.calls), default=None)
+        node_id = call.state.node_id
+        return min(room, key=lambda replica: (replica.node_id != node_id, len(replica.calls)), default=None)
 
     def note_success(self) -> None:
         """A call was done: the replicas of this kind can work."""
@@ -213,14 +218,14 @@ class Pool:
         if is_own_death:
             self._num_deaths += 1
             self._nodes.note_failure(replica.handle)
-        if self._num_deaths > max(MAX_DEATHS, self._count):
+        if self._num_deaths > max(MAX_DEATHS, self.count):
             raise RunStopped(
                 f"{self._num_deaths} {self.stage} replicas died one after the other without finishing a call; the last "
                 f"error: {_one_line(error)}"
             )
         logger.warning("%s replica died (%s); starting another", self.stage, type(error).__name__)
         ray_api.kill(replica.handle)
-        self._add()
+        self._add(replica.slot)
         return True
 
     def replace_idle_dead(self) -> None:

@@ -5,13 +5,14 @@ Ray's exceptions are types, and are imported from `ray.exceptions` where they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import ray
 import ray.util.metrics
 from ray.exceptions import (
+    ActorPlacementGroupRemoved,
     ActorUnavailableError,
     LocalRayletDiedError,
     NodeDiedError,
@@ -20,10 +21,14 @@ from ray.exceptions import (
     RayActorError,
     RayError,
 )
-from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-REPLICA_DEATHS = (RayActorError, OutOfMemoryError)
+REPLICA_DEATHS = (RayActorError, ActorPlacementGroupRemoved, OutOfMemoryError)
 """What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
+Resources = Mapping[str, Mapping[str, float]]
+"""By a node's id, what it has by name: `CPU`, `GPU` and others."""
+_GONE_WITH = ("its node has died", "its placement group was removed")
+"""Ray has no class of its own for an actor that went with its node or its group, only these words."""
 
 
 def is_loss(error: BaseException) -> bool:
@@ -49,11 +54,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def died_by_itself(error: BaseException) -> bool:
-    """Tell whether a replica died by what it did, rather than with its node or for a moment only."""
-    if isinstance(error, ActorUnavailableError) or is_loss(error):
+    """Tell whether a replica died by what it did, rather than with its node or group, or for a moment only."""
+    if isinstance(error, ActorUnavailableError | ActorPlacementGroupRemoved) or is_loss(error):
         return False
-    # Ray has no class of its own for an actor that went with its node, only this sentence.
-    return not getattr(error, "preempted", False) and "its node has died" not in str(error)
+    return not getattr(error, "preempted", False) and not any(words in str(error) for words in _GONE_WITH)
 
 
 def is_initialized() -> bool:
@@ -71,9 +75,18 @@ def shutdown() -> None:
     ray.shutdown()
 
 
-def cluster_resources() -> dict[str, float]:
-    """Return what the cluster has by name: `CPU`, `GPU` and others."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+def total_resources() -> Resources:
+    """Return what the living nodes of the cluster have."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
+
+
+def free_resources() -> Resources:
+    """Return what the living nodes have left, as of a moment ago.
+
+    Ray has no public way to ask for each node.
+    """
+    resources: Resources = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
     return resources
 
 
@@ -138,7 +151,8 @@ def create_actor(
     num_cpus: float,
     num_gpus: float,
     max_calls: int,
-    avoided_nodes: Sequence[str] = (),
+    group: Any = None,
+    bundle: int = 0,
 ) -> Any:
     """Ask for an actor; returns its handle at once, before the cluster has room for it.
 
@@ -150,13 +164,13 @@ def create_actor(
         num_cpus: CPUs that Ray keeps for it.
         num_gpus: GPUs that Ray keeps for it.
         max_calls: calls of work that it has at a time.
-        avoided_nodes: ids of nodes where it goes only if no other has room.
+        group: reserved resources that it takes its own from; none takes what is free anywhere.
+        bundle: which of the group's bundles.
     """
     # One more thread than calls, so that a question about health never queues behind work.
     options: dict[str, Any] = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_concurrency": max_calls + 1}
-    if avoided_nodes:
-        elsewhere: Any = {"ray.io/node-id": NotIn(*avoided_nodes)}  # type: ignore[no-untyped-call]
-        options["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={}, soft=elsewhere)
+    if group is not None:
+        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, bundle)
     return _remote_class(ray, actor_class).options(**options).remote(*arguments)
 
 
@@ -169,6 +183,40 @@ def _remote_class(api: Any, actor_class: type) -> Any:
 def kill(actor: Any) -> None:
     """End an actor at once."""
     ray.kill(actor, no_restart=True)
+
+
+def reserve(bundles: Sequence[Mapping[str, float]], preferred_node: str | None = None) -> Any:
+    """Ask for a placement group: resources of one node that are kept for those who name it.
+
+    Returns its handle at once, before any node has room for it. If its node dies, Ray looks for another one for the
+    whole group; it ends with this driver at the latest.
+
+    Args:
+        bundles: what each of its actors will take, by name.
+        preferred_node: id of the node where it goes if there is room.
+    """
+    # A bundle must hold something; an actor that asks for nothing still goes where its group is.
+    reserved = [{"memory": 1.0, **{name: amount for name, amount in bundle.items() if amount}} for bundle in bundles]
+    return ray.util.placement_group(reserved, strategy="STRICT_PACK", _soft_target_node_id=preferred_node)
+
+
+def release(group: Any) -> None:
+    """Give a group's resources back; its actors end."""
+    ray.util.remove_placement_group(group)
+
+
+def locate_groups(groups: Sequence[Any]) -> list[str | None]:
+    """Return the id of the node of each group, none of one that waits for room; nothing at all if Ray does not say."""
+    try:
+        table: dict[str, dict[str, Any]] = ray.util.placement_group_table()
+    except RayError:
+        return []
+
+    def locate(group: Any) -> str | None:
+        entry = table.get(group.id.hex(), {})
+        return entry["bundles_to_node_id"][0] if entry.get("state") == "CREATED" else None
+
+    return [locate(group) for group in groups]
 
 
 def make_counter(name: str, description: str, labels: Sequence[str]) -> Any:

@@ -38,8 +38,13 @@ class NodeWatch:
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_S
-        if not ray_api.is_own_node_alive():
-            raise RunStopped(_describe_dead_node())
+        check_own_node()
+
+
+def check_own_node() -> None:
+    """Raise `RunStopped` if this process's node is dead."""
+    if not ray_api.is_own_node_alive():
+        raise RunStopped(_describe_dead_node())
 
 
 def _describe_dead_node() -> str:

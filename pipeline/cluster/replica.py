@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster import ray_api
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact
 from pipeline.errors import RejectionCode, WeightsError
@@ -56,6 +57,8 @@ class ReplicaInfo:
     num_threads: int
     environment: Mapping[str, Any] = field(default_factory=dict)
     """What its results depend on beside the settings."""
+    node_id: str | None = None
+    """Of Ray's node."""
 
 
 def locate_process() -> str:
@@ -106,7 +109,7 @@ class ReplicaBase:
         return locate_process()
 
     def start(self) -> ReplicaInfo:
-        """Get ready to work; the coordinator ends a process that cannot, whatever its device is in."""
+        """Get ready to work."""
         with stack_in_log(self._setup.config.replicas.start_timeout_s):
             return self._load()
 
@@ -114,7 +117,7 @@ class ReplicaBase:
         raise NotImplementedError
 
 
-def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int | str) -> ReplicaInfo:
+def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
     """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
     gpu = None
     if device.startswith("cuda"):
@@ -124,7 +127,7 @@ def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **ch
         # A wheel of its own, which may be another one than torch was built with.
         chosen["cudnn"] = torch.backends.cudnn.version() or 0  # type: ignore[no-untyped-call]
     environment = {**describe_environment(stage, dtype.removeprefix("torch."), num_threads, gpu), **chosen}
-    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment)
+    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment, ray_api.own_node_id())
 
 
 def load_networks(setup: ReplicaSetup) -> Networks:

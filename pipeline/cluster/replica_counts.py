@@ -1,75 +1,208 @@
-"""How many replicas of each stage the cluster has room for."""
+"""How many replicas of each stage the cluster has room for, and which of them go together on one node."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.cluster import ray_api
+from pipeline.cluster.ray_cluster import check_own_node
 from pipeline.cluster.stage_order import STAGES, StageSpec
 from pipeline.cluster.work_items import Stage
-from pipeline.config.run import ReplicasConfig
+from pipeline.config.run import ReplicaConfig, ReplicasConfig
 from pipeline.errors import ConfigError
 
+_ROUNDING = 1e-6
+"""Ray counts in steps of 1e-4; 0.7 + 0.2 + 0.1 is less than 1 in floats."""
+Needs = Mapping[Stage, ReplicaConfig]
+"""By stage, the CPUs and GPUs of one replica, and how many there shall be."""
 
-def plan_replicas(replicas: ReplicasConfig, stages: Sequence[StageSpec] = STAGES) -> dict[Stage, int]:
-    """Return how many replicas of each stage to start on this cluster.
+
+class Slot(NamedTuple):
+    """One replica of a stage, and those that replace it."""
+
+    stage: Stage
+    number: int
+
+
+Group = tuple[Slot, ...]
+"""Replicas that share a node, and what is kept for them there."""
+
+
+@dataclass(frozen=True)
+class ReplicaPlan:
+    """Which replicas a run has."""
+
+    counts: dict[Stage, int]
+    """By stage, how many."""
+    groups: list[Group]
+
+
+def plan_replicas(replicas: ReplicasConfig, stages: Sequence[StageSpec] = STAGES) -> ReplicaPlan:
+    """Return how many replicas of each stage to start on this cluster, and in which groups.
 
     Raises:
         ConfigError: the cluster has no room for them, and is not one that grows: Ray would wait for ever.
+        RunStopped: this process has lost the cluster.
     """
-    resources = ray_api.cluster_resources()
-    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    kinds = {spec.stage: spec.settings(replicas) for spec in stages}
-    counts = plan_counts(
-        {stage: (kind.count, kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
-    )
-    shortage = describe_shortage(
-        {stage: (counts[stage], kind.num_cpus, kind.num_gpus) for stage, kind in kinds.items()}, cpus, gpus
-    )
-    if shortage is not None and not replicas.elastic:
+    check_own_node()
+    resources = ray_api.total_resources()
+    needs = {spec.stage: spec.settings(replicas) for spec in stages}
+    counts = plan_counts(needs, resources, same_node=replicas.same_node)
+    shortage = None if replicas.elastic else describe_shortage(needs, counts, resources, same_node=replicas.same_node)
+    if shortage is not None:
         raise ConfigError(f"{shortage}, or set replicas.elastic for a cluster that grows")
-    return counts
+    return ReplicaPlan(counts, arrange(needs, counts, same_node=replicas.same_node))
 
 
-def plan_counts(
-    wanted: Mapping[Stage, tuple[int | Literal["auto"], float, float]], cpus: float, gpus: float
-) -> dict[Stage, int]:
+def plan_counts(needs: Needs, nodes: ray_api.Resources, *, same_node: bool) -> dict[Stage, int]:
     """Return how many replicas of each stage to start.
 
     Args:
-        wanted: for each stage its count (or `auto`), and the CPUs and GPUs of one replica.
-        cpus: of the cluster.
-        gpus: of the cluster.
+        needs: what is asked for.
+        nodes: what the cluster's nodes have.
+        same_node: whether a group has a replica of each stage.
 
     Returns:
-        counts; each `auto` stage gets as many as fit when all of them grow together, at least one.
+        counts; each `auto` stage gets as many as find a place when all of them grow together, at least one.
     """
-    fixed = [(count, c, g) for count, c, g in wanted.values() if count != "auto"]
-    growing = [(c, g) for count, c, g in wanted.values() if count == "auto"]
-    free_cpus = cpus - sum(count * c for count, c, _ in fixed)
-    free_gpus = gpus - sum(count * g for count, _, g in fixed)
-    sets = []
-    for free, need in (
-        (free_cpus, sum(c for c, _ in growing)),
-        (free_gpus, sum(g for _, g in growing)),
-    ):
-        if need > 0:
-            # The small addend keeps 1 / (0.1 + 0.2 + 0.7) from rounding down to 0.
-            sets.append(int(free / need + 1e-9))
-    share = max(1, min(sets, default=1))
-    return {stage: share if count == "auto" else count for stage, (count, _, _) in wanted.items()}
+    for share in range(_count_by_sums(needs, nodes), 1, -1):
+        counts = _count_with(share, needs)
+        if not find_homeless(arrange(needs, counts, same_node=same_node), needs, nodes):
+            return counts
+    return _count_with(1, needs)
 
 
-def describe_shortage(wanted: Mapping[Stage, tuple[int, float, float]], cpus: float, gpus: float) -> str | None:
+def _count_with(share: int, needs: Needs) -> dict[Stage, int]:
+    return {stage: share if need.count == "auto" else need.count for stage, need in needs.items()}
+
+
+def _count_by_sums(needs: Needs, nodes: ray_api.Resources) -> int:
+    """Return how often the `auto` stages together fit into the cluster as a whole."""
+    fixed = [(need.count, need.num_cpus, need.num_gpus) for need in needs.values() if need.count != "auto"]
+    growing = [need for need in needs.values() if need.count == "auto"]
+    free_cpus = _sum_of("CPU", nodes) - sum(count * cpus for count, cpus, _ in fixed)
+    free_gpus = _sum_of("GPU", nodes) - sum(count * gpus for count, _, gpus in fixed)
+    shares = [
+        int(free / need + _ROUNDING)
+        for free, need in (
+            (free_cpus, sum(need.num_cpus for need in growing)),
+            (free_gpus, sum(need.num_gpus for need in growing)),
+        )
+        if need > 0
+    ]
+    return max(1, min(shares, default=1))
+
+
+def _sum_of(resource: str, nodes: ray_api.Resources) -> float:
+    return sum(node.get(resource, 0.0) for node in nodes.values())
+
+
+def arrange(needs: Needs, counts: Mapping[Stage, int], *, same_node: bool) -> list[Group]:
+    """Return what goes together, the largest first, as that is how the most find a place.
+
+    Args:
+        needs: what each replica takes.
+        counts: replicas of each stage, in the stages' order.
+        same_node: whether to put a replica of each stage into a group as long as there are any; there are as many
+            groups as pairs of the stages before the last one, over which the others are spread evenly. Otherwise each
+            replica is a group by itself.
+    """
+    slots = [Slot(stage, number) for stage, count in counts.items() for number in range(count)]
+    groups = [[slot] for slot in slots]
+    if same_node:
+        groups = [[] for _ in range(max([*counts.values()][:-1]))]
+        for slot in slots:
+            groups[slot.number * len(groups) // counts[slot.stage]].append(slot)
+    return sorted(map(tuple, groups), key=lambda group: _size_of(group, needs), reverse=True)
+
+
+def _size_of(group: Group, needs: Needs) -> tuple[float, float]:
+    """Return the GPUs and CPUs that a group takes."""
+    return sum(needs[slot.stage].num_gpus for slot in group), sum(needs[slot.stage].num_cpus for slot in group)
+
+
+class _Node:
+    """What is left of a node while groups are tried on it."""
+
+    def __init__(self, resources: Mapping[str, float]) -> None:
+        self._cpus = resources.get("CPU", 0.0)
+        self._cards = [1.0] * int(resources.get("GPU", 0.0))
+
+    def take(self, needs: Sequence[ReplicaConfig]) -> bool:
+        """Give replicas a place if there is one for all of them; returns whether there is."""
+        cpus, cards = self._cpus - sum(need.num_cpus for need in needs), list(self._cards)
+        # As Ray does: a part of a card goes where the least is left. Several cards are whole ones.
+        for share in sorted((need.num_gpus for need in needs if need.num_gpus > 0), reverse=True):
+            for _ in range(max(1, round(share))):
+                room = [card for card in range(len(cards)) if cards[card] >= min(share, 1.0) - _ROUNDING]
+                if not room:
+                    return False
+                cards[min(room, key=cards.__getitem__)] -= min(share, 1.0)
+        if cpus < -_ROUNDING:
+            return False
+        self._cpus, self._cards = cpus, cards
+        return True
+
+
+def find_homeless(groups: Iterable[Group], needs: Needs, resources: ray_api.Resources) -> list[Group]:
+    """Return the groups that find no place on empty nodes, each on one of them.
+
+    Args:
+        groups: in the order in which they are placed.
+        needs: what each replica takes.
+        resources: of the nodes.
+    """
+    # The smallest nodes first: what needs no GPU leaves those to others.
+    by_size = sorted(resources.values(), key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)))
+    nodes = [_Node(resources) for resources in by_size]
+    full: dict[tuple[Stage, ...], int] = {}
+    """By kind of group, how many nodes have no room for another one."""
+    homeless = []
+    for group in groups:
+        kind = tuple(slot.stage for slot in group)
+        first = full.get(kind, 0)
+        while first < len(nodes) and not nodes[first].take([needs[stage] for stage in kind]):
+            first += 1
+        full[kind] = first
+        if first == len(nodes):
+            homeless.append(group)
+    return homeless
+
+
+def describe_shortage(
+    needs: Needs, counts: Mapping[Stage, int], nodes: ray_api.Resources, *, same_node: bool
+) -> str | None:
     """Return what the cluster lacks for these replicas, or None if they fit."""
-    need_cpus = sum(count * c for count, c, _ in wanted.values())
-    need_gpus = sum(count * g for count, _, g in wanted.values())
     lacks = []
-    if need_cpus > cpus + 1e-9:
-        lacks.append(f"{need_cpus:g} CPUs where the cluster has {cpus:g}")
-    if need_gpus > gpus + 1e-9:
-        lacks.append(f"{need_gpus:g} GPUs where the cluster has {gpus:g}")
-    if not lacks:
+    for resource, name in (("CPU", "num_cpus"), ("GPU", "num_gpus")):
+        needed = sum(count * getattr(needs[stage], name) for stage, count in counts.items())
+        if needed > (there := _sum_of(resource, nodes)) + _ROUNDING:
+            lacks.append(f"{needed:g} {resource}s where the cluster has {there:g}")
+    if lacks:
+        return f"the replicas need {' and '.join(lacks)}; lower replicas.*.count, num_cpus or num_gpus"
+    groups = arrange(needs, counts, same_node=same_node)
+    homeless = find_homeless(groups, needs, nodes)
+    if not homeless:
         return None
-    return f"the replicas need {' and '.join(lacks)}; lower replicas.*.count, num_cpus or num_gpus"
+    remedy = ", set replicas.same_node: false to let them lie on several nodes" if len(homeless[0]) > 1 else ""
+    return (
+        f"{len(homeless)} of {len(groups)} groups of replicas find no node with room: "
+        f"{describe_group(homeless[0], needs)}; the cluster has {_describe_nodes(nodes)}; lower replicas.*.count, "
+        f"num_cpus or num_gpus{remedy}"
+    )
+
+
+def _describe_nodes(nodes: ray_api.Resources) -> str:
+    kinds = Counter(f"(CPU: {node.get('CPU', 0.0):g}, GPU: {node.get('GPU', 0.0):g})" for node in nodes.values())
+    return ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(5))
+
+
+def describe_group(group: Group, needs: Needs) -> str:
+    """Return who is in a group, and what it takes."""
+    gpus, cpus = _size_of(group, needs)
+    stages = [slot.stage for slot in group]
+    who = ", ".join(f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages))
+    return f"{who} (CPU: {cpus:g}, GPU: {gpus:g})"

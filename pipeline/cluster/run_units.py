@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.metrics import RunMetrics
 from pipeline.cluster.node_health import NodeHealth
+from pipeline.cluster.places import Places
 from pipeline.cluster.pools import Pool
 from pipeline.cluster.ray_cluster import NodeWatch
 from pipeline.cluster.replica import ReplicaInfo, ReplicaSetup
-from pipeline.cluster.replica_counts import plan_replicas
+from pipeline.cluster.replica_counts import Slot, plan_replicas
 from pipeline.cluster.stage_order import STAGES, StageSpec
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Stage, UnitState
@@ -21,7 +22,7 @@ from pipeline.config.run import Config, ReplicasConfig
 from pipeline.errors import ConfigError, RunStopped, StorageError, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
-from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.receipt import UnitReceipt
 from pipeline.output.run_record import RunRecord
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,29 @@ def run_units(
         ConfigError: the cluster has no room, or a replica's environment is refused.
         SynthesisError: the run cannot go on; what is committed is safe.
     """
+    plan = plan_replicas(setup.config.replicas)
+    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in plan.counts.items()))
+    needs = {spec.stage: spec.settings(setup.config.replicas) for spec in STAGES}
+    with Places(plan.groups, needs, NodeHealth()) as places:
+        pools = start_pools(STAGES, setup.config.replicas, plan.counts, places, ray_api.put(setup))
+        try:
+            _run_through(pools, places, setup, units, record, lease, progress)
+        finally:
+            for pool in pools.values():
+                pool.close()
+    return plan.counts
+
+
+def _run_through(
+    pools: dict[Stage, Pool],
+    places: Places,
+    setup: ReplicaSetup,
+    units: Iterator[UnitState],
+    record: RunRecord,
+    lease: Lease,
+    progress: Progress,
+) -> None:
     config = setup.config
-    counts = plan_replicas(config.replicas)
-    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in counts.items()))
-    pools = _start_pools(STAGES, counts, setup)
     metrics, nodes = RunMetrics(), NodeWatch()
     patience = StorePatience(config.storage.give_up_after_s)
 
@@ -68,6 +88,7 @@ def run_units(
             # Writers ask for themselves whether the lease is still held before they commit.
             patience.note_failure(error, "the lease is renewed later")
         nodes.check_if_due()
+        places.report_if_due()
         progress.report_if_due()
         metrics.observe_if_due(pools, progress.x_real_time)
         _check_rejections(config, progress)
@@ -75,7 +96,7 @@ def run_units(
     coordinator = Coordinator(
         STAGES,
         pools,
-        max_units=sum(counts[spec.stage] * spec.max_calls(config.replicas) for spec in STAGES),
+        max_units=sum(pools[spec.stage].count * spec.max_calls(config.replicas) for spec in STAGES),
         max_crashes=config.replicas.max_crashes,
         lease=lease,
         on_commit=on_commit,
@@ -93,31 +114,35 @@ def run_units(
         # Also an interrupt: what the writers hold is all but committed, and a killed write leaves a temporary file.
         coordinator.drain(_DRAIN_S)
         raise
-    finally:
-        for pool in pools.values():
-            pool.close()
-    return counts
 
 
-def _start_pools(stages: Sequence[StageSpec], counts: dict[Stage, int], setup: ReplicaSetup) -> dict[Stage, Pool]:
-    shared, replicas = ray_api.put(setup), setup.config.replicas
-    nodes = NodeHealth()
+def start_pools(
+    stages: Sequence[StageSpec], replicas: ReplicasConfig, counts: Mapping[Stage, int], places: Places, setup: Any
+) -> dict[Stage, Pool]:
+    """Start every stage's replicas.
+
+    Args:
+        stages: in their order.
+        replicas: their settings.
+        counts: replicas of each stage.
+        places: of these replicas.
+        setup: for each replica, or a reference to it.
+    """
 
     def start_pool(spec: StageSpec) -> Pool:
-        settings, max_calls = spec.settings(replicas), spec.max_calls(replicas)
+        max_calls = spec.max_calls(replicas)
 
-        def create() -> Any:
-            return ray_api.create_actor(
-                spec.actor,
-                shared,
-                num_cpus=settings.num_cpus,
-                num_gpus=settings.num_gpus,
-                max_calls=max_calls,
-                avoided_nodes=nodes.avoided,
-            )
+        def create(number: int) -> Any:
+            return places.create_actor(Slot(spec.stage, number), spec.actor, setup, max_calls=max_calls)
 
-        count, max_failed_starts = counts[spec.stage], replicas.max_failed_starts
-        return Pool(spec.stage, create, count, max_calls, nodes=nodes, max_failed_starts=max_failed_starts)
+        return Pool(
+            spec.stage,
+            create,
+            counts[spec.stage],
+            max_calls,
+            nodes=places.nodes,
+            max_failed_starts=replicas.max_failed_starts,
+        )
 
     return {spec.stage: start_pool(spec) for spec in stages}
 

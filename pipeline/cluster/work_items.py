@@ -57,6 +57,8 @@ class UnitState:
     """Rows to synthesize again where the unit is committed already; none makes all of them, and the commit."""
     rounds: list[Round] = field(default_factory=list)
     """Complete ones, in the order in which they were made; later takes replace earlier ones."""
+    node_id: str | None = None
+    """Where its last result lies; whoever takes the next call there spares the network the audio."""
     num_crashes: int = 0
     quarantine: deque[int] | None = None
     """Rows still to be run in isolation, once the unit has crashed too often; the first one is running."""

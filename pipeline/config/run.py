@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.config.books import AudiobookConfig
-from pipeline.config.settings import Address, Settings, check_settings, setting
+from pipeline.config.settings import Address, Settings, setting
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
@@ -106,14 +106,8 @@ class QualityConfig(Settings):
 
 
 class AudioConfig(Settings):
-    """The clips."""
+    """The WAV files."""
 
-    format: Literal["wav", "flac"] = setting("wav", changes="audio", new=True)
-    """16-bit files of either kind hold the same samples. A FLAC takes about half of the bytes, and which ones they are
-    depends on the version of libFLAC."""
-    layout: Literal["files", "packed"] = setting("files", changes="plan", new=True)
-    """`files`: each clip is an object in `audio/`. `packed`: a unit's commit holds its clips in a column `audio`, so
-    that a unit is one object and one request; what the package `datasets` plays."""
     sample_rate: int = setting(16_000, changes="audio", ge=8_000, le=96_000)
     """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
     pause_clause_s: float = setting(0.10, changes="audio", ge=0.0, le=5.0)
@@ -184,6 +178,9 @@ class ReplicasConfig(Settings):
     elastic: bool = setting(False)
     """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
     Then `count` is the most there will be, so that `auto` has no meaning."""
+    same_node: bool = setting(True)
+    """An LLM, a codec and a writer share a node, so that audio stays there; False lets them lie anywhere, as where
+    some nodes have GPUs and others CPUs."""
     units_per_llm: int = setting(3, ge=1)
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
     hang_timeout_s: float = setting(600.0, gt=0.0)
@@ -290,6 +287,10 @@ class Config(Settings):
                 f"({self.quality.max_pace:g})"
             )
         kinds = ("llm", "codec", "writer")
+        for kind in kinds:
+            num_gpus = getattr(self.replicas, kind).num_gpus
+            if num_gpus > 1 and num_gpus % 1:
+                raise ValueError(f"replicas.{kind}.num_gpus: {num_gpus:g} must be a part of one GPU, or whole ones")
         growing = [f"replicas.{kind}.count" for kind in kinds if getattr(self.replicas, kind).count == "auto"]
         if self.replicas.elastic and growing:
             raise ValueError(f"replicas.elastic: {', '.join(growing)} must be a number, the most there shall be")
@@ -344,7 +345,29 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     Raises:
         ConfigError: lists every problem with its place.
     """
-    return check_settings(Config, raw, source)
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = "\n".join(f"  {describe_problem(problem)}" for problem in error.errors())
+        raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
+
+
+def describe_problem(problem: Any) -> str:
+    """Return a line about one error of pydantic: place, what is wrong, what was found."""
+    # Pydantic adds the branch of a union to the place, in words that are not settings.
+    place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        place = ".".join(str(part) for part in problem["loc"])
+        return f"{place:.80}: unknown setting; did you misspell it? See pipeline/config for all of them"
+    if problem["type"] == "missing":
+        return f"{place}: required, but not given"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    try:
+        value = repr(problem["input"])
+    except ValueError:  # An integer of more digits than Python writes.
+        value = type(problem["input"]).__name__
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
 
 
 def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from pipeline.cluster.stage_order import STAGES
 from pipeline.cluster.work_items import Stage, list_states
 from pipeline.errors import StorageError
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.receipt import UnitReceipt
 
 # Ray's workers cannot import this module: its actors travel by value.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -39,7 +39,10 @@ class FakeStage:
             raise StorageError("the weights' store is away")
         if "dies_at_start" in self.behavior:
             os._exit(1)
-        return ReplicaInfo("here", os.getpid(), "cpu", 1)
+        node = ray_api.own_node_id()
+        if node == self.behavior.get("sick_node"):
+            raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+        return ReplicaInfo("here", os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES", ""), 1, {}, node)
 
 
 class FakeLLM(FakeStage):
@@ -106,7 +109,7 @@ def run(
     pools = {}
     for spec in stages:
 
-        def create(spec=spec):
+        def create(slot, spec=spec):
             own = {**behavior, **behavior.get(spec.stage, {})}
             return ray_api.create_actor(spec.actor, own, num_cpus=0.1, num_gpus=0.0, max_calls=2)
 

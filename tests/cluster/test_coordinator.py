@@ -11,6 +11,7 @@ import pytest
 import ray
 from ray.exceptions import (
     ActorDiedError,
+    ActorPlacementGroupRemoved,
     ActorUnavailableError,
     NodeDiedError,
     ObjectLostError,
@@ -126,6 +127,8 @@ def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
         (NodeDiedError("gone"), False),
         (RayActorError(error_msg="The actor died because its node has died. Node Id: 1"), False),
         (RayActorError(error_msg="The actor died", preempted=True), False),
+        (RayActorError(error_msg="Destroying worker since its placement group was removed."), False),
+        (ActorPlacementGroupRemoved(), False),
     ],
 )
 def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
@@ -231,15 +234,16 @@ def test_a_store_that_takes_nothing_for_long_or_refuses_stops_the_run(monkeypatc
 def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypatch):
     """Each failure is quick, so that the sick one would always have the least to do."""
     monkeypatch.setattr(ray_api, "ray", InlineRay())
-    pool = Pool(Stage.WRITER, lambda: InlineActor(FakeStage, [{}], 2), 2, 1)
+    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeStage, [{}], 2), 2, 1)
     for replica in pool.replicas:
         replica.is_ready = True
     sick, well = pool.replicas
+    call = Call(Stage.WRITER, next(list_states(iter(units(1)), {}, set())))
     for number in range(3):
         sick.rests_until = 0.0
         sick.rest(now := time.monotonic())
         assert now + 2**number / 2 <= sick.rests_until <= now + 2**number
-        assert pool.pick(isolated=False) is well
+        assert pool.pick(call) is well
 
 
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])

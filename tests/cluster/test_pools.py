@@ -33,7 +33,7 @@ def inline_pool(monkeypatch):
     """Make a pool whose replicas are threads that hang while they start; the event lets them go."""
     released = threading.Event()
     monkeypatch.setattr(ray_api, "ray", InlineRay())
-    yield Pool("llm", lambda: InlineActor(HungStart, [released], 2), 1, 1)
+    yield Pool("llm", lambda slot: InlineActor(HungStart, [released], 2), 1, 1)
     released.set()
 
 
@@ -83,7 +83,7 @@ def make_pool(monkeypatch):
     def make_pool(count, *nodes, **settings):
         waiting = list(nodes)
 
-        def create():
+        def create(slot):
             handle = type("Handle", (), {"start": call, "locate": call})()
             if waiting:
                 name = waiting.pop(0)

@@ -50,12 +50,21 @@ def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
         pass
 
 
-def test_a_driver_whose_node_ray_has_marked_dead_stops(tmp_path, random_weights, monkeypatch):
+class DyingRay(InlineRay):
+    """Loses its node when the first actor is asked for."""
+
+    def remote(self, **options):
+        self.is_alive = False
+        return super().remote(**options)
+
+
+@pytest.mark.parametrize("dies", ["before it plans", "while it works"])
+def test_a_driver_whose_node_ray_has_marked_dead_stops(tmp_path, random_weights, monkeypatch, dies):
     """It waited for ever: nothing it had asked for was answered, and it said how long was left."""
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 40))
     monkeypatch.setattr(ray_cluster, "_LOOK_S", 0.0)
-    fake = InlineRay()
-    fake.is_alive = False
+    fake = DyingRay()
+    fake.is_alive = dies == "while it works"
     with inline_ray(fake), pytest.raises(RunStopped, match=r"marked the node of this process dead \(.*, node own\)"):
         synthesize_manifest(make_config(tmp_path, random_weights))
     assert not (tmp_path / "output" / "_SUCCESS").exists()
