@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
+# Processes of `make test`, each with a Ray of its own; files stay whole and in order.
+WORKERS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 
@@ -23,7 +25,7 @@ audiobook: .venv/books
 	@$(BIN)/python -m jobs.audiobooks --config configs/audiobook_demo.yaml
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from pipeline.books.assembly import ChapterReport, assemble
-from pipeline.config.books import AssemblyConfig
+from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.printable import one_line
-from pipeline.config.run import StorageConfig, describe_problem
+from pipeline.config.run import StorageConfig
+from pipeline.config.settings import check_settings
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
@@ -76,11 +75,7 @@ def read_config(path: Path | None, formats: str | None, acx: bool) -> AssemblyCo
         raise ConfigError(f"{path}: expected settings with a name each, such as `target_lufs: -19`")
     if formats:
         changes = {**changes, "formats": [name.strip() for name in formats.split(",")]}
-    try:
-        return AssemblyConfig.acx(**changes) if acx else AssemblyConfig.model_validate(changes)
-    except ValidationError as error:
-        problems = "\n".join(f"  {describe_problem(problem)}" for problem in error.errors())
-        raise ConfigError(f"{path or 'settings'}: {error.error_count()} wrong setting(s):\n{problems}") from None
+    return check_settings(AssemblyConfig, {**ACX, **changes} if acx else changes, str(path or "settings"))
 
 
 def describe(report: ChapterReport, acx: bool) -> str:

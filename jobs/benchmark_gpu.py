@@ -30,8 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print and judge; the exit code is 1 where a limit is missed or a part fails."""
-    from pipeline.benchmark.gpu import make_quick, measure_gpu
-    from pipeline.benchmark.gpu_parts import GpuWorkload
+    from pipeline.benchmark.gpu.command import make_quick, measure_gpu
+    from pipeline.benchmark.gpu.workload import GpuWorkload
     from pipeline.gpu import find_device
 
     device = find_device("--device", options.device, 0.0)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{options.output}: {status['state']}")
         say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
-        say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} files")
+        say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} clips")
         say(f"  rejected  {status['num_rejected']:,}")
         for code, count in sorted(status["rejected"].items()):
             say(f"    {code:20} {count:,}")

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", action="append", default=[], metavar="ID", help="synthesize this row again, in isolation"
     )
-    parser.add_argument("--to", metavar="PLACE", help="folder or prefix for the WAV files of --only")
+    parser.add_argument("--to", metavar="PLACE", help="folder or prefix for the clips of --only")
     options = parser.parse_args(arguments)
     if bool(options.only) != bool(options.to) or (options.only and options.dry_run):
         parser.error("--only ID and --to PLACE go together, and without --dry-run")
@@ -60,8 +60,8 @@ def _replay(config: Config, ids: Sequence[str], to: str) -> int:
     check_writable("--to", to, config.storage)
     takes = replay_rows(config, ids)
     for take in takes:
-        if take.wav is not None:
-            target.put(f"{safe_file_name(take.utterance_id)}{suffix_of('wav')}", take.wav)
+        if take.clip is not None:
+            target.put(f"{safe_file_name(take.utterance_id)}{suffix_of(config.audio.format)}", take.clip)
         found = take.sha256 or f"rejected: {take.error_code}: {take.message}"
         verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
         say(f"{one_line(take.utterance_id)}\t{one_line(found)}\t{verdict[take.is_same]}")

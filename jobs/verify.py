@@ -1,4 +1,4 @@
-"""Check every commit and WAV of an output: `python -m jobs.verify OUTPUT [--repair] [--sweep]`."""
+"""Check every commit and clip of an output: `python -m jobs.verify OUTPUT [--repair] [--sweep]`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed, or rejected in a repair."""
     parser = argparse.ArgumentParser(
         prog="python -m jobs.verify",
-        description="Read every commit and WAV of an output again; exit code 1 if anything is missing or changed.",
+        description="Read every commit and clip of an output again; exit code 1 if anything is missing or changed.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
-    parser.add_argument("--sweep", action="store_true", help="delete WAVs that no commit names")
+    parser.add_argument("--sweep", action="store_true", help="delete files of audio that no commit names")
     parser.add_argument("--manifest", metavar="PLACE", help="compare texts with this one; else with the run's own")
     parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -82,7 +82,7 @@ def _audit(storage: Storage, manifest: Manifest | None) -> bool:
         say(f"{finding.kind}\t{one_line(finding.path)}" + (f"\t{finding.detail}" if finding.detail else ""))
     orphaned = counts.pop("orphaned", 0)
     found = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
-    say(f"{audit.num_checked:,} WAV file(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
+    say(f"{audit.num_checked:,} clip(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
     return not counts
 
 

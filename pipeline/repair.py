@@ -15,14 +15,14 @@ from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.receipt import RowCounts
+from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, sweep_orphans
 from pipeline.run import RunPlan, synthesize_again
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
 
-_WAV_KINDS = ("missing", "changed")
+_CLIP_KINDS = ("missing", "changed")
 _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row")
 
 
@@ -82,9 +82,9 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
 
 
 def repair_output(config: Config) -> RowCounts:
-    """Synthesize again exactly the rows whose WAV is gone or changed, and the units whose commit is.
+    """Synthesize again exactly the rows whose clip is gone or changed, and the units whose commit is.
 
-    A WAV that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
+    A clip that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
     then the commit is replaced.
 
     Returns:
@@ -109,7 +109,7 @@ def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
             storage.delete(finding.path)
         if finding.kind in ("damaged_commit", "uncommitted"):
             lost.append(finding.unit)
-        if finding.kind in _WAV_KINDS and finding.row is not None:
+        if finding.kind in _CLIP_KINDS and finding.row is not None:
             if unit is not None and finding.unit != unit:
                 yield _state_of(storage, unit, rows)
                 rows = set()

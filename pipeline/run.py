@@ -40,7 +40,7 @@ from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
-from pipeline.output.receipt import RowCounts
+from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer

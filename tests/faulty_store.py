@@ -47,6 +47,8 @@ class FaultyProxy:
         self.calm = calm
         self.expired_key, self.unlisted = expired_key, unlisted
         self.counts: Counter[str] = Counter()
+        self.num_bytes_read = 0
+        """Of the bodies that the server answered with."""
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler_for(self, upstream))
@@ -115,6 +117,7 @@ def _handler_for(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandl
             answer = connection.getresponse()
             data = answer.read()
             connection.close()
+            proxy.num_bytes_read += len(data)
             if proxy.unlisted and "list-type=2" in self.path:
                 hidden = rb"<Contents>(?:(?!</Contents>).)*?<Key>[^<]*" + proxy.unlisted.encode() + rb".*?</Contents>"
                 data = re.sub(hidden, b"", data, flags=re.DOTALL)

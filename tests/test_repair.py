@@ -96,7 +96,7 @@ def test_a_repair_that_is_killed_is_made_good_by_the_next(output, monkeypatch):
         repair_output(output)
     assert not commit.exists() and not (Path(output.output) / "_SUCCESS").exists()
     assert len(verify_output(open_storage(output.output)).uncommitted) == 1
-    with pytest.raises(ConfigError, match="uncommitted, so that orphaned WAVs may be its own"):
+    with pytest.raises(ConfigError, match="uncommitted, so that orphaned audio may be its own"):
         sweep_output(open_storage(output.output))
     assert repair_output(output).num_rows == 4
     assert verify_output(open_storage(output.output)).is_intact
@@ -206,7 +206,7 @@ def test_rows_that_are_rejected_again_are_reported_and_are_exit_code_1(output, c
     assert jobs.verify.main([output.output, "--repair"]) == 1
     printed = capsys.readouterr().out
     assert "2 row(s) synthesized again: 1 accepted, 1 rejected (empty_text 1); checking again\n" in printed
-    assert "11 WAV file(s) checked: all as committed" in printed
+    assert "11 clip(s) checked: all as committed" in printed
 
 
 def test_nothing_is_swept_under_a_driver_at_work(output):

@@ -128,6 +128,29 @@ def _wav_header(sample_rate: int, num_bytes: int) -> bytes:
     return struct.pack(_WAV_HEADER, b"RIFF", 36 + num_bytes, b"WAVE", *layout, b"data", num_bytes)
 
 
+def encoder_versions(clip_format: ClipFormat) -> dict[str, str]:
+    """Return the versions that the bytes of a clip depend on; none where this module writes the format by itself."""
+    if clip_format == "wav":
+        return {}
+    found = {"soundfile": soundfile.__version__, "libsndfile": soundfile.__libsndfile_version__}
+    # Part of soundfile's own build, or of the system's: only a file that it made tells which.
+    return {**found, "libflac": _flac_vendor(Audio(np.zeros(1, np.float32), 16_000).encode("flac"))}
+
+
+def _flac_vendor(data: bytes) -> str:
+    """Return the encoder that a FLAC names in its comment, `reference libFLAC 1.4.3 20230623`."""
+    comment, at = 4, 4
+    while at + 8 <= len(data):
+        kind, size = data[at] & 0x7F, int.from_bytes(data[at + 1 : at + 4], "big")
+        if kind == comment:
+            length = int.from_bytes(data[at + 4 : at + 8], "little")
+            return data[at + 8 : at + 8 + length].decode("utf-8", "replace")
+        if data[at] & 0x80:  # The last one.
+            break
+        at += 4 + size
+    return "unknown"
+
+
 def suffix_of(clip_format: ClipFormat) -> str:
     """Return how the names of a format's files end, the dot included."""
     return f".{clip_format}"

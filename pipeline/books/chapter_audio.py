@@ -19,6 +19,7 @@ from pipeline.audio.loudness import Loudness, LoudnessMeter, limit_peaks, quiete
 from pipeline.audio.samples import resample
 from pipeline.config.books import AssemblyConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.output.clip_reader import ClipReader
 from pipeline.storage import Storage
 
 _PEAK_MARGIN_DB = 0.1
@@ -55,7 +56,7 @@ class ChapterAudio:
     def __init__(
         self, source: Storage, rows: Sequence[Mapping[str, Any]], sample_rate: int, config: AssemblyConfig
     ) -> None:
-        self._source, self._rows, self._rate, self._config = source, rows, sample_rate, config
+        self._clips, self._rows, self._rate, self._config = ClipReader(source), rows, sample_rate, config
 
     def choose_gain_db(self) -> float:
         """Return what brings the clips to the wanted level; reads all of them."""
@@ -117,20 +118,17 @@ class ChapterAudio:
         return np.zeros(round(seconds * self._rate), np.float32)
 
     def _read_clip(self, row: Mapping[str, Any]) -> NDArray[np.float32]:
-        path = row["audio_path"]
         try:
-            data = self._source.get(path)
+            data = self._clips.read(row["unit_id"], row)
         except FileNotFoundError:
             data = b""
+        address = self._clips.address(row["unit_id"], row)
         if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
             raise StorageError(
-                f"{self._source.uri_of(path)}: {'changed' if data else 'missing'} since it was committed; "
-                "run jobs.verify --repair"
+                f"{address}: {'changed' if data else 'missing'} since it was committed; run jobs.verify --repair"
             )
         try:
             clip = decode_clip(data)
         except ValueError as error:
-            raise StorageError(
-                f"{self._source.uri_of(path)}: {error}; run jobs.redo for {row['utterance_id']}"
-            ) from None
+            raise StorageError(f"{address}: {error}; run jobs.redo for {row['utterance_id']}") from None
         return resample(clip.samples.astype(np.float64), clip.sample_rate, self._rate).astype(np.float32)

@@ -173,7 +173,9 @@ class _Estimator:
             for suffix in {*self._assembly.formats, *(("wav",) if "m4b" in self._assembly.formats else ())}
         )
         found.output_bytes = (
-            bytes_per_second("wav", rate) * found.audio_s + per_second * found.chapters_s + _METADATA_BYTES * len(rows)
+            bytes_per_second(self._config.audio.format, rate) * found.audio_s
+            + per_second * found.chapters_s
+            + _METADATA_BYTES * len(rows)
         )
         return found
 

@@ -33,6 +33,7 @@ _CLIP = (
     "num_samples",
     "error_code",
     "shard",
+    "row",
 )
 Chapter = tuple[int, list[dict[str, Any]]]
 
@@ -90,7 +91,9 @@ def _read_shard(
                 f"shard {shard}: the column(s) {', '.join(wrong)} are missing, or hold empty or other values than text "
                 "and whole numbers; expected a run whose manifest jobs.import_books made"
             )
-        yield table.select([*_CLIP, *extra])
+        # Where a packed clip is to be read.
+        unit_ids = pa.array([unit.unit_id] * table.num_rows, pa.string())
+        yield table.select([*_CLIP, *extra]).append_column("unit_id", unit_ids)
 
 
 def _is_usable(table: pa.Table, name: str) -> bool:

@@ -22,7 +22,7 @@ from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import RejectionCode, RunStopped, StorageError, StoreRefused, SynthesisError
 from pipeline.output.lease import Lease
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 from pipeline.synthesis.takes import Rejection, Wanted
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pipeline.cluster import ray_api
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 
 PREFIX = "spark_tts_batch_"
 _INTERVAL_S = 1.0

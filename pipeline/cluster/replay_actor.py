@@ -39,9 +39,9 @@ class ReplayActor:
 
     def replay(self, rows: Sequence[ReplayRow]) -> list[Replay]:
         """Load the networks, then synthesize rows in order."""
-        with stack_in_log(self._setup.config.replicas.start_timeout_s):
-            self._replayer = self._load()
         with ending_a_sick_process():
+            with stack_in_log(self._setup.config.replicas.start_timeout_s):
+                self._replayer = self._load()
             return list(self._replayer.replay(rows))
 
     def _load(self) -> Replayer:

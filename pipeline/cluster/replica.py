@@ -109,7 +109,7 @@ class ReplicaBase:
         return locate_process()
 
     def start(self) -> ReplicaInfo:
-        """Get ready to work."""
+        """Get ready to work; the coordinator ends a process that cannot, whatever its device is in."""
         with stack_in_log(self._setup.config.replicas.start_timeout_s):
             return self._load()
 
@@ -117,7 +117,7 @@ class ReplicaBase:
         raise NotImplementedError
 
 
-def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int) -> ReplicaInfo:
+def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **chosen: int | str) -> ReplicaInfo:
     """Describe a replica; `chosen` is what it settled by itself and takes depend on."""
     gpu = None
     if device.startswith("cuda"):

@@ -22,7 +22,7 @@ from pipeline.config.run import Config, ReplicasConfig
 from pipeline.errors import ConfigError, RunStopped, StorageError, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 from pipeline.output.run_record import RunRecord
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The writer replica: audio to WAV files and the unit's commit; imports no torch."""
+"""The writer replica: audio to clips and the unit's commit; imports no torch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
+from pipeline.audio.clips import encoder_versions
 from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
 from pipeline.errors import RejectionCode
 from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.receipt import UnitReceipt
-from pipeline.output.records import StoredClip, build_commit_table, build_record
+from pipeline.output.records import StoredClip, build_commit_table, build_record, pack_clip
+from pipeline.output.row_counts import UnitReceipt
 from pipeline.storage import open_storage
 from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 
 
 class WriterActor(ReplicaBase):
-    """Audio to WAV files and the unit's commit; imports no torch."""
+    """Audio to clips and the unit's commit; imports no torch."""
 
     def __init__(self, setup: ReplicaSetup) -> None:
         self._setup = setup
@@ -31,7 +32,7 @@ class WriterActor(ReplicaBase):
         self._log = CommitLog(self._storage)
         self._num_rows = 0
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
-        return describe_replica("writer", 1, "cpu", "float32")
+        return describe_replica("writer", 1, "cpu", "float32", **encoder_versions(config.audio.format))
 
     def heartbeat(self) -> int:
         """Return a number that grows while work goes on: rows written."""
@@ -45,7 +46,7 @@ class WriterActor(ReplicaBase):
         only: frozenset[int] | None,
         *results: Any,
     ) -> UnitReceipt:
-        """Write a unit's WAVs, then its commit.
+        """Write a unit's clips, then its commit, or both at once where clips are packed.
 
         Args:
             unit: the rows.
@@ -77,7 +78,8 @@ class WriterActor(ReplicaBase):
         if only is not None:
             committed = self._log.amend(unit, records)
         else:
-            committed = self._log.commit(unit, build_commit_table(records, table))
+            is_packed = self._setup.config.audio.layout == "packed"
+            committed = self._log.commit(unit, build_commit_table(records, table, is_packed=is_packed))
         return UnitReceipt.of(unit.unit_id, records, committed=committed)
 
     def _write_row(
@@ -100,9 +102,14 @@ class WriterActor(ReplicaBase):
         return build_record(unit, row, fields, weights_sha256=self._setup.weights_sha256, facts=facts, outcome=outcome)
 
     def _store(self, unit: WorkUnit, utterance_id: str, made: UtteranceOutcome) -> StoredClip:
-        audio = made.finish(self._setup.config.audio)
-        path, sha256 = self._log.put_audio(unit.shard, utterance_id, audio.encode(), "wav")
-        return StoredClip(path, "wav", sha256, audio, sum(segment.num_semantic_tokens for segment in made.segments))
+        settings = self._setup.config.audio
+        audio = made.finish(settings)
+        data, num_tokens = audio.encode(settings.format), sum(segment.num_semantic_tokens for segment in made.segments)
+        if settings.layout == "packed":
+            packed, sha256 = pack_clip(utterance_id, data, settings.format)
+            return StoredClip(None, settings.format, sha256, audio, num_tokens, packed)
+        path, sha256 = self._log.put_audio(unit.shard, utterance_id, data, settings.format)
+        return StoredClip(path, settings.format, sha256, audio, num_tokens)
 
 
 def _collect(results: Sequence[Any]) -> dict[int, UtteranceOutcome]:

@@ -12,7 +12,8 @@ from pipeline.errors import ConfigError
 
 Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
 _LIBRARIES = {"lxml": "lxml", "markdown_it": "markdown-it-py", "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av"}
-_ACX: dict[str, Any] = {
+# RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3.
+ACX: dict[str, Any] = {
     "target_rms_dbfs": -20.5,
     "max_peak_dbfs": -3.5,
     "noise_gate_dbfs": -50.0,
@@ -69,11 +70,6 @@ class AssemblyConfig(Settings):
     formats: tuple[Format, ...] = ("wav",)
     """What is written besides VTT and JSON; `m4b` is one file for the whole book."""
 
-    @classmethod
-    def acx(cls, **changes: Any) -> AssemblyConfig:
-        """Return settings that meet ACX: RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3."""
-        return cls.model_validate({**_ACX, **changes})
-
     def pause_s(self, boundary: str) -> float:
         """Return the seconds of silence after a row, by what follows it."""
         return float(getattr(self, f"pause_{boundary}_s", self.pause_sentence_s))
@@ -105,5 +101,5 @@ class AudiobookConfig(Settings):
     def _begin_with_acx(cls, data: Any) -> Any:
         # Here and not where it is used, so that the copy that is kept with the output says what was used.
         if isinstance(data, dict) and data.get("acx") is True and isinstance(data.get("assembly", {}), dict):
-            return {**data, "assembly": {**_ACX, **data.get("assembly", {})}}
+            return {**data, "assembly": {**ACX, **data.get("assembly", {})}}
         return data

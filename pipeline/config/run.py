@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from pipeline.config.books import AudiobookConfig
-from pipeline.config.settings import Address, Settings, setting
+from pipeline.config.settings import Address, Settings, check_settings, setting
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
@@ -106,8 +106,14 @@ class QualityConfig(Settings):
 
 
 class AudioConfig(Settings):
-    """The WAV files."""
+    """The clips."""
 
+    format: Literal["wav", "flac"] = setting("wav", changes="audio", new=True)
+    """16-bit files of either kind hold the same samples. A FLAC takes about half of the bytes, and which ones they are
+    depends on the version of libFLAC."""
+    layout: Literal["files", "packed"] = setting("files", changes="plan", new=True)
+    """`files`: each clip is an object in `audio/`. `packed`: a unit's commit holds its clips in a column `audio`, so
+    that a unit is one object and one request; what the package `datasets` plays."""
     sample_rate: int = setting(16_000, changes="audio", ge=8_000, le=96_000)
     """Hz. The model makes 16,000; other rates are resampled (soxr VHQ), which adds no detail."""
     pause_clause_s: float = setting(0.10, changes="audio", ge=0.0, le=5.0)
@@ -345,29 +351,7 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     Raises:
         ConfigError: lists every problem with its place.
     """
-    try:
-        return Config.model_validate(dict(raw))
-    except ValidationError as error:
-        problems = "\n".join(f"  {describe_problem(problem)}" for problem in error.errors())
-        raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
-
-
-def describe_problem(problem: Any) -> str:
-    """Return a line about one error of pydantic: place, what is wrong, what was found."""
-    # Pydantic adds the branch of a union to the place, in words that are not settings.
-    place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
-    if problem["type"] == "extra_forbidden":
-        place = ".".join(str(part) for part in problem["loc"])
-        return f"{place:.80}: unknown setting; did you misspell it? See pipeline/config for all of them"
-    if problem["type"] == "missing":
-        return f"{place}: required, but not given"
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    try:
-        value = repr(problem["input"])
-    except ValueError:  # An integer of more digits than Python writes.
-        value = type(problem["input"]).__name__
-    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
+    return check_settings(Config, raw, source)
 
 
 def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

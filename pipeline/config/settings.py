@@ -1,12 +1,16 @@
-"""What every group of settings shares: nothing changes, nothing is unknown, and yes is no number."""
+"""What every group of settings shares: nothing changes, nothing is unknown, yes is no number, and how it is checked."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+from pipeline.errors import ConfigError
 
 Effect = Literal["audio", "plan"]
 Address = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
@@ -40,6 +44,55 @@ class Settings(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise PydanticCustomError("yes_or_no", "Input should not be yes or no (true or false)")
         return value
+
+
+_Group = TypeVar("_Group", bound=BaseModel)
+
+
+def check_settings(group: type[_Group], raw: Mapping[str, Any], source: str) -> _Group:
+    """Check a mapping of settings, nested as in the YAML file.
+
+    Args:
+        group: the class of the settings.
+        raw: names and values, as read.
+        source: named in error messages.
+
+    Raises:
+        ConfigError: lists every problem with its place.
+    """
+    try:
+        return group.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem, group)}" for problem in error.errors())
+        raise ConfigError(f"{source}: {error.error_count()} wrong setting(s):\n{problems}") from None
+
+
+def _describe(problem: Any, group: type[BaseModel]) -> str:
+    # Pydantic adds the branch of a union to the place, in words that are not settings.
+    place = ".".join(str(part) for part in problem["loc"] if str(part).isidentifier()) or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        return _describe_unknown([str(part) for part in problem["loc"]], group)
+    if problem["type"] == "missing":
+        return f"{place}: required, but not given"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    try:
+        value = repr(problem["input"])
+    except ValueError:  # An integer of more digits than Python writes.
+        value = type(problem["input"]).__name__
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {value[:80]}"
+
+
+def _describe_unknown(place: Sequence[str], group: type[BaseModel]) -> str:
+    *parents, name = place
+    for parent in parents:
+        inner = group.model_fields[parent].annotation if parent in group.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return f"{'.'.join(place):.80}: unknown setting"
+        group = inner
+    near = difflib.get_close_matches(name, group.model_fields, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(group.model_fields)}"
+    return f"{'.'.join(place):.80}: unknown setting; {remedy}"
 
 
 def canonical_json(value: Any) -> str:

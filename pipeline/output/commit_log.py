@@ -6,6 +6,7 @@ replaces one, by compare-and-swap.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections import deque
@@ -17,16 +18,18 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from pipeline.audio.clips import ClipFormat
-from pipeline.errors import DamagedCommit
+from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.receipt import RowCounts
-from pipeline.output.records import COMMIT_SCHEMA, audio_path, parse_commit, write_commit
-from pipeline.storage import ObjectExists, PreconditionFailed, Storage
+from pipeline.output.records import AUDIO_COLUMN, CommitFile, audio_path, replace_records, write_commit
+from pipeline.output.row_counts import RowCounts
+from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
 
 REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "report.json", "_SUCCESS", "_REPAIRING"
 _METADATA, _SUFFIX = "metadata/", ".parquet"
 _READ_THREADS = 8
+_READ_WHOLE = 256 * 1024
+"""Bytes up to which a commit is read by one request; of a larger one, which has clips in it, only what is asked for."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,7 +43,12 @@ class CommitLog:
     @staticmethod
     def metadata_path(unit: WorkUnit) -> str:
         """Return where a unit's commit is."""
-        return f"{_METADATA}{unit.unit_id}{_SUFFIX}"
+        return CommitLog.path_of(unit.unit_id)
+
+    @staticmethod
+    def path_of(unit_id: str) -> str:
+        """Return where the commit of the unit with this id is."""
+        return f"{_METADATA}{unit_id}{_SUFFIX}"
 
     def put_audio(self, shard: str, utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple[str, str]:
         """Write a clip; it counts once a commit names it.
@@ -54,7 +62,7 @@ class CommitLog:
         return path, sha256
 
     def commit(self, unit: WorkUnit, table: pa.Table) -> bool:
-        """Make a unit durable; its WAVs must be so already.
+        """Make a unit durable; clips that are objects of their own must be so already.
 
         Returns:
             False where the unit has a commit already, which stays as it is.
@@ -85,13 +93,8 @@ class CommitLog:
         path = self.metadata_path(unit)
         while True:
             data, etag = self._storage.get_with_etag(path)
-            old = self._parse(path, data, None)
-            by_row = {record["row"]: record for record in records}
-            merged = old.select(COMMIT_SCHEMA.names).to_pylist()
-            merged = [by_row.get(row["row"], row) for row in merged]
-            table = pa.Table.from_pylist([dict(row) for row in merged], COMMIT_SCHEMA)
-            for name in old.column_names[len(COMMIT_SCHEMA.names) :]:
-                table = table.append_column(old.field(name), old.column(name))
+            old = self._parse(path, pa.BufferReader(data), _read_with_clips)
+            table = replace_records(old, records)
             # When a row was made is no reason to replace a commit.
             if table.drop_columns(["created_at"]).equals(old.drop_columns(["created_at"])):
                 return False
@@ -106,12 +109,26 @@ class CommitLog:
         return set(self.list_units())
 
     def read_commit(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read a unit's metadata. Raises `FileNotFoundError` where it is not committed."""
-        return self._read(unit.unit_id, columns)
+        """Read a unit's metadata: only these columns, where the commit has them, or all but packed clips.
+
+        Raises:
+            FileNotFoundError: the unit is not committed.
+            DamagedCommit: it is not readable.
+        """
+        return self.read(unit.unit_id, lambda file: file.read(columns))
 
     def iter_metadata(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield the commits one by one, a few read ahead; only these columns, where a commit has them."""
-        yield from map_ahead(lambda unit_id: self._read(unit_id, columns), self.list_units())
+        """Yield the commits one by one, a few read ahead, as `read_commit` reads them."""
+        yield from (table for _, table in self.iter_commits(columns))
+
+    def iter_commits(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the id of a unit with its commit, as `iter_metadata`."""
+
+        def read(info: ObjectInfo) -> tuple[str, pa.Table]:
+            unit_id = _unit_id_of(info.path)
+            return unit_id, self.read(unit_id, lambda file: file.read(columns), info)
+
+        yield from map_ahead(read, self._list())
 
     def summarize(self) -> RowCounts:
         """Count the rows of all commits; streams."""
@@ -150,24 +167,56 @@ class CommitLog:
 
     def list_units(self, shard: str = "") -> Iterator[str]:
         """Yield the ids of the units that have a commit, of one shard and those below it, or of all."""
+        yield from (_unit_id_of(info.path) for info in self._list(shard))
+
+    def _list(self, shard: str = "") -> Iterator[ObjectInfo]:
         prefix = f"{_METADATA}{shard}/" if shard else _METADATA
-        for info in self._storage.list(prefix):
-            if info.path.endswith(_SUFFIX):
-                yield info.path.removeprefix(_METADATA).removesuffix(_SUFFIX)
+        yield from (info for info in self._storage.list(prefix) if info.path.endswith(_SUFFIX))
 
-    def _read(self, unit_id: str, columns: Sequence[str] | None) -> pa.Table:
-        path = f"{_METADATA}{unit_id}{_SUFFIX}"
-        return self._parse(path, self._storage.get(path), columns)
+    def read(self, unit_id: str, read: Callable[[CommitFile], Result], info: ObjectInfo | None = None) -> Result:
+        """Read of a commit what `read` asks for; the store is asked for no more, where the commit is large.
 
-    def _parse(self, path: str, data: bytes, columns: Sequence[str] | None) -> pa.Table:
+        Args:
+            unit_id: whose.
+            read: called with the open commit; once more if the commit is replaced meanwhile.
+            info: of the commit, where it has been listed.
+
+        Raises:
+            FileNotFoundError: the unit is not committed.
+            DamagedCommit: it is not readable.
+        """
+        path = self.path_of(unit_id)
+        while True:
+            info = info or self._storage.find(path)
+            if info is None:
+                raise FileNotFoundError(errno.ENOENT, "not committed", self._storage.uri_of(path))
+            try:
+                if info.size <= _READ_WHOLE:
+                    return self._parse(path, pa.BufferReader(self._storage.get(path)), read)
+                return self._parse(path, self._storage.open_input(info, read_ahead=0), read)
+            except ObjectChanged:
+                info = None  # Amended since it was looked for.
+
+    def _parse(self, path: str, source: pa.NativeFile, read: Callable[[CommitFile], Result]) -> Result:
         place = self._storage.uri_of(path)
         try:
-            return parse_commit(data, place, columns)
+            return read(CommitFile(source, place))
         except DAMAGED_PARQUET as error:
             detail = " ".join(str(error).split())[:200]
             raise DamagedCommit(
                 f"{place}: not a readable commit ({detail}); run jobs.verify --repair, which makes the unit again"
             ) from error
+
+
+def _unit_id_of(path: str) -> str:
+    return path.removeprefix(_METADATA).removesuffix(_SUFFIX)
+
+
+def _read_with_clips(file: CommitFile) -> pa.Table:
+    table = file.read()
+    if not file.is_packed:
+        return table
+    return table.append_column(AUDIO_COLUMN, file.read([AUDIO_COLUMN]).column(AUDIO_COLUMN))
 
 
 def map_ahead(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

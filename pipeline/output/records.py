@@ -6,12 +6,15 @@ columns that it does not have; one of a newer version is refused by name, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.audio.clips import Audio, ClipFormat, suffix_of
@@ -23,6 +26,13 @@ from pipeline.manifest.units import WorkUnit
 
 FORMAT_KEY = b"spark_tts_batch.format"
 AUDIO_FOLDER = "audio/"
+AUDIO_COLUMN = "audio"
+"""Where a packed commit has its clips; the last column, so that a row group's others lie together."""
+AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_ROW_GROUP_BYTES = 4 << 20
+"""Of clips in a row group of a packed commit: what is read for one clip, and never more than Arrow's 2 GiB."""
+_DATASETS_KEY, _DATASETS_FEATURES = b"huggingface", {"info": {"features": {AUDIO_COLUMN: {"_type": "Audio"}}}}
+"""By which the package `datasets` knows that a column is sound."""
 
 
 class _Column(NamedTuple):
@@ -61,6 +71,7 @@ _COLUMNS = (
     _Column("quality_note", pa.string()),
     _Column("error_code", pa.string()),
     _Column("error_message", pa.string()),
+    _Column("removed_reason", pa.string(), 3),
     _Column("shard", pa.string(), nullable=False),
     _Column("row", pa.int64(), nullable=False),
     _Column("weights_sha256", pa.string()),
@@ -78,7 +89,7 @@ def _schema_of(version: int) -> pa.Schema:
 
 
 COMMIT_SCHEMA = _schema_of(FORMAT_VERSION)
-"""Columns of every commit, in this order; the manifest's other columns follow."""
+"""Columns of every commit, in this order; the manifest's other columns follow, then those of packed clips."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +112,32 @@ class TakeFacts:
 
 @dataclass(frozen=True)
 class StoredClip:
-    """An utterance's audio, once it is in the output."""
+    """An utterance's audio, once it is in the output, or on its way there with its commit."""
 
-    path: str
-    """Relative to the output."""
+    path: str | None
+    """Relative to the output; None where the commit holds it."""
     format: ClipFormat
     sha256: str
     audio: Audio
     num_semantic_tokens: int
+    packed: Mapping[str, Any] | None = None
+    """Its value of the column `audio`, where the commit holds it."""
+
+
+def clip_name(utterance_id: str, sha256: str, audio_format: ClipFormat) -> str:
+    """Return a clip's file name; its content is part of the name, so other bytes never replace it."""
+    return f"{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of(audio_format)}"
 
 
 def audio_path(shard: str, utterance_id: str, sha256: str, audio_format: ClipFormat) -> str:
-    """Return where a clip is; its content is part of the name, so other bytes never replace it."""
-    return f"{AUDIO_FOLDER}{shard}/{safe_file_name(utterance_id)}.{sha256[:12]}{suffix_of(audio_format)}"
+    """Return where a clip that is an object of its own is."""
+    return f"{AUDIO_FOLDER}{shard}/{clip_name(utterance_id, sha256, audio_format)}"
+
+
+def pack_clip(utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple[dict[str, Any], str]:
+    """Return a clip's value of the column `audio`, and the sha256 of its bytes in hexadecimal."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {"bytes": data, "path": clip_name(utterance_id, sha256, audio_format)}, sha256
 
 
 def build_record(
@@ -150,6 +174,8 @@ def build_record(
         return record | {"status": "rejected", "error_code": str(code), "error_message": message}
     audio = outcome.audio
     stats = measure(audio.samples, audio.sample_rate)
+    if outcome.packed is not None:
+        record[AUDIO_COLUMN] = outcome.packed
     return record | {
         "status": "ok",
         "audio_path": outcome.path,
@@ -166,28 +192,60 @@ def build_record(
     }
 
 
-def build_commit_table(records: Sequence[Mapping[str, Any]], manifest_rows: pa.Table) -> pa.Table:
+def build_commit_table(
+    records: Sequence[Mapping[str, Any]], manifest_rows: pa.Table, *, is_packed: bool = False
+) -> pa.Table:
     """Make a unit's metadata.
 
     Args:
         records: one mapping a row with columns of `COMMIT_SCHEMA`; what is left out is null.
         manifest_rows: the same rows as in the manifest. Its own columns are passed through; a name that is taken gets
             the prefix `manifest_`.
+        is_packed: give it the column `audio`, from what records have under this name.
     """
     if len(records) != manifest_rows.num_rows:
         raise ValueError(f"{len(records)} records for {manifest_rows.num_rows} manifest rows")
     table = pa.Table.from_pylist([dict(record) for record in records], COMMIT_SCHEMA)
     # Our columns say the same, and what was used where the manifest left it open.
     passed = manifest_rows.drop_columns([name for name in OWN_COLUMNS if name in manifest_rows.column_names])
-    return _append(table, passed)
+    table = _append(table, passed)
+    return table.append_column(AUDIO_COLUMN, _pack(records)) if is_packed else table
+
+
+def _pack(records: Sequence[Mapping[str, Any]]) -> pa.ChunkedArray:
+    # A chunk a row: one array holds 2 GiB at most.
+    return pa.chunked_array([pa.array([record.get(AUDIO_COLUMN)], AUDIO_TYPE) for record in records], AUDIO_TYPE)
+
+
+def replace_records(old: pa.Table, records: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return a unit's metadata with other records in the place of those of the same rows.
+
+    Args:
+        old: all columns, that of packed clips included.
+        records: as for `build_commit_table`, of the rows to replace.
+    """
+    by_row = {record["row"]: record for record in records}
+    merged = [by_row.get(row["row"], row) for row in old.select(COMMIT_SCHEMA.names).to_pylist()]
+    table = pa.Table.from_pylist([dict(row) for row in merged], COMMIT_SCHEMA)
+    for name in old.column_names[len(COMMIT_SCHEMA.names) :]:
+        column = old.column(name)
+        if name == AUDIO_COLUMN:
+            chunks = [
+                _pack([by_row[row["row"]]]).chunk(0) if row["row"] in by_row else column[at : at + 1].chunk(0)
+                for at, row in enumerate(merged)
+            ]
+            column = pa.chunked_array(chunks, AUDIO_TYPE)
+        table = table.append_column(old.field(name), column)
+    return table
 
 
 def _append(table: pa.Table, passed: pa.Table) -> pa.Table:
     """Append columns, renamed where a name is taken."""
+    reserved = {*COMMIT_SCHEMA.names, AUDIO_COLUMN}
     taken = {*table.column_names, *passed.column_names}
     for name in passed.column_names:
         new_name = name
-        if name in COMMIT_SCHEMA.names:
+        if name in reserved:
             new_name = f"manifest_{name}"
             while new_name in taken:
                 new_name = f"manifest_{new_name}"
@@ -197,39 +255,128 @@ def _append(table: pa.Table, passed: pa.Table) -> pa.Table:
 
 
 def write_commit(table: pa.Table) -> bytes:
-    """Return a unit's metadata as Parquet, with the format version."""
-    sink = pa.BufferOutputStream()
+    """Return a unit's metadata as Parquet, with the format version.
+
+    Packed clips are in small row groups, so that one of them is read without the others, and neither compressed nor
+    counted in statistics: a byte that is damaged later harms one clip.
+    """
     metadata = {**(table.schema.metadata or {}), FORMAT_KEY: str(FORMAT_VERSION).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    options: dict[str, Any] = {"compression": "zstd"}
+    if AUDIO_COLUMN in table.column_names:
+        metadata[_DATASETS_KEY] = json.dumps(_DATASETS_FEATURES).encode()
+        clips = f"{AUDIO_COLUMN}.bytes"
+        others = [path for path in _leaf_paths(table.schema) if path != clips]
+        options = {
+            "compression": {**dict.fromkeys(others, "zstd"), clips: "none"},
+            "use_dictionary": others,
+            "write_statistics": others,
+        }
+    table = table.replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+        for part in _cut_into_groups(table):
+            writer.write_table(part, row_group_size=max(1, part.num_rows))
     return bytes(sink.getvalue().to_pybytes())
 
 
-def parse_commit(data: bytes, place: str, columns: Sequence[str] | None) -> pa.Table:
-    """Return a commit as this version's columns, whichever version wrote it.
+def _leaf_paths(schema: pa.Schema) -> list[str]:
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    with pq.ParquetFile(pa.BufferReader(sink.getvalue())) as file:
+        return [file.schema.column(index).path for index in range(len(file.schema))]
+
+
+def _cut_into_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows of one row group after the other."""
+    if AUDIO_COLUMN not in table.column_names:
+        yield table
+        return
+    start = size = 0
+    for row, num_bytes in enumerate(_clip_sizes(table.column(AUDIO_COLUMN))):
+        if row > start and size + num_bytes > _ROW_GROUP_BYTES:
+            yield table.slice(start, row - start)
+            start, size = row, 0
+        size += num_bytes
+    yield table.slice(start)
+
+
+def _clip_sizes(clips: pa.ChunkedArray) -> list[int]:
+    return [
+        size or 0 for chunk in clips.chunks for size in pc.binary_length(pc.struct_field(chunk, "bytes")).to_pylist()
+    ]
+
+
+class CommitFile:
+    """A commit that is read as this version's columns, whichever version wrote it; as much of it as is asked for.
 
     Args:
-        data: the Parquet file's bytes.
+        source: of its bytes.
         place: where it is, for messages.
-        columns: only these, where the commit has them; none reads all.
 
     Raises:
-        pa.ArrowException, OSError, UnicodeDecodeError: it is not a commit.
+        pa.ArrowException, OSError, UnicodeDecodeError: it is not a commit; so do the methods.
         ConfigError: a newer version wrote it.
     """
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        found = file.schema_arrow
-        version = _version_of(found, place)
-        ours = _schema_of(version)
-        if not pa.schema(list(found)[: len(ours)]).equals(ours) or len({*found.names}) < len(found):
+
+    def __init__(self, source: pa.NativeFile, place: str) -> None:
+        # Requests for columns that lie together are made as one.
+        self._file = pq.ParquetFile(source, pre_buffer=True)
+        found = self._file.schema_arrow
+        self._version = _version_of(found, place)
+        self._ours = _schema_of(self._version)
+        if not pa.schema(list(found)[: len(self._ours)]).equals(self._ours) or len({*found.names}) < len(found):
             raise pa.ArrowInvalid("its columns are not those of a commit")
-        if version < FORMAT_VERSION:
-            table = _upgrade(file.read(use_threads=False), ours)
-            table = table if columns is None else table.select([name for name in columns if name in table.column_names])
+        self.is_packed = self._version >= 3 and AUDIO_COLUMN in found.names
+        """Whether it holds its clips."""
+        if self.is_packed and found.field(AUDIO_COLUMN).type != AUDIO_TYPE:
+            raise pa.ArrowInvalid(f"its column {AUDIO_COLUMN} is {found.field(AUDIO_COLUMN).type}")
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read all rows.
+
+        Args:
+            columns: only these, where the commit has them; none reads all but packed clips.
+        """
+        found = self._file.schema_arrow.names
+        without_clips = [name for name in found if not self._holds_clips(name)]
+        if self._version == FORMAT_VERSION:
+            wanted = without_clips if columns is None else [name for name in columns if name in found]
+            table = self._read_groups(wanted)
         else:
-            names = None if columns is None else [name for name in columns if name in found.names]
-            table = file.read(names, use_threads=False)
-    table.validate(full=True)  # Parquet does not check that text is UTF-8.
-    return table
+            table = _upgrade(self._read_groups(without_clips), self._ours)
+            if columns is not None:
+                if self.is_packed and AUDIO_COLUMN in columns:
+                    table = table.append_column(AUDIO_COLUMN, self._read_groups([AUDIO_COLUMN]).column(0))
+                table = table.select([name for name in columns if name in table.column_names])
+        table.validate(full=True)  # Parquet does not check that text is UTF-8.
+        return table
+
+    def _holds_clips(self, name: str) -> bool:
+        return self.is_packed and name == AUDIO_COLUMN
+
+    def _read_groups(self, names: Sequence[str]) -> pa.Table:
+        if not any(map(self._holds_clips, names)):
+            return self._file.read(names, use_threads=False)
+        # One by one: Arrow reads no more than 2 GiB of nested bytes at once.
+        groups = range(self._file.num_row_groups)
+        return pa.concat_tables(self._file.read_row_group(group, names, use_threads=False) for group in groups)
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """Rows of each row group."""
+        return [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+
+    def read_clips(self, group: int) -> list[dict[str, Any] | None]:
+        """Read the packed clips of one row group, `bytes` and `path`, in the order of its rows."""
+        clips = self._file.read_row_group(group, [AUDIO_COLUMN], use_threads=False).column(AUDIO_COLUMN)
+        clips.validate(full=True)
+        packed: list[dict[str, Any] | None] = clips.to_pylist()
+        return packed
+
+
+def parse_commit(data: bytes, place: str, columns: Sequence[str] | None) -> pa.Table:
+    """Return a commit that is in memory; see `CommitFile`."""
+    return CommitFile(pa.BufferReader(data), place).read(columns)
 
 
 def _version_of(schema: pa.Schema, place: str) -> int:

@@ -20,7 +20,9 @@ import pyarrow as pa
 
 from pipeline.audio.clips import data_uri, decode_clip
 from pipeline.config.run import StorageConfig
+from pipeline.errors import DamagedCommit
 from pipeline.manifest.rows import safe_file_name
+from pipeline.output.clip_reader import ClipReader
 from pipeline.output.histograms import Histogram
 from pipeline.output.progress import format_duration
 from pipeline.output.status import Survey, survey_output
@@ -47,9 +49,10 @@ class _Lines:
         self._extremes: dict[str, list[tuple[float, str, int, dict[str, Any]]]] = {}
         self.rejected: list[dict[str, Any]] = []
 
-    def visit(self, table: pa.Table) -> None:
+    def visit(self, unit_id: str, table: pa.Table) -> None:
         """Look at one commit."""
         for row in table.to_pylist():
+            row["unit_id"] = unit_id
             row["text"] = str(row.get("text") or "")[:_MAX_TEXT]
             if row["status"] != "ok":
                 if len(self.rejected) < MAX_REJECTED:
@@ -191,15 +194,15 @@ def _add_players(books: list[dict[str, Any]], made: Storage, page: Storage) -> N
 
 
 def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add waveform and sound: short clips within the page, as long as there is room, the others as links."""
-    left = _MAX_EMBEDDED_BYTES
+    """Add waveform and sound: short clips within the page, as long as there is room; other files as links."""
+    left, clips = _MAX_EMBEDDED_BYTES, ClipReader(source)
     for row in rows:
         path = row["audio_path"]
-        row["link"], row["wave"] = _link(source, path, page), ""
+        row["link"], row["wave"] = _link(source, path, page) if path is not None else None, ""
         try:
-            data = source.get(path)
+            data = clips.read(row["unit_id"], row)
             samples = decode_clip(data).samples
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, DamagedCommit, ValueError):
             row["link"], row["why"] = None, f"{row['why']}; its clip is missing or damaged: run jobs.verify"
             continue
         tops = [float(np.abs(part).max(initial=0.0)) for part in np.array_split(samples, _WAVE_WIDTH)]
@@ -209,4 +212,6 @@ def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> li
         if len(data) <= min(left, _MAX_CLIP_BYTES):
             left -= len(data)
             row["link"] = data_uri(data)
+        elif path is None:
+            row["why"] += f"; too long to be played here, packed in {clips.address(row['unit_id'], row)}"
     return rows

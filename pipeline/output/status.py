@@ -17,7 +17,7 @@ from pipeline.config.run import StorageConfig
 from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.histograms import MEASURES, Histogram
-from pipeline.output.receipt import RowCounts
+from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, open_storage
 
@@ -133,7 +133,7 @@ def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
 
 
 def survey_output(
-    storage: Storage, survey: Survey, columns: Sequence[str] = (), visit: Callable[[pa.Table], None] | None = None
+    storage: Storage, survey: Survey, columns: Sequence[str] = (), visit: Callable[[str, pa.Table], None] | None = None
 ) -> dict[str, Any]:
     """Count what an output holds, and show every commit to somebody who wants to see more of it.
 
@@ -141,7 +141,7 @@ def survey_output(
         storage: the output.
         survey: an empty one; filled.
         columns: what `visit` wants to see beside what is counted.
-        visit: called with every commit, so that other numbers are of the same moment.
+        visit: called with every unit's id and commit, so that other numbers are of the same moment.
 
     Returns:
         what `read_status` returns.
@@ -153,10 +153,10 @@ def survey_output(
     log, record = CommitLog(storage), RunRecord(storage)
     unit_size, shards = record.read().unit_size, record.read_shards().values()
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
-    for table in log.iter_metadata(list(dict.fromkeys([*counted, *columns]))):
+    for unit_id, table in log.iter_commits(list(dict.fromkeys([*counted, *columns]))):
         survey.visit(table)
         if visit is not None:
-            visit(table)
+            visit(unit_id, table)
     return {
         "state": "finished" if log.is_finished() else "unfinished",
         "num_rows": sum(shard.num_rows for shard in shards),

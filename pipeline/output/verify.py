@@ -1,7 +1,7 @@
-"""Hold an output against its own record: every commit read, every WAV hashed, every stray object named.
+"""Hold an output against its own record: every commit read, every clip hashed, every stray object named.
 
-Knows nothing of Ray or networks. Memory stays bounded: one unit's rows at a time, and eight bytes for each committed
-WAV, by which the listing is told apart from what no commit names.
+Knows nothing of Ray or networks. Memory stays bounded: one unit's rows and one row group of packed clips at a time in
+each thread, and eight bytes for each clip that is a file, by which the listing is told apart from what no commit names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.records import audio_path
+from pipeline.output.records import CommitFile, audio_path, clip_name
 from pipeline.output.run_record import RunRecord, ShardRecord
 from pipeline.storage import Storage
 
@@ -61,9 +61,9 @@ class Finding:
 
     | kind | what |
     |---|---|
-    | missing | a WAV that a commit names is gone |
-    | changed | a WAV's bytes or header are not those of its commit |
-    | orphaned | a WAV that no commit names, left by work that was cut short; harmless |
+    | missing | a clip that a commit names is gone |
+    | changed | a clip's bytes or header are not those of its commit |
+    | orphaned | a file of audio that no commit names, left by work that was cut short; harmless |
     | damaged_commit | a commit that cannot be read, or does not hold its unit's rows |
     | uncommitted | a unit without commit although the output is marked as finished |
     | stray_commit | a commit that belongs to no unit of the run |
@@ -85,7 +85,7 @@ class VerifyReport:
     """What an audit of an output found. Paths are relative to the output."""
 
     num_checked: int = 0
-    """WAVs that commits name."""
+    """Clips that commits name."""
     missing: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
@@ -103,12 +103,20 @@ class VerifyReport:
         return not any((*wrong, self.changed_shards, self.other_rows))
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What was read of a commit, and what is wrong with the clips in it."""
+
+    rows: list[dict[str, Any]]
+    findings: list[Finding]
+
+
 class Audit:
-    """One pass over an output; `num_checked` counts the WAVs compared with their commits so far.
+    """One pass over an output; `num_checked` counts the clips compared with their commits so far.
 
     Args:
         storage: the output.
-        check_hashes: read every WAV; otherwise only ask whether it is there.
+        check_hashes: read every clip; otherwise only ask whether it is there.
         manifest: of the run, to compare each commit's text, speaker and seed with; none compares nothing.
     """
 
@@ -134,12 +142,13 @@ class Audit:
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
-        for unit, rows in map_ahead(self._read, self._list_units(shards, unit_size)):
-            if rows is None:
+        for unit, content in map_ahead(self._read, self._list_units(shards, unit_size)):
+            if content is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
-                yield from self._check_rows(unit, rows)
-                yield from self._check_unit(unit, rows)
+                yield from self._check_rows(unit, content.rows)
+                yield from self._check_unit(unit, content.rows)
+                yield from content.findings
         yield from self._check_listing()
 
     def _check_shards(self, shards: Mapping[str, ShardRecord]) -> Iterator[Finding]:
@@ -181,46 +190,60 @@ class Audit:
 
     def _check_uncommitted(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for shard, known in shards.items():
-            # A shard's units are few beside its WAVs.
+            # A shard's units are few beside its clips.
             done = set(self._log.list_units(shard))
             for unit in plan_units(shard, known.num_rows, unit_size):
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
-    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]] | None]:
+    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, _Content | None]:
         try:
-            rows: list[dict[str, Any]] = self._log.read_commit(unit, _COLUMNS).to_pylist()
+            return unit, self._log.read(unit.unit_id, lambda file: self._read_content(unit, file))
         except (DamagedCommit, FileNotFoundError):  # Or taken away since it was listed.
             return unit, None
-        return unit, rows if _is_whole(unit, rows) else None
+
+    def _read_content(self, unit: WorkUnit, file: CommitFile) -> _Content | None:
+        rows = file.read(_COLUMNS).to_pylist()
+        if not _is_whole(unit, rows, is_packed=file.is_packed):
+            return None
+        return _Content(rows, self._check_packed(unit, rows, file) if file.is_packed and self._check_hashes else [])
+
+    def _check_packed(self, unit: WorkUnit, rows: Sequence[Mapping[str, Any]], file: CommitFile) -> list[Finding]:
+        """Compare the clips in a commit with its records, a row group at a time."""
+        findings, records = [], iter(rows)
+        for group in range(len(file.group_sizes)):
+            for clip, row in zip(file.read_clips(group), records, strict=False):
+                if row["status"] != "ok":
+                    continue
+                kind: Kind | None = "missing"
+                if clip is not None and clip["bytes"] is not None:
+                    name = clip_name(row["utterance_id"], row["audio_sha256"], row["audio_format"])
+                    kind = _check_clip(clip["bytes"], row) if clip["path"] == name else "changed"
+                if kind is not None:
+                    detail = f"the clip of row {row['row']}, {row['utterance_id']!r:.80}"
+                    findings.append(Finding(kind, self._log.metadata_path(unit), unit, row["row"], detail))
+        return findings
 
     def _check_unit(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         rows = [row for row in committed if row["status"] == "ok"]
-        paths = [row["audio_path"] for row in rows]
-        self._named.extend(_hash_paths(paths))
         self.num_checked += len(rows)
-        kinds = map_ahead(self._check_wav, zip(paths, rows, strict=True))
-        for path, row, kind in zip(paths, rows, kinds, strict=True):
+        files = [row for row in rows if row["audio_path"] is not None]
+        paths = [row["audio_path"] for row in files]
+        self._named.extend(_hash_paths(paths))
+        for path, row, kind in zip(paths, files, map_ahead(self._check_file, files), strict=True):
             if kind is not None:
                 yield Finding(kind, path, unit, row["row"])
 
-    def _check_wav(self, item: tuple[str, Mapping[str, Any]]) -> Kind | None:
-        path, row = item
+    def _check_file(self, row: Mapping[str, Any]) -> Kind | None:
         if not self._check_hashes:
-            return None if self._storage.exists(path) else "missing"
+            return None if self._storage.exists(row["audio_path"]) else "missing"
         try:
-            data = self._storage.get(path)
+            return _check_clip(self._storage.get(row["audio_path"]), row)
         except FileNotFoundError:
             return "missing"
-        if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
-            return "changed"
-        rate, num_samples = row.get("sample_rate"), row.get("num_samples")
-        if rate is None or num_samples is None or read_header(data) == ClipHeader(rate, num_samples):
-            return None
-        return "changed"
 
     def _check_listing(self) -> Iterator[Finding]:
-        """Stream the listing of WAVs; a hash that no commit's path has is an orphan's."""
+        """Stream the listing of audio; a hash that no commit's path has is an orphan's."""
         named: NDArray[np.uint64] = np.frombuffer(self._named, np.uint64).copy()
         named.sort()
         listing = (info.path for info in self._storage.list("audio/"))
@@ -234,11 +257,11 @@ class Audit:
 
 
 def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Manifest | None = None) -> VerifyReport:
-    """Hold every commit and WAV of an output against each other.
+    """Hold every commit and clip of an output against each other.
 
     Args:
         storage: the output.
-        check_hashes: read every WAV; otherwise only ask whether it is there.
+        check_hashes: read every clip; otherwise only ask whether it is there.
         manifest: of the run, to compare each commit's text, speaker and seed with.
 
     Raises:
@@ -263,9 +286,9 @@ def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Mani
 
 
 def sweep_orphans(storage: Storage) -> int:
-    """Delete WAVs that no commit names, and what interrupted writes left.
+    """Delete files of audio that no commit names, and what interrupted writes left.
 
-    The caller holds the lease: to anyone else, the WAVs of a unit at work look like orphans.
+    The caller holds the lease: to anyone else, the files of a unit at work look like orphans.
 
     Returns:
         how many objects were deleted.
@@ -277,7 +300,7 @@ def sweep_orphans(storage: Storage) -> int:
     for finding in Audit(storage, check_hashes=False).findings():
         if finding.kind in ("damaged_commit", "uncommitted", "stray_commit"):
             raise ConfigError(
-                f"{storage.uri_of(finding.path)}: {finding.kind}, so that orphaned WAVs may be its own; run "
+                f"{storage.uri_of(finding.path)}: {finding.kind}, so that orphaned audio may be its own; run "
                 "jobs.verify --repair first, and delete commits that it calls stray"
             )
         if finding.kind == "orphaned":
@@ -287,20 +310,33 @@ def sweep_orphans(storage: Storage) -> int:
     return len(orphans) + storage.delete_temporary()
 
 
-def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> bool:
+def _check_clip(data: bytes, row: Mapping[str, Any]) -> Kind | None:
+    """Compare a clip with its record: its bytes, and what it says of itself."""
+    if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
+        return "changed"
+    rate, num_samples = row.get("sample_rate"), row.get("num_samples")
+    if rate is None or num_samples is None or read_header(data) == ClipHeader(rate, num_samples):
+        return None
+    return "changed"
+
+
+def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]], *, is_packed: bool) -> bool:
     """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
     places = [(row["shard"], row["row"]) for row in rows]
     return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
-        (row["status"] == "rejected" and row["error_code"]) or (row["status"] == "ok" and _names_its_clip(row))
+        (row["status"] == "rejected" and row["error_code"])
+        or (row["status"] == "ok" and _names_its_clip(row, is_packed=is_packed))
         for row in rows
     )
 
 
-def _names_its_clip(row: Mapping[str, Any]) -> bool:
+def _names_its_clip(row: Mapping[str, Any], *, is_packed: bool) -> bool:
     if not row["utterance_id"] or not re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])):
         return False
     if row["audio_format"] not in CLIP_FORMATS:
         return False
+    if is_packed:
+        return row["audio_path"] is None
     path = audio_path(row["shard"], row["utterance_id"], row["audio_sha256"], row["audio_format"])
     return bool(row["audio_path"] == path)
 

@@ -177,13 +177,18 @@ class Storage(ABC):
         """Return where others find the object: an absolute path, or a URI."""
         return f"{self.uri.rstrip('/')}/{check_path(path)}"
 
-    def open_input(self, info: ObjectInfo) -> pa.NativeFile:
+    def open_input(self, info: ObjectInfo, *, read_ahead: int | None = None) -> pa.NativeFile:
         """Open an object for random access, as Parquet readers want.
 
         Every read, here or later, raises `ObjectChanged` once the object is no longer the one that `info` names.
+
+        Args:
+            info: of the object.
+            read_ahead: bytes that a request asks for at least; None takes what suits files of which most is read.
         """
         check_path(info.path)
-        raw = _RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), self._read_ahead)
+        read_ahead = self._read_ahead if read_ahead is None else read_ahead
+        raw = _RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), read_ahead)
         return pa.PythonFile(raw, mode="r")
 
     def content_hash(self, info: ObjectInfo) -> str:

@@ -35,10 +35,10 @@ class LocalStorage(Storage):
         super().__init__(os.path.abspath(path), settings)
         self._root = Path(self.uri)
 
-    def open_input(self, info: ObjectInfo) -> pa.NativeFile:
+    def open_input(self, info: ObjectInfo, *, read_ahead: int | None = None) -> pa.NativeFile:
         """Open a file for random access."""
         self._read_unchanged(info, 0, 0)
-        return super().open_input(info)
+        return super().open_input(info, read_ahead=read_ahead)
 
     def content_hash(self, info: ObjectInfo) -> str:
         """Return the sha256 of the bytes, all of which are read."""

@@ -41,16 +41,16 @@ class Replay:
     """What a row came to, synthesized in isolation."""
 
     utterance_id: str
-    wav: bytes | None
-    """None where it was rejected."""
+    clip: bytes | None
+    """In the format of the run; None where it was rejected."""
     error_code: str | None
     message: str | None
     committed: Mapping[str, Any] | None
 
     @property
     def sha256(self) -> str | None:
-        """Of the WAV's bytes, in hexadecimal."""
-        return None if self.wav is None else hashlib.sha256(self.wav).hexdigest()
+        """Of the clip's bytes, in hexadecimal."""
+        return None if self.clip is None else hashlib.sha256(self.clip).hexdigest()
 
     @property
     def is_same(self) -> bool | None:
@@ -126,11 +126,11 @@ class Replayer:
         """Yield each row's take, in their order."""
         for row in rows:
             try:
-                wav = self._speak(row).encode()
+                clip = self._speak(row).encode(self._config.audio.format)
             except UtteranceError as error:
                 yield Replay(row.utterance_id, None, str(error.code), error.message, row.committed)
             else:
-                yield Replay(row.utterance_id, wav, None, None, row.committed)
+                yield Replay(row.utterance_id, clip, None, None, row.committed)
 
     def _speak(self, row: ReplayRow) -> Audio:
         utterance = read_utterance(row.fields)

@@ -20,7 +20,7 @@ from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_pe
 from pipeline.books.assembly import _BookAssembler, assemble
 from pipeline.books.chapter_audio import ChapterAudio
 from pipeline.books.reading_order import read_chapters
-from pipeline.config.books import AssemblyConfig
+from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.run import StorageConfig
 from pipeline.errors import StorageError
 from pipeline.manifest.rows import Shard
@@ -285,7 +285,7 @@ def test_a_rate_that_a_format_cannot_hold_is_refused(tmp_path, capsys):
 
 def test_the_acx_preset_meets_its_own_check(tmp_path):
     run = make_run(tmp_path / "run", range(3))
-    (report,) = assemble(run, str(tmp_path / "out"), AssemblyConfig.acx(formats=("wav",)))
+    (report,) = assemble(run, str(tmp_path / "out"), AssemblyConfig.model_validate({**ACX, "formats": ("wav",)}))
     assert report.acx == []
     assert report.sample_rate == 44_100
     misses = check_acx(Loudness(-30, -25.0, -1.0, -50.0))

@@ -15,7 +15,7 @@ from pipeline.cluster.stage_order import STAGES
 from pipeline.cluster.work_items import Stage, list_states
 from pipeline.errors import StorageError
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 
 # Ray's workers cannot import this module: its actors travel by value.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

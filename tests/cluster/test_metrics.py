@@ -52,7 +52,7 @@ def test_names_follow_the_conventions_of_prometheus(recorded):
 
 
 def test_commits_are_counted(recorded):
-    from pipeline.output.receipt import UnitReceipt
+    from pipeline.output.row_counts import UnitReceipt
 
     run, _, _ = recorded
     run.add(UnitReceipt("a", 3, {"no_speech": 1, "too_fast": 2}, 4.5, 2, True))

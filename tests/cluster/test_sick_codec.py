@@ -13,6 +13,7 @@ from pipeline.benchmark.instant import INSTANT_NETWORKS, InstantCodec
 from pipeline.benchmark.overhead import make_run
 from pipeline.cluster.replica import Networks
 from pipeline.codec import BiCodec
+from pipeline.errors import RunStopped
 from pipeline.run import synthesize_manifest
 from pipeline.synthesis.takes import segment_seed, utterance_seed
 from tests.codec.decoding import use_packs
@@ -116,6 +117,34 @@ def test_a_device_that_fails_costs_its_process_and_a_row_that_does_it_is_rejecte
     counts = Counter(failed)
     assert counts.pop(first) <= 2
     assert set(counts.values()) <= {1}
+
+
+def test_a_device_that_fails_while_a_replica_loads_costs_its_process(config, tmp_path):
+    """A failed start as any other: the process ends, and the next one is well."""
+    pids = tmp_path / "pids"
+
+    def load(config, weights_dir):
+        import os
+
+        is_first = not pids.exists()
+        with pids.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if is_first:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return InstantCodec()
+
+    _, summary = run_with(config, load)
+    assert summary.num_ok == NUM_ROWS and not summary.rejected
+    failed, well = pids.read_text().split()
+    assert failed != well
+
+
+def test_a_device_that_fails_at_every_start_stops_the_run_with_its_error(config):
+    def load(config, weights_dir):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RunStopped, match=r"(?s)codec replica could not start: .*CUDA error.*process \d+ on"):
+        run_with(config, load)
 
 
 def utterance_seed_of(utterance_id, seed):

@@ -37,7 +37,9 @@ def test_plain_speakers_path_is_a_mapping_with_path():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"unit_sise": 3}, "unit_sise: unknown setting"),
+        ({"unit_sise": 3}, "unit_sise: unknown setting; did you mean unit_size?"),
+        ({"sampling": {"temperatures": 1.0}}, "sampling.temperatures: unknown setting; did you mean temperature?"),
+        ({"quality": {"zzz": 1}}, "quality.zzz: unknown setting; expected one of: "),
         ({"output": None}, "output"),
         ({"llm": {"dtype": "float16"}}, "float16 gives garbage"),
         ({"sampling": {"top_p": 0}}, "sampling.top_p"),

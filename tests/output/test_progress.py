@@ -1,5 +1,5 @@
 from pipeline.output.progress import Progress, format_duration
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 
 
 def make_receipt(num_ok, rejected, audio_s):

@@ -85,7 +85,7 @@ def test_the_page_says_what_status_says_and_marks_the_outlier(report, capsys):
     status = json.loads(capsys.readouterr().out)
     assert status == read_status(output)
     assert (status["num_ok"], status["rejected"], status["audio_s"]) == (11, {"no_speech": 1}, pytest.approx(115.8))
-    assert "12 of 12 rows" in page and "in 11 files" in page and "no_speech: 1" in page
+    assert "12 of 12 rows" in page and "in 11 clips" in page and "no_speech: 1" in page
     assert status["measures"]["duration_s"]["num_outliers"] == 1 == page.count('class="out"')
     assert "duration  median 2.7 s, 1 outlier(s)" in printed and "median 2.7, <span" in page
     (book,) = status["books"]

@@ -1,13 +1,8 @@
-"""The GPU's benchmark: one command with a verdict. Each part runs in a process of its own (see `gpu_verdict`).
-
-python -m pipeline.benchmark.gpu PART FILE OPTIONS is such a process: OPTIONS is a JSON file, FILE takes the result.
-"""
+"""The GPU's benchmark: one command with a verdict. Each part runs in a process of its own (`__main__` beside it)."""
 
 from __future__ import annotations
 
 import json
-import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -15,20 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.benchmark.gpu_cluster import check_cluster
-from pipeline.benchmark.gpu_parts import (
-    Ceilings,
-    GpuWorkload,
-    Networks,
-    check_equality,
-    check_two_threads,
-    measure_codec,
-    measure_machine,
-    measure_pipeline,
-    measure_small,
-    measure_step,
-)
-from pipeline.benchmark.gpu_verdict import (
+from pipeline.benchmark.gpu.card import Ceilings, measure_machine
+from pipeline.benchmark.gpu.cluster import check_cluster
+from pipeline.benchmark.gpu.codec import check_two_threads, measure_codec
+from pipeline.benchmark.gpu.language_model import check_equality, measure_step
+from pipeline.benchmark.gpu.verdict import (
     Limit,
     PartResult,
     describe,
@@ -36,8 +22,8 @@ from pipeline.benchmark.gpu_verdict import (
     python_module,
     run_parts,
 )
-
-logger = logging.getLogger(__name__)
+from pipeline.benchmark.gpu.whole import measure_pipeline, measure_small
+from pipeline.benchmark.gpu.workload import GpuWorkload, Networks
 
 _CEILINGS = "ceilings.json"
 _FIRST = "machine"
@@ -48,14 +34,13 @@ _PART_S, _QUICK_PART_S = 240.0, 120.0
 _WHOLE_S, _QUICK_WHOLE_S = 600.0, 360.0
 
 
-def measure_part(name: str, load: GpuWorkload, weights: str = "demo") -> PartResult:
+def measure_part(name: str, load: GpuWorkload) -> PartResult:
     """Measure one part in this process.
 
     Args:
         name: `machine` first, which leaves the ceilings and numbers of slots in the workload's folder; then any of
             `list_parts`.
         load: what to measure.
-        weights: of the runs through Ray.
     """
     file = load.folder / _CEILINGS
     if name == _FIRST:
@@ -63,7 +48,7 @@ def measure_part(name: str, load: GpuWorkload, weights: str = "demo") -> PartRes
         file.write_text(json.dumps({"ceilings": asdict(ceilings), "slots": slots}), encoding="utf-8")
         return result
     if name == "cluster":
-        return check_cluster(load, weights)
+        return check_cluster(load)
     known = json.loads(file.read_text(encoding="utf-8"))
     ceilings = Ceilings(**known["ceilings"])
     parts: dict[str, Callable[[Networks], PartResult]] = {
@@ -112,7 +97,9 @@ def measure_gpu(load: GpuWorkload, json_file: Path | None, *, is_quick: bool, sa
     def command(name: str, file: Path) -> list[str]:
         return python_module("pipeline.benchmark.gpu", name, str(file), str(options))
 
-    def timeout_s(name: str) -> float:
+    def timeout_s(name: str) -> float | None:
+        if not load.is_on_gpu:
+            return None  # Nothing is judged by its time there.
         return _QUICK_PART_S if is_quick else _PART_S
 
     run_parts([_FIRST], command, timeout_s, on_part)
@@ -131,19 +118,8 @@ def make_quick(load: GpuWorkload) -> GpuWorkload:
     return replace(load, num_utterances=min(load.num_utterances, 512), num_frames=min(load.num_frames, 24))
 
 
-def _read_options(file: Path) -> GpuWorkload:
+def read_options(file: Path) -> GpuWorkload:
+    """Return what `measure_gpu` left for the processes of its parts."""
     raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     places = {name: Path(raw[name]) for name in ("sizes_dir", "folder")}
     return GpuWorkload(**{**raw, **places, "slots": tuple(raw["slots"])})
-
-
-def main() -> None:
-    """Measure one part and leave its result in a file."""
-    name, file, options = sys.argv[1:]
-    logging.basicConfig(level=logging.WARNING)
-    result = measure_part(name, _read_options(Path(options)))
-    Path(file).write_text(json.dumps(result.to_json()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

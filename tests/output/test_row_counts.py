@@ -1,6 +1,6 @@
 """Rows are counted by outcome in one way, in a receipt and over a whole output."""
 
-from pipeline.output.receipt import RowCounts, UnitReceipt
+from pipeline.output.row_counts import RowCounts, UnitReceipt
 
 
 def test_rows_are_counted_by_outcome():

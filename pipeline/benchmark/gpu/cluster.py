@@ -12,8 +12,8 @@ import pyarrow.dataset as ds
 import torch
 from torch import Tensor
 
-from pipeline.benchmark.gpu_parts import GpuWorkload
-from pipeline.benchmark.gpu_verdict import Limit, PartResult
+from pipeline.benchmark.gpu.verdict import Limit, PartResult
+from pipeline.benchmark.gpu.workload import GpuWorkload
 from pipeline.benchmark.overhead import make_run
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replica import Networks
@@ -25,15 +25,15 @@ from pipeline.synthesis.load_networks import load_codec, load_engine
 _UNIT_SIZE = 8
 
 
-def check_cluster(load: GpuWorkload, weights: str = "demo") -> PartResult:
+def check_cluster(load: GpuWorkload) -> PartResult:
     """Synthesize a manifest twice, the second time with a CUDA error in the first codec process.
 
     Args:
         load: device and number of rows.
-        weights: of the config; the demo's network is small and trained.
     """
     folder = load.folder / "runs"
-    config = _configure(make_run(load.num_rows, folder, weights), load)
+    # The demo's network is small and trained.
+    config = _configure(make_run(load.num_rows, folder, "demo"), load)
     with ray_cluster():
         calm = synthesize_manifest(config)
         # The voice is there already.
