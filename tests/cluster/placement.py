@@ -19,7 +19,7 @@ from pipeline.cluster.run_units import start_pools
 from pipeline.cluster.work_items import Stage, list_states
 from pipeline.config.run import ReplicasConfig
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.receipt import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt
 from tests.cluster import fake_stages
 from tests.cluster.fake_stages import FakeCodec, FakeLLM, FakeWriter
 
