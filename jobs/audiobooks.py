@@ -53,6 +53,8 @@ def describe(config: Config, estimate: CatalogueEstimate) -> str:
     lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
+    if total.num_removed:
+        lines.append(f"  removed    {total.num_removed:,} sentences were withdrawn, and are not spoken")
     if total.num_done:
         left_s = format_duration(total.left_s)
         lines.append(f"  done       {total.num_done:,} sentences are in {config.output}; {left_s} of audio are left")

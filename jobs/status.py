@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
         say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} clips")
         say(f"  rejected  {status['num_rejected']:,}")
+        if status["num_removed"]:
+            say(f"  removed   {status['num_removed']:,}")
         for code, count in sorted(status["rejected"].items()):
             say(f"    {code:20} {count:,}")
         _print_measures(status)

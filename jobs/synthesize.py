@@ -95,6 +95,8 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
         say("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
     if summary.num_units_left:
         say(f"{summary.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
+    if summary.num_removed:
+        say(f"{summary.num_removed:,} removed: withdrawn with jobs.remove, so they have no audio")
     if summary.rejected:
         reasons = ", ".join(f"{code} {count:,}" for code, count in sorted(summary.rejected.items()))
         say(f"{summary.num_rejected:,} rejected: {reasons}")

@@ -40,6 +40,8 @@ class Selection:
         """Tell whether a row of a commit is chosen."""
         if row["error_code"] == RejectionCode.DUPLICATE_ID:
             return False  # Its twin has the audio; only another manifest can fix that.
+        if row["status"] == "removed":
+            return False
         is_rejected = row["status"] != "ok"
         return row["utterance_id"] in self.ids or (is_rejected and (self.rejected or row["error_code"] in self.codes))
 

@@ -40,8 +40,10 @@ from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
+from pipeline.output.removal import carry_out_removals
 from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
+from pipeline.output.tombstones import Tombstones
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
@@ -81,7 +83,12 @@ def plan_run(config: Config) -> RunPlan:
     check_writable("output", config.output, config.storage)
     check_recognizer(config.quality.asr)
     manifest = Manifest.open(config.manifest, config.storage)
-    definitions = read_definitions(config.speakers.path, config.storage)
+    removed = Tombstones.read(open_storage(config.output, config.storage)).ids("speaker")
+    definitions = [
+        definition
+        for definition in read_definitions(config.speakers.path, config.storage)
+        if definition.speaker_id not in removed
+    ]
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
@@ -153,7 +160,7 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
         if output.log.was_finished() and num_committed == plan.num_units:
             _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
             output.log.end_repair()
-    return RowCounts(progress.num_ok, progress.rejected, progress.audio_s)
+    return RowCounts(progress.num_ok, progress.rejected, progress.audio_s, progress.num_removed)
 
 
 def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
@@ -178,6 +185,12 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
     if not storage.exists("speakers.parquet"):
         raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
     rows = find_rows(plan.manifest, log, ids, config.unit_size)
+    tombstones = Tombstones.read(storage)
+    for row in rows:
+        if (reason := tombstones.reason_for(row.fields)) is not None:
+            raise ConfigError(
+                f"--only {row.utterance_id}: was removed from {config.output} ({reason}); name other rows"
+            )
     with ray_cluster():
         return replay_remotely(_make_setup(plan), rows)
 
@@ -213,6 +226,8 @@ def _open_output(plan: RunPlan) -> Iterator[_Output]:
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
         record.begin(_pin(plan), _describe_start(config), plan.manifest.shards)
+        if not carry_out_removals(storage, lease):
+            logger.warning("%s: what was removed may have left audio; run jobs.verify --repair", config.output)
         yield _Output(storage, record, CommitLog(storage), lease)
 
 
@@ -368,15 +383,9 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         elapsed_s=progress.elapsed_s if progress.num_units else 0.0,
         x_real_time=progress.x_real_time if progress.num_units else 0.0,
         examples=tuple(progress.examples),
+        num_removed=summary.num_removed,
     )
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
-        log.finish(
-            {
-                "num_rows": result.num_rows,
-                "num_ok": result.num_ok,
-                "rejected": result.rejected,
-                "audio_s": result.audio_s,
-            }
-        )
+        log.finish(summary.report(result.num_rows))
     return result

@@ -30,6 +30,7 @@ from pipeline.manifest.rows import safe_file_name
 from pipeline.storage import Storage, open_storage
 
 _FORMAT_VERSION = 1
+_GAPS = {"missing": "not synthesized yet", "removed": "removed from the output"}
 
 
 @dataclass
@@ -112,6 +113,8 @@ class _BookAssembler:
         self.source, self.target, self.name, self.config = source, target, name, config
         self.chapters: list[ChapterReport] = []
         self.title = self.author = ""
+        self.is_withdrawn = False
+        """Whether a chapter cannot be made any more, as rows were removed."""
 
     def make_chapter(self, number: int, rows: Sequence[Mapping[str, Any]], allow_missing: bool) -> ChapterReport:
         """Make a chapter's files, or keep them where nothing changed."""
@@ -122,6 +125,10 @@ class _BookAssembler:
         spoken = [row for row in rows if row["status"] == "ok"]
         if not spoken or (report.problems and not allow_missing):
             report.state = "incomplete"
+            if any(row["status"] == "removed" for row in rows):
+                # What was made before holds what was withdrawn.
+                self.is_withdrawn = True
+                self._delete(f"{self._stem(report)}.")
             return report
         report.inputs_sha256 = self._fingerprint(spoken, report)
         if not self._fill_from_record(report):
@@ -130,6 +137,10 @@ class _BookAssembler:
         report.acx = check_acx(report.loudness)
         self.chapters.append(report)
         return report
+
+    def _delete(self, prefix: str) -> None:
+        for info in list(self.target.list(prefix)):
+            self.target.delete(info.path)
 
     def _fingerprint(self, spoken: Sequence[Mapping[str, Any]], report: ChapterReport) -> str:
         kept = [
@@ -196,9 +207,11 @@ class _BookAssembler:
 
     def make_m4b(self, cover: bytes | None) -> None:
         """Make the book's file, or keep it where no chapter changed, came or went, and the cover is the same."""
-        if not self.chapters:
-            return
         path, record_path = f"{self.name}/{self.name}.m4b", f"{self.name}/m4b.json"
+        if not self.chapters:
+            if self.is_withdrawn:
+                self._delete(path)
+            return
         inputs = _hash(
             [_FORMAT_VERSION, [done.inputs_sha256 for done in self.chapters], hashlib.sha256(cover or b"").hexdigest()]
         )
@@ -252,8 +265,10 @@ def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return which rows of a chapter have no audio, rejected or not synthesized yet."""
     gaps = [
         f"{row['utterance_id']}: "
-        + ("not synthesized yet" if row["status"] == "missing" else f"rejected as {row['error_code']}")
-        + f": {str(row['text'])[:60]}"
+        + {"missing": "not synthesized yet", "removed": "removed"}.get(
+            row["status"], f"rejected as {row['error_code']}"
+        )
+        + f": {str(row['text'] or '')[:60]}"
         for row in rows
         if row["status"] != "ok"
     ]

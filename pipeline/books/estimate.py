@@ -24,6 +24,7 @@ from pipeline.manifest.rows import Utterance, read_utterance
 from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
+from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import read_definitions
 from pipeline.synthesis.takes import Script, write_script
@@ -68,6 +69,8 @@ class BookEstimate:
     num_units: int = 0
     num_done: int = 0
     """Rows that the output has a commit of; `left_s` is without them."""
+    num_removed: int = 0
+    """Rows that were withdrawn from the output, and are spoken no more."""
     audio_s: float = 0.0
     left_s: float = 0.0
     chapters_s: float = 0.0
@@ -78,7 +81,7 @@ class BookEstimate:
 
     def add(self, other: BookEstimate) -> None:
         """Count another book in."""
-        for name in ("num_chapters", "num_rows", "num_chars", "num_units", "num_done"):
+        for name in ("num_chapters", "num_rows", "num_chars", "num_units", "num_done", "num_removed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("audio_s", "left_s", "chapters_s", "output_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -126,6 +129,7 @@ class _Estimator:
         self._support = find_text_support(config.weights, storage=config.storage)
         output = open_storage(config.output, config.storage)
         log, self.run = CommitLog(output), RunRecord(output).find()
+        self._removed = Tombstones.read(output)
         self._done = _find_done(log) if self.run else frozenset[str]()
         self.pace, self.pace_source = _STATED_PACE.get(config.weights, 1.0), "as stated in docs/performance.md"
         measured = self._measure_pace(log) if self.run else None
@@ -158,6 +162,9 @@ class _Estimator:
         shards = [min(ROWS_PER_SHARD, len(rows) - start) for start in range(0, len(rows), ROWS_PER_SHARD)]
         found.num_units = count_units(shards, self._config.unit_size)
         for row in rows:
+            if self._removed.reason_for(row) is not None:
+                found.num_removed += 1
+                continue
             seconds = self._estimate_row(row, found)
             found.audio_s += seconds
             if row["utterance_id"] in self._done:

@@ -29,6 +29,7 @@ from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import read_utterance
 from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
@@ -63,7 +64,8 @@ class LLMActor(ReplicaBase):
         sys.setswitchinterval(_SWITCH_S)
         weights_dir = find_weights(self._setup)
         engine = load_networks(self._setup).load_engine(config, weights_dir)
-        speakers = open_storage(config.output, config.storage).get("speakers.parquet")
+        storage = open_storage(config.output, config.storage)
+        speakers, self._removed = storage.get("speakers.parquet"), Tombstones.read(storage)
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
         registry = SpeakerRegistry.from_parquet(speakers)
         self._stage = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
@@ -92,6 +94,8 @@ class LLMActor(ReplicaBase):
         for row, fields in enumerate(rows, start=unit.first_row):
             if row in skipped or (wanted is not None and row not in wanted):
                 continue
+            if self._removed.reason_for(fields) is not None:
+                continue  # The writer says so.
             self._num_steps += 1
             seed: int | None = None
             try:

@@ -71,6 +71,8 @@ class RunMetrics:
             self._audio.inc(receipt.audio_s)
         if receipt.num_retakes:
             self._retakes.inc(receipt.num_retakes)
+        if receipt.num_removed:
+            self._utterances.inc(receipt.num_removed, {"status": "removed"})
         for code, count in receipt.rejected.items():
             self._utterances.inc(count, {"status": "rejected"})
             self._rejections.inc(count, {"code": code})

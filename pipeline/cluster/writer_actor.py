@@ -13,8 +13,9 @@ from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.records import StoredClip, build_commit_table, build_record, pack_clip
+from pipeline.output.records import StoredClip, build_commit_table, build_record, pack_clip, removed_record
 from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
 from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 
@@ -30,6 +31,7 @@ class WriterActor(ReplicaBase):
         config = self._setup.config
         self._storage = open_storage(config.output, config.storage)
         self._log = CommitLog(self._storage)
+        self._removed = Tombstones.read(self._storage)
         self._num_rows = 0
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
         return describe_replica("writer", 1, "cpu", "float32", **encoder_versions(config.audio.format))
@@ -90,6 +92,8 @@ class WriterActor(ReplicaBase):
         rejection: Rejection | None,
         made: UtteranceOutcome | None,
     ) -> dict[str, Any]:
+        if (reason := self._removed.reason_for(fields)) is not None:
+            return removed_record({**fields, "shard": unit.shard, "row": row}, reason)
         rejection = rejection or (made or UtteranceOutcome()).rejection
         outcome: StoredClip | tuple[RejectionCode, str]
         if rejection is not None:

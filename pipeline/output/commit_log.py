@@ -90,11 +90,24 @@ class CommitLog:
             FileNotFoundError: the unit is not committed.
             DamagedCommit: it is not readable.
         """
-        path = self.metadata_path(unit)
+        return self.rewrite(unit.unit_id, lambda old: replace_records(old, records))
+
+    def rewrite(self, unit_id: str, change: Callable[[pa.Table], pa.Table]) -> bool:
+        """Replace a commit, by compare-and-swap.
+
+        Args:
+            unit_id: whose.
+            change: returns the new metadata for the old one, clips included; called again if the commit was replaced
+                meanwhile.
+
+        Returns:
+            False where that says the same, so that the commit stays; raises as `amend`.
+        """
+        path = self.path_of(unit_id)
         while True:
             data, etag = self._storage.get_with_etag(path)
             old = self._parse(path, pa.BufferReader(data), _read_with_clips)
-            table = replace_records(old, records)
+            table = change(old)
             # When a row was made is no reason to replace a commit.
             if table.drop_columns(["created_at"]).equals(old.drop_columns(["created_at"])):
                 return False

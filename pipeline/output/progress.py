@@ -37,10 +37,11 @@ class RunSummary:
     """Seconds of audio that this start made in a second."""
     examples: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
     """(utterance_id, code, message) of a few rejections of this start."""
+    num_removed: int = 0
 
     @property
     def num_rejected(self) -> int:
-        """Rows without audio."""
+        """Rows that have no audio and were not removed."""
         return sum(self.rejected.values())
 
 
@@ -63,7 +64,7 @@ class Progress:
         self._clock = clock
         self._started = self._last_line = clock()
         self._has_begun = False
-        self.num_ok = 0
+        self.num_ok = self.num_removed = 0
         self.num_units = 0
         self.num_retakes = 0
         self.rejected: Counter[str] = Counter()
@@ -73,7 +74,7 @@ class Progress:
     @property
     def num_done(self) -> int:
         """Rows committed by this start."""
-        return self.num_ok + self.rejected.total()
+        return self.num_ok + self.rejected.total() + self.num_removed
 
     @property
     def elapsed_s(self) -> float:
@@ -94,6 +95,7 @@ class Progress:
         """Count a commit."""
         self.num_units += 1
         self.num_ok += receipt.num_ok
+        self.num_removed += receipt.num_removed
         self.rejected.update(receipt.rejected)
         self.audio_s += receipt.audio_s
         self.num_retakes += receipt.num_retakes

@@ -140,6 +140,22 @@ def pack_clip(utterance_id: str, data: bytes, audio_format: ClipFormat) -> tuple
     return {"bytes": data, "path": clip_name(utterance_id, sha256, audio_format)}, sha256
 
 
+_PLACE_COLUMNS = ("utterance_id", "speaker_id", "shard", "row")
+# Beside its place and status: a book's order and titles, without which no chapter could say that a sentence is gone.
+_KEPT_OF_REMOVED = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
+
+
+def removed_record(place: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return the metadata of a row that was withdrawn: where it was and why it is gone, nothing of what it said.
+
+    Args:
+        place: `utterance_id`, `speaker_id`, `shard` and `row`.
+        reason: of its removal.
+    """
+    kept = {name: place[name] for name in _PLACE_COLUMNS}
+    return {**kept, "status": "removed", "removed_reason": reason, "created_at": datetime.now(UTC)}
+
+
 def build_record(
     unit: WorkUnit,
     row: int,
@@ -200,7 +216,7 @@ def build_commit_table(
     Args:
         records: one mapping a row with columns of `COMMIT_SCHEMA`; what is left out is null.
         manifest_rows: the same rows as in the manifest. Its own columns are passed through; a name that is taken gets
-            the prefix `manifest_`.
+            the prefix `manifest_`. Of removed rows only those are that say where in a book a row is.
         is_packed: give it the column `audio`, from what records have under this name.
     """
     if len(records) != manifest_rows.num_rows:
@@ -208,8 +224,21 @@ def build_commit_table(
     table = pa.Table.from_pylist([dict(record) for record in records], COMMIT_SCHEMA)
     # Our columns say the same, and what was used where the manifest left it open.
     passed = manifest_rows.drop_columns([name for name in OWN_COLUMNS if name in manifest_rows.column_names])
-    table = _append(table, passed)
+    table = _blank_removed(_append(table, passed))
     return table.append_column(AUDIO_COLUMN, _pack(records)) if is_packed else table
+
+
+def _blank_removed(table: pa.Table) -> pa.Table:
+    """Empty the passed-through columns of removed rows, which may hold what was said."""
+    is_removed = table.column("status").to_pylist()
+    if "removed" not in is_removed:
+        return table
+    rows = pa.array([None if status == "removed" else row for row, status in enumerate(is_removed)], pa.int64())
+    for index in range(len(COMMIT_SCHEMA.names), table.num_columns):
+        old = table.schema.field(index)
+        if old.name not in _KEPT_OF_REMOVED and old.name != AUDIO_COLUMN:
+            table = table.set_column(index, old.with_nullable(True), table.column(index).take(rows))
+    return table
 
 
 def _pack(records: Sequence[Mapping[str, Any]]) -> pa.ChunkedArray:
@@ -236,7 +265,7 @@ def replace_records(old: pa.Table, records: Sequence[Mapping[str, Any]]) -> pa.T
             ]
             column = pa.chunked_array(chunks, AUDIO_TYPE)
         table = table.append_column(old.field(name), column)
-    return table
+    return _blank_removed(table)
 
 
 def _append(table: pa.Table, passed: pa.Table) -> pa.Table:

@@ -54,6 +54,8 @@ class _Lines:
         for row in table.to_pylist():
             row["unit_id"] = unit_id
             row["text"] = str(row.get("text") or "")[:_MAX_TEXT]
+            if row["status"] == "removed":
+                continue
             if row["status"] != "ok":
                 if len(self.rejected) < MAX_REJECTED:
                     self.rejected.append(row)

@@ -25,22 +25,32 @@ class RowCounts:
     rejected: Counter[str] = field(default_factory=Counter)
     """By code."""
     audio_s: float = 0.0
+    num_removed: int = 0
 
     @property
     def num_rows(self) -> int:
-        """Rows of either outcome."""
-        return self.num_ok + self.rejected.total()
+        """Rows of any outcome."""
+        return self.num_ok + self.rejected.total() + self.num_removed
 
     def describe(self) -> str:
-        """Return the rows by outcome, as `0 accepted, 2 rejected (no_speech 2)`."""
+        """Return the rows by outcome, as `0 accepted, 2 rejected (no_speech 2)`; removed ones where there are any."""
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(self.rejected.items()))
-        return f"{self.num_ok:,} accepted, {self.rejected.total():,} rejected" + (f" ({codes})" if codes else "")
+        text = f"{self.num_ok:,} accepted, {self.rejected.total():,} rejected" + (f" ({codes})" if codes else "")
+        return f"{text}, {self.num_removed:,} removed" if self.num_removed else text
+
+    def report(self, num_rows: int) -> dict[str, Any]:
+        """Return what `report.json` says of an output with so many rows."""
+        rejected = dict(self.rejected.most_common())
+        counts = {"num_rows": num_rows, "num_ok": self.num_ok, "num_removed": self.num_removed}
+        return {**counts, "rejected": rejected, "audio_s": self.audio_s}
 
     def add(self, statuses: Iterable[Any], codes: Iterable[Any], durations_s: Iterable[float | None]) -> None:
         """Count rows, given as the columns `status`, `error_code` and `duration_s` of their commit."""
         for status, code, duration_s in zip(statuses, codes, durations_s, strict=True):
             if status == "ok":
                 self.num_ok += 1
+            elif status == "removed":
+                self.num_removed += 1
             else:
                 self.rejected[str(code)] += 1
             self.audio_s += duration_s or 0.0
@@ -59,13 +69,14 @@ class UnitReceipt:
     """False if another driver had committed the unit already."""
     examples: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
     """(utterance_id, code, message) of the first few rejections."""
+    num_removed: int = 0
 
     @classmethod
     def of(cls, unit_id: str, records: Sequence[Mapping[str, Any]], *, committed: bool) -> UnitReceipt:
         """Count a commit's records."""
         counts = RowCounts()
         counts.add(*([record.get(name) for record in records] for name in ("status", "error_code", "duration_s")))
-        rejected = (record for record in records if record["status"] != "ok")
+        rejected = (record for record in records if record["status"] == "rejected")
         return cls(
             unit_id=unit_id,
             num_ok=counts.num_ok,
@@ -73,6 +84,7 @@ class UnitReceipt:
             audio_s=counts.audio_s,
             num_retakes=sum(record.get("take") or 0 for record in records),
             committed=committed,
+            num_removed=counts.num_removed,
             examples=tuple(
                 (str(record["utterance_id"]), str(record["error_code"]), str(record["error_message"]))
                 for record, _ in zip(rejected, range(_MAX_EXAMPLES), strict=False)

@@ -33,6 +33,7 @@ class _Chapter:
     title: str
     num_rows: int = 0
     num_rejected: int = 0
+    num_removed: int = 0
     audio_s: float = 0.0
 
 
@@ -55,16 +56,17 @@ class Survey:
         for name, histogram in self.histograms.items():
             if name in spoken.column_names:
                 histogram.add(spoken[name].cast(pa.float64()).drop_null().to_numpy())
-        self._visit_chapters(table, is_ok)
+        self._visit_chapters(table, is_ok, pc.equal(table["status"], "removed"))
 
-    def _visit_chapters(self, table: pa.Table, is_ok: pa.ChunkedArray) -> None:
+    def _visit_chapters(self, table: pa.Table, is_ok: pa.ChunkedArray, is_removed: pa.ChunkedArray) -> None:
         # Other manifests may have columns of these names that mean something else.
         if not all(name in table.column_names for name in _BOOK) or not pa.types.is_integer(table["chapter"].type):
             return
         table = table.append_column("is_ok", is_ok.cast(pa.int64()))
+        table = table.append_column("is_removed", is_removed.cast(pa.int64()))
         aggregated = table.group_by(["book_id", "chapter"], use_threads=False).aggregate(
             [("book_title", "first"), ("chapter_title", "first"), ("is_ok", "sum"), ("is_ok", "count"),
-             ("duration_s", "sum")]
+             ("is_removed", "sum"), ("duration_s", "sum")]
         )  # fmt: skip
         for row in aggregated.to_pylist():
             if row["book_id"] is None or row["chapter"] is None:
@@ -78,7 +80,8 @@ class Survey:
             )
             chapter = self._chapters.setdefault(key, _Chapter(book_title, title))
             chapter.num_rows += row["is_ok_count"]
-            chapter.num_rejected += row["is_ok_count"] - row["is_ok_sum"]
+            chapter.num_removed += row["is_removed_sum"]
+            chapter.num_rejected += row["is_ok_count"] - row["is_ok_sum"] - row["is_removed_sum"]
             chapter.audio_s += row["duration_s_sum"] or 0.0
 
     def books(self) -> list[dict[str, Any]]:
@@ -88,6 +91,7 @@ class Survey:
             counts = {
                 "num_rows": chapter.num_rows,
                 "num_rejected": chapter.num_rejected,
+                "num_removed": chapter.num_removed,
                 "audio_s": round(chapter.audio_s, 3),
             }
             book = books.setdefault(
@@ -105,6 +109,7 @@ class Survey:
             "num_committed_units": self.num_units,
             "num_ok": self.counts.num_ok,
             "num_rejected": self.counts.rejected.total(),
+            "num_removed": self.counts.num_removed,
             "rejected": dict(self.counts.rejected.most_common()),
             "audio_s": self.counts.audio_s,
             "measures": {name: histogram.summary() for name, histogram in self.histograms.items()},
@@ -122,8 +127,9 @@ def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
 
     Returns:
         `state` (`finished` or `unfinished`), `num_rows`, `num_units` of the whole run, `num_committed_rows`,
-        `num_committed_units`, `num_ok`, `num_rejected`, `rejected` (count by code), `audio_s`; `measures` (of duration,
-        rate and level: median, limits, outliers), and of a catalogue `books` with their chapters.
+        `num_committed_units`, `num_ok`, `num_rejected`, `num_removed`, `rejected` (count by code), `audio_s`;
+        `measures` (of duration, rate and level: median, limits, outliers), and of a catalogue `books` with their
+        chapters.
 
     Raises:
         ConfigError: there is no run here.

@@ -25,6 +25,8 @@ from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import CommitFile, audio_path, clip_name
 from pipeline.output.run_record import RunRecord, ShardRecord
+from pipeline.output.tombstones import Tombstones
+from pipeline.output.voices import SPEAKERS_PATH, list_enrolled
 from pipeline.storage import Storage
 
 Kind = Literal[
@@ -36,6 +38,7 @@ Kind = Literal[
     "stray_commit",
     "changed_shard",
     "other_row",
+    "not_removed",
 ]
 _COLUMNS = (
     "utterance_id",
@@ -46,6 +49,7 @@ _COLUMNS = (
     "sample_rate",
     "num_samples",
     "error_code",
+    "removed_reason",
     "shard",
     "row",
     "text",
@@ -68,6 +72,7 @@ class Finding:
     | uncommitted | a unit without commit although the output is marked as finished |
     | stray_commit | a commit that belongs to no unit of the run |
     | changed_shard | the manifest, where it is at hand, has another shard in this one's place, or none |
+    | not_removed | a row that was withdrawn, by a removal that was cut short |
     | other_row | a commit whose id, text, speaker or seed is not that of its manifest row |
     """
 
@@ -95,12 +100,14 @@ class VerifyReport:
     changed_shards: list[str] = field(default_factory=list)
     other_rows: list[str] = field(default_factory=list)
     """Commits with a row that is not the manifest's; once for each such row."""
+    not_removed: list[str] = field(default_factory=list)
+    """Commits with a row that was withdrawn; once for each such row."""
 
     @property
     def is_intact(self) -> bool:
         """Orphans take room and harm nothing."""
         wrong = (self.missing, self.changed, self.damaged_commits, self.uncommitted, self.stray_commits)
-        return not any((*wrong, self.changed_shards, self.other_rows))
+        return not any((*wrong, self.changed_shards, self.other_rows, self.not_removed))
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,22 @@ class Audit:
     Args:
         storage: the output.
         check_hashes: read every clip; otherwise only ask whether it is there.
+        check_clips: look at clips at all; otherwise only find the files that no commit names.
         manifest: of the run, to compare each commit's text, speaker and seed with; none compares nothing.
     """
 
-    def __init__(self, storage: Storage, *, check_hashes: bool = True, manifest: Manifest | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        check_hashes: bool = True,
+        check_clips: bool = True,
+        manifest: Manifest | None = None,
+    ) -> None:
         self._storage = storage
         self._log, self._record = CommitLog(storage), RunRecord(storage)
-        self._check_hashes = check_hashes
+        self._check_hashes, self._check_clips = check_hashes and check_clips, check_clips
+        self._tombstones = Tombstones()
         self._manifest = manifest
         self._changed_shards: set[str] = set()
         self._named = array("Q")
@@ -137,7 +153,10 @@ class Audit:
             StorageError: the store does not answer.
         """
         self._named = array("Q")
+        self._tombstones = Tombstones.read(self._storage)
         unit_size, shards = self._record.read().unit_size, self._record.read_shards()
+        if self._tombstones.ids("speaker").intersection(list_enrolled(self._storage)):
+            yield Finding("not_removed", SPEAKERS_PATH, detail="a speaker was withdrawn; run its jobs.remove again")
         yield from self._check_shards(shards)
         yield from self._check_stray_commits(shards, unit_size)
         if self._log.was_finished():
@@ -146,6 +165,7 @@ class Audit:
             if content is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
+                yield from self._check_removed(unit, content.rows)
                 yield from self._check_rows(unit, content.rows)
                 yield from self._check_unit(unit, content.rows)
                 yield from content.findings
@@ -163,11 +183,19 @@ class Audit:
                 detail = "not in the manifest" if shard is None else "other content than when the run recorded it"
                 yield Finding("changed_shard", name, detail=detail)
 
+    def _check_removed(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+        for row in committed if self._tombstones.stones else ():
+            if row["status"] != "removed" and self._tombstones.reason_for(row) is not None:
+                detail = f"row {row['row']}: {row['utterance_id']!r:.80} was withdrawn; run its jobs.remove again"
+                yield Finding("not_removed", self._log.metadata_path(unit), unit, row["row"], detail)
+
     def _check_rows(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         if self._manifest is None or unit.shard in self._changed_shards:
             return
         rows = self._manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         for record, row in zip(committed, rows, strict=True):
+            if record["status"] == "removed":
+                continue  # Its text is gone.
             wanted = {name: row[name] for name in REQUIRED_COLUMNS}
             if row.get("seed") is not None and record["seed"] is not None:
                 wanted["seed"] = row["seed"]
@@ -230,6 +258,8 @@ class Audit:
         files = [row for row in rows if row["audio_path"] is not None]
         paths = [row["audio_path"] for row in files]
         self._named.extend(_hash_paths(paths))
+        if not self._check_clips:
+            return
         for path, row, kind in zip(paths, files, map_ahead(self._check_file, files), strict=True):
             if kind is not None:
                 yield Finding(kind, path, unit, row["row"])
@@ -282,6 +312,7 @@ def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Mani
         stray_commits=sorted(found.get("stray_commit", ())),
         changed_shards=sorted(found.get("changed_shard", ())),
         other_rows=sorted(found.get("other_row", ())),
+        not_removed=sorted(found.get("not_removed", ())),
     )
 
 
@@ -297,7 +328,7 @@ def sweep_orphans(storage: Storage) -> int:
         ConfigError: a commit is damaged or lost, so that what looks like an orphan may be its audio.
     """
     orphans = []
-    for finding in Audit(storage, check_hashes=False).findings():
+    for finding in Audit(storage, check_clips=False).findings():
         if finding.kind in ("damaged_commit", "uncommitted", "stray_commit"):
             raise ConfigError(
                 f"{storage.uri_of(finding.path)}: {finding.kind}, so that orphaned audio may be its own; run "
@@ -325,6 +356,7 @@ def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]], *, is_packed: b
     places = [(row["shard"], row["row"]) for row in rows]
     return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
         (row["status"] == "rejected" and row["error_code"])
+        or (row["status"] == "removed" and row["removed_reason"] is not None and row["audio_sha256"] is None)
         or (row["status"] == "ok" and _names_its_clip(row, is_packed=is_packed))
         for row in rows
     )
