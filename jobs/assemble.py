@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import ACX, AssemblyConfig
@@ -20,7 +19,7 @@ from pipeline.errors import ConfigError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.assemble",
         description="Join a run's clips into chapters; needs neither Ray nor weights.",
         epilog=EXIT_CODES,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
@@ -21,7 +20,7 @@ _MAX_SHOWN = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.audiobooks",
         description="From books to chapters: import, synthesize, assemble; a second call does what is missing.",
         epilog=EXIT_CODES,

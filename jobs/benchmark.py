@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs import benchmark_gpu, benchmark_planner, benchmark_quality, benchmark_run
-from jobs.console import EXIT_CODES, run_command
+from jobs.console import EXIT_CODES, CommandParser, run_command
 
 _COMMANDS = {
     "run": benchmark_run,
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(lambda: _COMMANDS[options.command].run(options))
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _build_parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m jobs.benchmark",
         description="Measure this machine. Without a command: run.",
         epilog=f"{benchmark_run.describe_parts()}\n\n{EXIT_CODES}",

@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+import argcomplete
 
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
@@ -26,8 +29,27 @@ EXIT_CODES = (
     "3 stopped, and the same command goes on; 130 interrupted"
 )
 """For the end of each command's help."""
+PROGRAM = "spark-tts-batch"
+"""The one command for all, see `jobs.cli`."""
+COMPLETION = "_ARGCOMPLETE"
+"""What argcomplete sets where a shell asks for the next word."""
 _LONGEST_STOP_S = 20.0
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The options of a command: named as it was called, and completed by shells that have argcomplete."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        if Path(sys.argv[0]).name == PROGRAM:
+            prog = prog.replace("python -m jobs.", f"{PROGRAM} ")
+        super().__init__(prog, **options)
+
+    def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
+        """Read the options; while a shell completes a line, print what may come next and end."""
+        if COMPLETION in os.environ:
+            argcomplete.autocomplete(self)
+        return super().parse_args(arguments, namespace)
 
 
 def say(text: str = "", *, error: bool = False) -> None:

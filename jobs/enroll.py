@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import enroll_speakers, load_config
 from pipeline.config.printable import one_line
@@ -14,7 +13,7 @@ from pipeline.config.printable import one_line
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.enroll",
         description="Turn the speakers file into voices, stored as speakers.parquet in the run's output.",
         epilog=EXIT_CODES,

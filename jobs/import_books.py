@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import read_catalogue
@@ -22,7 +21,7 @@ from pipeline.storage import open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.import_books",
         description="Turn EPUB, text, Markdown and HTML books into a manifest of sentences, each with its speaker.",
         epilog=EXIT_CODES,

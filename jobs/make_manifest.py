@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline.errors import ManifestError
 
@@ -21,7 +20,7 @@ REQUIRED = ("utterance_id", "text", "speaker_id")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.make_manifest",
         description="Turn a CSV (.csv, .tsv) or JSON Lines (.jsonl) file into Parquet shards.",
         epilog=EXIT_CODES,

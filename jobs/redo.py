@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
@@ -17,7 +16,7 @@ from pipeline.storage import open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 1 if a row is rejected again, or none was chosen."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.redo",
         description="Synthesize chosen rows again; all others keep their audio.",
         epilog=EXIT_CODES,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
@@ -14,7 +13,7 @@ from pipeline.output.report import write_report
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.report", description="Write a page about a run, report.html.", epilog=EXIT_CODES
     )
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")

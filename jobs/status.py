@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import read_status
 from pipeline.config.printable import one_line
@@ -20,7 +19,7 @@ _MAX_BOOKS = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.status",
         description="Show how far an output is; needs neither Ray nor weights.",
         epilog=EXIT_CODES,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command, say
+from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 from pipeline.config.printable import printable
@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, which is the job's where it is followed to its end."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.submit",
         description="Send a command to a running Ray cluster and follow it; Ctrl-C leaves the job running. The same "
         "command again follows the job that runs, or resumes what was stopped.",

@@ -5,11 +5,10 @@ With `--only ID --to PLACE` a committed row is synthesized again in isolation an
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
@@ -22,7 +21,7 @@ from pipeline.storage import check_writable, open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.synthesize",
         description="Synthesize a manifest of text; the same command again goes on where it was.",
         epilog=EXIT_CODES,

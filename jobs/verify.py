@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
 from jobs.guard import run_guarded
 from pipeline import load_config
 from pipeline.config.printable import one_line
@@ -21,7 +20,7 @@ from pipeline.storage import Storage, open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 intact, 1 if anything is missing or changed, or rejected in a repair."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.verify",
         description="Read every commit and clip of an output again; exit code 1 if anything is missing or changed.",
         epilog=EXIT_CODES,

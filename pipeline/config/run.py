@@ -199,7 +199,7 @@ class ReplicasConfig(Settings):
     Until then those that fail are tried again after a while, on other nodes if they have room."""
     on_mismatch: Literal["warn", "refuse"] = setting("warn")
     """A replica with another kind of hardware, dtype, threads or library versions than the run's first of its stage
-    may give other bytes for the same text: told, or refused."""
+    may give other bytes for the same text: reported, or refused."""
     max_crashes: int = setting(2, ge=1)
     """Crashes of its replica after which a unit's rows are run one at a time to find the poison one."""
 
@@ -336,8 +336,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping
         raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
     if isinstance(raw.get("speakers"), str):
         raw["speakers"] = {"path": raw["speakers"]}
-    for name, value in _parse_overrides(overrides):
-        _set_nested(raw, name, value)
+    apply_overrides(raw, overrides)
     return parse_config(raw, source=str(path))
 
 
@@ -352,6 +351,20 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         ConfigError: lists every problem with its place.
     """
     return check_settings(Config, raw, source)
+
+
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> None:
+    """Put single settings into a nested mapping of them.
+
+    Args:
+        raw: as in the YAML file; changed.
+        overrides: as `load_config` takes them.
+
+    Raises:
+        ConfigError: an override is no `name=value`, or a name goes through a single value.
+    """
+    for name, value in _parse_overrides(overrides):
+        _set_nested(raw, name, value)
 
 
 def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

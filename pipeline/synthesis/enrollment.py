@@ -30,13 +30,15 @@ VOICE_SENTENCES = {
 
 
 class Enroller:
-    """Turns speaker definitions into voices; loads each network when it is first needed."""
+    """Turns speaker definitions into voices; loads each network when it is first needed, unless it is given."""
 
-    def __init__(self, config: Config, weights_dir: Path) -> None:
+    def __init__(
+        self, config: Config, weights_dir: Path, engine: LLMEngine | None = None, codec: BiCodec | None = None
+    ) -> None:
         self._config = config
         self._weights_dir = weights_dir
-        self._codec: BiCodec | None = None
-        self._engine: LLMEngine | None = None
+        self._codec = codec
+        self._engine = engine
 
     def _load_codec(self) -> BiCodec:
         self._codec = self._codec or load_codec(self._config, self._weights_dir)
@@ -87,7 +89,7 @@ class Enroller:
 
 
 class _Enroller(Protocol):
-    """What enrollment needs of the networks; `synthesizer.py` has it."""
+    """What enrollment needs of the networks."""
 
     def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
 

@@ -61,7 +61,7 @@ class Hearing:
     reading: Reading | None
     """`heard` against the text; none also for a text without words."""
     similarity: float | None
-    """Of the synthesize that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
+    """Of the voice that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
     note: str | None
     """Why something was not judged."""
 
@@ -80,7 +80,7 @@ class Listener:
             samples: (num_samples,) at the codec's rate.
             text: what it should say, spelled out.
             language: of the text.
-            global_tokens: of the synthesize that should say it.
+            global_tokens: of the voice that should say it.
         """
         heard = reading = note = None
         if language in self._recognizer.languages:

@@ -263,6 +263,23 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
     return list(definitions.values())
 
 
+def make_definition(fields: Mapping[str, Any]) -> SpeakerDefinition:
+    """Check the definition of one speaker.
+
+    Raises:
+        SpeakerError: a field is wrong or unknown; lists every problem.
+    """
+    place = f"speaker {fields.get('speaker_id')!r}"
+    unknown = sorted(fields.keys() - SpeakerDefinition.model_fields.keys())
+    if unknown:
+        known = ", ".join(SpeakerDefinition.model_fields)
+        raise SpeakerError(f"{place}: unknown field(s) {', '.join(unknown)}; expected some of: {known}")
+    try:
+        return SpeakerDefinition.model_validate(fields)
+    except ValidationError as error:
+        raise SpeakerError("\n".join(f"{place}: {_problem(problem)}" for problem in error.errors())) from None
+
+
 def _problem(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pipeline.audio.clips import Audio
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
-from pipeline.errors import UtteranceError
+from pipeline.errors import SpeakerError, UtteranceError
 from pipeline.llm import LLMEngine
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.manifest.rows import Utterance
-from pipeline.synthesis.enrollment import enroll_from_file
+from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
 from pipeline.synthesis.load_networks import load_codec, load_engine
-from pipeline.synthesis.speakers import SpeakerRegistry
+from pipeline.synthesis.speakers import SpeakerRegistry, make_definition
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
 from pipeline.text import TextSupport, read_text_support
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import resolve_weights
+
+logger = logging.getLogger(__name__)
 
 
 class Synthesizer:
@@ -37,7 +40,10 @@ class Synthesizer:
         self._config = config
         self._registry = registry
         self._engine = engine
-        self._tokens = TokenStage(config, engine, registry, read_lexicon(config), support)
+        self._codec = codec
+        self._lexicon = read_lexicon(config)
+        self._support = support
+        self._tokens = TokenStage(config, engine, registry, self._lexicon, support)
         self._audio = AudioStage(config, codec)
 
     @classmethod
@@ -69,6 +75,31 @@ class Synthesizer:
     def speakers(self) -> list[str]:
         """Ids of the enrolled voices."""
         return list(self._registry)
+
+    def add_speaker(self, speaker_id: str, **definition: Any) -> None:
+        """Enroll one more voice, for example a clone of a recording.
+
+        Args:
+            speaker_id: how `speak` calls it; a new name.
+            definition: the fields of a speakers file: `reference_audio` with or without `reference_text`; or `gender`,
+                `pitch` and `speed`; or `global_tokens`.
+
+        Raises:
+            SpeakerError: the name is taken, the definition is wrong, or the recording cannot be used.
+        """
+        if speaker_id in self._registry:
+            raise SpeakerError(f"speaker {speaker_id!r}: there is one of this name; choose another")
+        wanted = make_definition({"speaker_id": speaker_id, **definition})
+        config = self._config
+
+        def make_enroller() -> Enroller:
+            return Enroller(config, resolve_weights(config.weights), self._engine, self._codec)
+
+        enrolled, failures = enroll([wanted], make_enroller, config.seed, config.storage)
+        if failures:
+            raise SpeakerError(failures[speaker_id])
+        self._registry = self._registry.add(enrolled)
+        self._tokens = TokenStage(config, self._engine, self._registry, self._lexicon, self._support)
 
     @property
     def vocabulary(self) -> SpeechVocabulary:
@@ -138,6 +169,8 @@ class Synthesizer:
             heard = self._make_takes(jobs, outcomes)
             wanted = next_takes(heard, self._config.quality.max_takes)
         for outcome in outcomes:
+            if outcome.text_note is not None:
+                logger.warning("%s", outcome.text_note)
             try:
                 yield outcome.finish(self._config.audio)
             except UtteranceError as error:

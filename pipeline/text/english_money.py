@@ -33,7 +33,7 @@ def _say_shillings(match: Match[str]) -> str:
 
 
 def _say_lone_shillings(match: Match[str]) -> str:
-    """Read `8s.` as shillings where other old money stands in the text, or a price is told; else they are seconds."""
+    """Read `8s.` as shillings where other old money stands in the text, or a price is given; else they are seconds."""
     near = before(match, 500) + after(match, 500)
     if re.search(r"£|shilling|penc|penny", near) or re.search(r"(?:cost|paid|worth|price) $", before(match, 6)):
         return _say_shillings(match)

@@ -94,7 +94,7 @@ def run_parts(
         names: of the parts, in order.
         command: for a part and the file that it writes its result to.
         timeout_s: after which a part's process is ended; None waits for it.
-        on_part: told of each part as soon as it has ended.
+        on_part: called with each part as soon as it has ended.
     """
     results = {}
     for name in names:

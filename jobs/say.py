@@ -1,0 +1,99 @@
+"""Speak a text at once, in one process, without Ray: `python -m jobs.say "Hello." --speaker ada --out hello.flac`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, file_to_write, run_command, say
+from jobs.guard import run_guarded
+from pipeline.audio.clips import format_of
+from pipeline.config.printable import one_line
+from pipeline.config.run import apply_overrides
+from pipeline.errors import ConfigError, UtteranceError
+
+if TYPE_CHECKING:
+    from pipeline import Synthesizer
+
+_PREVIEW_TEXT = "The train leaves at seven, so please be at the station a little earlier."
+_CLONE = "clone"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = CommandParser(
+        prog="python -m jobs.say",
+        description="Speak a text in one process, without Ray. Only clone voices of people who agreed to it.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("text", nargs="?", help="what to say; `-` reads it from standard input")
+    parser.add_argument("--out", type=file_to_write, metavar="FILE", help="where the audio goes: .wav or .flac")
+    parser.add_argument("--weights", default="demo", help="a model directory, an address or `demo` (default)")
+    parser.add_argument("--speakers", metavar="FILE", help="speakers file; default: those that come with the weights")
+    parser.add_argument("--speaker", metavar="ID", help="who speaks; default: the first of the speakers")
+    parser.add_argument("--clone", metavar="RECORDING", help="speak in the voice of this recording")
+    parser.add_argument("--transcript", metavar="TEXT", help="what the recording says: the clone is nearer to it")
+    parser.add_argument("--language", help="en, zh, ...; default: found out")
+    parser.add_argument(
+        "--seed", type=int, help="another seed gives another take; default: one that follows from the text"
+    )
+    parser.add_argument("--voice-preview", type=Path, metavar="FOLDER", help="the text by every speaker, a file each")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of a run")
+    options = parser.parse_args(arguments)
+    if (options.out is None) == (options.voice_preview is None):
+        parser.error("give --out FILE, or --voice-preview FOLDER for every speaker")
+    if options.transcript and not options.clone:
+        parser.error("--transcript: what a recording says; give the recording with --clone")
+    if options.clone and (options.speaker or options.voice_preview):
+        parser.error("--clone: is the speaker itself; leave out --speaker and --voice-preview")
+    if options.text is None and options.out is not None:
+        parser.error("give a text to say, or - to read it from standard input")
+    return run_command(lambda: _speak(options))
+
+
+def _speak(options: argparse.Namespace) -> int:
+    if options.out is not None:
+        try:
+            format_of(options.out)  # Before the weights are loaded.
+        except ValueError as error:
+            raise ConfigError(f"--out {error}") from None
+    text = _PREVIEW_TEXT if options.text is None else sys.stdin.read() if options.text == "-" else options.text
+    from pipeline import Synthesizer
+
+    settings: dict[str, Any] = {}
+    apply_overrides(settings, options.set)
+    synthesizer = Synthesizer.load(options.weights, speakers=options.speakers, settings=settings)
+    if options.clone:
+        synthesizer.add_speaker(_CLONE, reference_audio=options.clone, reference_text=options.transcript)
+    if options.voice_preview is None:
+        speaker = _CLONE if options.clone else options.speaker or synthesizer.speakers[0]
+        return _write(synthesizer, text, speaker, options.out, options)
+    try:
+        options.voice_preview.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--voice-preview {options.voice_preview}: {error.strerror}; name another folder") from None
+    speakers = [options.speaker] if options.speaker else synthesizer.speakers
+    files = {speaker: options.voice_preview / f"{quote(speaker, safe=' ')[:100]}.wav" for speaker in speakers}
+    return max(_write(synthesizer, text, speaker, file, options) for speaker, file in files.items())
+
+
+def _write(synthesizer: Synthesizer, text: str, speaker: str, file: Path, options: argparse.Namespace) -> int:
+    try:
+        audio = synthesizer.speak(text, speaker=speaker, seed=options.seed, language=options.language)
+    except UtteranceError as error:
+        say(f"{one_line(speaker)}: rejected, {error.code}: {error}", error=True)
+        return EXIT_REJECTIONS
+    try:
+        audio.write(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({error.strerror}); name another file") from None
+    say(f"{file}: {audio.duration_s:.1f} s, {one_line(speaker)}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main))
