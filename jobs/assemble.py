@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.printable import one_line

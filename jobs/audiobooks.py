@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.config.printable import one_line

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from jobs import benchmark_gpu, benchmark_planner, benchmark_quality, benchmark_run
-from jobs.console import EXIT_CODES, CommandParser, run_command
+from jobs.console import EXIT_CODES, run_command
+from jobs.options import CommandParser
 
 _COMMANDS = {
     "run": benchmark_run,

@@ -7,7 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from jobs.console import EXIT_OK, EXIT_REJECTIONS, count, file_to_write, say
+from jobs.console import EXIT_OK, EXIT_REJECTIONS, say
+from jobs.options import count, file_to_write
 from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.errors import ConfigError
 

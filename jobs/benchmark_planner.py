@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jobs.console import EXIT_OK, count
+from jobs.console import EXIT_OK
+from jobs.options import count
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

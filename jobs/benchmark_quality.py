@@ -6,7 +6,8 @@ import argparse
 import json
 from dataclasses import asdict
 
-from jobs.console import EXIT_OK, count, file_to_write
+from jobs.console import EXIT_OK
+from jobs.options import count, file_to_write
 from pipeline.errors import ConfigError
 
 

@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jobs.console import EXIT_OK, count, file_to_write
+from jobs.console import EXIT_OK
+from jobs.options import count, file_to_write
 from pipeline.benchmark import BOOK, OFFICIAL_SIZES
 
 _DTYPES = ("float32", "bfloat16")

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from jobs.console import COMPLETION, EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, PROGRAM, CommandParser, run_command, say
+from jobs.console import EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import COMPLETION, PROGRAM, CommandParser
 
 COMMANDS = {
     "say": "speak a text at once, without Ray",

@@ -1,19 +1,14 @@
-"""What every command shares: logging, the exit code of each kind of error, and kinds of options."""
+"""What every command shares: logging, the exit code of each kind of error, and what is printed."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
-from typing import Any
-
-import argcomplete
 
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
@@ -29,27 +24,8 @@ EXIT_CODES = (
     "3 stopped, and the same command goes on; 130 interrupted"
 )
 """For the end of each command's help."""
-PROGRAM = "spark-tts-batch"
-"""The one command for all, see `jobs.cli`."""
-COMPLETION = "_ARGCOMPLETE"
-"""What argcomplete sets where a shell asks for the next word."""
 _LONGEST_STOP_S = 20.0
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
-
-
-class CommandParser(argparse.ArgumentParser):
-    """The options of a command: named as it was called, and completed by shells that have argcomplete."""
-
-    def __init__(self, prog: str, **options: Any) -> None:
-        if Path(sys.argv[0]).name == PROGRAM:
-            prog = prog.replace("python -m jobs.", f"{PROGRAM} ")
-        super().__init__(prog, **options)
-
-    def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
-        """Read the options; while a shell completes a line, print what may come next and end."""
-        if COMPLETION in os.environ:
-            argcomplete.autocomplete(self)
-        return super().parse_args(arguments, namespace)
 
 
 def say(text: str = "", *, error: bool = False) -> None:
@@ -94,21 +70,6 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
         interrupts.end()
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-def count(text: str) -> int:
-    """Read an option that counts something, at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
-    return int(text)
-
-
-def file_to_write(text: str) -> Path:
-    """Read an option that names a file to write, before there is anything to lose."""
-    path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected the name of a file in a folder that exists")
-    return path
 
 
 class _Interrupts:

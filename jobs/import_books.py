@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import read_catalogue
 from pipeline.books.importing import import_books

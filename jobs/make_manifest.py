@@ -11,8 +11,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline.errors import ManifestError
 
 REQUIRED = ("utterance_id", "text", "speaker_id")

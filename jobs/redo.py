@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, file_to_write, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser, file_to_write
 from pipeline.audio.clips import format_of
 from pipeline.config.printable import one_line
 from pipeline.config.run import apply_overrides

@@ -6,7 +6,8 @@ import difflib
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.options import CommandParser
 from pipeline.config.run import Config
 from pipeline.config.settings import list_settings
 from pipeline.errors import ConfigError

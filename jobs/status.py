@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline import read_status
 from pipeline.config.printable import one_line
 from pipeline.output.histograms import MEASURES

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline.cluster.submit import JobServer, build_runtime_env, connect, describe_job, exit_code_of, read_command
 from pipeline.config.printable import printable
 from pipeline.errors import ConfigError

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline import Config, load_config, plan_run, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
 from pipeline.config.printable import one_line

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.console import EXIT_CODES, EXIT_OK, CommandParser, run_command
+from jobs.console import EXIT_CODES, EXIT_OK, run_command
+from jobs.options import CommandParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

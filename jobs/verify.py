@@ -6,8 +6,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, CommandParser, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline import load_config
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig

@@ -12,7 +12,7 @@ import soundfile
 
 from jobs import cli, settings
 from jobs import say as say_command
-from jobs.console import PROGRAM
+from jobs.options import PROGRAM
 
 ROOT = Path(__file__).parent.parent
 RECORDING = ROOT / "tests/fixtures/speech/rms_door.flac"
@@ -43,7 +43,7 @@ def test_every_command_is_listed_in_the_one_for_all(capsys):
 
 
 def test_a_misspelled_command_is_answered_with_the_nearest(capsys):
-    assert cli.main(["synthesise"]) == 2
+    assert cli.main(["synthesizes"]) == 2
     assert "did you mean synthesize?" in capsys.readouterr().err
 
 

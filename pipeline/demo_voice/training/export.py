@@ -18,7 +18,7 @@ from pipeline.codec.decoder import FoldedConv1d, FoldedConvTranspose1d
 from pipeline.codec.networks import UPSTREAM_NAMES, DecodeNetwork, SemanticNetwork, SpeakerNetwork
 from pipeline.demo_voice.training.encoder_training import FrontEnd, features_state
 from pipeline.demo_voice.training.language_model import LanguageModel
-from pipeline.demo_voice.training.sentences import MAX_TRAINED_CHARS, TRAINED_MARKS
+from pipeline.demo_voice.training.sentences import MAX_SPOKEN_CHARS, TRAINED_MARKS
 from pipeline.demo_voice.training.sizes import BICODEC, FEATURES
 from pipeline.demo_voice.training.vocabulary import Vocabulary
 from pipeline.demo_voice.training.voices import VOICES, global_tokens
@@ -54,7 +54,7 @@ def export(
     speakers = {voice.name: {"global_tokens": _FlowList(global_tokens(index, voice.pitch_hz).tolist())}
                 for index, voice in enumerate(VOICES)}  # fmt: skip
     _write_yaml(directory / "speakers.yaml", speakers)
-    taught = {"languages": ["en"], "marks": TRAINED_MARKS, "max_segment_chars": MAX_TRAINED_CHARS}
+    taught = {"languages": ["en"], "marks": TRAINED_MARKS, "max_segment_chars": MAX_SPOKEN_CHARS}
     _write_yaml(directory / TEXT_SUPPORT_FILE, taught)
     _write_yaml(directory / "BiCodec" / "config.yaml", {"audio_tokenizer": BICODEC})
     codec = {name: tensor for network in (decoder, encoder, speaker) for name, tensor in _codec_state(network)}
