@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "a page about an output, with players",
     "verify": "compare an output with what it says of itself; repair it",
     "redo": "synthesize some rows of an output again",
+    "remove": "take speakers or rows out of an output for good",
     "enroll": "turn recordings into voices ahead of a run",
     "make_manifest": "make a manifest from a CSV or JSON Lines file",
     "import_books": "make a manifest from books",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
+from jobs.options import CommandParser
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
@@ -19,7 +19,7 @@ from pipeline.storage import open_storage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 removed, 1 if damage hides whose audio some files are."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m jobs.remove",
         description="Take rows or speakers out of an output for good: text, audio and enrolled tokens. Nothing brings "
         "them back; what is to be spoken again needs a new row with a new id.",
