@@ -30,7 +30,6 @@ from pipeline.manifest.rows import safe_file_name
 from pipeline.storage import Storage, open_storage
 
 _FORMAT_VERSION = 1
-_GAPS = {"missing": "not synthesized yet", "removed": "removed from the output"}
 
 
 @dataclass
@@ -210,7 +209,8 @@ class _BookAssembler:
         path, record_path = f"{self.name}/{self.name}.m4b", f"{self.name}/m4b.json"
         if not self.chapters:
             if self.is_withdrawn:
-                self._delete(path)
+                self._delete(f"{self.name}/{self.name}.m4b")
+                self._delete(record_path)
             return
         inputs = _hash(
             [_FORMAT_VERSION, [done.inputs_sha256 for done in self.chapters], hashlib.sha256(cover or b"").hexdigest()]
@@ -261,17 +261,16 @@ def _read_all(file: BinaryIO) -> bytes:
     return file.read()
 
 
+def _describe_gap(row: Mapping[str, Any]) -> str:
+    if row["status"] == "removed":
+        return f"{row['utterance_id']}: removed from the output"
+    reason = "not synthesized yet" if row["status"] == "missing" else f"rejected as {row['error_code']}"
+    return f"{row['utterance_id']}: {reason}: {str(row['text'])[:60]}"
+
+
 def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return which rows of a chapter have no audio, rejected or not synthesized yet."""
-    gaps = [
-        f"{row['utterance_id']}: "
-        + {"missing": "not synthesized yet", "removed": "removed"}.get(
-            row["status"], f"rejected as {row['error_code']}"
-        )
-        + f": {str(row['text'] or '')[:60]}"
-        for row in rows
-        if row["status"] != "ok"
-    ]
+    gaps = [_describe_gap(row) for row in rows if row["status"] != "ok"]
     expected = 0
     for row in rows:
         if row["position"] != expected:

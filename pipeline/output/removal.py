@@ -7,18 +7,18 @@ then taken away in steps that may be repeated. A start of a run or repair ends a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DamagedCommit, SynthesisError
 from pipeline.manifest.rows import Manifest, safe_file_name
 from pipeline.manifest.shards import DAMAGED_PARQUET
-from pipeline.output.commit_log import CommitLog
+from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
 from pipeline.output.records import removed_record, replace_records
 from pipeline.output.row_counts import RowCounts
@@ -48,6 +48,25 @@ class Removal:
     """Whether nothing is left; False where a damaged output does not tell whose audio some files are."""
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Which rows of commits; those of either kind."""
+
+    ids: pa.Array
+    speakers: pa.Array
+
+    @classmethod
+    def of(cls, ids: Collection[str], speakers: Collection[str]) -> _Choice:
+        return cls(pa.array(list(ids), pa.string()), pa.array(list(speakers), pa.string()))
+
+    def select(self, table: pa.Table) -> list[dict[str, Any]]:
+        is_chosen = pc.or_(
+            pc.is_in(table.column("utterance_id"), self.ids), pc.is_in(table.column("speaker_id"), self.speakers)
+        )
+        rows: list[dict[str, Any]] = table.filter(is_chosen).to_pylist()
+        return rows
+
+
 def plan_removal(storage: Storage, ids: Collection[str], speakers: Collection[str]) -> Removal:
     """Count what a removal would take away; changes nothing.
 
@@ -67,14 +86,14 @@ def plan_removal(storage: Storage, ids: Collection[str], speakers: Collection[st
     unknown = {kind: set(names - tombstones.ids(kind)) for kind, names in wanted.items()}  # type: ignore[arg-type]
     found = Removal()
     log = CommitLog(storage)
+    choice = _Choice.of(ids, speakers)
     for table in log.iter_metadata((*_COLUMNS, "book_id")):
-        for row in table.to_pylist():
-            if row["utterance_id"] in wanted["utterance"] or row["speaker_id"] in wanted["speaker"]:
-                unknown["utterance"].discard(row["utterance_id"])
-                unknown["speaker"].discard(row["speaker_id"])
-                found.rows.add([row["status"]], [row["error_code"]], [row["duration_s"]])
-                if isinstance(row.get("book_id"), str):
-                    found.books.add(row["book_id"])
+        for row in choice.select(table):
+            unknown["utterance"].discard(row["utterance_id"])
+            unknown["speaker"].discard(row["speaker_id"])
+            found.rows.add([row["status"]], [row["error_code"]], [row["duration_s"]])
+            if isinstance(row.get("book_id"), str):
+                found.books.add(row["book_id"])
     enrolled = list_enrolled(storage)
     found.speakers = sorted(wanted["speaker"].intersection(enrolled))
     unknown["speaker"] -= set(enrolled)
@@ -144,11 +163,17 @@ def carry_out_removals(storage: Storage, lease: Lease, *, force: bool = False) -
     log = CommitLog(storage)
     log.begin_repair()
     log.clear_success()
-    names = {safe_file_name(utterance_id) for utterance_id in tombstones.ids("utterance")}
-    for unit_id in log.list_units():
-        lease.check()
-        with suppress(FileNotFoundError, DamagedCommit):  # Damage is for `jobs.verify`, which obeys tombstones, too.
-            names |= {safe_file_name(utterance_id) for utterance_id in _blank_rows(log, unit_id, tombstones)}
+    names = set(map(safe_file_name, tombstones.ids("utterance")))
+    choice = _Choice.of(tombstones.ids("utterance"), tombstones.ids("speaker"))
+
+    def blank(unit_id: str) -> set[str]:
+        try:
+            return _blank_rows(log, unit_id, choice, tombstones, lease)
+        except (FileNotFoundError, DamagedCommit):  # For `jobs.verify --repair`, which obeys tombstones, too.
+            return set()
+
+    for removed in map_ahead(blank, log.list_units()):
+        names |= set(map(safe_file_name, removed))
     drop_speakers(storage, tombstones.ids("speaker"))
     for page in _PAGES:
         storage.delete(page)
@@ -159,14 +184,13 @@ def carry_out_removals(storage: Storage, lease: Lease, *, force: bool = False) -
     return is_complete
 
 
-def _blank_rows(log: CommitLog, unit_id: str, tombstones: Tombstones) -> set[str]:
+def _blank_rows(log: CommitLog, unit_id: str, choice: _Choice, tombstones: Tombstones, lease: Lease) -> set[str]:
     """Turn rows of a commit into removed ones; return the ids of all that are removed."""
     table = log.read(unit_id, lambda file: file.read(_COLUMNS))
-    reasons = {row["row"]: tombstones.reason_for(row) for row in table.to_pylist()}
-    rows = [row for row in table.to_pylist() if reasons[row["row"]] is not None]
-    left = [row for row in rows if row["status"] != "removed"]
-    if left:
-        records = [removed_record(row, str(reasons[row["row"]])) for row in left]
+    rows = choice.select(table)
+    records = [removed_record(row, str(tombstones.reason_for(row))) for row in rows if row["status"] != "removed"]
+    if records:
+        lease.check()
         log.rewrite(unit_id, lambda old: replace_records(old, records))
     return {str(row["utterance_id"]) for row in rows}
 

@@ -88,6 +88,7 @@ class S3Storage(Storage):
                 raise TransientError from error
             remedy = {
                 "ExpiredToken": "renew the credentials, then run the same command again",
+                "EntityTooLarge": "begin a new output with a smaller unit_size: packed clips of a unit are one object",
                 "NoSuchBucket": "create the bucket or correct its name",
                 "AccessDenied": "give these credentials the right to list, read, write and delete here",
             }.get(code, "check the credentials, the region and storage.endpoint_url")

@@ -26,7 +26,8 @@ from pipeline.errors import StorageError
 from pipeline.manifest.rows import Shard
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table
+from pipeline.output.records import build_commit_table, pack_clip
+from pipeline.output.removal import remove_rows
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import ObjectInfo, open_storage
 from tests.fakes import MemoryStorage
@@ -41,7 +42,7 @@ def speechlike(seconds: float, seed: int) -> np.ndarray:
     return (rng.standard_normal(count) * envelope * 0.05).astype(np.float32)
 
 
-def make_run(folder, seeds, rejected=(), **columns):
+def make_run(folder, seeds, rejected=(), is_packed=False, **columns):
     """Three rows a chapter, a clip of 1 s and more each."""
     storage = open_storage(str(folder), StorageConfig())
     log = CommitLog(storage)
@@ -51,10 +52,14 @@ def make_run(folder, seeds, rejected=(), **columns):
     for row, seed in enumerate(seeds):
         utterance_id = f"book.c{row // 3}.{row}"
         samples = speechlike(1 + row / 10, seed)
-        path, sha = log.put_audio("book/part-00000", utterance_id, Audio(samples, RATE).encode(), "wav")
+        clip, packed, path = Audio(samples, RATE).encode(), {}, None
+        if is_packed:
+            packed["audio"], sha = pack_clip(utterance_id, clip, "wav")
+        else:
+            path, sha = log.put_audio("book/part-00000", utterance_id, clip, "wav")
         status = {"status": "rejected", "error_code": "no_speech"} if row in rejected else {
             "status": "ok", "audio_path": path, "audio_format": "wav", "audio_sha256": sha,
-            "sample_rate": RATE, "num_samples": samples.size}  # fmt: skip
+            "sample_rate": RATE, "num_samples": samples.size, **packed}  # fmt: skip
         records.append({"utterance_id": utterance_id, "speaker_id": "a", "text": f"Sentence <{row}>.",
                         "shard": "book/part-00000", "row": row, **status})  # fmt: skip
         rows.append(
@@ -72,7 +77,7 @@ def make_run(folder, seeds, rejected=(), **columns):
                 **columns,
             }
         )
-    table = build_commit_table(records, pa.Table.from_pylist(rows))
+    table = build_commit_table(records, pa.Table.from_pylist(rows), is_packed=is_packed)
     assert log.commit(WorkUnit("book/part-00000", 0, len(seeds) - 1), table)
     return str(folder)
 
@@ -100,6 +105,44 @@ def test_times_are_exact_and_loudness_meets_its_target(tmp_path):
     assert np.abs(samples).max() < 10 ** (-3 / 20)
     vtt = (tmp_path / "out" / "book" / "001.vtt").read_text()
     assert "00:00:00.500 --> 00:00:01.500\nSentence &lt;0&gt;." in vtt
+
+
+def test_packed_clips_make_the_same_chapters_and_are_read_a_row_group_at_a_time(tmp_path, monkeypatch):
+    config = AssemblyConfig(formats=("wav", "flac"))
+    monkeypatch.setattr("pipeline.output.records._ROW_GROUP_BYTES", 80_000)  # Two clips.
+    for name in ("files", "packed"):
+        run = make_run(tmp_path / f"{name}-run", range(6), is_packed=name == "packed")
+        list(assemble(run, str(tmp_path / name), config))
+    assert files_of(tmp_path / "files") == files_of(tmp_path / "packed") and len(files_of(tmp_path / "files")) == 8
+    assert not (tmp_path / "packed-run" / "audio").exists()
+    commit = next((tmp_path / "packed-run").rglob("0*.parquet"))
+    data = bytearray(commit.read_bytes())
+    data[data.index(b"RIFF") + 1_000] ^= 1
+    commit.write_bytes(bytes(data))
+    with pytest.raises(StorageError, match=r"5\.parquet, row 0: changed since it was committed; run jobs.verify"):
+        list(assemble(run, str(tmp_path / "again"), config))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_chapters_that_hold_what_was_removed_are_deleted(tmp_path, is_packed):
+    config = AssemblyConfig(formats=("wav", "m4b"))
+    run, out = make_run(tmp_path / "run", range(6), is_packed=is_packed), tmp_path / "out"
+    list(assemble(run, str(out), config))
+    before = files_of(out)
+    remove_rows(open_storage(run), ["book.c0.1"], (), "withdrew")
+    first, second = assemble(run, str(out), config)
+    assert (first.state, second.state) == ("incomplete", "kept")
+    assert first.problems == ["book.c0.1: removed from the output"]
+    after = files_of(out)
+    assert not [name for name in after if name.startswith("001.")]
+    assert {name: after[name] for name in after if name.startswith("002.")} == {
+        name: before[name] for name in before if name.startswith("002.")
+    }
+    assert after["book.m4b"] != before["book.m4b"]
+    assert [report.state for report in assemble(run, str(out), config, allow_missing=True)] == ["made", "kept"]
+    remove_rows(open_storage(run), ["book.c1.4", "book.c0.0"], (), "withdrew")
+    assert [report.state for report in assemble(run, str(out), config)] == ["incomplete"] * 2
+    assert files_of(out) == {}
 
 
 def test_bytes_repeat_and_a_new_take_changes_one_chapter(tmp_path):
