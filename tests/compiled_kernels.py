@@ -161,26 +161,18 @@ def _users() -> Iterator[tuple[str, Any]]:
 def _decode_pack(dtype: Any) -> None:
     import torch
 
-    from pipeline.codec import decoder
     from pipeline.codec.bicodec import PACK_FRAMES
     from pipeline.codec.checkpoint import read_config
-    from pipeline.codec.kernels import snake
+    from pipeline.codec.fused_generator import FusedWaveGenerator
+    from pipeline.codec.kernels import convolve
     from pipeline.codec.networks import DecodeNetwork
     from pipeline.codec.spans import Spans
 
     config = read_config(OFFICIAL_SIZES / "BiCodec" / "config.yaml")
-    plain, decoder._snake = decoder._snake, snake  # type: ignore[assignment]
-    try:
-        with torch.device("meta"), torch.no_grad():
-            network = DecodeNetwork(config).to("meta")  # Some buffers are made on the CPU whatever is said.
-            network.prenet.to(dtype)
-            network.wave_generator.to(dtype)
-            tokens_BF = torch.zeros((1, PACK_FRAMES), dtype=torch.int64)
-            speaker = config.speaker_encoder
-            voices_IQN = torch.zeros((64, speaker.fsq_num_quantizers, speaker.token_num), dtype=torch.int64)
-            network(tokens_BF, voices_IQN, Spans.of_items(tokens_BF, dtype))
-    finally:
-        decoder._snake = plain
+    with torch.device("meta"), torch.no_grad():
+        generate = FusedWaveGenerator(DecodeNetwork(config).wave_generator, dtype, convolve)
+        items_BF = torch.zeros((1, PACK_FRAMES), dtype=torch.int64)
+        generate(torch.zeros(1, config.decoder.input_channel, PACK_FRAMES), Spans.of_items(items_BF))
 
 
 def to_table(kernels: list[CompiledKernel]) -> str:

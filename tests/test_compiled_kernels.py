@@ -33,13 +33,13 @@ def test_every_kernel_fits(arch: int, compiled: list[CompiledKernel]) -> None:
 
 @pytest.mark.parametrize("arch", SHARED_BYTES)
 def test_every_use_of_the_kernels_is_among_them(arch: int, compiled: list[CompiledKernel]) -> None:
-    """In both dtypes: attention of a step and of prompts, and the codec's activation."""
+    """In both dtypes: attention of a step and of prompts, and the codec's convolutions."""
     found = {(kernel.kernel, kernel.use) for kernel in compiled if kernel.arch == arch}
     for dtype in ("bfloat16", "float32"):
         expected = {
             ("_attend", f"step, {dtype}"),
             ("_attend", f"prompts, {dtype}"),
-            ("_snake_kernel", f"codec, {dtype}"),
+            ("_convolve", f"codec, {dtype}"),
         }
         assert expected <= found
     assert {use for kernel, use in found if kernel == "_sample"} == {"step, bfloat16", "step, bfloat16 (greedy)"}

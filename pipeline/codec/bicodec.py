@@ -26,6 +26,7 @@ from pipeline.codec.checkpoint import (
     read_config,
     read_reference_config,
 )
+from pipeline.codec.fused_generator import FusedWaveGenerator
 from pipeline.codec.networks import (
     UPSTREAM_NAMES,
     DecodeNetwork,
@@ -35,6 +36,7 @@ from pipeline.codec.networks import (
 )
 from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
 from pipeline.codec.pack_queue import PackQueue
+from pipeline.codec.vocos import pack_products
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 
 if TYPE_CHECKING:
@@ -69,8 +71,7 @@ class BiCodec:
     Attributes:
         config: sizes and rates of the networks.
         device: where the networks are.
-        dtype: of prenet and wave generator, on a CPU of those of their products that bear to be rounded; encoding is
-            always float32.
+        dtype: of those products of decoding that bear to be rounded; the others, and encoding, are always float32.
     """
 
     def __init__(
@@ -261,9 +262,13 @@ class BiCodec:
             from pipeline.codec.item_decoder import ItemDecoder
 
             return ItemDecoder(network, self.config, self.dtype, torch.get_num_threads())
-        network.prenet.to(self.dtype)
-        network.wave_generator.to(self.dtype)
-        return PackQueue(lambda: PackDecoder(network, self.config, self.device, self._pack_frames))
+        # Here, as Triton comes with torch for CUDA.
+        from pipeline.codec.kernels import convolve
+
+        pack_products(network.prenet, self.dtype)
+        generate = FusedWaveGenerator(network.wave_generator, self.dtype, convolve)
+        del network.wave_generator  # The weights as they are laid out are a copy.
+        return PackQueue(lambda: PackDecoder(network, generate, self.config, self.device, self._pack_frames))
 
     @cached_property
     def _semantic_network(self) -> SemanticNetwork:

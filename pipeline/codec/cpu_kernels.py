@@ -8,7 +8,6 @@ Shape suffixes: N rows, C channels, T rows of points, P points, M outputs of a t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,21 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.codec import sine
+
 Array = NDArray[Any]
 
 _COMPILE = numba.njit(nogil=True, fastmath={"contract", "nsz"})
 _CHANNELS_AT_ONCE = 256
 """So many channels of all rows of a tile stay in the first cache."""
-_PER_PI = np.float32(1 / math.pi)
-_ROUNDER = np.float32(1.5 * 2**23)
-"""What is added to it and taken off again comes back as a whole number."""
-# pi in three parts, the first ones with so few bits that their products with small whole numbers are exact.
-_PI_HIGH = np.float32(3.140625)
-_PI_MIDDLE = np.float32(9.67502593994140625e-4)
-_PI_LOW = np.float32(math.pi - 3.140625 - 9.67502593994140625e-4)
-_HALF_PI = np.float32(math.pi / 2)
-# Of x^3, x^5, x^7 and x^9 in the sine between -pi/2 and pi/2.
-_SINE_3, _SINE_5, _SINE_7, _SINE_9 = map(np.float32, (-1.6666663e-1, 8.3330255e-3, -1.9807414e-4, 2.6019031e-6))
+_PER_PI, _ROUNDER, _HALF_PI = map(np.float32, (sine.PER_PI, sine.ROUNDER, sine.HALF_PI))
+_PI_HIGH, _PI_MIDDLE, _PI_LOW = map(np.float32, (sine.PI_HIGH, sine.PI_MIDDLE, sine.PI_LOW))
+_SINE_3, _SINE_5, _SINE_7, _SINE_9 = map(np.float32, (sine.SINE_3, sine.SINE_5, sine.SINE_7, sine.SINE_9))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 Shape suffixes: B batch, C channels, F frames, S samples, D speaker vector, N items, which are the rows where there are
 no spans.
 
-Both take the spans of the items in a row, and give each item the same audio as by itself.
+The prenet takes the spans of the items in a row, and gives each item the same features as by itself. The wave generator
+is written out for one item; what decodes packs and single items with its weights are `fused_generator` and
+`packed_generator`.
 
 Source: Spark-TTS, arXiv 2503.01710; wave generator after DAC, arXiv 2306.06546; compared with the official code by
 tests/codec/test_decode_parity.py.
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.codec.spans import Spans, zero_outside
+from pipeline.codec.spans import Spans
 from pipeline.codec.vocos import SamplingBlock, VocosBackbone
 
 RESIDUAL_DILATIONS = (1, 3, 9)
@@ -100,24 +102,13 @@ class Snake(nn.Module):
         super().__init__()
         self.alpha = nn.Parameter(torch.empty(1, channels, 1))
 
-    def forward(self, x_BCS: Tensor, spans: Spans | None = None) -> Tensor:
-        """Activate every sample, and leave zeros outside of the items."""
-        inverse_1C1, inside_B1S = self.inverse_alpha(), None if spans is None else spans.inside_B1F
-        if x_BCS.is_cuda and not torch.is_grad_enabled():
-            # Here, as Triton comes with torch for CUDA.
-            from pipeline.codec.kernels import snake
-
-            return snake(x_BCS, self.alpha, inverse_1C1, inside_B1S)
-        return _snake(x_BCS, self.alpha, inverse_1C1, inside_B1S)
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Activate every sample."""
+        return x_BCS + self.inverse_alpha() * torch.sin(self.alpha * x_BCS).square()
 
     def inverse_alpha(self) -> Tensor:
         """Return what the squared sine is multiplied with, (1, channels, 1)."""
         return (self.alpha + _SNAKE_EPS).reciprocal()
-
-
-def _snake(x_BCS: Tensor, alpha_1C1: Tensor, inverse_1C1: Tensor, inside_B1S: Tensor | None) -> Tensor:
-    y_BCS = x_BCS + inverse_1C1 * torch.sin(alpha_1C1 * x_BCS).square()
-    return y_BCS if inside_B1S is None else y_BCS * inside_B1S
 
 
 class ResidualUnit(nn.Module):
@@ -134,10 +125,10 @@ class ResidualUnit(nn.Module):
             ]
         )
 
-    def forward(self, x_BCS: Tensor, spans: Spans | None) -> Tensor:
+    def forward(self, x_BCS: Tensor) -> Tensor:
         """Refine every sample with 3 * dilation samples of context on each side."""
         activate, convolve, activate_again, mix = self.block
-        hidden_BCS = convolve(activate(x_BCS, spans))
+        hidden_BCS = convolve(activate(x_BCS))
         mixed_BCS: Tensor = mix(activate_again(hidden_BCS))
         return x_BCS + mixed_BCS
 
@@ -166,14 +157,11 @@ class UpsamplingStage(nn.Module):
             ]
         )
 
-    def forward(self, x_BCS: Tensor, spans: Spans | None) -> tuple[Tensor, Spans | None]:
-        """Return the upsampled signal and the items' spans at its rate."""
-        activate, upsample, *residual_units = self.block
-        x_BCS = upsample(activate(x_BCS, spans))
-        spans = spans and spans.upsample(self.rate, self.extra_samples)
-        for unit in residual_units:
-            x_BCS = unit(x_BCS, spans)
-        return x_BCS, spans
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Return the upsampled signal."""
+        for part in self.block:
+            x_BCS = part(x_BCS)
+        return x_BCS
 
 
 class WaveGenerator(nn.Module):
@@ -201,11 +189,9 @@ class WaveGenerator(nn.Module):
             ]
         )
 
-    def forward(self, x_BCF: Tensor, spans: Spans | None = None) -> Tensor:
-        """Return (batch, samples) in [-1, 1]; outside of the items the samples mean nothing."""
-        first, *stages, activate, last = self.model
-        x_BCS = first(zero_outside(x_BCF, spans))
-        for stage in stages:
-            x_BCS, spans = stage(x_BCS, spans)
-        x_B1S = last(activate(x_BCS, spans))
-        return torch.tanh(x_B1S).squeeze(1)
+    def forward(self, x_BCF: Tensor) -> Tensor:
+        """Return (batch, samples) in [-1, 1]."""
+        x_BCS = x_BCF
+        for part in self.model:
+            x_BCS = part(x_BCS)
+        return torch.tanh(x_BCS).squeeze(1)

@@ -14,15 +14,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Barrier
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import record_function
 
 from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.networks import DecodeNetwork
 from pipeline.codec.pack_decoder import DecodedItem
 from pipeline.codec.packed_generator import PackedWaveGenerator
-from pipeline.codec.vocos import ConvNeXtBlock
-from pipeline.packed_linear import PackedLinear
+from pipeline.codec.vocos import pack_products
 
 
 class ItemDecoder:
@@ -37,10 +36,7 @@ class ItemDecoder:
     """
 
     def __init__(self, network: DecodeNetwork, config: BiCodecConfig, dtype: torch.dtype, num_threads: int) -> None:
-        for block in network.prenet.modules():
-            if isinstance(block, ConvNeXtBlock):
-                for name in ("pwconv1", "pwconv2"):
-                    setattr(block, name, _PackedProduct(getattr(block, name), dtype))
+        pack_products(network.prenet, dtype)
         self._generate = PackedWaveGenerator(network.wave_generator, dtype)
         del network.wave_generator  # The packed weights are a copy.
         self._network = network
@@ -75,17 +71,6 @@ class ItemDecoder:
             )
         waveform_S = self._generate(features_1CF[0].t())
         return waveform_S[: tokens_F.numel() * self._samples_per_frame]
-
-
-class _PackedProduct(nn.Module):
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._dtype = dtype
-        self._linear = PackedLinear(linear.weight.detach().to(dtype), linear.bias.detach().to(dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply the last axis."""
-        return self._linear(x.flatten(0, -2).to(self._dtype)).to(x.dtype).view(*x.shape[:-1], -1)
 
 
 def _start_threads(number: int) -> ThreadPoolExecutor:

@@ -32,7 +32,7 @@ UPSTREAM_NAMES = {
 
 
 class DecodeNetwork(nn.Module):
-    """Everything between tokens and samples. The lookups stay in float32; the rest may be cast."""
+    """Everything between tokens and samples, in float32."""
 
     def __init__(self, config: BiCodecConfig) -> None:
         super().__init__()
@@ -47,19 +47,18 @@ class DecodeNetwork(nn.Module):
             decoder.input_channel, decoder.channels, decoder.rates, decoder.kernel_sizes
         )
 
-    def forward(self, semantic_tokens_BF: Tensor, global_tokens_IQN: Tensor, spans: Spans | None = None) -> Tensor:
-        """Return (batch, samples) of the networks' dtype; outside of the items the samples mean nothing."""
-        features_BCF, spans = self.make_features(semantic_tokens_BF, global_tokens_IQN, spans)
-        waveform_BS: Tensor = self.wave_generator(features_BCF, spans)
+    def forward(self, semantic_tokens_BF: Tensor, global_tokens_IQN: Tensor) -> Tensor:
+        """Return (batch, samples); each row is an item."""
+        features_BCF, _ = self.make_features(semantic_tokens_BF, global_tokens_IQN)
+        waveform_BS: Tensor = self.wave_generator(features_BCF)
         return waveform_BS
 
     def make_features(
         self, semantic_tokens_BF: Tensor, global_tokens_IQN: Tensor, spans: Spans | None = None
     ) -> tuple[Tensor, Spans | None]:
         """Return the wave generator's input (batch, channels, frames), and the items' spans at its rate."""
-        dtype = self.prenet.linear.weight.dtype
-        latent_BCF = self.semantic_lookup(semantic_tokens_BF).to(dtype)
-        speaker_IC = self.speaker_lookup(global_tokens_IQN).to(dtype)
+        latent_BCF = self.semantic_lookup(semantic_tokens_BF)
+        speaker_IC = self.speaker_lookup(global_tokens_IQN)
         features_BCF, spans = self.prenet(latent_BCF, speaker_IC, spans)
         return features_BCF + spread(speaker_IC, spans).transpose(1, 2), spans
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +64,8 @@ class PackDecoder:
         gap_frames: between two of them.
 
     Args:
-        network: on its device, with the dtype to compute in.
+        network: on its device.
+        generate: its wave generator, for the features (1, channels, frames) and spans of a pack.
         config: the network's.
         device: where the network is.
         pack_frames: length of a pack.
@@ -74,12 +75,14 @@ class PackDecoder:
     def __init__(
         self,
         network: DecodeNetwork,
+        generate: Callable[[Tensor, Spans], Tensor],
         config: BiCodecConfig,
         device: torch.device,
         pack_frames: int,
         record: Record = record,
     ) -> None:
         self._network = network
+        self._generate = generate
         self._device = device
         self._pack_frames = pack_frames
         self._config = config
@@ -168,9 +171,9 @@ class PackDecoder:
             num_frames: of the pack.
         """
         semantic_F, item_F, global_IQN = self._take_apart(inputs, num_frames)
-        spans = Spans.of_items(item_F[None], self._network.prenet.linear.weight.dtype)
-        waveform_1S: Tensor = self._network(semantic_F[None], global_IQN, spans)
-        return waveform_1S[0].to(torch.float32)
+        features_1CF, spans = self._network.make_features(semantic_F[None], global_IQN, Spans.of_items(item_F[None]))
+        assert spans is not None
+        return self._generate(features_1CF, spans)
 
     def _decode_fixed(self) -> None:
         """Decode what lies in `_inputs` into `_waveform_S`, both of which stay where they are once this is recorded."""

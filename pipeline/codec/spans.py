@@ -19,7 +19,7 @@ class Spans:
     Where a network takes `None` in its place, every row is an item, from its first frame to its last.
 
     Attributes:
-        inside_B1F: (batch, 1, frames) of the networks' dtype, at the rate of the signal that it goes with: 1 where an
+        inside_B1F: (batch, 1, frames) float32, at the rate of the signal that it goes with: 1 where an
             item is, 0 in a gap.
         item_BF: (batch, frames) int64, at the rate of the tokens: whose speaker a frame has, an index of the
             conditions' rows; in gaps any.
@@ -29,14 +29,13 @@ class Spans:
     item_BF: Tensor
 
     @classmethod
-    def of_items(cls, item_BF: Tensor, dtype: torch.dtype) -> Spans:
+    def of_items(cls, item_BF: Tensor) -> Spans:
         """Return the spans of items.
 
         Args:
             item_BF: (batch, frames) int64, at the rate of the tokens: the item that a frame belongs to; in gaps -1.
-            dtype: of the networks.
         """
-        return cls((item_BF >= 0).to(dtype)[:, None, :], item_BF.clamp(min=0))
+        return cls((item_BF >= 0).to(torch.float32)[:, None, :], item_BF.clamp(min=0))
 
     def upsample(self, rate: int, extra_samples: int = 0) -> Spans:
         """Return the spans after a convolution that makes `rate` samples of each, and `extra_samples` (0 or 1) more.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.codec.spans import Spans, spread, zero_outside
+from pipeline.packed_linear import PackedLinear
 
 _NORM_EPS = 1e-6
 
@@ -67,6 +68,25 @@ class ConvNeXtBlock(nn.Module):
         hidden_BFC = functional.gelu(self.pwconv1(self.norm(mixed_BFC, condition_ND, spans)))
         update_BFC: Tensor = self.gamma * self.pwconv2(hidden_BFC)
         return x_BCF + update_BFC.transpose(1, 2)
+
+
+def pack_products(network: nn.Module, dtype: torch.dtype) -> None:
+    """Replace the wide products of all blocks by packed ones in a dtype; what comes in and out stays float32."""
+    for block in network.modules():
+        if isinstance(block, ConvNeXtBlock):
+            for name in ("pwconv1", "pwconv2"):
+                setattr(block, name, _PackedProduct(getattr(block, name), dtype))
+
+
+class _PackedProduct(nn.Module):
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._dtype = dtype
+        self._linear = PackedLinear(linear.weight.detach().to(dtype), linear.bias.detach().to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply the last axis."""
+        return self._linear(x.flatten(0, -2).to(self._dtype)).to(x.dtype).view(*x.shape[:-1], -1)
 
 
 class VocosBackbone(nn.Module):

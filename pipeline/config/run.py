@@ -152,8 +152,8 @@ class CodecConfig(Settings):
     device: str = setting("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
-    """`auto` is float32. bfloat16 on a CPU rounds only some products (audio some 53 dB from float32's), and pays where
-    the processor multiplies it (`avx512_bf16` in /proc/cpuinfo)."""
+    """`auto` is bfloat16 on GPU and float32 on CPU. bfloat16 rounds only those products that bear it (audio some 53 dB
+    from float32's), and pays on a CPU that multiplies it (`avx512_bf16` in /proc/cpuinfo)."""
     pack_frames: int = setting(2_048, changes="audio", ge=128, le=32_768)
     """GPU only: frames (20 ms each) decoded at once, always this many, in which segments lie one after another with
     silence between them. GPU memory grows with it."""

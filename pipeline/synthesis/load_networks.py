@@ -100,5 +100,5 @@ def load_codec(config: Config, weights_dir: Path) -> BiCodec:
         WeightsError: the weights cannot be used.
     """
     device = find_device("codec.device", config.codec.device, config.replicas.codec.num_gpus)
-    dtype = choose_dtype(config.codec.dtype, device, cpu=torch.float32, gpu=torch.float32)
+    dtype = choose_dtype(config.codec.dtype, device, cpu=torch.float32, gpu=torch.bfloat16)
     return BiCodec.load(weights_dir, device=device, dtype=dtype, pack_frames=config.codec.pack_frames)

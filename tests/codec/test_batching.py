@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.codec import BiCodec, packed_generator
-from pipeline.codec import decoder as decoder_module
+from pipeline.codec import BiCodec, fused_generator, packed_generator
 from pipeline.codec import vocos as vocos_module
+from tests.codec import decoding
 from tests.codec.decoding import AUDIO_ATOL, OTHER_SIZES, decode_each, largest_difference, make_tokens
 
 LENGTHS = (5, 48, 1, 31, 40)
@@ -62,12 +62,18 @@ def test_without_onednn_the_plain_convolutions_give_the_same_audio(reference, mo
     assert largest_difference(codec.decode(semantic, voices), expected) <= AUDIO_ATOL
 
 
+_CONVOLVE = decoding.plain_convolve
+
+
+def convolve_unmasked(*arguments, inside_S=None, **options):
+    _CONVOLVE(*arguments, **options)
+
+
 UNMASKED = {
     "prenet": (vocos_module, "zero_outside", lambda x, spans: x),
-    "entrance": (decoder_module, "zero_outside", lambda x, spans: x),
-    "snake": (decoder_module, "_snake", lambda x, alpha, inverse, inside: _SNAKE(x, alpha, inverse, None)),
+    "entrance": (fused_generator, "zero_outside", lambda x, spans: x),
+    "activation": (decoding, "plain_convolve", convolve_unmasked),
 }
-_SNAKE = decoder_module._snake
 
 
 @pytest.mark.parametrize("name", UNMASKED)
@@ -86,15 +92,14 @@ def test_poison_behind_every_mask_is_never_heard(pack_codec, monkeypatch):
     def poison(x, inside):
         return (x + 1e6 * (1 - inside)) * inside
 
-    monkeypatch.setattr(vocos_module, "zero_outside", lambda x, spans: poison(x, spans.inside_B1F))
-    monkeypatch.setattr(decoder_module, "zero_outside", lambda x, spans: poison(x, spans.inside_B1F))
-    monkeypatch.setattr(
-        decoder_module,
-        "_snake",
-        lambda x, alpha, inverse, inside: (
-            _SNAKE(x, alpha, inverse, None) if inside is None else poison(_SNAKE(x, alpha, inverse, None), inside)
-        ),
-    )
+    def poison_stream(*arguments, inside_S=None, stream_SO=None, **options):
+        _CONVOLVE(*arguments, inside_S=inside_S, stream_SO=stream_SO, **options)
+        if stream_SO is not None:
+            stream_SO[inside_S == 0] = 1e6
+
+    for module in (vocos_module, fused_generator):
+        monkeypatch.setattr(module, "zero_outside", lambda x, spans: poison(x, spans.inside_B1F))
+    monkeypatch.setattr(decoding, "plain_convolve", poison_stream)
     assert largest_difference(pack_codec.decode(semantic, voices), expected) == 0.0
 
 

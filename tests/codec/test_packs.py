@@ -1,5 +1,8 @@
 """Which item lies where, and that it sounds the same there; without a GPU."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -76,7 +79,7 @@ def test_the_official_gap_is_what_the_widest_residual_unit_hears():
 
 def test_spans_follow_the_rate():
     item_BF = torch.tensor([[0, 0, -1, 1, -1]])
-    spans = Spans.of_items(item_BF, torch.float32)
+    spans = Spans.of_items(item_BF)
     assert spans.inside_B1F.tolist() == [[[1, 1, 0, 1, 0]]]
     assert spans.item_BF.tolist() == [[0, 0, 0, 1, 0]]
     assert spans.upsample(2).inside_B1F.tolist() == [[[1, 1, 1, 1, 0, 0, 1, 1, 0, 0]]]
@@ -148,6 +151,21 @@ def test_where_a_place_changes_bits_each_item_gets_a_pack_of_its_own(reference, 
     codec = use_packs(BiCodec.load(reference / "tiny"))
     assert "each item gets a pack of its own" in caplog.text
     assert len(codec._decoder.decoder.fill([5, 6, 7]).places) == 1
+
+
+@pytest.mark.parametrize(("dtype", "bound_db"), [(torch.bfloat16, -50.0), (torch.float32, -63.0)])
+def test_on_a_gpu_speech_stays_within_50_db(reference, dtype, bound_db):
+    """Takes of the demo's four voices, their products rounded as on a card: to bfloat16, where the dtype says so, or
+    TF32."""
+    takes = json.loads((reference.parent / "speech" / "demo_takes.json").read_text())
+    demo = Path(__file__).parents[2] / "pipeline" / "demo_voice"
+    tokens = [torch.tensor(take["semantic_tokens"]) for take in takes]
+    voices = torch.tensor([take["global_tokens"] for take in takes])
+    exact = BiCodec.load(demo).decode(tokens, voices)
+    rounded = use_packs(BiCodec.load(demo, dtype=dtype), 256, is_exact=False).decode(tokens, voices)
+    for its, expected in zip(rounded, exact, strict=True):
+        error_db = 10 * torch.log10((its - expected).square().mean() / expected.square().mean())
+        assert -80 < error_db < bound_db
 
 
 @pytest.mark.gpu

@@ -46,7 +46,7 @@ def share_kernels(run: Callable[[], Any], load: GpuWorkload) -> dict[str, float]
     kinds = {
         "attention": ("_attend",),
         "sampling": ("_sample",),
-        "convolutions": ("conv", "wgrad", "dgrad", "fprop", "implicit"),
+        "convolutions": ("_convolve", "conv", "fprop", "implicit"),
         "products": ("gemm", "nvjet", "cutlass", "xmma", "splitK", "cublas"),
         "copies": ("Memcpy", "Memset"),
     }
