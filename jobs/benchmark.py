@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from jobs import benchmark_gpu, benchmark_planner, benchmark_quality, benchmark_run
 from jobs.console import EXIT_CODES, run_command
+from jobs.guard import run_guarded
 from jobs.options import CommandParser
 
 _COMMANDS = {
@@ -48,4 +49,4 @@ def _build_parser() -> CommandParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))

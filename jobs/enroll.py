@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import enroll_speakers, load_config
@@ -13,7 +13,7 @@ from pipeline.config.printable import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+    """Run the command; return its exit code: 1 if a speaker was rejected (`speakers.on_error: reject`)."""
     parser = CommandParser(
         prog="python -m jobs.enroll",
         description="Turn the speakers file into voices, stored as speakers.parquet in the run's output.",
@@ -25,11 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def enroll() -> int:
         config = load_config(options.config, options.set)
-        registry = enroll_speakers(config)
-        for speaker in registry.values():
+        enrollment = enroll_speakers(config)
+        for speaker in enrollment.speakers.values():
             tokens = speaker.voice.global_tokens or ()
             say(f"{one_line(speaker.speaker_id)}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
-        say(f"{len(registry)} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
+        say(f"{len(enrollment.speakers):,} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
+        if enrollment.rejected:
+            say(f"{len(enrollment.rejected):,} speaker(s) rejected, and so will be their rows")
+            return EXIT_REJECTIONS
         return EXIT_OK
 
     return run_command(enroll)

@@ -35,7 +35,7 @@ from pipeline.cluster.work_items import UnitState, list_states
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
-from pipeline.errors import ConfigError, SpeakerError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
@@ -195,18 +195,29 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
         return replay_remotely(_make_setup(plan), rows)
 
 
-def enroll_speakers(config: Config) -> SpeakerRegistry:
-    """Enroll the speakers of a config ahead of its run.
+@dataclass(frozen=True)
+class Enrollment:
+    """What the speakers of a config came to."""
 
-    Returns:
-        every voice of the output.
+    speakers: SpeakerRegistry
+    """Every voice of the output."""
+    rejected: tuple[str, ...]
+    """Why a speaker has no voice, for each that has none; only with `speakers.on_error: reject`."""
+
+
+def enroll_speakers(config: Config) -> Enrollment:
+    """Enroll the speakers of a config ahead of its run.
 
     Raises:
         ConfigError, ManifestError, WeightsError, SpeakerError: something is wrong; the message says what to do.
     """
     plan = plan_run(config)
-    with _open_output(plan) as output, ray_cluster():
-        return _enroll_missing(plan, output.storage)
+    with _open_output(plan) as output:
+        registry, _, missing = _find_missing_speakers(plan, output.storage)
+        if not missing:
+            return Enrollment(registry, ())
+        with ray_cluster():
+            return _enroll_missing(plan, output.storage)
 
 
 @dataclass(frozen=True)
@@ -325,15 +336,15 @@ def _find_missing_speakers(
     return registry, etag, registry.missing(plan.definitions)
 
 
-def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
-    """Bring `speakers.parquet` of the output up to date with the definitions, and return it.
+def _enroll_missing(plan: RunPlan, storage: Storage) -> Enrollment:
+    """Bring `speakers.parquet` of the output up to date with the definitions.
 
     What was enrolled is kept, whatever becomes of the rest.
     """
     config = plan.config
     registry, etag, missing = _find_missing_speakers(plan, storage)
     if not missing:
-        return registry
+        return Enrollment(registry, ())
     logger.info("enrolling %d speaker(s)", len(missing))
     made: list[Speaker] = []
     failures: list[str] = []
@@ -366,7 +377,7 @@ def _enroll_missing(plan: RunPlan, storage: Storage) -> SpeakerRegistry:
         )
     for message in failures:
         logger.warning("not enrolled, its rows will be rejected: %s", message)
-    return registry
+    return Enrollment(registry, tuple(failures))
 
 
 def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
@@ -385,6 +396,12 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         examples=tuple(progress.examples),
         num_removed=summary.num_removed,
     )
+    if result.num_units_left == 0 and summary.num_rows != result.num_rows:
+        raise RunStopped(
+            f"{result.output}: {summary.num_rows:,} rows are committed, expected the manifest's {result.num_rows:,}: "
+            "commits were deleted or replaced while the run was at work. Find out who else writes there; the same "
+            "command makes again what is gone, and jobs.verify names what is wrong"
+        )
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
         log.finish(summary.report(result.num_rows))

@@ -1,31 +1,28 @@
 """How much memory a Parquet file takes once it is read, and what takes more than it may.
 
 A few kilobytes can stand for gigabytes: a value that compresses well, one that a dictionary repeats, millions of nulls.
-The footer says how large a row group is when unpacked; what a dictionary repeats stays in it until its size is known.
-Footers that lie are not seen through. What they say of single columns is not asked for: pyarrow ends the whole process
-where that is damaged.
+The footer says how large a row group is when unpacked, and its pages show whether that is so; what a dictionary repeats
+stays in it until its size is known.
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config.run import LimitsConfig
+from pipeline.manifest.parquet_pages import KeptRanges, OverLimit, Pages
+
+__all__ = ["LimitedParquet", "OverLimit", "check_footer", "expand", "read_small_table"]
 
 _BYTES_OF_NOTHING = 4
 """That a null takes in memory, and next to nothing of in a file."""
-_FEW_ROWS = 131_072
-"""Of a row group that is read as dictionaries in any case, in less than 0.1 s for each column of texts."""
-_FEW_BYTES = 64
-"""Of a row, all its columns together; more rows of so few may all have one long value."""
-
-
-class OverLimit(Exception):
-    """A file would take more memory than it may; the text says by what, and what to do."""
+_NUM_STEPS = 16
+"""In which a row group of the largest size is read at least, where its size only shows as it is read."""
 
 
 def check_footer(metadata: pq.FileMetaData, limits: LimitsConfig) -> None:
@@ -64,18 +61,75 @@ def _count_bytes(row_group: pq.RowGroupMetaData) -> int:
     return max(num_bytes, num_nulls * _BYTES_OF_NOTHING)
 
 
-def find_expanding(metadata: pq.FileMetaData, schema: pa.Schema, *, few_rows: int = _FEW_ROWS) -> list[str]:
-    """Return the columns to read as dictionaries: ten times as slow, and as small as in the file.
+class LimitedParquet:
+    """A Parquet file of which no more is unpacked than may be.
 
     Args:
-        metadata: of the file.
-        schema: its columns.
-        few_rows: of a row group, for which the time does not matter.
+        source: the file.
+        limits: what it may come to.
+
+    Raises:
+        OverLimit: it has too many columns, or a row group that is too large.
+        ArrowException, OSError: it is damaged.
     """
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    if all(few_rows < group.num_rows <= group.total_byte_size // _FEW_BYTES for group in groups):
-        return []
-    return [field.name for field in schema if _is_sized(field.type) and "." not in field.name]
+
+    def __init__(self, source: pa.NativeFile, limits: LimitsConfig) -> None:
+        self._kept, self._limits = KeptRanges(source), limits
+        self._file = self._open()
+        check_footer(self._file.metadata, limits)
+        self._pages = Pages(self._kept, limits)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.group_sizes = [self._file.metadata.row_group(index).num_rows for index in range(self._file.num_row_groups)]
+
+    def _open(self, **options: Any) -> pq.ParquetFile:
+        # Few writers put checksums into their pages, but where they are, damage is seen before it is read out.
+        return pq.ParquetFile(self._kept.open(), page_checksum_verification=True, **options)
+
+    def read_row_group(self, group: int) -> pa.Table:
+        """Read a row group; columns that could repeat too much are dictionaries, see `expand`."""
+        batches, schema = self._read(group, None, max(1, self.group_sizes[group]))
+        return pa.Table.from_batches(self._count(group, batches), schema)
+
+    def iter_column(self, column: str, max_rows: int) -> Iterator[pa.Array]:
+        """Yield a column in pieces of so many rows at most."""
+        for group in range(len(self.group_sizes)):
+            num_bytes = 0
+            batches, schema = self._read(group, [column], max_rows)
+            for batch in batches:
+                table = expand(pa.Table.from_batches([batch], schema), self.schema, self._limits)
+                num_bytes += table.nbytes
+                self._refuse_over(group, num_bytes)  # There would be memory for it, but no time.
+                yield table.column(0).combine_chunks()
+
+    def _read(
+        self, group: int, columns: Sequence[str] | None, max_rows: int
+    ) -> tuple[Iterable[pa.RecordBatch], pa.Schema]:
+        plan = self._pages.load(group, columns, max_rows)
+        file = self._file
+        if plan.from_dictionary:
+            file = self._open(metadata=file.metadata, read_dictionary=list(plan.from_dictionary))
+        # In small steps, so that what is too much is seen while it is little.
+        max_rows = max(1, min(max_rows, int(self._limits.max_row_group_mb * 1e6 / _NUM_STEPS) // plan.longest_row))
+        schema = (
+            file.schema_arrow if columns is None else pa.schema([file.schema_arrow.field(name) for name in columns])
+        )
+        return file.iter_batches(max_rows, row_groups=[group], columns=columns, use_threads=False), schema
+
+    def _count(self, group: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass batches on while there is room: there is more than one where their size only shows as they are read."""
+        num_bytes = 0
+        for batch in batches:
+            num_bytes += batch.nbytes
+            self._refuse_over(group, num_bytes)
+            yield batch
+
+    def _refuse_over(self, group: int, num_bytes: int) -> None:
+        if num_bytes > self._limits.max_row_group_mb * 1e6:
+            raise _too_large(f"row group {group}", num_bytes, self._limits, "write smaller row groups, or")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
 
 def expand(table: pa.Table, schema: pa.Schema, limits: LimitsConfig) -> pa.Table:
@@ -118,12 +172,10 @@ def read_small_table(data: bytes, limits: LimitsConfig) -> pa.Table:
         OverLimit: it would take too much memory.
         ArrowException, OSError: it is damaged.
     """
-    metadata = pq.read_metadata(io.BytesIO(data))
-    check_footer(metadata, limits)
-    num_bytes = sum(_count_bytes(metadata.row_group(index)) for index in range(metadata.num_row_groups))
-    if num_bytes > limits.max_row_group_mb * 1e6:
-        raise _too_large("the whole file", num_bytes, limits, "make it smaller, or")
-    schema = pq.read_schema(io.BytesIO(data))
-    texts = find_expanding(metadata, schema)
-    with pq.ParquetFile(io.BytesIO(data), read_dictionary=texts, page_checksum_verification=True) as file:
-        return expand(file.read(use_threads=False), schema, limits)
+    file, tables, num_bytes = LimitedParquet(pa.BufferReader(data), limits), [], 0
+    for group in range(len(file.group_sizes)):
+        tables.append(expand(file.read_row_group(group), file.schema, limits))
+        num_bytes += tables[-1].nbytes
+        if num_bytes > limits.max_row_group_mb * 1e6:
+            raise _too_large("the whole file", num_bytes, limits, "make it smaller, or")
+    return pa.concat_tables([file.schema.empty_table(), *tables])

@@ -17,11 +17,10 @@ from os.path import commonprefix
 from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.config.run import LimitsConfig, StorageConfig
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError, ObjectChanged
-from pipeline.manifest.parquet_limits import OverLimit, check_footer, expand, find_expanding
+from pipeline.manifest.parquet_limits import LimitedParquet, OverLimit, expand
 from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
 
 REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
@@ -56,7 +55,7 @@ class ShardReader:
         self._lock = threading.Lock()
         self._infos: dict[str, ObjectInfo] = {}
         """Of shards that are other objects than when the run began, with the same bytes."""
-        self._files: OrderedDict[str, tuple[pq.ParquetFile, list[int]]] = OrderedDict()
+        self._files: OrderedDict[str, tuple[LimitedParquet, list[int]]] = OrderedDict()
         self._row_groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
     def read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
@@ -75,10 +74,15 @@ class ShardReader:
 
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column in batches, and read no other."""
-        limits = self._storage.settings.limits
-        with _report_damage(shard), _open_parquet(self._storage, shard, shard.info, few_rows=0) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column], use_threads=False):
-                yield expand(pa.Table.from_batches([batch]), shard.schema, limits).column(0).combine_chunks()
+        num_rows = 0
+        with _report_damage(shard):
+            file = _open_parquet(self._storage, shard.info)
+            for piece in file.iter_column(column, _ROWS_AT_ONCE):
+                num_rows += len(piece)
+                yield piece
+            if num_rows != shard.num_rows:
+                raise pa.ArrowInvalid(f"column {column!r} has {num_rows:,} rows, expected {shard.num_rows:,}")
+            file.close()
 
     def _read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
         file, starts = self._open(shard)
@@ -89,7 +93,11 @@ class ShardReader:
             start = max(first_row, starts[group]) - starts[group]
             pieces.append(table.slice(start, last_row + 1 - starts[group] - start))
         with _report_damage(shard):
-            return pa.concat_tables(expand(piece, shard.schema, self._storage.settings.limits) for piece in pieces)
+            limits = self._storage.settings.limits
+            rows = pa.concat_tables(expand(piece, shard.schema, limits) for piece in pieces)
+            if rows.num_rows != last_row + 1 - first_row:
+                raise pa.ArrowInvalid(f"rows {first_row} to {last_row} are {rows.num_rows:,}")
+            return rows
 
     def check_unchanged(self, shards: Sequence[Shard]) -> None:
         """Look at the shards once more, as rows that are kept here would not show that one has changed.
@@ -118,43 +126,29 @@ class ShardReader:
         if shard.name in self._files:
             self._files.pop(shard.name)[0].close()
 
-    def _open(self, shard: Shard) -> tuple[pq.ParquetFile, list[int]]:
+    def _open(self, shard: Shard) -> tuple[LimitedParquet, list[int]]:
         if shard.name not in self._files:
             with _report_damage(shard):
-                file = _open_parquet(self._storage, shard, self._infos.get(shard.name, shard.info))
-            sizes = [file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups)]
-            self._files[shard.name] = (file, [0, *accumulate(sizes)][:-1])
+                file = _open_parquet(self._storage, self._infos.get(shard.name, shard.info))
+            self._files[shard.name] = (file, [0, *accumulate(file.group_sizes)][:-1])
             if len(self._files) > _KEPT_FILES:
                 self._files.popitem(last=False)[1][0].close()
         self._files.move_to_end(shard.name)
         return self._files[shard.name]
 
-    def _read_group(self, shard: Shard, file: pq.ParquetFile, group: int) -> pa.Table:
+    def _read_group(self, shard: Shard, file: LimitedParquet, group: int) -> pa.Table:
         key = (shard.name, group)
         if key not in self._row_groups:
             while len(self._row_groups) >= _KEPT_ROW_GROUPS:  # Before the read, so that both never add up.
                 self._row_groups.popitem(last=False)
             with _report_damage(shard):
-                self._row_groups[key] = file.read_row_group(group, use_threads=False)
+                self._row_groups[key] = file.read_row_group(group)
         self._row_groups.move_to_end(key)
         return self._row_groups[key]
 
 
-def _open_checked(source: pa.NativeFile, limits: LimitsConfig) -> pq.ParquetFile:
-    # Few writers put checksums into their pages, but where they are, damage is seen before it is read out.
-    file = pq.ParquetFile(source, page_checksum_verification=True)
-    check_footer(file.metadata, limits)
-    return file
-
-
-def _open_parquet(storage: Storage, shard: Shard, info: ObjectInfo, **options: int) -> pq.ParquetFile:
-    """Open a shard that will not take more memory than it may; `options` as for `find_expanding`."""
-    source = storage.open_input(info)
-    file = _open_checked(source, storage.settings.limits)
-    expanding = find_expanding(file.metadata, shard.schema, **options)
-    if not expanding:
-        return file
-    return pq.ParquetFile(source, metadata=file.metadata, read_dictionary=expanding, page_checksum_verification=True)
+def _open_parquet(storage: Storage, info: ObjectInfo) -> LimitedParquet:
+    return LimitedParquet(storage.open_input(info), storage.settings.limits)
 
 
 @contextmanager
@@ -210,8 +204,9 @@ def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
     """Read a footer; returns the problems where there are any."""
     uri = storage.uri_of(info.path)
     try:
-        with _open_checked(storage.open_input(info), storage.settings.limits) as file:
-            schema, num_rows = file.schema_arrow, file.metadata.num_rows
+        file = _open_parquet(storage, info)
+        schema, num_rows = file.schema, sum(file.group_sizes)
+        file.close()
     except OverLimit as error:
         return [f"{uri}: {error}"]
     except (*DAMAGED_PARQUET, EOFError) as error:

@@ -135,11 +135,21 @@ class CommitLog:
         yield from (table for _, table in self.iter_commits(columns))
 
     def iter_commits(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the id of a unit with its commit, as `iter_metadata`."""
+        """Yield the id of a unit with its commit, as `iter_metadata`.
+
+        Raises:
+            ObjectChanged: one was deleted since it was listed.
+        """
 
         def read(info: ObjectInfo) -> tuple[str, pa.Table]:
             unit_id = _unit_id_of(info.path)
-            return unit_id, self.read(unit_id, lambda file: file.read(columns), info)
+            try:
+                return unit_id, self.read(unit_id, lambda file: file.read(columns), info)
+            except FileNotFoundError:
+                raise ObjectChanged(
+                    f"{self._storage.uri_of(info.path)}: this commit was deleted while the output was read; find out "
+                    "who else writes there"
+                ) from None
 
         yield from map_ahead(read, self._list())
 

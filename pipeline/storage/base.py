@@ -188,7 +188,7 @@ class Storage(ABC):
         """
         check_path(info.path)
         read_ahead = self._read_ahead if read_ahead is None else read_ahead
-        raw = _RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), read_ahead)
+        raw = RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), read_ahead)
         return pa.PythonFile(raw, mode="r")
 
     def content_hash(self, info: ObjectInfo) -> str:
@@ -262,31 +262,43 @@ class Storage(ABC):
         """Read a stretch of this very object; `PreconditionFailed` if it is another one, by its etag, by now."""
 
 
-class _RangeFile(io.RawIOBase):
-    """A seekable file over ranged reads; keeps the last stretch, as Parquet footers are read in small steps."""
+class RangeFile(io.RawIOBase):
+    """A seekable file over ranged reads; keeps the last stretch, as Parquet footers are read in small steps.
+
+    Args:
+        size: of the file, in bytes.
+        read_range: returns the bytes from the first place up to the second.
+        read_ahead: bytes that a small read takes at least, backward.
+    """
 
     def __init__(self, size: int, read_range: Callable[[int, int], bytes], read_ahead: int) -> None:
         self._size, self._read_range, self._read_ahead, self._at = size, read_range, read_ahead, 0
         self._kept_at, self._kept = 0, b""
 
     def readable(self) -> bool:
+        """Tell that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Tell that any place can be read."""
         return True
 
     def tell(self) -> int:
+        """Return the place of the next read."""
         return self._at
 
     def size(self) -> int:
+        """Return the size in bytes."""
         return self._size
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the place of the next read."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, all that are left by default."""
         stop = self._size if size is None or size < 0 else min(self._size, self._at + size)
         if self._at >= stop:
             return b""

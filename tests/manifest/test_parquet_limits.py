@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.errors import ManifestError, SpeakerError
-from pipeline.manifest.parquet_limits import find_expanding
+from pipeline.manifest.parquet_pages import KeptRanges, Pages
 from pipeline.manifest.rows import Manifest, WorkUnit
 from pipeline.synthesis.speakers import read_definitions
 
@@ -71,15 +71,16 @@ def test_a_repeated_id_is_refused(tmp_path):
         Manifest.open(str(path), SMALL).find_duplicates()
 
 
-def test_ids_of_usual_rows_are_read_at_full_speed(tmp_path):
+def test_usual_rows_are_read_at_full_speed(tmp_path):
     """As dictionaries they take ten times as long, which planning would feel."""
+
+    def columns_as_dictionaries(path: Path) -> tuple[str, ...]:
+        return Pages(KeptRanges(pa.OSFile(str(path))), LimitsConfig()).load(0).from_dictionary
+
     texts = [f"A line of some length, as they are in books and elsewhere, number {row}." for row in range(2_000)]
-    path = write(tmp_path / "a.parquet", 2_000, text=texts)
-    metadata, schema = pq.read_metadata(path), pq.read_schema(path)
-    assert find_expanding(metadata, schema, few_rows=0) == []
-    assert find_expanding(metadata, schema) == ["utterance_id", "text", "speaker_id"]
-    path = write(tmp_path / "a.parquet", 2_000, text=repeated("a" * 100_000, 2_000))
-    assert find_expanding(pq.read_metadata(path), schema, few_rows=0) == ["utterance_id", "text", "speaker_id"]
+    assert columns_as_dictionaries(write(tmp_path / "a.parquet", 2_000, text=texts)) == ()
+    path = write(tmp_path / "b.parquet", 2_000, text=repeated("a" * 100_000, 2_000))
+    assert columns_as_dictionaries(path) == ("text",)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_a_footer_that_is_damaged_in_one_column_does_not_end_the_process(tmp_pat
     data = path.read_bytes()
     start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     refused = 0
-    for place in range(start, len(data) - 8):
+    for place in range(start, len(data) - 8, 3):
         for value in (0x19, data[place] ^ 1):
             path.write_bytes(data[:place] + bytes([value]) + data[place + 1 :])
             try:
@@ -121,4 +122,4 @@ def test_a_footer_that_is_damaged_in_one_column_does_not_end_the_process(tmp_pat
                 manifest.read_rows(WorkUnit("a", 0, 1))
             except ManifestError:
                 refused += 1
-    assert refused > 50
+    assert refused > 20

@@ -23,6 +23,16 @@ from pipeline.storage import open_storage
 DRIVER_POINTS = ("planning", "resume", "enrollment", "first_commit", "driver")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
 REPLICAS = ("LLMActor", "CodecActor", "WriterActor")
+DAEMONS = {
+    "raylet": "/raylet/raylet",
+    "gcs_server": "/gcs/gcs_server",
+    "dashboard_agent": "ray::DashboardAgent",
+    "runtime_env_agent": "ray::RuntimeEnvAgent",
+    "log_monitor": "_private/log_monitor.py",
+    "autoscaler": "autoscaler/_private/monitor.py",
+    "dashboard": "dashboard/dashboard.py",
+}
+"""The processes of a Ray beside its workers, by what `our_processes` finds them with."""
 LONGEST_START_S = 1_800.0
 
 

@@ -20,12 +20,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.output.commit_log import CommitLog
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.outputs import put_foreign_lease
 from tests.runs import make_config, simple_rows, write_shard
-from tests.soak.kills import count_commits, our_processes
+from tests.soak.kills import DAEMONS, count_commits, our_processes
 
 ROOT = Path(__file__).parents[2]
 NUM_CASES, NUM_ROWS, UNIT_SIZE = 200, 80, 4
@@ -98,8 +97,9 @@ CHANGES = {
         delete_commit, steal_lease,
     )
 }  # fmt: skip
-DAEMONS = {"raylet": "/raylet/raylet", "gcs_server": "/gcs/gcs_server", "dashboard_agent": "dashboard/agent.py"}
 STOPPED = "raylet_stopped"
+MARK = "SPARK_TTS_SOAK_CASE"
+"""In the environment of all that a case starts, so that it is seen what is left behind."""
 HARMS = (*CHANGES, *DAEMONS, STOPPED)
 
 
@@ -127,6 +127,7 @@ class World:
         others = self._run_in_peace("other")
         self.texts = {(row[2], row[3]): row[4] for row in [*self.expected, *others]}
         assert len({*self.texts.values()}) == len(self.texts), "audio does not tell which text it is of"
+        self._put_back()
 
     def _put_back(self):
         write_shard(self.folder / "manifest" / "a.parquet", simple_rows(0, 40))
@@ -157,13 +158,16 @@ class World:
         """Start a driver in a process of its own."""
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump({**self.settings, "output": str(self.folder / name)}))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": self.address}
+        return self._start("synthesize", "--config", str(path), own_ray=own_ray)
+
+    def _start(self, *arguments, own_ray=False):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": self.address, MARK: str(self.folder)}
         if own_ray:
             del environment["RAY_ADDRESS"]
             environment |= _QUICK_DEATH
         with open(self.folder / "log", "wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.soak.world_driver", "--config", str(path)],
+                [sys.executable, "-m", "tests.soak.world_driver", *arguments],
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -181,13 +185,14 @@ class World:
         if driver.poll() is None:
             self._harm(harm, name, driver)
         code = driver.wait(LONGEST_S)
-        self._check_end(name, code)
+        self._check_end(harm, name, code)
         self._put_back()
-        if harm in ("edit_commit", "delete_commit"):
-            self._repair(name)
-        else:
-            assert self.start(name).wait(LONGEST_S) == 0, self.printed()
-        assert self.rows(name) == self.expected
+        if harm == "edit_commit":  # By hand, behind the run's back: verify finds it.
+            repair = self._start("verify", str(self.folder / name), "--repair")
+            assert repair.wait(LONGEST_S) == 0, self.printed()
+        assert self.start(name).wait(LONGEST_S) == 0, self.printed()
+        assert self.rows(name) == self.expected, (len(self.rows(name)), code, self.printed())
+        assert (self.folder / name / "_SUCCESS").exists()
         report = verify_output(open_storage(str(self.folder / name)))
         assert report.is_intact, report
         return code
@@ -196,37 +201,47 @@ class World:
         if harm in CHANGES:
             CHANGES[harm](self.folder, self.folder / name)
             return
-        (victim,) = our_processes(DAEMONS.get(harm, DAEMONS["raylet"]), driver.pid)
+        (victim, *_) = our_processes(DAEMONS.get(harm, DAEMONS["raylet"]), driver.pid)
         os.kill(victim, signal.SIGKILL if harm in DAEMONS else signal.SIGSTOP)
         if harm == STOPPED:
             time.sleep(5.0)
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGCONT)
 
-    def _check_end(self, name, code):
+    def _check_end(self, harm, name, code):
         output = self.folder / name
         assert code in _IN_FULL, (code, self.printed())
         assert (output / "_SUCCESS").exists() == _IN_FULL[code], (code, self.printed())
-        assert "Traceback" not in self.printed() or code == 3, self.printed()
+        assert "Traceback" not in self.printed() or (harm in DAEMONS and code == 3), self.printed()
         rows = self.rows(name)
         assert len({row[:2] for row in rows}) == len(rows), "a row is there twice"
         for row in rows:
             assert self.texts[row[2], row[3]] == row[4], f"text and audio of {row[2]} do not belong together"
+        if _IN_FULL[code]:
+            assert [row[:3] for row in rows] == [row[:3] for row in self.expected], "the mark, but not every row"
+        deadline = time.monotonic() + LONGEST_S
+        while own := _marked(str(self.folder)):
+            assert time.monotonic() < deadline, f"left behind: {own}"
+            time.sleep(0.1)
 
-    def _repair(self, name):
-        """What was done to commits behind a run's back is found by verify, and repaired."""
-        if not verify_output(open_storage(str(self.folder / name))).is_intact:
-            command = [sys.executable, "-m", "jobs.verify", str(self.folder / name), "--repair"]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": self.address}
-            subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=LONGEST_S)
-        assert CommitLog(open_storage(str(self.folder / name))).committed()
+
+def _marked(value):
+    """Ids and commands of the processes that a case started and that still run; workers of another Ray have no mark."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and f"{MARK}={value}\0".encode() in (folder / "environ").read_bytes():
+                found.append((folder.name, (folder / "cmdline").read_bytes()[:100]))
+    return found
 
 
 def check_world(folder, weights, cluster_address, num_cases=NUM_CASES, seed=0):
     """Do random harm to as many runs, one after the other."""
     world, order, codes = World(folder, weights, cluster_address), random.Random(seed), Counter()
+    harms = []
     for number in range(num_cases):
-        harm, moment = order.choice(HARMS), order.random()
+        harms = harms or order.sample(HARMS, len(HARMS))  # Every kind as often as the others.
+        harm, moment = harms.pop(), order.random()
         began = time.monotonic()
         code = world.run(harm, f"case{number}", moment)
         codes[harm, code] += 1

@@ -1,20 +1,20 @@
-"""`jobs.synthesize` with networks that answer at once, by the prompt, so that audio tells which text it was made of."""
+"""`jobs.synthesize` and `jobs.verify` with networks that answer at once and by the prompt: audio tells its text."""
 
 from __future__ import annotations
 
 import sys
 import time
 import zlib
-from functools import partial
 
 import numpy as np
 
 import jobs.synthesize
+import jobs.verify
 from jobs.guard import run_guarded
+from pipeline import run
 from pipeline.benchmark import instant
 from pipeline.cluster.replica import Networks
 from pipeline.llm import Generation
-from pipeline.run import synthesize_manifest
 
 STEP_S = 0.02
 """Of the engine, so that there is time to do harm."""
@@ -41,8 +41,16 @@ def make_engine(config, weights_dir):
 
 NETWORKS = Networks(make_engine, instant.INSTANT_NETWORKS.load_codec)
 
+
+def use(networks):
+    """Have every run and repair of this process use these."""
+    make_setup = run._make_setup
+    run._make_setup = lambda plan, _=None: make_setup(plan, networks)
+
+
 if __name__ == "__main__":
     from tests.soak.world_driver import NETWORKS as IMPORTABLE  # Replicas cannot import __main__.
 
-    jobs.synthesize.synthesize_manifest = partial(synthesize_manifest, networks=IMPORTABLE)
-    sys.exit(run_guarded(jobs.synthesize.main))
+    use(IMPORTABLE)
+    command = {"synthesize": jobs.synthesize, "verify": jobs.verify}[sys.argv.pop(1)]
+    sys.exit(run_guarded(command.main))
