@@ -55,6 +55,24 @@ def test_a_wrong_option_keeps_its_code():
     assert done.returncode == 2 and "usage" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["synthesize", "benchmark", "train_demo_voice"])
+def test_a_command_that_cannot_be_imported_is_a_stop(name, tmp_path):
+    """Python's own exit code is 1, which means that a run finished."""
+    (tmp_path / "argparse.py").write_text("raise ImportError('half installed')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"jobs.{name}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert "half installed" in done.stderr and "stopped: this command cannot start" in done.stderr
+
+
+def test_every_command_is_guarded():
+    for path in (ROOT / "jobs").glob("*.py"):
+        text = path.read_text()
+        assert ("__main__" in text) == ("sys.exit(run_guarded(main))" in text), path
+
+
 WAITS = """    def end(signum, frame):
         print("seen", signum, flush=True)
         raise KeyboardInterrupt

@@ -257,6 +257,30 @@ def test_a_shard_that_is_replaced_during_a_run_stops_it(tmp_path, configure, mon
 
 
 @pytest.mark.usefixtures("without_processes")
+def test_a_commit_that_is_deleted_during_a_run_is_not_finished_over(tmp_path, configure, monkeypatch):
+    """Each unit had had its commit, so `_SUCCESS` was written over 4 rows that were not there."""
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 12))
+    commit, paths = CommitLog.commit, []
+
+    def commit_and_delete(log, unit, table):
+        committed = commit(log, unit, table)
+        paths.append(CommitLog.metadata_path(unit))
+        if len(paths) == 3:
+            (tmp_path / "output" / paths[0]).unlink()
+        return committed
+
+    monkeypatch.setattr(CommitLog, "commit", commit_and_delete)
+    with pytest.raises(
+        RunStopped, match="output: 8 rows are committed, expected the manifest's 12: commits were deleted"
+    ):
+        synthesize_manifest(configure())
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+    monkeypatch.undo()
+    summary = synthesize_manifest(configure())
+    assert (summary.num_ok, summary.num_units_done) == (12, 1)
+
+
+@pytest.mark.usefixtures("without_processes")
 def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
     sample = synthesize_manifest(configure(limit=3))

@@ -202,7 +202,7 @@ class Pages:
 
 def _find_footer(file: KeptRanges) -> int:
     """Return where the footer begins."""
-    size = file.size
+    size: int = file.size
     tail = file.read_range(max(0, size - 8), size)
     if tail.endswith(b"PARE"):
         raise pa.ArrowInvalid("it is encrypted; write it without encryption")

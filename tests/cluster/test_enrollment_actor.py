@@ -6,6 +6,7 @@ import pytest
 import yaml
 from ray.exceptions import ActorDiedError, NodeDiedError, OwnerDiedError
 
+import jobs.enroll
 from pipeline import enroll_speakers
 from pipeline.cluster.enrollment_actor import EnrollmentActor, enroll_remotely
 from pipeline.cluster.supervised import MAX_TRIES
@@ -118,3 +119,19 @@ def test_what_was_enrolled_is_kept_whatever_becomes_of_the_rest(tmp_path, random
         made.clear()
         assert sorted(enroll_speakers(config).speakers) == names
     assert len(made) == 2
+
+
+def test_the_command_says_that_speakers_were_rejected(tmp_path, random_weights, capsys, caplog):
+    """It was exit 0 with a voice missing; a second time it finds the same."""
+    config = make_config(tmp_path, random_weights, speakers={"path": str(tmp_path / "s.yaml"), "on_error": "reject"})
+    write_shard(tmp_path / "manifest" / "a.parquet", [{"utterance_id": "a", "text": "Hello.", "speaker_id": "s0"}])
+    (tmp_path / "s.yaml").write_text("- {speaker_id: s0, gender: male}\n- {speaker_id: s1, reference_audio: no.wav}\n")
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    with inline_ray():
+        for _ in range(2):
+            assert jobs.enroll.main(["--config", str(path)]) == 1
+            assert "1 speaker(s) rejected" in capsys.readouterr().out
+            assert "'s1': no.wav: there is no such file" in caplog.text
+    (tmp_path / "s.yaml").write_text("- {speaker_id: s0, gender: male}\n")
+    assert jobs.enroll.main(["--config", str(path)]) == 0  # Nothing to do needs no Ray.
