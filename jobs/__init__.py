@@ -16,5 +16,6 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
     os._exit(3)
 
 
-if sys.argv and sys.argv[0] == "-m":  # As `python -m jobs.NAME` is while it is looked for; else this is a library.
+# `python -m jobs.NAME` while it is looked for, or the command for all; else this is a library.
+if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
     sys.excepthook = _stop

@@ -50,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(COMMANDS)}"
         say(f"{PROGRAM}: {words[0]}: there is no such command; {remedy}", error=True)
         return EXIT_BAD_INPUT
-    command = importlib.import_module(f"jobs.{name}")
-    return run_guarded(lambda: int(command.main(words[1:])))
+    return run_guarded(lambda: int(importlib.import_module(f"jobs.{name}").main(words[1:])))
 
 
 def _complete(line: Sequence[str]) -> int:
