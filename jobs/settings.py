@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.run import Config
 from pipeline.config.settings import list_settings
@@ -40,4 +41,4 @@ def _show(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_guarded(main))
