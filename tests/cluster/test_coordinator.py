@@ -246,6 +246,21 @@ def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypa
         assert pool.pick(call) is well
 
 
+def test_a_call_goes_where_its_input_is_as_long_as_there_is_room(monkeypatch):
+    monkeypatch.setattr(ray_api, "ray", InlineRay())
+    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeStage, [{}], 2), 3, 2)
+    for replica, node in zip(pool.replicas, "abb", strict=True):
+        pool.note_ready(replica, node)
+    picked = []
+    for _ in range(6):
+        call = Call(Stage.WRITER, next(list_states(iter(units(1)), {}, set())))
+        call.state.node_id = "b"
+        picked.append(pool.pick(call))
+        picked[-1].calls.append(call)
+    assert [pool.replicas.index(replica) for replica in picked] == [1, 2, 1, 2, 0, 0]
+    assert pool.pick(call) is None
+
+
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
 def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, is_hung):
     """It saw the replica stand still for 31 s, or for 5 s before it slept for 100."""
