@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, describe_parts, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.books.casting import Cast, read_casts
-from pipeline.books.catalogue import read_catalogue
+from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue, refuse_unreadable
 from pipeline.books.importing import import_books
-from pipeline.config.books import check_libraries
+from pipeline.config.books import ImportConfig, check_libraries
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
+from pipeline.config.settings import check_settings
+from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.storage import open_storage
 
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--casting", help="YAML file with the speakers of each book")
     parser.add_argument("--narrator", default="narrator", help="speaker of books without a cast (default narrator)")
+    parser.add_argument("--config", type=Path, help="YAML file of `max_left_out` and `chapters`: what is read of the books")
     parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
     parser.add_argument("--json", action="store_true", help="print the report as JSON Lines, a book a line")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -43,34 +47,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.output is None and not options.dry_run:
             raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
         check_libraries()
+        rules = read_rules(options.config)
         casts = read_casts(options.casting, settings)
         catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
         if options.dry_run:
-            reports: Iterator[dict[str, Any]] = (book.report for book in read_catalogue(catalogue, casts, narrator))
+            reports: Iterable[dict[str, Any]] = (_report_of(book) for book in read_catalogue(catalogue, casts, narrator, rules))
         else:
-            reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator)
+            reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator, rules)
+        problems = []
         for report in reports:
-            say(json.dumps(report) if options.json else describe(report, options.dry_run))
+            if options.json or "words" in report:
+                say(json.dumps(report) if options.json else describe(report, options.dry_run))
+            problems += [report["problem"]] if "problem" in report else []
+        refuse_unreadable(problems)
         return EXIT_OK
 
     return run_command(make)
 
 
-def describe(report: dict[str, Any], with_doubtful: bool) -> str:
+def read_rules(path: Path | None) -> ImportConfig:
+    """Read what is to be read of the books; without a file everything that looks like a chapter.
+
+    Raises:
+        ConfigError: the file cannot be read or a setting is wrong.
+    """
+    if path is None:
+        return ImportConfig()
+    try:
+        raw = read_yaml(path.read_bytes(), str(path)) or {}
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}; name a YAML file") from None
+    if not isinstance(raw, dict) or not all(isinstance(name, str) for name in raw):
+        raise ConfigError(f"{path}: expected settings with a name each, such as `max_left_out: 0.2`")
+    return check_settings(ImportConfig, raw, str(path))
+
+
+def _report_of(book: ReadBook | RefusedBook) -> dict[str, Any]:
+    if isinstance(book, ReadBook):
+        return book.report
+    return {"book_id": book.book_id, "path": book.path, **book.report, "state": "refused", "problem": book.problem}
+
+
+def describe(report: dict[str, Any], with_parts: bool) -> str:
     """Return what a person wants to know of an imported book."""
     lines = [
         f"{report['book_id']}: {report['title']} by {report['author'] or 'unknown'} ({report['language'] or '?'}): "
         f"{len(report['chapters'])} chapters, {report['num_rows']:,} rows, {report['num_chars']:,} characters"
-        + (", kept as it was" if report.get("state") == "kept" else "")
+        + {"kept": ", kept as it was", "refused": ", not imported, see below"}.get(report.get("state", ""), "")
     ]
-    for reason, count in report["left_out"].items():
+    words = report["words"]
+    lines.append(f"  words      {words['book']:,}: {words['read']:,} read, {words['left_out']:,} left out")
+    for reason, found in report["left_out"].items():
         examples = "; ".join(report["left_out_examples"].get(reason, ())[:1])
-        lines.append(f"  left out   {count:,} x {reason}" + (f": {examples}" if examples else ""))
+        counts = f"{found['words']:,} words, {found['times']:,} x"
+        lines.append(f"  left out   {counts} {reason}" + (f": {examples}" if examples else ""))
+    lines += [f"  note       {note}" for note in report["notes"]]
+    if with_parts:
+        lines += describe_parts(report)
     for voice, count in report["rows_per_voice"].items():
         lines.append(f"  voice      {voice}: {count:,} rows")
     decided = sum(report["quotes_per_name"].values())
     lines.append(f"  quotes     {decided:,} of {report['num_quotes']:,} attributed, the narrator reads the rest")
-    if with_doubtful:
+    if with_parts:
         lines += [f"  speaks     {name}: {count:,} quotes" for name, count in report["quotes_per_name"].items()]
         for quote in report["doubtful"]:
             guess = f"{quote['guess'] or '?'} {quote['confidence']:.2f}"

@@ -13,22 +13,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.books.account import describe_account, find_problem
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import split_into_chapters
 from pipeline.books.decoding import decode_text
-from pipeline.books.document import Document
+from pipeline.books.document import Document, words_in
 from pipeline.books.epub import read_epub
 from pipeline.books.limits import check_limit, cut_title
 from pipeline.books.markdown import read_markdown
 from pipeline.books.markup import read_html
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import make_rows
+from pipeline.config.books import ImportConfig
 from pipeline.errors import ManifestError, SynthesisError
 from pipeline.storage import Storage, describe_cause
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml")
+_DEFAULT_RULES = ImportConfig()
 _LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
 
 
@@ -43,10 +46,14 @@ def read_book(data: bytes, name: str, place: str) -> Document:
         return read_epub(data, place)
     check_limit("max_text_bytes", len(data), place, "bytes of text")
     is_html = suffix in (".html", ".htm", ".xhtml")
-    text = decode_text(data, place, is_markup=is_html)
+    decoded = decode_text(data, place, is_markup=is_html)
     if suffix in (".md", ".markdown"):
-        return read_markdown(text, place)
-    return read_html(text, place) if is_html else read_plain_text(text, place)
+        document = read_markdown(decoded.text, place)
+    else:
+        document = read_html(decoded.text, place) if is_html else read_plain_text(decoded.text, place)
+    if decoded.guess:
+        document.notes.append(f"its encoding is not said; it was read as {decoded.guess}")
+    return document
 
 
 def list_books(catalogue: Storage) -> dict[str, str]:
@@ -78,74 +85,96 @@ class ReadBook:
     report: dict[str, Any]
     rows: list[dict[str, Any]]
     cover: bytes | None
+    problem: str = ""
+    """Why it is not imported before somebody has looked at it; empty where it is."""
 
 
-def read_catalogue(catalogue: Storage, casts: Mapping[str, Cast], default: Cast) -> Iterator[ReadBook]:
-    """Yield book after book; one is held at a time, and nothing is written.
+@dataclass(frozen=True)
+class RefusedBook:
+    """A book that is not imported.
+
+    Attributes:
+        book_id: of it.
+        path: in the catalogue.
+        problem: why, and what to do.
+        report: what was found in it; empty where it cannot be read.
+    """
+
+    book_id: str
+    path: str
+    problem: str
+    report: dict[str, Any]
+
+
+def read_catalogue(
+    catalogue: Storage, casts: Mapping[str, Cast], default: Cast, rules: ImportConfig
+) -> Iterator[ReadBook | RefusedBook]:
+    """Yield book after book, those that are refused among them; one is held at a time, and nothing is written.
 
     Raises:
-        ManifestError: books cannot be read or have no text, which is reported of all of them at the end; or a cast
-            belongs to no book.
+        ManifestError: there are no books, or a cast or a choice of chapters belongs to none.
     """
-    unreadable: list[str] = []
-    for book_id, path in list_cast_books(catalogue, casts).items():
-        book = try_to_read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)), unreadable)
-        if book is not None:
-            yield book
-    refuse_unreadable(unreadable)
+    for book_id, path in list_cast_books(catalogue, casts, rules).items():
+        yield try_to_read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)), rules)
 
 
-def refuse_unreadable(unreadable: list[str]) -> None:
-    """Stop for the books that cannot be read, once all others are.
+def refuse_unreadable(problems: list[str]) -> None:
+    """Stop for the books that are refused, once all others are read.
 
     Args:
-        unreadable: a message for each.
+        problems: a message for each.
 
     Raises:
         ManifestError: there are some.
     """
-    if unreadable:
+    if problems:
         raise ManifestError(
-            "\n".join([*unreadable, f"{len(unreadable):,} book(s) cannot be read, the others can: fix these, or put _ "
+            "\n".join([*problems, f"{len(problems):,} book(s) cannot be read, the others can: fix these, or put _ "
             "before the name of a file or folder that is to be left out"])
         )  # fmt: skip
 
 
-def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast]) -> dict[str, str]:
+def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast], rules: ImportConfig) -> dict[str, str]:
     """Return the books as `list_books` does.
 
     Raises:
-        ManifestError: as there, or a cast belongs to no book.
+        ManifestError: as there, or a cast or a choice of chapters belongs to no book.
     """
     books = list_books(catalogue)
+    strange = sorted(rules.chapters.keys() - books.keys())
+    if strange:
+        raise ManifestError(
+            f"import.chapters: no book is called {', '.join(strange)}; the books are {', '.join(books)[:500]}"
+        )
     unknown = sorted(casts.keys() - books.keys() - {"default"})
     if unknown:
         raise ManifestError(f"casting: no book is called {', '.join(unknown)}; the books are {', '.join(books)[:500]}")
     return books
 
 
-def try_to_read(catalogue: Storage, book_id: str, path: str, cast: Cast, unreadable: list[str]) -> ReadBook | None:
-    """Read one book and cast it; one that cannot be read is none, and its message is added to `unreadable`.
+def try_to_read(catalogue: Storage, book_id: str, path: str, cast: Cast, rules: ImportConfig) -> ReadBook | RefusedBook:
+    """Read one book and cast it; one that cannot be read, or at which somebody must look, is refused.
 
     Raises:
         StorageError: the store does not answer.
     """
+    place = catalogue.uri_of(path)
     try:
-        return read_cast_book(catalogue, book_id, path, cast)
+        book = read_cast_book(catalogue, book_id, path, cast, rules)
     except ManifestError as error:
-        unreadable.append(str(error))
+        return RefusedBook(book_id, path, str(error), {})
     except SynthesisError:
         raise
     except Exception as error:  # A fault of ours in one book must not keep the others out.
         logger.debug("%s: reading failed", path, exc_info=True)
-        unreadable.append(
-            f"{catalogue.uri_of(path)}: reading it failed with {describe_cause(error)}, a fault of the program; please "
-            "report it"
-        )
-    return None
+        problem = f"{place}: reading it failed with {describe_cause(error)}, a fault of the program; please report it"
+        return RefusedBook(book_id, path, problem, {})
+    return RefusedBook(book_id, path, f"{place}: {book.problem}", book.report) if book.problem else book
 
 
-def read_cast_book(catalogue: Storage, book_id: str, path: str, cast: Cast) -> ReadBook:
+def read_cast_book(
+    catalogue: Storage, book_id: str, path: str, cast: Cast, rules: ImportConfig = _DEFAULT_RULES
+) -> ReadBook:
     """Read one book and cast it.
 
     Raises:
@@ -160,12 +189,15 @@ def read_cast_book(catalogue: Storage, book_id: str, path: str, cast: Cast) -> R
     except FileNotFoundError:
         raise ManifestError(f"{place}: gone since it was listed; run the same command again") from None
     document = read_book(data, path, place)
-    chapters = split_into_chapters(document.blocks, document.left_out)
+    choice = rules.chapters.get(book_id)
+    split = split_into_chapters(document, choice)
     title = cut_title(document.title) or cut_title(posixpath.splitext(posixpath.basename(path))[0])
     author = cut_title(document.author)
     language = _language_code(document.language)
-    rows, casting = make_rows(book_id, title, author, language, chapters, cast, place)
-    if not rows:
+    rows, casting = make_rows(book_id, title, author, language, split.chapters, cast, place)
+    account = describe_account(document, split, sum(words_in(row["text"]) for row in rows))
+    problem = find_problem(account, split, choice, rules.max_left_out, book_id)
+    if not rows and not problem:
         raise ManifestError(f"{place}: no text to read was found in it; is it a book in one of {', '.join(SUFFIXES)}?")
     report = {
         "book_id": book_id,
@@ -173,17 +205,20 @@ def read_cast_book(catalogue: Storage, book_id: str, path: str, cast: Cast) -> R
         "title": title,
         "author": author,
         "language": language,
-        "chapters": [cut_title(chapter.title) for chapter in chapters],
+        "edition": {name: value for name, value in asdict(document.edition).items() if value},
+        "chapters": [cut_title(chapter.title) for chapter in split.chapters],
+        "chapter_numbers": [chapter.number for chapter in split.chapters],
+        "chapter_parts": [[cut_title(part) for part in chapter.parts] for chapter in split.chapters],
         "num_rows": len(rows),
         "num_chars": sum(len(row["text"]) for row in rows),
-        "left_out": dict(document.left_out.counts),
-        "left_out_examples": document.left_out.examples,
+        **account,
+        "notes": document.notes,
         "rows_per_voice": dict(casting.rows_per_voice.most_common()),
         "num_quotes": casting.num_quotes,
         "quotes_per_name": dict(casting.quotes_per_name.most_common()),
         "doubtful": [asdict(quote) for quote in casting.doubtful],
     }
-    return ReadBook(report, rows, document.cover)
+    return ReadBook(report, rows, document.cover, problem)
 
 
 def _language_code(language: str) -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import regex
 
-from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, LeftOut
+from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block
 from pipeline.errors import ManifestError
 
 _LICENSE_START = re.compile(
@@ -20,65 +20,61 @@ _LICENSE_END = re.compile(
     r"\*{3}\s*START: FULL LICENSE)",
     re.I,
 )
-_PICTURE = re.compile(r"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
-_FOOTNOTE_TEXT = re.compile(r"\[\s*Footnote\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
-_FOOTNOTE_MARK = re.compile(r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|(?<=[\w.,;:!?\"'’”])[¹²³⁰-⁹]+")
+# A bracket that is never closed takes no more than so much along.
+_IN_BRACKETS = r"(?:[^\[\]]|\[[^\[\]]{0,1000}\]){0,4000}+\]"
+PICTURE = re.compile(rf"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b{_IN_BRACKETS}", re.I)
+FOOTNOTE_TEXT = re.compile(rf"\[\s*Footnote\b{_IN_BRACKETS}", re.I)
+_FOOTNOTE_MARK = re.compile(
+    r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|"
+    r"(?:(?<=[^\W\d_]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”]))[¹²³⁰-⁹]+"  # After less it is a power: x², 10⁶, km².
+)
 _PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
-_EDITORIAL = re.compile(r"\[\s*Transcriber(?:'|’)?s?\b(?:[^\[\]]|\[[^\[\]]*\])*\]", re.I)
+EDITORIAL = re.compile(rf"\[\s*Transcriber(?:'|’)?s?\b{_IN_BRACKETS}", re.I)
 _VOICE = re.compile(r"<\s*+(/?)voice\s*+(?::\s*+([^<>\n]{1,80}+)?)?\s*+>", re.I)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _CAPITALS = r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĪĮİŁŃŇŌŐŒŘŚŞŠŤŪŮŰŸŹŻŽ]+"
 _CAPITALS_WORD = rf"(?<!\w){_CAPITALS}(?:['’-]{_CAPITALS})*(?!\w)"
 _CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
-_ROMAN = re.compile(r"[IVXLC]+")
+_ROMAN = re.compile(r"M{0,4}(?:CM|CD|D?C{0,4})(?:XC|XL|L?X{0,4})(?:IX|IV|V?I{0,4})")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _SPACES = re.compile(r"[^\S\n]+")
 
 
-def cut_license(lines: list[str], left_out: LeftOut) -> list[str]:
-    """Keep what stands between Project Gutenberg's marks, where there are any."""
+def find_license(lines: Sequence[str]) -> tuple[int, int]:
+    """Return where the book begins and ends between Project Gutenberg's marks: all of it where there are none."""
     start = next((number + 1 for number, line in enumerate(lines[:600]) if _LICENSE_START.search(line)), 0)
     end = next((number for number in range(start, len(lines)) if _LICENSE_END.search(lines[number])), len(lines))
-    for removed in (lines[:start], lines[end:]):
-        if removed:
-            words = [line for line in removed if line.strip()]
-            left_out.add("license", words[0] if words else "", len(words))
-    return lines[start:end]
+    return start, end
 
 
-def cut_license_blocks(blocks: list[Block], left_out: LeftOut) -> list[Block]:
-    """Do the same for a format whose lines are gone."""
-    start = next((number + 1 for number, block in enumerate(blocks) if _LICENSE_START.search(block.text)), 0)
-    end = next(
-        (number for number in range(start, len(blocks)) if _LICENSE_END.search(blocks[number].text)), len(blocks)
-    )
-    for removed in (blocks[:start], blocks[end:]):
-        if removed:
-            left_out.add("license", removed[0].text, len(removed))
-    return blocks[start:end]
+def leave_license_out(blocks: list[Block]) -> list[Block]:
+    """Mark what stands around the book of a format whose lines are gone."""
+    start, end = find_license([block.text for block in blocks])
+    return [
+        block if start <= number < end else block.left_out("license") for number, block in enumerate(blocks)
+    ]  # fmt: skip
 
 
-def clean_text(text: str, left_out: LeftOut, *, keep_underscores: bool = False) -> str:
+def clean_text(text: str, unread: list[Block], *, keep_underscores: bool = False) -> str:
     """Take out what is not read: pictures, footnotes and their marks, page numbers, the signs of emphasis.
 
     Args:
         text: of one block; lines are kept.
-        left_out: collects everything that goes.
+        unread: collects everything that goes.
         keep_underscores: the format has signs of its own for emphasis.
     """
     # Sorting the accents of one letter takes the square of their number.
     text = unicodedata.normalize("NFC", _MANY_ACCENTS.sub(r"\1", _CONTROLS.sub("", text)))
     for reason, pattern in (
-        ("illustration", _PICTURE),
-        ("footnote", _FOOTNOTE_TEXT),
-        ("editor's note", _EDITORIAL),
+        ("illustration", PICTURE),
+        ("footnote", FOOTNOTE_TEXT),
+        ("editor's note", EDITORIAL),
         ("page number", _PAGE),
         ("footnote mark", _FOOTNOTE_MARK),
     ):
-        for match in pattern.finditer(text):
-            left_out.add(reason, match[0])
+        unread += [Block("paragraph", match[0], reason=reason) for match in pattern.finditer(text)]
         text = pattern.sub("", text)
     if not keep_underscores:
         text = _EMPHASIS.sub(r"\1", text)
@@ -122,8 +118,8 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
     """Write words in capitals as words, so that they are not spelled out letter by letter.
 
     A word that the book also writes small becomes small, one that it writes with a capital becomes that; of the rest,
-    words of five letters or more and those among others in capitals become small. What is left may be an acronym and
-    stays: BBC. Roman numerals stay.
+    words of five letters or more and those among others in capitals keep their first capital, as names do. What is left
+    may be an acronym and stays: BBC. Roman numerals stay.
 
     Args:
         text: of one block.
@@ -137,7 +133,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         if words.get(small, 0) or words.get(capital, 0):
             return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
         if len(word) >= 5 or in_run:
-            return capital if starts else small
+            return capital  # A name, as likely as not.
         return word
 
     def write_run(match: re.Match[str]) -> str:

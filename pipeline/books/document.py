@@ -1,55 +1,81 @@
-"""What every format becomes: a book as a list of blocks, and a list of what was left out.
+"""What every format becomes: a book as a list of blocks, those that are not read aloud included, and its contents.
 
 Knows nothing of files, voices or Parquet.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import regex
 
 BlockKind = Literal["heading", "paragraph", "verse", "item", "scene"]
 
-_MAX_EXAMPLES = 3
 MARK_OPEN, MARK_CLOSE = "\ue000", "\ue001"
 """Around the name of a `<voice:NAME>` mark, so that no format's own syntax takes it for something else."""
+_INVISIBLE = regex.compile(f"{MARK_OPEN}[^{MARK_CLOSE}]*{MARK_CLOSE}|[\u00ad\u200b\u2060\ufeff\x00-\x08\x0e-\x1b\x7f]")
+_SIGN = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+_LETTERS = rf"(?:[[\p{{L}}\p{{Nd}}\p{{Nl}}]--{_SIGN}]\p{{M}}*+)+"
+_WORD = regex.compile(rf"(?V1){_SIGN}|{_LETTERS}(?:['’]{_LETTERS})*")
+
+
+def words_in(text: str) -> int:
+    """Return how many words a text has: runs of letters and digits; each character of Chinese and Japanese is one.
+
+    A hyphen separates, so that the sum does not depend on where lines or elements end.
+    """
+    return sum(1 for _ in _WORD.finditer(_INVISIBLE.sub("", text)))
 
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of text between two pauses.
+    """A stretch of text between two pauses, or something that is not read.
 
     Attributes:
         kind: what it is; `verse` keeps its lines, `scene` is a break and has no text.
         text: on one line, but for the lines of `verse`.
         level: of a heading, 1 is the highest; 0 for everything else.
+        reason: why it is not read; empty where it is.
+        entries: which entries of the book's contents begin here.
     """
 
     kind: BlockKind
     text: str = ""
     level: int = 0
+    reason: str = ""
+    entries: tuple[int, ...] = ()
+
+    def left_out(self, reason: str) -> Block:
+        """Return the block as one that is not read; the reason that it has already stays."""
+        return self if self.reason else replace(self, reason=reason)
 
 
-@dataclass
-class LeftOut:
-    """What is not read aloud, by reason, with the first few examples."""
+@dataclass(frozen=True)
+class Entry:
+    """A line of a book's own table of contents.
 
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    Attributes:
+        label: as it is written there.
+        depth: 0 is the highest.
+        place: the file that it names, empty for a title without one. Blocks say where it begins.
+    """
 
-    def add(self, reason: str, text: str, count: int = 1) -> None:
-        """Note that a text is not read."""
-        self.counts[reason] += count
-        shown = self.examples.setdefault(reason, [])
-        if len(shown) < _MAX_EXAMPLES and text.strip():
-            shown.append(" ".join(text.split())[:80])
+    label: str
+    depth: int
+    place: str = ""
 
-    def update(self, other: LeftOut) -> None:
-        """Add what another part of the book leaves out."""
-        self.counts.update(other.counts)
-        for reason, examples in other.examples.items():
-            self.examples[reason] = [*self.examples.get(reason, []), *examples][:_MAX_EXAMPLES]
+
+@dataclass(frozen=True)
+class Edition:
+    """What a book says of itself beside its title, for the tags of its chapters; empty where it says nothing."""
+
+    date: str = ""
+    publisher: str = ""
+    description: str = ""
+    series: str = ""
+    series_number: str = ""
 
 
 @dataclass
@@ -61,6 +87,24 @@ class Document:
     language: str
     """As written in the file: a code or a name; empty where it says nothing."""
     blocks: list[Block]
-    left_out: LeftOut
+    num_words: int
+    """Counted where the text comes in, whatever is read of it."""
+    contents: list[Entry] = field(default_factory=list)
+    """The book's own table of contents; empty where it has none."""
+    missing: list[str] = field(default_factory=list)
+    """Entries of it that name a place which the text does not have."""
+    notes: list[str] = field(default_factory=list)
+    """What somebody should know of how it was read."""
     cover: bytes | None = None
     """JPEG or PNG."""
+    edition: Edition = Edition()
+
+
+def readable(blocks: Iterable[Block]) -> list[Block]:
+    """Return the blocks that are read aloud."""
+    return [block for block in blocks if not block.reason]
+
+
+def words_of(blocks: Iterable[Block]) -> int:
+    """Return how many words are in blocks."""
+    return sum(words_in(block.text) for block in blocks)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipeline.books.decoding import decode_text
+from pipeline.books.entities import expand_entities
 from pipeline.books.limits import check_limit
 from pipeline.errors import ManifestError
 
@@ -95,18 +96,29 @@ class EpubArchive:
 
     def read_text(self, path: str) -> str:
         """Return a document's text; raises as `read` does, and where it is no text."""
-        return decode_text(self.read(path), f"{self.place}!{path}", is_markup=True)
+        return decode_text(self.read(path), f"{self.place}!{path}", is_markup=True).text
 
-    def read_xml(self, path: str) -> Any:
-        """Return the root of an XML file; raises as `read` does, and where it is no XML or declares entities."""
+    def read_xml(self, path: str, *, is_lenient: bool = False) -> Any:
+        """Return the root of an XML file.
+
+        Args:
+            path: of the file.
+            is_lenient: what is not well formed is read as far as it makes sense.
+
+        Raises:
+            ManifestError: as `read` does, and where it is no XML or declares entities that could do harm.
+        """
         from lxml import etree
 
-        text = self.read_text(path)
-        if re.search(r"<!(?:ENTITY|DOCTYPE[^>\[]{0,1000}\[)", text, re.I):
-            raise ManifestError(f"{self.place}!{path}: declares entities of its own; remove <!ENTITY ...>")
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+        text = expand_entities(self.read_text(path), f"{self.place}!{path}")
+        parser = etree.XMLParser(
+            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=is_lenient
+        )
         try:
-            return etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"), parser)
+            root = etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"), parser)
+            if root is None:
+                raise ValueError("empty")
+            return root
         except (etree.LxmlError, ValueError) as error:
             raise ManifestError(f"{self.place}!{path}: not XML ({error}); is the file whole?") from None
 

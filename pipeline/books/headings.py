@@ -1,41 +1,96 @@
-"""What a heading says: that a chapter begins, that a table of contents follows, or that nobody needs to hear it."""
+"""What a heading says: that a chapter or a part begins, that contents follow, or that nobody needs to hear it."""
 
 from __future__ import annotations
 
 import re
 
-_NUMBER = (
-    r"(?:[IVXLCDM]+|\d{1,3}|(?:the\s+)?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|"
-    r"fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|first|second|third|fourth|fifth|"
-    r"sixth|seventh|eighth|ninth|tenth|last)(?:-\w+)?)"
+_ENGLISH = (
+    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    r"eighteen|nineteen|twenty|thirty|forty|fifty|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
+    r"eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|last"
 )
-_LABEL = re.compile(rf"^(chapter|chap\.?|book|part|letter|canto|stave|volume|section|act|scene)\s+{_NUMBER}\b\.?", re.I)
-_NUMBERED = re.compile(r"^(?:[IVXLC]+|\d{1,3})[.:]\s+[\"'“‘]?[A-Z]")
-_BARE_NUMBER = re.compile(r"^(?:[IVXLC]+|\d{1,3})\.?$")
+_FRENCH = (
+    r"un|une|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingt|premi(?:er|ère)|"
+    r"seconde?|troisième|quatrième|cinquième|sixième|septième|huitième|neuvième|dixième|onzième|douzième|treizième|"
+    r"quatorzième|quinzième|seizième|vingtième|derni(?:er|ère)"
+)
+_GERMAN = (
+    r"eins|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|dreizehn|vierzehn|fünfzehn|sechzehn|siebzehn|"
+    r"achtzehn|neunzehn|zwanzig|(?:erst|zweit|dritt|viert|fünft|sechst|siebent|siebt|acht|neunt|zehnt|elft|zwölft|"
+    r"\w{3,8}zehnt|\w{0,12}(?:zwan|drei|vier|fünf)[zß]igst|letzt)e[rsn]?"
+)
+_ROMAN = r"[IVXLCDM]+"
+_NUMBER = rf"(?:{_ROMAN}|\d{{1,4}}|(?:the\s+)?(?:{_ENGLISH})(?:-\w+)?|{_FRENCH}|{_GERMAN})"
+_DIVISIONS = {
+    **dict.fromkeys(("volume", "vol.", "tome", "band", "tomo", "том"), 1),
+    **dict.fromkeys(("book", "livre", "buch", "libro", "книга"), 2),
+    **dict.fromkeys(("part", "partie", "teil", "parte", "часть"), 3),
+    **dict.fromkeys(("act", "acte", "akt", "aufzug", "acto", "atto"), 4),
+}
+CHAPTER_RANK = 5
+_CHAPTERS = (
+    r"chapters?|chap\.?|letter|canto|stave|section|scene|adventure|lecture|episode|chapitre|lettre|chant|scène|"
+    r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава"
+)
+_WORDS = "|".join(re.escape(word) for word in _DIVISIONS) + "|" + _CHAPTERS
+_LABEL = re.compile(rf"^(?P<word>{_WORDS})\s+{_NUMBER}(?![^\W_])\.?", re.I)
+_ORDINAL_LABEL = re.compile(rf"^(?:\d{{1,3}}\.|{_ROMAN}\.|(?:the\s+)?{_NUMBER})\s+(?P<word>{_WORDS})(?![^\W_])\.?", re.I)
+_CHINESE_NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
+_CHINESE_LABEL = re.compile(
+    rf"^(?:正文\s*)?(?:第\s*{_CHINESE_NUMBER}\s*(?P<word>[章回节節折话話幕场場卷部集篇])|(?P<volume>[卷])\s*{_CHINESE_NUMBER}(?!\w))"
+)
+_CHINESE_RANKS = {"卷": 1, "部": 2, "集": 3, "篇": 3, "幕": 4}
+_NUMBERED = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.:]\s+[\"'“‘«„]?[A-ZÀ-ÖØ-Þ]")
+_BARE_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}}|[一二三四五六七八九十]{{1,3}})[.、．]?$")
 _NAMED = re.compile(
-    r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude)\b[.:]?", re.I
-)
-_UNREAD = re.compile(
-    r"^(?:(?:table of )?contents|(?:list of )?illustrations|copyright(?: page| notice)?|title page|half[- ]title|"
-    r"dedication|index|bibliography|(?:end)?notes|footnotes|transcriber['’]?s?[' ]+notes?|"
-    r"about the (?:author|publisher)|"
-    r"acknowledge?ments?|colophon|cover|also by .*|praise for .*|by the same author|advertisements?|imprint|"
-    r"the full project gutenberg.* license)\W*$",
+    r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude|finale|"
+    r"épilogue|préface|avant-propos|prolog|epilog|vorwort|nachwort|einleitung|vorrede|prólogo|epílogo|prefacio)"
+    r"(?![^\W_])[.:]?",
     re.I,
 )
-_FINIS = re.compile(r"^(?:the\s+end|finis|fin)\W*$", re.I)
+_CHINESE_NAMED = re.compile(r"^(?:序章?|序言|前言|楔子|引子|引言|尾声|尾聲|后记|後記|终章|終章|番外)(?:[\s：:·一二三四五六七八九十\d].*)?$")
+_UNREAD = re.compile(
+    r"^(?:table of contents|list of illustrations|copyright(?: page| notice)|title ?page|half[- ]?title(?: ?page)?|"
+    r"transcriber['’]?s?[' ]+notes?|about the (?:author|publisher)s?|also by .*|praise for .*|by the same author|"
+    r"other books by .*|imprint|colophon|uncopyright|the full project gutenberg.* license|"
+    r"version control|目录|目次|版权(?:页|信息)?|inhaltsverzeichnis|table des matières|indice)\W*$",
+    re.I,
+)
+_UNREAD_AT_THE_EDGES = re.compile(
+    r"^(?:contents|illustrations|copyright|footnotes|endnotes|dedication|index|bibliography|notes|acknowledge?ments?|cover|"
+    r"advertisements?|inhalt|sommaire|impressum|widmung|errata)\W*$",
+    re.I,
+)
+_NOTES = re.compile(r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten|anmerkungen|注释|註釋)\W*$", re.I)
+_CONTENTS = re.compile(r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I)
+_FINIS = re.compile(r"^(?:the\s+end|finis|fin|ende)\W*$", re.I)
 _MAX_HEADING_CHARS = 90
 _MAX_CONTENTS_CHARS = 300
+_MAX_NAMED_CHARS = 40
+
+
+def _match_label(text: str) -> re.Match[str] | None:
+    return _LABEL.match(text) or _ORDINAL_LABEL.match(text) or _CHINESE_LABEL.match(text)
+
+
+def rank_of(text: str) -> int | None:
+    """Return how high a numbered heading stands: 1 a volume, 2 a book, 3 a part, 4 an act, 5 a chapter; else None."""
+    match = _match_label(text)
+    if match is None:
+        return None
+    groups = match.groupdict()
+    word = (groups.get("word") or groups.get("volume") or "").lower()
+    return _CHINESE_RANKS.get(word) or _DIVISIONS.get(word, CHAPTER_RANK)
 
 
 def starts_chapter(text: str) -> bool:
     """Return whether a heading is numbered as a chapter or has the name of one (`Prologue`)."""
-    return bool(_LABEL.match(text) or (_NAMED.match(text) and len(text) < 40))
+    return bool(_match_label(text)) or is_named(text)
 
 
-def has_chapter_label(text: str) -> bool:
-    """Return whether a heading says that it is one of a chapter: `Chapter I`, `Part Two`."""
-    return bool(_LABEL.match(text))
+def is_named(text: str) -> bool:
+    """Return whether it is the name of what stands before, between or after chapters: `Prologue`."""
+    return len(text) < _MAX_NAMED_CHARS and bool(_NAMED.match(text) or _CHINESE_NAMED.match(text))
 
 
 def is_numbered_title(text: str) -> bool:
@@ -43,38 +98,60 @@ def is_numbered_title(text: str) -> bool:
     return bool(_NUMBERED.match(text))
 
 
+def is_bare_number(text: str) -> bool:
+    """Return whether a heading is a number and nothing else."""
+    return bool(_BARE_NUMBER.match(text))
+
+
 def is_bare_label(text: str) -> bool:
     """Return whether it has a number and no name, so that the next line may be its name."""
-    match = _LABEL.match(text)
-    return bool(match and not text[match.end() :].strip(" .:—-")) or bool(_BARE_NUMBER.match(text))
+    match = _match_label(text)
+    return bool(match and not text[match.end() :].strip(" .:—-")) or is_bare_number(text)
 
 
 def is_part_label(text: str) -> bool:
-    """Return whether it stands above chapters: a book, a part, a volume."""
-    match = _LABEL.match(text)
-    return bool(match and match[1].lower() in ("book", "part", "volume"))
+    """Return whether it stands above chapters: a book, a part, a volume, an act."""
+    rank = rank_of(text)
+    return rank is not None and rank < CHAPTER_RANK
 
 
 def is_unread_title(text: str) -> bool:
-    """Return whether what follows is front or back matter: contents, copyright, index, notes."""
+    """Return whether what follows is front or back matter, wherever in a book it stands: a copyright notice."""
     return bool(_UNREAD.match(text.strip()))
+
+
+def is_unread_at_the_edges(text: str) -> bool:
+    """Return whether what follows is front or back matter at a book's begin or end; elsewhere `Notes` is a chapter."""
+    return is_unread_title(text) or bool(_UNREAD_AT_THE_EDGES.match(text.strip()))
+
+
+def is_notes_title(text: str) -> bool:
+    """Return whether notes may follow."""
+    return bool(_NOTES.match(text.strip()))
 
 
 def is_contents_title(text: str) -> bool:
     """Return whether a table of contents follows."""
-    return bool(re.match(r"^(?:table of )?contents\W*$", text.strip(), re.I))
+    return bool(_CONTENTS.match(text.strip()))
 
 
 def is_heading_line(line: str) -> bool:
     """Return whether a line of plain text is a heading by its words alone."""
     if len(line) > _MAX_HEADING_CHARS:
         return False
-    match = _LABEL.match(line)
+    match = _match_label(line)
     if match:
         # "Part one of the story was over" is a sentence; a heading goes on with a mark, a capital or nothing.
         rest = line[match.end() :].lstrip()
-        return not rest or not rest[0].islower()
-    return is_unread_title(line) or (bool(_NAMED.match(line)) and len(line) < 40 and not line.endswith(","))
+        if match.re is _CHINESE_LABEL:
+            return not rest.endswith(("。", "！", "？", "，", "”", "；"))
+        return not rest or not (rest[0].islower() or rest[0] in ",;")
+    return is_unread_at_the_edges(line) or is_contents_title(line) or (is_named(line) and not line.endswith(","))
+
+
+def is_chinese_heading(line: str) -> bool:
+    """Return whether a line is a numbered heading of a Chinese book, which needs no blank line after it."""
+    return bool(_CHINESE_LABEL.match(line)) and is_heading_line(line)
 
 
 def is_title_line(line: str) -> bool:
@@ -83,12 +160,12 @@ def is_title_line(line: str) -> bool:
         return False
     if is_numbered_title(line) and line[-1] not in ".,;:":
         return True
-    return bool(_BARE_NUMBER.match(line)) or (line.isupper() and line[-1] not in ",;" and len(line) > 2)
+    return is_bare_number(line) or (line.isupper() and line[-1] not in ",;" and len(line) > 2)
 
 
 def is_contents_line(line: str) -> bool:
     """Return whether a line could stand in a table of contents."""
     line = line.strip()
     return len(line) <= _MAX_CONTENTS_CHARS and bool(
-        _LABEL.match(line) or re.search(r"(?:\.\s?){4,}\s*[\divxlc]+$|\S\s{4,}\d{1,4}$", line)
+        _match_label(line) or re.search(r"(?:\.\s?){4,}\s*[\divxlc]+$|\S\s{4,}\d{1,4}$", line)
     )

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.books.casting import Cast
-from pipeline.books.catalogue import ReadBook, list_cast_books, refuse_unreadable, try_to_read
+from pipeline.books.catalogue import ReadBook, RefusedBook, list_cast_books, try_to_read
 from pipeline.books.rows import MANIFEST_SCHEMA
+from pipeline.config.books import ImportConfig
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ManifestError
 from pipeline.storage import Storage
@@ -22,11 +23,12 @@ ROWS_PER_SHARD = 20_000
 REPORT_PATH = "_import.json"
 CONTENTS = "_contents/"
 _OURS = re.compile(r"[^/]+/part-\d{5}\.parquet|_import\.json|(?:_covers|_contents)/.*|_probe.*")
-_IMPORT_VERSION = 3  # Raised where reading changes, so that books are read again.
+_OF_THIS_IMPORT = ("state", "num_new_rows")
+_IMPORT_VERSION = 4  # Raised where reading changes, so that books are read again.
 
 
 def import_books(
-    catalogue: Storage, output: Storage, casts: Mapping[str, Cast], default: Cast
+    catalogue: Storage, output: Storage, casts: Mapping[str, Cast], default: Cast, rules: ImportConfig
 ) -> Iterator[dict[str, Any]]:
     """Bring a manifest up to date with its catalogue, book after book; one book is held at a time.
 
@@ -39,31 +41,34 @@ def import_books(
         output: where `<book_id>/part-00000.parquet`, `_contents/`, `_covers/` and `_import.json` go.
         casts: by book_id.
         default: of the other books.
+        rules: what is read of the books.
 
     Yields:
-        what is in each book; `state` is `imported` or `kept`, `num_new_rows` what this import added.
+        what is in each book; `state` is `imported` or `kept`, `num_new_rows` what this import added. Of a book that is
+        not imported `state` is `refused`, and `problem` says why; what an earlier import made of it stays.
 
     Raises:
-        ManifestError: books cannot be read or have no text, which is reported of all of them when the others are
-            imported; or a cast belongs to no book; or `output` is something else.
+        ManifestError: a cast or a choice of chapters belongs to no book, or `output` is something else.
     """
     foreign = next((info.path for info in output.list() if not _OURS.fullmatch(info.path)), None)
     if foreign is not None:
         raise ManifestError(f"{output.uri}: holds {foreign}, which no import wrote; name a new folder or prefix")
-    books = list_cast_books(catalogue, casts)
-    reports, unreadable = [], list[str]()
+    books = list_cast_books(catalogue, casts, rules)
+    reports = []
     for book_id, path in books.items():
         cast = casts.get(book_id, casts.get("default", default))
-        fingerprint = _fingerprint(catalogue, path, cast)
+        fingerprint = _fingerprint(catalogue, path, cast, rules, book_id)
         report = _read_record(output, book_id, fingerprint)
         if report is None:
-            book = try_to_read(catalogue, book_id, path, cast, unreadable)
-            if book is None:
-                continue
-            report = _write_book(output, book, fingerprint)
-        reports.append({name: value for name, value in report.items() if name not in ("state", "num_new_rows")})
+            book = try_to_read(catalogue, book_id, path, cast, rules)
+            if isinstance(book, RefusedBook):
+                refused = {"book_id": book_id, "path": path, **book.report}
+                report = {**refused, "problem": book.problem, "state": "refused", "num_new_rows": 0}
+            else:
+                report = _write_book(output, book, fingerprint)
+        is_refused = report["state"] == "refused"
+        reports.append({name: value for name, value in report.items() if is_refused or name not in _OF_THIS_IMPORT})
         yield report
-    refuse_unreadable(unreadable)
     # A book that left the catalogue is no longer assembled; its rows and clips stay.
     for info in list(output.list(CONTENTS)):
         if info.path.removeprefix(CONTENTS).rpartition(".")[0] not in books:
@@ -71,10 +76,12 @@ def import_books(
     output.put(REPORT_PATH, json.dumps({"books": reports}, indent=1, ensure_ascii=False).encode())
 
 
-def _fingerprint(catalogue: Storage, path: str, cast: Cast) -> str:
+def _fingerprint(catalogue: Storage, path: str, cast: Cast, rules: ImportConfig, book_id: str) -> str:
     info = catalogue.find(path)
     content = catalogue.content_hash(info) if info else ""
-    return hashlib.sha256(canonical_json([_IMPORT_VERSION, path, content, cast.model_dump()]).encode()).hexdigest()
+    choice = rules.chapters.get(book_id)
+    parts = [path, content, cast.model_dump(), rules.max_left_out, choice.model_dump() if choice else None]
+    return hashlib.sha256(canonical_json([_IMPORT_VERSION, *parts]).encode()).hexdigest()
 
 
 def _read_record(output: Storage, book_id: str, fingerprint: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pipeline.books.cleaning import hide_voice_marks
-from pipeline.books.document import Document
+from pipeline.books.document import Block, Document, words_of
 from pipeline.books.markup import read_html
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, ManifestError
@@ -30,8 +30,15 @@ def read_markdown(text: str, place: str) -> Document:
     if match := _FRONT_MATTER.match(text):
         fields = _read_fields(match[1], f"{place}:1: the block between ---")
         text = text[match.end() :]
-    text = _FOOTNOTE.sub("", text)  # CommonMark knows no footnotes.
+    # CommonMark knows no footnotes.
+    notes = [
+        Block("paragraph", match[0], reason="footnote" if "]:" in match[0] else "footnote mark")
+        for match in _FOOTNOTE.finditer(text)
+    ]
+    text = _FOOTNOTE.sub("", text)
     document = read_html(MarkdownIt("commonmark").render(hide_voice_marks(text, place)), place)
+    document.blocks += notes
+    document.num_words += words_of(notes)
     for name, value in fields.items():
         setattr(document, name, value)
     return document

@@ -1,41 +1,51 @@
-"""Read HTML: headings, paragraphs, verse, lists and breaks from the elements."""
+"""Read HTML: headings, paragraphs, verse, lists, tables and breaks from the elements."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.books.cleaning import clean_text, cut_license_blocks
-from pipeline.books.document import Block, Document, LeftOut
+from pipeline.books.cleaning import clean_text, leave_license_out
+from pipeline.books.document import Block, Document, words_in
+from pipeline.books.entities import expand_entities
 from pipeline.books.limits import LIMITS, check_limit
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
     "script": "", "style": "", "template": "", "noscript": "", "head": "", "iframe": "", "object": "",
-    "nav": "table of contents", "img": "illustration", "svg": "illustration", "figure": "illustration",
-    "picture": "illustration", "math": "formula", "audio": "", "video": "", "form": "", "button": "",
+    "nav": "table of contents", "img": "illustration", "svg": "illustration", "picture": "illustration",
+    "math": "formula", "audio": "", "video": "", "form": "", "button": "", "rt": "reading aid", "rp": "reading aid",
 }  # fmt: skip
 _BLOCKS = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset footer header hgroup html li main ol p "
-    "pre section table tbody td tfoot th thead tr ul h1 h2 h3 h4 h5 h6 hr".split()
+    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hgroup "
+    "html li main nav ol p pre section table tbody tfoot thead tr ul h1 h2 h3 h4 h5 h6 hr".split()
 )
-_VERSE = re.compile(r"\b(?:poem|poetry|verse|stanza|lg|linegroup|song|letter-?head)\b", re.I)
-_UNREAD_CLASSES = (
-    ("page number", re.compile(r"\b(?:pagenum|page-?number|pageno|pagebreak|doc-pagebreak)\b", re.I)),
-    ("footnote", re.compile(r"\b(?:footnotes?|endnotes?|rearnotes?|doc-footnote|doc-endnotes?)\b", re.I)),
-    ("footnote mark", re.compile(r"\b(?:noteref|doc-noteref|fnanchor|footnote-?ref)\b", re.I)),
-    ("table of contents", re.compile(r"\b(?:toc|doc-toc|landmarks|page-list)\b", re.I)),
-    ("license", re.compile(r"\b(?:pg-boilerplate|pg-header|pg-footer|pgheader|pgfooter)\b", re.I)),
-    ("illustration", re.compile(r"\b(?:caption|figcenter|figleft|figright|illustration)\b", re.I)),
-    (
-        "front or back matter",
-        re.compile(r"\b(?:titlepage|copyright-page|dedication|colophon|imprint|loi|index|transnote)\b", re.I),
-    ),
-)
+_PICTURES = ("img", "svg", "picture", "object", "video", "audio", "canvas", "math")
+_TEXT_OF_FIGURES = ("table", "blockquote", "pre", "ul", "ol", "dl")
+_VERSE = re.compile(r"(?<![^\W_])(?:poem|poetry|verse|stanza|lg|linegroup|song|hymn|letter-?head)(?![^\W_])", re.I)
+_REASONS = {
+    "page number": "pagenum page-number pagenumber pageno pagebreak doc-pagebreak",
+    "footnote": "footnote footnotes endnote endnotes rearnote rearnotes doc-footnote doc-endnote doc-endnotes",
+    "footnote mark": "noteref doc-noteref fnanchor footnote-ref footnoteref",
+    "table of contents": "toc doc-toc landmarks page-list loi lot",
+    "license": "pg-boilerplate pg-header pg-footer pgheader pgfooter",
+    "illustration": "caption figcenter figleft figright illustration",
+    "editor's note": "transnote transcriber-note transcribers-note",
+    "about the edition": "titlepage halftitlepage copyright-page imprint colophon doc-colophon seriespage",
+    "front or back matter": "dedication doc-dedication index doc-index bibliography doc-bibliography acknowledgments "
+    "doc-acknowledgments contributors other-credits errata doc-errata",
+}
+_REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in tokens.split()}
+"""By the words of `class`, `epub:type` and `role`; a word that is part of another one says nothing."""
+_HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _BREAK = "\ue002"
-_MAX_MARK_CHARS, _MAX_SHOWN_CHARS = 8, 200
-_NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§])[\])]?$", re.I)
+_MAX_MARK_CHARS = 8
+_NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\])]?$", re.I)
+_RAISED = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
+_HAS_POWERS = re.compile(r"(?:(?<![^\W_])(?:[A-Za-z]|\d{1,2}|km|cm|mm|dm|nm|ft|in|mi|yd)|\))$")
+_TAKES_LETTER = re.compile(r"(?<![^\W_])(?:\w{1,2}|\d+)$")
 # As HTML's own rules have it: where an attribute ends, and that quotes hide what is in them. Nothing is tried twice.
 _ATTRIBUTE = (
     r"(?>[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
@@ -44,31 +54,67 @@ _ATTRIBUTE = (
 _CROWDED_TAG = re.compile(rf"<[A-Za-z][^\t\n\f\r />]*+{_ATTRIBUTE}{{{LIMITS.max_attributes + 1}}}")
 
 
+@dataclass
+class PageText:
+    """What is in a page.
+
+    Attributes:
+        blocks: in their order.
+        num_words: counted before anything is left out.
+        anchors: before which block each wanted id stands.
+    """
+
+    blocks: list[Block]
+    num_words: int
+    anchors: Mapping[str, int]
+
+
 def read_html(text: str, place: str) -> Document:
-    """Read a page.
+    """Read a page that is a book.
 
     Args:
-        text: HTML or XHTML. Entities of its own making are refused, and nothing outside it is read.
+        text: HTML or XHTML. Entities that stand for more than a short text are refused; nothing outside it is read.
         place: what messages call it.
 
     Raises:
         ManifestError: it declares entities, is over a limit or cannot be parsed.
     """
     page = _parse(text, place)
-    root, reader = page.root, _Reader(place)
-    reader.visit(root, verse=False, depth=0)
-    reader.end_block("paragraph")
-    if page.gave_up is not None:  # After `max_depth`, which says it better.
-        raise ManifestError(f"{place}: the rest cannot be read: {page.gave_up}; cut long paragraphs in parts")
+    found, root = _read(page, place, ()), page.root
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
     title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
     return Document(
         title=title,
         author=names.get("author", names.get("dc.creator", author)),
         language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
-        blocks=cut_license_blocks(reader.finish(), reader.left_out),
-        left_out=reader.left_out,
+        blocks=leave_license_out(found.blocks),
+        num_words=found.num_words,
     )
+
+
+def read_page(text: str, place: str, anchors: Collection[str] = ()) -> PageText:
+    """Read one page of a book; raises as `read_html` does.
+
+    Args:
+        text: HTML or XHTML.
+        place: what messages call it.
+        anchors: ids that are looked for.
+    """
+    return _read(_parse(text, place), place, anchors)
+
+
+def parse_html(text: str, place: str) -> Any:
+    """Return the root of a page, well formed or not; raises as `read_html` does."""
+    return _parse(text, place).root
+
+
+def _read(page: _Page, place: str, anchors: Collection[str]) -> PageText:
+    reader = _Reader(place, frozenset(anchors))
+    reader.visit(page.root, verse=False, depth=0)
+    reader.end_block("paragraph")
+    if page.gave_up is not None:  # After `max_depth`, which says it better.
+        raise ManifestError(f"{place}: the rest cannot be read: {page.gave_up}; cut long paragraphs in parts")
+    return PageText(reader.finish(), reader.num_words, reader.anchors)
 
 
 @dataclass(frozen=True)
@@ -82,10 +128,7 @@ def _parse(text: str, place: str) -> _Page:
     from lxml import etree
     from lxml import html as lxml_html
 
-    if re.search(r"<!ENTITY", text, re.I):
-        raise ManifestError(
-            f"{place}: declares entities of its own, which can hide text or files; remove <!ENTITY ...>"
-        )
+    text = expand_entities(text, place)
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # A declared encoding would contradict what is decoded already.
     # What is in them is no tag, though it may look like a long one.
     text = _drop_between(_drop_between(text, "<!--", "-->"), "<script", "</script")
@@ -137,13 +180,19 @@ def _read_title(title: str) -> tuple[str, str]:
     return (name, author) if name else (author, "")
 
 
+@dataclass
 class _Reader:
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self.left_out = LeftOut()
-        self._blocks: list[Block] = []
-        self._held: list[str] = []
-        self._verse: list[str] = []
+    place: str
+    wanted: frozenset[str]
+    num_words: int = 0
+    anchors: dict[str, int] = field(default_factory=dict)
+    _reason: str = ""
+    """Why nothing of the element that is being read is read aloud."""
+    _blocks: list[Block] = field(default_factory=list)
+    _held: list[str] = field(default_factory=list)
+    _verse: list[str] = field(default_factory=list)
+    _unread: list[Block] = field(default_factory=list)
+    """What of the text that is held is not read; it follows the block."""
 
     def finish(self) -> list[Block]:
         """Return the blocks."""
@@ -154,83 +203,193 @@ class _Reader:
         """Read an element and what is in it, but not what follows it."""
         check_limit("max_depth", depth, self.place, "elements within each other", "save it in a simpler form")
         tag = element.tag if isinstance(element.tag, str) else ""
-        if not tag or self._is_unread(element, tag):
+        if not tag:
             return
-        verse = verse or tag == "pre" or bool(_VERSE.search(_names(element)))
-        if tag == "br":
-            self._held.append(_BREAK)
-            return
-        if tag in _BLOCKS:
+        is_block = tag in _BLOCKS
+        if is_block:
             self.end_block("verse" if verse else "paragraph")
-        if tag == "hr":
+        self._note_anchor(element)
+        reason = self._find_reason(element, tag)
+        if tag == "br" and reason is None:
+            self._held.append(_BREAK)
+        elif tag == "hr" and reason is None:
             self._append(Block("scene"))
+        elif reason is None:
+            self._visit_inside(element, tag, verse, depth)
+        elif reason and is_block and tag not in ("nav", "figure"):
+            self._end_verse()
+            before, self._reason = self._reason, self._reason or reason
+            self._visit_inside(element, tag, verse, depth)
+            self.end_block("paragraph")
+            self._end_verse()
+            self._reason = before
+        elif reason:
+            self._leave_out(element, reason)
+
+    def _visit_inside(self, element: Any, tag: str, verse: bool, depth: int) -> None:
+        verse = verse or tag == "pre" or bool(_VERSE.search(" ".join(_tokens(element))))
+        if tag == "sup" and _is_power("".join(self._held[-3:]), element):
+            self._add(" ".join(element.itertext()).translate(_RAISED), False)
             return
+        first = len(self._blocks)
         self._add(element.text, tag == "pre")
         for child in element:
             self.visit(child, verse, depth + 1)
             self._add(child.tail, tag == "pre")
         if re.fullmatch(r"h[1-6]", tag):
             self.end_block("heading", int(tag[1]))
+        elif tag in ("td", "th"):
+            self._end_cell()
         elif tag in _BLOCKS:
-            self.end_block("item" if tag in ("li", "dd", "dt") else "verse" if verse else "paragraph")
+            self.end_block("item" if tag in ("li", "dd", "dt", "tr") else "verse" if verse else "paragraph")
+        if tag == "hgroup":
+            self._join_headings(first)
 
-    def _is_unread(self, element: Any, tag: str) -> bool:
-        names = _names(element)
-        may_be_mark = tag == "sup" or (tag == "a" and "#" in str(element.get("href", "")))
+    def _note_anchor(self, element: Any) -> None:
+        for name in {element.get("id"), element.get("name")} & self.wanted:
+            if not self._held:
+                self._end_verse()
+            self.anchors.setdefault(str(name), len(self._blocks))
+
+    def _find_reason(self, element: Any, tag: str) -> str | None:
+        """Return why an element is not read: None where it is, empty where it holds no text of the book."""
+        tokens = _tokens(element)
         reason = _SKIPPED.get(tag)
         if reason is None:
-            reason = next((reason for reason, pattern in _UNREAD_CLASSES if pattern.search(names)), None)
-        if reason is None and may_be_mark and _NOTE_MARK.match(beginning_of(element, _MAX_MARK_CHARS)):
+            reason = next((_REASON_OF[token] for token in tokens if token in _REASON_OF), None)
+        is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
+        if reason is None and (is_unseen or _HIDDEN_STYLE.search(element.get("style") or "")):
+            reason = "hidden text"
+        if reason is None and tag == "figure" and _is_picture(element):
+            reason = "illustration"
+        if reason is None and tag in ("sup", "a") and self._is_note_mark(element, tag):
             reason = "footnote mark"
-        if reason is None:
+        return reason
+
+    def _is_note_mark(self, element: Any, tag: str) -> bool:
+        text = beginning_of(element, _MAX_MARK_CHARS)
+        if not _NOTE_MARK.match(text):
             return False
-        if reason:
-            shown = "" if tag in _SKIPPED and tag != "nav" else beginning_of(element, _MAX_SHOWN_CHARS)
-            self.left_out.add(reason, str(element.get("alt") or shown))
-        return True
+        before = "".join(self._held[-3:])
+        if tag == "a":
+            # "See chapter 3" may be a link; a mark stands at its word, or in brackets or above the line.
+            is_apart = before[-1:].isspace() and text.isalnum() and element.find("sup") is None
+            return "#" in str(element.get("href", "")) and not is_apart
+        if element.find(".//a") is not None or element.getparent().tag == "a":
+            return True
+        if text.isalpha():
+            return not _TAKES_LETTER.search(before)
+        return not _is_power(before, element)
+
+    def _leave_out(self, element: Any, reason: str) -> None:
+        text = _text_of(element)
+        self.num_words += words_in(text)
+        block = Block("paragraph", text, reason=self._reason or reason)
+        if self._held:
+            self._unread.append(block)
+        else:
+            self._append(block)
 
     def _add(self, text: str | None, preformatted: bool) -> None:
         if text:
             self._held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
 
+    def _end_cell(self) -> None:
+        held = "".join(self._held).rstrip()
+        if held and held[-1] not in ",;:.!?":
+            self._held = [held, ", "]
+
     def end_block(self, kind: str, level: int = 0) -> None:
         """Make a block of the text since the last one."""
         raw, self._held = "".join(self._held), []
+        self.num_words += words_in(raw.replace(_BREAK, "\n"))
+        if kind == "item":
+            raw = raw.rstrip(", ")
         if kind in ("heading", "item"):
             raw = raw.replace(_BREAK, " ")
-        text = clean_text(raw.replace(_BREAK, "\n"), self.left_out, keep_underscores=False)
+        text = clean_text(raw.replace(_BREAK, "\n"), self._unread, keep_underscores=False)
         lines = [line for line in text.split("\n") if line]
         if not lines:
+            self._end_unread()
             return
         if re.fullmatch(r"[\W_]*", text):
             if kind == "paragraph":
                 self._append(Block("scene"))
         elif kind == "heading":
             self._append(Block("heading", " ".join(lines), level))
-        elif kind == "item":
-            self._append(Block("item", " ".join(lines)))
+        elif kind == "item" or (kind == "paragraph" and (len(lines) == 1 or _is_prose(lines))):
+            self._append(Block("item" if kind == "item" else "paragraph", " ".join(lines)))
         elif len(lines) > 1:
             self._end_verse()
             self._verse = lines
-        elif kind == "verse":
+        else:
             # A line of verse in an element of its own joins the line before it.
             self._verse.append(lines[0])
-        else:
-            self._append(Block("paragraph", lines[0]))
+        self._end_unread()
         check_limit("max_blocks", len(self._blocks) + len(self._verse), self.place, "headings and paragraphs")
+
+    def _end_unread(self) -> None:
+        if self._unread:
+            blocks, self._unread = self._unread, []
+            for block in blocks:
+                self._append(block)
 
     def _append(self, block: Block) -> None:
         self._end_verse()
-        self._blocks.append(block)
+        self._blocks.append(block.left_out(self._reason) if self._reason else block)
 
     def _end_verse(self) -> None:
         if self._verse:
-            self._blocks.append(Block("verse", "\n".join(self._verse)))
-            self._verse = []
+            lines, self._verse = self._verse, []
+            self._append(Block("verse", "\n".join(lines)))
+
+    def _join_headings(self, first: int) -> None:
+        """Make one heading of a group's: `I` and `Loomings`."""
+        self._end_verse()
+        group = [block for block in self._blocks[first:] if not block.reason and block.text]
+        levels = [block.level for block in group if block.kind == "heading"]
+        if len(group) > 1 and levels:
+            text = " ".join(join_title(block.text.replace("\n", " ")) for block in group[:-1])
+            title = Block("heading", f"{text} {group[-1].text.replace(chr(10), ' ')}", min(levels))
+            self._blocks[first:] = [title, *(block for block in self._blocks[first:] if block.reason)]
 
 
-def _names(element: Any) -> str:
-    values = (
-        element.get(name, "") for name in ("class", "id", "role", "epub:type", "{http://www.idpf.org/2007/ops}type")
-    )
-    return " ".join(str(value) for value in values)
+def join_title(text: str) -> str:
+    """Return the first part of a title, ended so that a second one may follow."""
+    return text if text[-1:] in "!?…" else f"{text.rstrip(' .:')}."
+
+
+def _tokens(element: Any) -> list[str]:
+    values = (element.get(name, "") for name in ("class", "role", "epub:type", "{http://www.idpf.org/2007/ops}type"))
+    return " ".join(str(value) for value in values).lower().split()
+
+
+def _is_picture(figure: Any) -> bool:
+    tags = {node.tag for node in figure.iter()}
+    return not tags.isdisjoint(_PICTURES) and tags.isdisjoint(_TEXT_OF_FIGURES)
+
+
+def _is_power(before: str, element: Any) -> bool:
+    """Return whether what is above the line is a power, as in 10⁶ and km², and no mark of a note."""
+    text = beginning_of(element, _MAX_MARK_CHARS)
+    return bool(re.fullmatch(r"[-+]?\d{1,3}", text) and _HAS_POWERS.search(before))
+
+
+def _is_prose(lines: list[str]) -> bool:
+    """Return whether lines are cut where a page was full, and not as verse is: most go on with a small letter."""
+    starts = [match[0] for line in lines[1:] if (match := re.search(r"[^\W\d_]", line))]
+    return sum(letter.islower() for letter in starts) > len(starts) / 2
+
+
+def _text_of(element: Any) -> str:
+    from lxml import etree
+
+    parts: list[str] = []
+    for event, node in etree.iterwalk(element, events=("start", "end")):
+        is_apart = node.tag in _BLOCKS or node.tag in ("br", "td", "th")
+        if event == "start":
+            is_text = node.tag not in ("script", "style")
+            parts.append(f"{' ' if is_apart else ''}{(node.text or '') if is_text else ''}")
+        else:
+            parts.append(f"{' ' if is_apart else ''}{(node.tail or '') if node is not element else ''}")
+    return " ".join("".join(parts).split())

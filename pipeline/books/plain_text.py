@@ -5,15 +5,32 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from pipeline.books.cleaning import clean_text, cut_license, hide_voice_marks
-from pipeline.books.document import Block, Document, LeftOut
-from pipeline.books.headings import is_contents_line, is_heading_line, is_title_line
+from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_text, find_license, hide_voice_marks
+from pipeline.books.document import Block, Document, words_in
+from pipeline.books.headings import (
+    CHAPTER_RANK,
+    is_bare_number,
+    is_chinese_heading,
+    is_contents_line,
+    is_heading_line,
+    is_named,
+    is_numbered_title,
+    is_title_line,
+    rank_of,
+)
 from pipeline.books.limits import check_limit
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
 _PAGE_NUMBER = re.compile(r"^\W*(?:page\s+)?\d{1,4}\W*$", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
+_REASONS = (("illustration", PICTURE), ("footnote", FOOTNOTE_TEXT), ("editor's note", EDITORIAL))
+# A picture, note or remark in brackets that begins and ends with its lines.
+_APART = re.compile("|".join(rf"(?:^[^\S\n]*(?:{pattern.pattern})\]?[^\S\n]*$)" for _, pattern in _REASONS), re.I | re.M)
+_INDENT = "\u3000"  # With which a paragraph begins in Chinese and Japanese.
+_CHINESE = "[\u3000-\u303f\u3040-\u30ff\u3400-\u9fff\uff00-\uffef]"
+_BETWEEN_CHINESE = re.compile(f"{_CHINESE}$")
+_STARTS_CHINESE = re.compile(f"^{_CHINESE}")
 _MAX_VERSE_LINE = 65
 _SHAPED_WORDS = 3.5
 
@@ -28,17 +45,47 @@ def read_plain_text(text: str, place: str) -> Document:
     Raises:
         ManifestError: it is over a limit, or a voice mark has no name.
     """
-    left_out = LeftOut()
     lines = [line.expandtabs().rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     fields = _read_fields(lines[:80])
-    body = hide_voice_marks("\n".join(cut_license(lines, left_out)), place).split("\n")
-    groups = _group(body)
-    indent = _usual_indent(group for _, group in groups)
+    start, end = find_license(lines)
+    blocks = _leave_out("license", lines[:start])
+    body = hide_voice_marks("\n".join(lines[start:end]), place)
+    indent = _usual_indent(group for _, group in _group(body.split("\n")))
+    position = 0
+    for match in _APART.finditer(body):
+        blocks += _read_body(body[position : match.start()], indent, place, len(blocks))
+        blocks += _read_apart(match[0])
+        position = match.end()
+    blocks += _read_body(body[position:], indent, place, len(blocks))
+    blocks += _leave_out("license", lines[end:])
+    return Document(
+        fields.get("title", ""), fields.get("author", ""), fields.get("language", ""), blocks, words_in("\n".join(lines))
+    )
+
+
+def _leave_out(reason: str, lines: list[str]) -> list[Block]:
+    text = " ".join(" ".join(lines).split())
+    return [Block("paragraph", text, reason=reason)] if text else []
+
+
+def _read_apart(text: str) -> list[Block]:
+    """Leave out a picture, note or remark that takes whole lines, but for the heading that a picture may hold."""
+    reason = next(reason for reason, pattern in _REASONS if pattern.match(text.lstrip()))
+    last = text.rstrip().rstrip("]").rstrip().rpartition("\n")[2].strip()
+    if reason == "illustration" and rank_of(last) is not None and is_heading_line(last):
+        kept = text[: text.rindex(last)]
+        return [*_leave_out(reason, [kept]), Block("heading", last, _level_of(last))]
+    return _leave_out(reason, [text])
+
+
+def _read_body(text: str, indent: int, place: str, num_before: int) -> list[Block]:
     blocks: list[Block] = []
-    for num_blank, group in groups:
-        blocks += _read_group(group, num_blank, indent, left_out)
-        check_limit("max_blocks", len(blocks), place, "headings and paragraphs")
-    return Document(fields.get("title", ""), fields.get("author", ""), fields.get("language", ""), blocks, left_out)
+    for num_blank, group in _group(text.split("\n")):
+        unread: list[Block] = []
+        blocks += _read_group(group, num_blank, indent, unread)
+        blocks += unread
+        check_limit("max_blocks", num_before + len(blocks), place, "headings and paragraphs")
+    return blocks
 
 
 def _read_fields(lines: list[str]) -> dict[str, str]:
@@ -54,13 +101,20 @@ def _group(lines: list[str]) -> list[tuple[int, list[str]]]:
     groups: list[tuple[int, list[str]]] = []
     num_blank, held = 2, list[str]()
     for line in [*lines, ""]:
-        if line.strip():
+        is_apart = is_chinese_heading(line.strip())
+        if line.strip() and not is_apart and not (line.startswith(_INDENT) and held):
             held.append(line)
             continue
         if held:
             groups.append((num_blank, held))
             held, num_blank = [], 0
-        num_blank += 1
+        if is_apart:
+            groups.append((max(num_blank, 2), [line]))
+            num_blank = 2
+        elif line.strip():
+            held = [line]
+        else:
+            num_blank += 1
     return groups
 
 
@@ -75,26 +129,34 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _read_group(group: list[str], num_blank: int, usual_indent: int, left_out: LeftOut) -> list[Block]:
+def _level_of(title: str) -> int:
+    """Return how high a heading stands; the lines of a text do not say it, so that its words must."""
+    rank = rank_of(title)
+    if rank is not None:
+        return rank
+    if is_numbered_title(title):
+        return CHAPTER_RANK + 1
+    return CHAPTER_RANK + 2 if is_bare_number(title) else CHAPTER_RANK if is_named(title) else CHAPTER_RANK + 3
+
+
+def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: list[Block]) -> list[Block]:
     if all(_SCENE.match(line) for line in group):
         return [Block("scene")]
     if len(group) == 1 and _PAGE_NUMBER.match(group[0]) and num_blank < 2:
-        left_out.add("page number", group[0])
-        return []
+        return _leave_out("page number", group)
     if len(group) >= 3 and sum(is_contents_line(line) for line in group) >= 0.6 * len(group):
-        left_out.add("table of contents", group[0], len(group))
-        return []
+        return _leave_out("table of contents", group)
     flat = " ".join(line.strip() for line in group)
     if is_heading_line(group[0].strip()) and len(group) <= 3 and len(flat) <= 120:
-        return [Block("heading", clean_text(flat, left_out), 2)]
+        return [Block("heading", clean_text(flat, unread), _level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)
     if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):
-        return [Block("heading", clean_text(flat, left_out), 3)]
+        return [Block("heading", clean_text(flat, unread), _level_of(flat))]
     if _ITEM.match(group[0]) and num_items >= 2:
-        return [Block("item", clean_text(text, left_out)) for text in _split_items(group)]
+        return [Block("item", clean_text(text, unread)) for text in _split_items(group)]
     if len(group) >= 2 and all(_indent(line) > usual_indent and len(line.strip()) <= _MAX_VERSE_LINE for line in group):
-        return _read_verse(group, left_out)
-    text = clean_text(_join_lines(group), left_out)
+        return _read_verse(group, unread)
+    text = clean_text(_join_lines(group), unread)
     return [Block("paragraph", text)] if text else []
 
 
@@ -108,8 +170,8 @@ def _split_items(group: list[str]) -> list[str]:
     return [re.sub(r"^[-*•]\s+", "", _join_lines(item)) for item in items]
 
 
-def _read_verse(group: list[str], left_out: LeftOut) -> list[Block]:
-    text = clean_text("\n".join(line.strip() for line in group), left_out)
+def _read_verse(group: list[str], unread: list[Block]) -> list[Block]:
+    text = clean_text("\n".join(line.strip() for line in group), unread)
     if not text:
         return []
     lines = text.split("\n")
@@ -122,7 +184,11 @@ def _read_verse(group: list[str], left_out: LeftOut) -> list[Block]:
 def _join_lines(lines: list[str]) -> str:
     parts = [lines[0].strip()]
     for line in lines[1:]:
-        if not re.search(r"(?:\w-|--)$", parts[-1][-2:]):
+        line = line.strip()
+        is_whole = re.search(r"(?:\w-|--)$", parts[-1][-2:]) or (
+            _BETWEEN_CHINESE.search(parts[-1][-1:]) and _STARTS_CHINESE.match(line)
+        )
+        if not is_whole:
             parts.append(" ")
-        parts.append(line.strip())
+        parts.append(line)
     return "".join(parts)

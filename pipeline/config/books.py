@@ -5,16 +5,18 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from pipeline.config.settings import Address, Settings, setting
 from pipeline.errors import ConfigError
 
 Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
-_LIBRARIES = {"lxml": "lxml", "markdown_it": "markdown-it-py", "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av"}
+_LIBRARIES = {
+    "lxml": "lxml", "charset_normalizer": "charset-normalizer", "markdown_it": "markdown-it-py",
+    "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av",
+}  # fmt: skip
 # RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3.
-ACX: dict[str, Any] = {
-    "target_rms_dbfs": -20.5,
+ACX: dict[str, Any] = {    "target_rms_dbfs": -20.5,
     "max_peak_dbfs": -3.5,
     "noise_gate_dbfs": -50.0,
     "sample_rate": 44_100,
@@ -75,8 +77,30 @@ class AssemblyConfig(Settings):
         return float(getattr(self, f"pause_{boundary}_s", self.pause_sentence_s))
 
 
+class ChapterChoice(Settings):
+    """Which chapters of a book are read, by number or title as a dry run shows them."""
+
+    include: Literal["all"] | tuple[int | str, ...] = setting("all")
+    """These, also front or back matter by its title; `all` takes what the import finds, as you have looked at it."""
+    exclude: tuple[int | str, ...] = setting(())
+    """Not these."""
+
+
+class ImportConfig(Settings):
+    """What is read of books, and when an import stops to ask."""
+
+    max_left_out: float = setting(0.1, ge=0.0, le=1.0)
+    """Share of a book's words that may be left out; a book over it needs an entry of `chapters`. What a book itself
+    marks as license, contents, notes or hidden does not count."""
+    chapters: dict[str, ChapterChoice] = setting({})
+    """By book_id."""
+
+
 class AudiobookConfig(Settings):
     """A catalogue: books in, chapters out."""
+
+    # Python has a word `import` of its own; a config that is written back has the name that it is read by.
+    model_config = ConfigDict(serialize_by_alias=True)
 
     catalogue: Address = setting()
     """Folder or object-store prefix of EPUB, text, Markdown and HTML books."""
@@ -84,6 +108,8 @@ class AudiobookConfig(Settings):
     """Where chapters go: a folder or an object-store prefix."""
     casting: Address | None = setting(None)
     """YAML file with the voices of each book."""
+    import_: ImportConfig = setting(ImportConfig(), alias="import")
+    """What is read of the books."""
     narrator: str = setting("narrator", min_length=1)
     """The speaker_id that reads books without a cast."""
     allow_missing: bool = setting(False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from pipeline.errors import ConfigError
@@ -87,88 +88,17 @@ def _describe(problem: Any, group: type[BaseModel]) -> str:
 def _describe_unknown(place: Sequence[str], group: type[BaseModel]) -> str:
     *parents, name = place
     for parent in parents:
-        inner = group.model_fields[parent].annotation if parent in group.model_fields else None
+        inner = next((field.annotation for known, field in _fields(group).items() if known == parent), None)
         if not _is_group(inner):
             return f"{'.'.join(place):.80}: unknown setting"
         group = inner
-    near = difflib.get_close_matches(name, group.model_fields, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(group.model_fields)}"
+    near = difflib.get_close_matches(name, _fields(group), n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(_fields(group))}"
     return f"{'.'.join(place):.80}: unknown setting; {remedy}"
 
 
-@dataclass(frozen=True)
-class SettingInfo:
-    """What a person wants to know of one setting."""
-
-    name: str
-    """Dotted, as `--set` takes it."""
-    kind: str
-    """The type, in words: `number`, `text or none`, `wav or flac`."""
-    required: bool
-    default: str
-    """As YAML writes it; empty where it is required."""
-    description: str
-    changes: Effect | None
-    """What another value alters; such a setting is pinned by a run's first start."""
-
-
-def list_settings(group: type[BaseModel], prefix: str = "", given: BaseModel | None = None) -> Iterator[SettingInfo]:
-    """Yield every setting of a group and of the groups in it, in the order of the code.
-
-    Args:
-        group: the class of the settings.
-        prefix: put before the names.
-        given: a group whose values are the defaults; none takes those of the class.
-    """
-    for name, field in group.model_fields.items():
-        value = field.default if given is None else getattr(given, name)
-        inner = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_group(kind)), None)
-        if inner is not None:
-            yield from list_settings(inner, f"{prefix}{name}.", value if isinstance(value, BaseModel) else None)
-            continue
-        required = field.is_required() and given is None
-        default = "" if required else json.dumps(value, default=list)
-        extra = field.json_schema_extra
-        yield SettingInfo(
-            name=prefix + name,
-            kind=_describe_kind(field.annotation) + _describe_limits(field.metadata),
-            required=required,
-            default=default,
-            description=field.description or "",
-            changes=extra.get("changes") if isinstance(extra, dict) else None,  # type: ignore[arg-type]
-        )
-
-
-_KINDS: Mapping[Any, str] = {
-    bool: "yes or no",
-    int: "whole number",
-    float: "number",
-    str: "text",
-    type(None): "none",
-}
-
-
-def _describe_kind(kind: Any) -> str:
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _describe_kind(inner[0])
-    if origin is Literal:
-        return " or ".join(map(str, inner))
-    if origin in (tuple, list):
-        return f"list of {_describe_kind(inner[0])}"
-    if inner and origin is not dict:
-        return " or ".join(map(_describe_kind, inner))
-    return _KINDS.get(kind, "mapping")
-
-
-def _describe_limits(limits: Sequence[Any]) -> str:
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    found = [f"{words[name]} {getattr(limit, name):,g}" for limit in limits for name in words if hasattr(limit, name)]
-    return f" ({', '.join(found)})" if found else ""
-
-
-def _is_group(kind: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+        inner = next((field.annotation for known, field in _fields(group).items() if known == parent), None)
+        if not _is_group(inner):
 
 
 def canonical_json(value: Any) -> str:
