@@ -14,8 +14,7 @@ from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import check_settings
-from pipeline.config.yaml_reader import read_yaml
-from pipeline.errors import ConfigError
+from pipeline.config.yaml_reader import read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,12 +66,7 @@ def read_config(path: Path | None, formats: str | None, acx: bool) -> AssemblyCo
     Raises:
         ConfigError: the file cannot be read or a setting is wrong.
     """
-    try:
-        changes = (read_yaml(path.read_bytes(), str(path)) or {}) if path else {}
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}; name a YAML file") from None
-    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
-        raise ConfigError(f"{path}: expected settings with a name each, such as `target_lufs: -19`")
+    changes = read_settings(path, "target_lufs: -19")
     if formats:
         changes = {**changes, "formats": [name.strip() for name in formats.split(",")]}
     return check_settings(AssemblyConfig, {**ACX, **changes} if acx else changes, str(path or "settings"))

@@ -12,6 +12,8 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
+from pipeline.books.account import describe_words
+from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
@@ -39,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             estimate = estimate_catalogue(config)
             say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
+            refuse_unreadable([book.problem for book in estimate.refused])
             return EXIT_OK
         summary = make_audiobooks(config)
         _print_summary(config, summary)
+        refuse_unreadable(summary.refused)
         return EXIT_REJECTIONS if summary.num_failed else EXIT_OK
 
     return run_command(make)
@@ -50,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def describe(config: Config, estimate: CatalogueEstimate) -> str:
     """Return what a catalogue comes to, for a person."""
     total, cost = estimate.total, estimate.cost
-    lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
+    lines = []
+    for book in estimate.books:
+        lines += [one_line(f"{book.book_id}: {book.title}"), *describe_words(book.account, with_parts=True)]
+        lines.append(_describe_book(book))
+    for refused in estimate.refused:
+        lines.append(one_line(f"{refused.book_id}: not imported, see below"))
+        lines += describe_words(refused.report, with_parts=True) if refused.report else []
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
     if total.num_removed:
@@ -99,8 +109,8 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
         say(f"{run.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
     problems = [] if run.num_units_left else [chapter for chapter in summary.chapters if chapter.problems]
     for chapter in problems[:_MAX_SHOWN]:
-        problem = f"{len(chapter.problems):,} missing, {chapter.problems[0]:.200}"
-        say(one_line(f"  {chapter.book_id} {chapter.chapter}: {problem}"))
+        missing = f"{len(chapter.problems):,} missing, {chapter.problems[0]:.200}"
+        say(one_line(f"  {chapter.book_id} {chapter.chapter}: {missing}"))
     for chapter in [chapter for chapter in summary.chapters if chapter.acx][:_MAX_SHOWN]:
         say(f"  {one_line(chapter.book_id)} {chapter.chapter}: ACX: {'; '.join(chapter.acx)}")
     if problems:

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
@@ -32,19 +31,6 @@ _NOTICE = "stopping: ending what is being written (again to stop at once)"
 def say(text: str = "", *, error: bool = False) -> None:
     """Print lines that may hold what others wrote: ids, titles, paths."""
     print(printable(text), file=sys.stderr if error else sys.stdout, flush=error)
-
-
-def describe_parts(report: Mapping[str, Any]) -> list[str]:
-    """Return a line for each part of a book: its number and title, the words read, and those left out by reason."""
-    lines = []
-    for part in report["parts"]:
-        number = "-" if part["chapter"] is None else str(part["chapter"])
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in part["left_out"].items())
-        lines.append(
-            f"  part     {number:>3} {part['title'][:60] or '(no title)'}: {part['num_words']:,} words"
-            + (f", left out: {left_out}" if left_out else "")
-        )
-    return lines
 
 
 def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:

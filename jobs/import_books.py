@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, describe_parts, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from pipeline.books.account import describe_words
 from pipeline.books.casting import Cast, read_casts
 from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue, refuse_unreadable
 from pipeline.books.importing import import_books
@@ -18,7 +19,7 @@ from pipeline.config.books import ImportConfig, check_libraries
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import check_settings
-from pipeline.config.yaml_reader import read_yaml
+from pipeline.config.yaml_reader import read_settings
 from pipeline.errors import ConfigError
 from pipeline.storage import open_storage
 
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--casting", help="YAML file with the speakers of each book")
     parser.add_argument("--narrator", default="narrator", help="speaker of books without a cast (default narrator)")
-    parser.add_argument("--config", type=Path, help="YAML file of `max_left_out` and `chapters`: what is read of the books")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file of `max_left_out` and `chapters`: what is read of the books"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
     parser.add_argument("--json", action="store_true", help="print the report as JSON Lines, a book a line")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
@@ -47,11 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.output is None and not options.dry_run:
             raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
         check_libraries()
-        rules = read_rules(options.config)
+        rules = check_settings(ImportConfig, read_settings(options.config, "max_left_out: 0.2"), str(options.config))
         casts = read_casts(options.casting, settings)
         catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
         if options.dry_run:
-            reports: Iterable[dict[str, Any]] = (_report_of(book) for book in read_catalogue(catalogue, casts, narrator, rules))
+            reports: Iterable[dict[str, Any]] = (
+                _report_of(book) for book in read_catalogue(catalogue, casts, narrator, rules)
+            )
         else:
             reports = import_books(catalogue, open_storage(options.output, settings), casts, narrator, rules)
         problems = []
@@ -63,23 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_OK
 
     return run_command(make)
-
-
-def read_rules(path: Path | None) -> ImportConfig:
-    """Read what is to be read of the books; without a file everything that looks like a chapter.
-
-    Raises:
-        ConfigError: the file cannot be read or a setting is wrong.
-    """
-    if path is None:
-        return ImportConfig()
-    try:
-        raw = read_yaml(path.read_bytes(), str(path)) or {}
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}; name a YAML file") from None
-    if not isinstance(raw, dict) or not all(isinstance(name, str) for name in raw):
-        raise ConfigError(f"{path}: expected settings with a name each, such as `max_left_out: 0.2`")
-    return check_settings(ImportConfig, raw, str(path))
 
 
 def _report_of(book: ReadBook | RefusedBook) -> dict[str, Any]:
@@ -95,15 +83,7 @@ def describe(report: dict[str, Any], with_parts: bool) -> str:
         f"{len(report['chapters'])} chapters, {report['num_rows']:,} rows, {report['num_chars']:,} characters"
         + {"kept": ", kept as it was", "refused": ", not imported, see below"}.get(report.get("state", ""), "")
     ]
-    words = report["words"]
-    lines.append(f"  words      {words['book']:,}: {words['read']:,} read, {words['left_out']:,} left out")
-    for reason, found in report["left_out"].items():
-        examples = "; ".join(report["left_out_examples"].get(reason, ())[:1])
-        counts = f"{found['words']:,} words, {found['times']:,} x"
-        lines.append(f"  left out   {counts} {reason}" + (f": {examples}" if examples else ""))
-    lines += [f"  note       {note}" for note in report["notes"]]
-    if with_parts:
-        lines += describe_parts(report)
+    lines += describe_words(report, with_parts=with_parts)
     for voice, count in report["rows_per_voice"].items():
         lines.append(f"  voice      {voice}: {count:,} rows")
     decided = sum(report["quotes_per_name"].values())

@@ -10,6 +10,7 @@ from pipeline.books.chapters import Split
 from pipeline.books.document import Document, words_in
 from pipeline.books.limits import cut_title
 from pipeline.config.books import ChapterChoice
+from pipeline.config.printable import one_line
 
 _MAX_EXAMPLES = 3
 _MAX_EXAMPLE_CHARS = 80
@@ -51,6 +52,30 @@ def describe_account(document: Document, split: Split, num_read: int) -> dict[st
     }
 
 
+def describe_words(report: Mapping[str, Any], *, with_parts: bool) -> list[str]:
+    """Return lines about what is read of a book and what is left out, for a person.
+
+    Args:
+        report: of the import, or what `describe_account` returns with `notes`.
+        with_parts: also a line for each part, with its number where it is read.
+    """
+    words = report["words"]
+    lines = [f"  words      {words['book']:,}: {words['read']:,} read, {words['left_out']:,} left out"]
+    for reason, found in report["left_out"].items():
+        example = "; ".join(report["left_out_examples"].get(reason, ())[:1])
+        counts = f"{found['words']:,} words, {found['times']:,} x {reason}"
+        lines.append(f"  left out   {counts}" + (f": {example}" if example else ""))
+    lines += [f"  note       {note}" for note in report["notes"]]
+    for part in report["parts"] if with_parts else ():
+        number = "-" if part["chapter"] is None else str(part["chapter"])
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in part["left_out"].items())
+        lines.append(
+            f"  part       {number:>3} {part['title'][:60] or '(no title)'}: {part['num_words']:,} words"
+            + (f", left out: {left_out}" if left_out else "")
+        )
+    return [one_line(line) for line in lines]
+
+
 def find_problem(
     account: Mapping[str, Any], split: Split, choice: ChapterChoice | None, max_left_out: float, book_id: str
 ) -> str:
@@ -79,7 +104,9 @@ def find_problem(
     )
     num_counted = sum(counted.values())
     if num_counted > max_left_out * max(1, num_story):
-        reasons = ", ".join(f"{count:,} as {reason}" for reason, count in sorted(counted.items(), key=_by_count) if count)
+        reasons = ", ".join(
+            f"{count:,} as {reason}" for reason, count in sorted(counted.items(), key=_by_count) if count
+        )
         problems.append(
             f"{num_counted:,} of its {num_story:,} words would be left out ({reasons}), expected at most "
             f"{max_left_out:.0%} (import.max_left_out)"
@@ -93,11 +120,10 @@ def find_problem(
         return ""
     return (
         f"{'; '.join(problems)}; look at its parts with --dry-run, then say what to read: "
-        f"import: {{chapters: {{{book_id}: {{include: all}}}}}} takes the chapters as they were found, and `include` and "
-        "`exclude` also take numbers and titles"
+        f"import: {{chapters: {{{book_id}: {{include: all}}}}}} takes the chapters as they were found, and `include` "
+        "and `exclude` also take numbers and titles"
     )
 
 
 def _by_count(item: tuple[str, int]) -> int:
     return -item[1]
-

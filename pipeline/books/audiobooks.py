@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.books.assembly import ChapterReport, assemble
+from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
 from pipeline.books.importing import import_books
 from pipeline.cluster.replica import Networks
@@ -29,7 +30,9 @@ class AudiobooksSummary:
     """What became of a catalogue."""
 
     books: list[dict[str, Any]]
-    """What `import_books` says of each."""
+    """What `import_books` says of each that it imported or kept."""
+    refused: list[str]
+    """Why it did not import the others."""
     run: RunSummary
     chapters: list[ChapterReport]
     report: str
@@ -53,28 +56,37 @@ def make_audiobooks(config: Config, *, networks: Networks | None = None) -> Audi
         config: the whole run, with `audiobook`.
         networks: as `synthesize_manifest` takes them.
 
+    A book that cannot be imported stops no other; the summary has it.
+
     Raises:
         ConfigError, ManifestError, SpeakerError, WeightsError: something is wrong; the message says what to do.
         StorageError, RunStopped: stopped; what is done is safe, and the same call goes on.
     """
     catalogue = open_catalogue(config)
-    books = _import(config, catalogue)
+    books, refused = _import(config, catalogue)
+    if not books:
+        refuse_unreadable(refused)
     run = synthesize_manifest(config, networks=networks)
     chapters = _assemble(config, catalogue.settings)
     report = write_report(config.output, chapters=catalogue.settings.chapters, settings=config.storage)
-    return AudiobooksSummary(books, run, chapters, report)
+    return AudiobooksSummary(books, refused, run, chapters, report)
 
 
-def _import(config: Config, catalogue: Catalogue) -> list[dict[str, Any]]:
-    books = []
-    manifest = open_storage(config.manifest, config.storage)
-    for book in import_books(catalogue.storage, manifest, catalogue.casts, catalogue.default):
+def _import(config: Config, catalogue: Catalogue) -> tuple[list[dict[str, Any]], list[str]]:
+    books: list[dict[str, Any]] = []
+    refused: list[str] = []
+    manifest, rules = open_storage(config.manifest, config.storage), catalogue.settings.import_
+    for book in import_books(catalogue.storage, manifest, catalogue.casts, catalogue.default, rules):
+        if book["state"] == "refused":
+            logger.warning("book %s: not imported: %s", book["book_id"], book["problem"])
+            refused.append(book["problem"])
+            continue
         logger.info(
             "book %s: %s, %d chapters, %d rows (%d new)",
             book["book_id"], book["state"], len(book["chapters"]), book["num_rows"], book["num_new_rows"],
         )  # fmt: skip
         books.append(book)
-    return books
+    return books, refused
 
 
 def _assemble(config: Config, settings: AudiobookConfig) -> list[ChapterReport]:

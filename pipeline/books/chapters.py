@@ -112,7 +112,9 @@ class _Section:
 
     @property
     def title(self) -> str:
-        return self.label or next((block.text for block in self.blocks if block.kind == "heading"), "")
+        headings = [block for block in self.blocks if block.kind == "heading"]
+        named_by = readable(headings) if self.has_text else headings
+        return self.label or next((block.text for block in named_by), "")
 
     @property
     def has_text(self) -> bool:
@@ -144,7 +146,7 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
             _put_title(section, document)
     sections = _judge(sections, is_by_contents)
     chosen, unknown = _choose(sections, choice)
-    return _describe(chosen, document.missing if is_by_contents else [], unknown)
+    return _describe(chosen, document.missing, unknown)
 
 
 def _words_by_block(blocks: list[Block]) -> list[int]:
@@ -174,7 +176,8 @@ def _cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
         any(block.kind not in ("heading", "scene") for block in readable(blocks[cut.start : end]))
         for cut, end in zip(cuts, ends, strict=True)
     )
-    return cuts if num_filled > 1 else []
+    has_headings = any(block.kind == "heading" for block in readable(blocks))
+    return cuts if num_filled > 1 or (num_filled and not has_headings) else []
 
 
 def _titles_of_headings(blocks: list[Block]) -> list[Title]:
@@ -256,8 +259,10 @@ def _make_sections(blocks: list[Block], cuts: list[Cut]) -> list[_Section]:
     for cut in cuts:
         start = cut.start
         # An anchor may stand below the heading that it is for.
-        while start and blocks[start - 1].kind == "heading" and not (
-            blocks[start - 1].entries or blocks[start - 1].reason or blocks[start].kind == "heading"
+        while (
+            start
+            and blocks[start - 1].kind == "heading"
+            and not (blocks[start - 1].entries or blocks[start - 1].reason or blocks[start].kind == "heading")
         ):
             start -= 1
         begins[start] = (cut, False)  # Of several at one place the lowest has the text.
@@ -351,7 +356,7 @@ def _leave_notes_out(section: _Section) -> None:
 
 
 def _leave_title_pages_out(sections: list[_Section]) -> None:
-    """Leave out what is before the first numbered chapter of a book whose chapters are numbered, unless it is a text."""
+    """Leave out what is before the first chapter of a book whose chapters are numbered, unless it is a text."""
     texts = [section for section in sections if section.has_text and not section.reason]
     numbered = [section for section in texts if rank_of(section.title) or is_bare_label(section.title.split(" ")[0])]
     if len(numbered) < max(2, len(texts) / 2):

@@ -118,8 +118,8 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
     """Write words in capitals as words, so that they are not spelled out letter by letter.
 
     A word that the book also writes small becomes small, one that it writes with a capital becomes that; of the rest,
-    words of five letters or more and those among others in capitals keep their first capital, as names do. What is left
-    may be an acronym and stays: BBC. Roman numerals stay.
+    those among others in capitals become small, and words of five letters or more keep a first capital, as names do.
+    What is left may be an acronym and stays: BBC. Roman numerals stay.
 
     Args:
         text: of one block.
@@ -132,7 +132,9 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         small, capital = word.lower(), word[0] + word[1:].lower()
         if words.get(small, 0) or words.get(capital, 0):
             return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
-        if len(word) >= 5 or in_run:
+        if in_run:
+            return capital if starts else small
+        if len(word) >= 5:
             return capital  # A name, as likely as not.
         return word
 

@@ -30,12 +30,14 @@ _GUESSED = [
 _UNREADABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _FEW_UNREADABLE, _MAX_UNREADABLE = 20, 0.05
 """Number and share of characters; of encrypted or packed bytes an eighth is unreadable."""
-_FEW_BYTES = 0.1
+_FEW_BYTES = 0.06
 """Share of bytes past ASCII up to which a text is in Western letters: English with quotation marks, French, German."""
 _SAMPLE_BYTES = 200_000
-_TWICE = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122\u20ac]{1,3}")
+_TWICE = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122\u20ac]{1,3}"
+)
 _MIN_TWICE, _MAX_ACCENTED = 3, 0.4
-_LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
+_PLAIN_LETTER, _ACCENTED_LETTER = re.compile("[A-Za-z]"), re.compile("[\u00c0-\u024f]")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def decode_text(data: bytes, place: str, *, is_markup: bool = False) -> Decoded:
             "packed or damaged?"
         )
     _refuse_mojibake(text, place)
-    return Decoded(text, "" if guess == "cp1252" else guess)
+    return Decoded(text, guess)
 
 
 def _declared_encoding(data: bytes) -> str:
@@ -110,6 +112,8 @@ def _refuse_mojibake(text: str, place: str) -> None:
     Raises:
         ManifestError: it is such text.
     """
+    if text.isascii():
+        return
     pairs = Counter(match[0] for match in _TWICE.finditer(text[: 4 * _SAMPLE_BYTES]))
     mended = {pair: _read_again(pair) for pair in pairs}
     num_twice = sum(count for pair, count in pairs.items() if mended[pair])
@@ -119,14 +123,18 @@ def _refuse_mojibake(text: str, place: str) -> None:
             f"{place}: {num_twice:,} letters such as {pair!r} were once UTF-8 ({mended[pair]!r}) and were read as "
             "Windows-1252; save the book again as UTF-8"
         )
-    letters = _LATIN_LETTER.findall(text[:_SAMPLE_BYTES])
-    num_accented = sum(letter > "\x7f" for letter in letters)
-    if num_accented > max(_MIN_TWICE, _MAX_ACCENTED * len(letters)):
+    num_accented = len(_ACCENTED_LETTER.findall(text[:_SAMPLE_BYTES]))
+    num_letters = num_accented + len(_PLAIN_LETTER.findall(text[:_SAMPLE_BYTES]))
+    if num_accented > max(_MIN_TWICE, _MAX_ACCENTED * num_letters):
         sample = text[:_SAMPLE_BYTES].encode("cp1252", "ignore")
         guess = _guess_encoding(sample)
-        said = "" if guess == "cp1252" else f"; it may be {guess}: {' '.join(sample.decode(guess, 'replace').split())[:60]!r}"
+        said = (
+            ""
+            if guess == "cp1252"
+            else f"; it may be {guess}: {' '.join(sample.decode(guess, 'replace').split())[:60]!r}"
+        )
         raise ManifestError(
-            f"{place}: {num_accented:,} of {len(letters):,} letters have accents, as when a text is read in a wrong "
+            f"{place}: {num_accented:,} of {num_letters:,} letters have accents, as when a text is read in a wrong "
             f"encoding{said}; save the book again as UTF-8"
         )
 

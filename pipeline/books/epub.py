@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.books.document import Block, Document, Edition, Entry
 from pipeline.books.epub_archive import EpubArchive
-from pipeline.books.headings import is_unread_title
+from pipeline.books.headings import is_unread_at_the_edges
 from pipeline.books.limits import LIMITS, check_limit
 from pipeline.books.markup import beginning_of, parse_html, read_page
 from pipeline.errors import ManifestError
@@ -151,7 +151,7 @@ class _Book:
         self._note_missing(seen)
 
     def _read_file(self, path: str, text: str, item: Any, reference: Any, waiting: list[int]) -> list[Block]:
-        """Return the blocks of a file, with the entries that begin at them; what begins after them is left `waiting`."""
+        """Return the blocks of a file, with the entries that begin at them; those past its end wait."""
         targets = self.targets.get(path, [])
         page = read_page(text, f"{self.archive.place}!{path}", [anchor for _, anchor in targets if anchor])
         self.document.num_words += page.num_words
@@ -179,18 +179,12 @@ class _Book:
         return blocks
 
     def _note_missing(self, read: set[str]) -> None:
+        """Note the chapters that the contents name and the reading order does not have; pictures and films are none."""
+        others = {self._path_of(item) for item in self.items.values() if not _is_page(item)}
         for path, targets in self.targets.items():
-            if path not in read:
+            if path not in read and path not in others:
                 labels = [self.document.contents[number].label for number, _ in targets]
-                self.document.missing += [label for label in labels if label and not self._is_matter(path, label)]
-
-    def _is_matter(self, path: str, label: str) -> bool:
-        is_page = any(
-            "html" in str(item.get("media-type", "")) and "nav" not in str(item.get("properties", "")).split()
-            for item in self.items.values()
-            if self._path_of(item) == path
-        )
-        return not is_page or is_unread_title(label)
+                self.document.missing += [label for label in labels if label and not is_unread_at_the_edges(label)]
 
     def _path_of(self, item: Any) -> str:
         try:
@@ -213,6 +207,11 @@ class _Book:
         return None
 
 
+def _is_page(item: Any) -> bool:
+    is_nav = "nav" in str(item.get("properties", "")).split()
+    return "html" in str(item.get("media-type", "")) and not is_nav
+
+
 def _all(root: Any, name: str) -> list[Any]:
     return list(root.iter(f"{{*}}{name}", name))
 
@@ -225,7 +224,9 @@ def _read_edition(package: Any) -> Edition:
     metas = [(str(meta.get("property") or meta.get("name") or ""), meta) for meta in _all(package, "meta")]
 
     def find(*names: str) -> str:
-        found = (" ".join((meta.text or str(meta.get("content") or "")).split()) for name, meta in metas if name in names)
+        found = (
+            " ".join((meta.text or str(meta.get("content") or "")).split()) for name, meta in metas if name in names
+        )
         return next((text for text in found if text), "")
 
     return Edition(
@@ -283,7 +284,9 @@ def _read_nav(root: Any) -> list[_Point]:
     points: list[_Point] = []
     pending = [(item, 0) for item in reversed(_below(nav, "li"))]
     if not pending:
-        return [_Point(str(link.get("href") or ""), beginning_of(link, LIMITS.max_title_chars), 0) for link in nav.iter("a")]
+        return [
+            _Point(str(link.get("href") or ""), beginning_of(link, LIMITS.max_title_chars), 0) for link in nav.iter("a")
+        ]
     while pending:
         item, depth = pending.pop()
         lists = [child for child in item if child.tag in ("ol", "ul")]

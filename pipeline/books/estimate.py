@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from pipeline.audio.chapter_formats import bytes_per_second
-from pipeline.books.catalogue import ReadBook, read_catalogue
+from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
 from pipeline.books.cost import Cost, estimate_cost
 from pipeline.books.importing import ROWS_PER_SHARD
@@ -78,6 +78,8 @@ class BookEstimate:
     rejected: Counter[str] = field(default_factory=Counter)
     suspicious: Counter[str] = field(default_factory=Counter)
     examples: list[DoubtfulLine] = field(default_factory=list)
+    account: dict[str, Any] = field(default_factory=dict)
+    """What is read of the book and what is left out, in words: `words`, `left_out`, `parts` of the import's report."""
 
     def add(self, other: BookEstimate) -> None:
         """Count another book in."""
@@ -99,6 +101,8 @@ class CatalogueEstimate:
     pace: float
     pace_source: str
     cost: Cost
+    refused: list[RefusedBook]
+    """Books that would not be imported; they are not in the total."""
 
 
 def estimate_catalogue(config: Config) -> CatalogueEstimate:
@@ -112,12 +116,17 @@ def estimate_catalogue(config: Config) -> CatalogueEstimate:
     """
     catalogue = open_catalogue(config)
     estimator = _Estimator(config, catalogue)
-    books = [estimator.estimate(book) for book in read_catalogue(catalogue.storage, catalogue.casts, catalogue.default)]
+    books, refused = [], []
+    for book in read_catalogue(catalogue.storage, catalogue.casts, catalogue.default, catalogue.settings.import_):
+        if isinstance(book, RefusedBook):
+            refused.append(book)
+        else:
+            books.append(estimator.estimate(book))
     total = BookEstimate()
-    for book in books:
-        total.add(book)
+    for estimate in books:
+        total.add(estimate)
     cost = estimate_cost(config, total.left_s, estimator.run.starts if estimator.run else ())
-    return CatalogueEstimate(books, total, estimator.pace, estimator.pace_source, cost)
+    return CatalogueEstimate(books, total, estimator.pace, estimator.pace_source, cost, refused)
 
 
 class _Estimator:
@@ -159,6 +168,7 @@ class _Estimator:
         rows, report = book.rows, book.report
         found = BookEstimate(report["book_id"], report["title"], len(report["chapters"]), len(rows))
         found.num_chars = report["num_chars"]
+        found.account = {name: report[name] for name in ("words", "left_out", "left_out_examples", "parts", "notes")}
         shards = [min(ROWS_PER_SHARD, len(rows) - start) for start in range(0, len(rows), ROWS_PER_SHARD)]
         found.num_units = count_units(shards, self._config.unit_size)
         for row in rows:

@@ -34,7 +34,9 @@ _CHAPTERS = (
 )
 _WORDS = "|".join(re.escape(word) for word in _DIVISIONS) + "|" + _CHAPTERS
 _LABEL = re.compile(rf"^(?P<word>{_WORDS})\s+{_NUMBER}(?![^\W_])\.?", re.I)
-_ORDINAL_LABEL = re.compile(rf"^(?:\d{{1,3}}\.|{_ROMAN}\.|(?:the\s+)?{_NUMBER})\s+(?P<word>{_WORDS})(?![^\W_])\.?", re.I)
+_ORDINAL_LABEL = re.compile(
+    rf"^(?:\d{{1,3}}\.|{_ROMAN}\.|(?:the\s+)?{_NUMBER})\s+(?P<word>{_WORDS})(?![^\W_])\.?", re.I
+)
 _CHINESE_NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
 _CHINESE_LABEL = re.compile(
     rf"^(?:正文\s*)?(?:第\s*{_CHINESE_NUMBER}\s*(?P<word>[章回节節折话話幕场場卷部集篇])|(?P<volume>[卷])\s*{_CHINESE_NUMBER}(?!\w))"
@@ -48,7 +50,9 @@ _NAMED = re.compile(
     r"(?![^\W_])[.:]?",
     re.I,
 )
-_CHINESE_NAMED = re.compile(r"^(?:序章?|序言|前言|楔子|引子|引言|尾声|尾聲|后记|後記|终章|終章|番外)(?:[\s：:·一二三四五六七八九十\d].*)?$")
+_CHINESE_NAMED = re.compile(
+    r"^(?:序章?|序言|前言|楔子|引子|引言|尾声|尾聲|后记|後記|终章|終章|番外)(?:[\s：:·一二三四五六七八九十\d].*)?$"
+)
 _UNREAD = re.compile(
     r"^(?:table of contents|list of illustrations|copyright(?: page| notice)|title ?page|half[- ]?title(?: ?page)?|"
     r"transcriber['’]?s?[' ]+notes?|about the (?:author|publisher)s?|also by .*|praise for .*|by the same author|"
@@ -62,7 +66,9 @@ _UNREAD_AT_THE_EDGES = re.compile(
     re.I,
 )
 _NOTES = re.compile(r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten|anmerkungen|注释|註釋)\W*$", re.I)
-_CONTENTS = re.compile(r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I)
+_CONTENTS = re.compile(
+    r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I
+)
 _FINIS = re.compile(r"^(?:the\s+end|finis|fin|ende)\W*$", re.I)
 _MAX_HEADING_CHARS = 90
 _MAX_CONTENTS_CHARS = 300

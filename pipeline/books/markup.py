@@ -39,9 +39,11 @@ _REASONS = {
 }
 _REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in tokens.split()}
 """By the words of `class`, `epub:type` and `role`; a word that is part of another one says nothing."""
+_OF_BLOCKS = ("front or back matter", "about the edition")
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
+_MAX_CAPTION_WORDS = 60
 _NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\])]?$", re.I)
 _RAISED = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
 _HAS_POWERS = re.compile(r"(?:(?<![^\W_])(?:[A-Za-z]|\d{1,2}|km|cm|mm|dm|nm|ft|in|mi|yd)|\))$")
@@ -186,6 +188,8 @@ class _Reader:
     wanted: frozenset[str]
     num_words: int = 0
     anchors: dict[str, int] = field(default_factory=dict)
+    _is_body: bool = False
+    """The element that is being read is marked as the body of the book: a dedication in it belongs to the story."""
     _reason: str = ""
     """Why nothing of the element that is being read is read aloud."""
     _blocks: list[Block] = field(default_factory=list)
@@ -227,15 +231,19 @@ class _Reader:
             self._leave_out(element, reason)
 
     def _visit_inside(self, element: Any, tag: str, verse: bool, depth: int) -> None:
-        verse = verse or tag == "pre" or bool(_VERSE.search(" ".join(_tokens(element))))
+        tokens = _tokens(element)
+        verse = verse or tag == "pre" or bool(tokens and _VERSE.search(" ".join(tokens)))
         if tag == "sup" and _is_power("".join(self._held[-3:]), element):
             self._add(" ".join(element.itertext()).translate(_RAISED), False)
             return
         first = len(self._blocks)
+        was_body = self._is_body
+        self._is_body = was_body or "bodymatter" in tokens
         self._add(element.text, tag == "pre")
         for child in element:
             self.visit(child, verse, depth + 1)
             self._add(child.tail, tag == "pre")
+        self._is_body = was_body
         if re.fullmatch(r"h[1-6]", tag):
             self.end_block("heading", int(tag[1]))
         elif tag in ("td", "th"):
@@ -257,11 +265,15 @@ class _Reader:
         reason = _SKIPPED.get(tag)
         if reason is None:
             reason = next((_REASON_OF[token] for token in tokens if token in _REASON_OF), None)
+            if reason in _OF_BLOCKS and (tag not in _BLOCKS or (self._is_body and reason == "front or back matter")):
+                reason = None
         is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
         if reason is None and (is_unseen or _HIDDEN_STYLE.search(element.get("style") or "")):
             reason = "hidden text"
         if reason is None and tag == "figure" and _is_picture(element):
             reason = "illustration"
+        if reason == "illustration" and tag in _BLOCKS and words_in(_text_of(element)) > _MAX_CAPTION_WORDS:
+            reason = None  # So much is told, not shown.
         if reason is None and tag in ("sup", "a") and self._is_note_mark(element, tag):
             reason = "footnote mark"
         return reason
@@ -360,6 +372,8 @@ def join_title(text: str) -> str:
 
 
 def _tokens(element: Any) -> list[str]:
+    if not element.attrib:
+        return []
     values = (element.get(name, "") for name in ("class", "role", "epub:type", "{http://www.idpf.org/2007/ops}type"))
     return " ".join(str(value) for value in values).lower().split()
 

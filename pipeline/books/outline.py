@@ -101,18 +101,19 @@ def _cut(group: Sequence[Title], book_words: int) -> list[Cut]:
     cuts: list[Cut] = []
     for title in group:
         kind: Literal["chapter", "part", "book"] = "part" if id(title) in parts else "chapter"
-        cuts.append(Cut(title.start, title.label, "book" if title is book else kind, title.depth))
-        if title is book or kind == "part":
+        if title is book:
+            kind = "book" if rank_of(title.label) is None else "part"
+        cuts.append(Cut(title.start, title.label, kind, title.depth))
+        if kind != "chapter":
             cuts += _cut(title.below, book_words)
     return cuts
 
 
 def _find_book_title(group: Sequence[Title]) -> Title | None:
-    """Return the title that has next to everything under it and says no number."""
+    """Return the title that has next to everything under it."""
     group_words = sum(title.num_words_below for title in group)
     inner = [title for title in group if title.below]
-    is_all = len(inner) == 1 and inner[0].num_words_below > _WHOLE_SHARE * group_words
-    return inner[0] if is_all and rank_of(inner[0].label) is None else None
+    return inner[0] if len(inner) == 1 and inner[0].num_words_below > _WHOLE_SHARE * group_words else None
 
 
 def _find_parts(group: Sequence[Title], book_words: int) -> set[int]:

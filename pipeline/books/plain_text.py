@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_text, find_license, hide_voice_marks
 from pipeline.books.document import Block, Document, words_in
@@ -26,7 +27,9 @@ _PAGE_NUMBER = re.compile(r"^\W*(?:page\s+)?\d{1,4}\W*$", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
 _REASONS = (("illustration", PICTURE), ("footnote", FOOTNOTE_TEXT), ("editor's note", EDITORIAL))
 # A picture, note or remark in brackets that begins and ends with its lines.
-_APART = re.compile("|".join(rf"(?:^[^\S\n]*(?:{pattern.pattern})\]?[^\S\n]*$)" for _, pattern in _REASONS), re.I | re.M)
+_APART = re.compile(
+    "|".join(rf"(?:^[^\S\n]*(?:{pattern.pattern})\]?[^\S\n]*$)" for _, pattern in _REASONS), re.I | re.M
+)
 _INDENT = "\u3000"  # With which a paragraph begins in Chinese and Japanese.
 _CHINESE = "[\u3000-\u303f\u3040-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BETWEEN_CHINESE = re.compile(f"{_CHINESE}$")
@@ -58,9 +61,30 @@ def read_plain_text(text: str, place: str) -> Document:
         position = match.end()
     blocks += _read_body(body[position:], indent, place, len(blocks))
     blocks += _leave_out("license", lines[end:])
+    blocks = _settle_levels(blocks)
     return Document(
-        fields.get("title", ""), fields.get("author", ""), fields.get("language", ""), blocks, words_in("\n".join(lines))
+        fields.get("title", ""),
+        fields.get("author", ""),
+        fields.get("language", ""),
+        blocks,
+        words_in("\n".join(lines)),
     )
+
+
+def _settle_levels(blocks: list[Block]) -> list[Block]:
+    """Put a prologue, and the one chapter that is numbered otherwise, on the level of the other chapters."""
+    counts = Counter(
+        block.level
+        for block in blocks
+        if block.kind == "heading" and block.level >= CHAPTER_RANK and not is_named(block.text)
+    )
+    usual = next((level for level in sorted(counts) if counts[level] > 1), None)
+    if usual is None:
+        return blocks
+    return [
+        replace(block, level=usual) if block.kind == "heading" and CHAPTER_RANK <= block.level < usual else block
+        for block in blocks
+    ]
 
 
 def _leave_out(reason: str, lines: list[str]) -> list[Block]:

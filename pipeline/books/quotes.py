@@ -10,8 +10,9 @@ from pipeline.text.english_abbreviations import is_abbreviation
 
 _PAIRS = {"“": "”", "‘": "’", "«": "»", "„": "“", "「": "」", "『": "』", '"': '"', "'": "'"}
 _OPENERS_BEFORE = " \n([{—–-\ue001"
+# A closing mark stays with its sentence: “ and « close in German, and open in other languages, after a space.
 _END = re.compile(
-    r"(?:(?<![.!?…])[.!?…]+|(?<![。！？])[。！？]+)[\"'”’)\]」』»]*(?=\s|$|—(?=[\"'“‘])|(?<=[。！？」』]))"
+    r"(?<![.!?…])[.!?…]+[\"'”’“)\]」』»«›‹》）】]*(?=\s|$|—(?=[\"'“‘]))|(?<![。！？])[。！？]+[\"'”’)\]」』»›》）】]*"
 )
 _NEVER_CLOSES = re.compile(r"(?:tis|twas|twere|twill|em|til|cause|neath|gainst|bout|im|er)\b", re.I)
 

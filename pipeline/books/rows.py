@@ -84,7 +84,8 @@ def make_rows(
     words = count_words(block.text for chapter in chapters for block in chapter.blocks)
     report = CastReport()
     rows: list[dict[str, Any]] = []
-    for number, chapter in enumerate(chapters, 1):
+    for chapter in chapters:
+        number = chapter.number
         chapter_title = cut_title(lower_capitals(chapter.title, words))
         reader = _ChapterReader(cast, number, report, place)
         seen: Counter[str] = Counter()

@@ -16,7 +16,8 @@ _LIBRARIES = {
     "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av",
 }  # fmt: skip
 # RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3.
-ACX: dict[str, Any] = {    "target_rms_dbfs": -20.5,
+ACX: dict[str, Any] = {
+    "target_rms_dbfs": -20.5,
     "max_peak_dbfs": -3.5,
     "noise_gate_dbfs": -50.0,
     "sample_rate": 44_100,

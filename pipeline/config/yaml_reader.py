@@ -7,6 +7,7 @@ last without a word.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -104,3 +105,24 @@ def _count_expanded(node: yaml.Node, counted: dict[int, int], source: str) -> in
         raise ConfigError(f"{source}:{line}: \\u{ord(found[0]):x} is half a character; write the whole one")
     counted[id(node)] = count
     return count
+
+
+def read_settings(path: Path | None, example: str) -> dict[str, Any]:
+    """Read a file of settings of one group; none where there is no file.
+
+    Args:
+        path: of the file.
+        example: a line that it could have.
+
+    Raises:
+        ConfigError: it cannot be read, or is no mapping.
+    """
+    if path is None:
+        return {}
+    try:
+        found = read_yaml(path.read_bytes(), str(path)) or {}
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}; name a YAML file") from None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f"{path}: expected settings with a name each, such as `{example}`")
+    return found
