@@ -54,13 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def describe(config: Config, estimate: CatalogueEstimate) -> str:
     """Return what a catalogue comes to, for a person."""
     total, cost = estimate.total, estimate.cost
-    lines = []
-    for book in estimate.books:
-        lines += [one_line(f"{book.book_id}: {book.title}"), *describe_words(book.account, with_parts=True)]
-        lines.append(_describe_book(book))
+    lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
     for refused in estimate.refused:
         lines.append(one_line(f"{refused.book_id}: not imported, see below"))
-        lines += describe_words(refused.report, with_parts=True) if refused.report else []
+        lines += describe_words(refused.report, with_parts=True)
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
     if total.num_removed:
@@ -86,6 +83,7 @@ def _describe_book(book: BookEstimate) -> str:
     reasons = [f"{count:,} {reason}" for reason, count in (book.rejected + book.suspicious).most_common()]
     return "\n".join(
         [
+            *describe_words(book.account, with_parts=True),
             f"  text       {book.num_chars:,} characters in {book.num_rows:,} sentences, {book.num_units:,} units",
             f"  audio      {format_duration(book.audio_s)} ({book.audio_s / 3_600:.2f} h), "
             f"{format_duration(book.chapters_s)} in {book.num_chapters:,} chapters with their pauses",

@@ -56,9 +56,11 @@ def describe_words(report: Mapping[str, Any], *, with_parts: bool) -> list[str]:
     """Return lines about what is read of a book and what is left out, for a person.
 
     Args:
-        report: of the import, or what `describe_account` returns with `notes`.
+        report: of the import, or what `describe_account` returns with `notes`; of an empty one there are no lines.
         with_parts: also a line for each part, with its number where it is read.
     """
+    if not report:
+        return []
     words = report["words"]
     lines = [f"  words      {words['book']:,}: {words['read']:,} read, {words['left_out']:,} left out"]
     for reason, found in report["left_out"].items():

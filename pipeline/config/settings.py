@@ -97,8 +97,85 @@ def _describe_unknown(place: Sequence[str], group: type[BaseModel]) -> str:
     return f"{'.'.join(place):.80}: unknown setting; {remedy}"
 
 
-        inner = next((field.annotation for known, field in _fields(group).items() if known == parent), None)
-        if not _is_group(inner):
+def _fields(group: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the settings of a group as YAML calls them."""
+    return {field.alias or name: field for name, field in group.model_fields.items()}
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """What a person wants to know of one setting."""
+
+    name: str
+    """Dotted, as `--set` takes it."""
+    kind: str
+    """The type, in words: `number`, `text or none`, `wav or flac`."""
+    required: bool
+    default: str
+    """As YAML writes it; empty where it is required."""
+    description: str
+    changes: Effect | None
+    """What another value alters; such a setting is pinned by a run's first start."""
+
+
+def list_settings(group: type[BaseModel], prefix: str = "", given: BaseModel | None = None) -> Iterator[SettingInfo]:
+    """Yield every setting of a group and of the groups in it, in the order of the code.
+
+    Args:
+        group: the class of the settings.
+        prefix: put before the names.
+        given: a group whose values are the defaults; none takes those of the class.
+    """
+    for attribute, field in group.model_fields.items():
+        name = field.alias or attribute
+        value = field.default if given is None else getattr(given, attribute)
+        inner = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_group(kind)), None)
+        if inner is not None:
+            yield from list_settings(inner, f"{prefix}{name}.", value if isinstance(value, BaseModel) else None)
+            continue
+        required = field.is_required() and given is None
+        default = "" if required else json.dumps(value, default=list)
+        extra = field.json_schema_extra
+        yield SettingInfo(
+            name=prefix + name,
+            kind=_describe_kind(field.annotation) + _describe_limits(field.metadata),
+            required=required,
+            default=default,
+            description=field.description or "",
+            changes=extra.get("changes") if isinstance(extra, dict) else None,  # type: ignore[arg-type]
+        )
+
+
+_KINDS: Mapping[Any, str] = {
+    bool: "yes or no",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "none",
+}
+
+
+def _describe_kind(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _describe_kind(inner[0])
+    if origin is Literal:
+        return " or ".join(map(str, inner))
+    if origin in (tuple, list):
+        return f"list of {_describe_kind(inner[0])}"
+    if inner and origin is not dict:
+        return " or ".join(map(_describe_kind, inner))
+    return _KINDS.get(kind, "mapping")
+
+
+def _describe_limits(limits: Sequence[Any]) -> str:
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    found = [f"{words[name]} {getattr(limit, name):,g}" for limit in limits for name in words if hasattr(limit, name)]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _is_group(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def canonical_json(value: Any) -> str:
