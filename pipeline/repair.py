@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cluster.work_items import UnitState, list_states
+from pipeline.cluster.unit_states import UnitPlanner
+from pipeline.cluster.work_items import UnitState
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.units import WorkUnit, parse_unit_id
+from pipeline.output.adoption import find_duplicates
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.row_counts import RowCounts
@@ -120,8 +122,8 @@ def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
     if unit is not None:
         yield _state_of(storage, unit, rows)
     if lost:
-        order = list(RunRecord(storage).read_shards())
-        yield from list_states(iter(lost), plan.manifest.find_duplicates(order), set())
+        duplicates = find_duplicates(plan.manifest, RunRecord(storage).read_table())
+        yield from map(UnitPlanner(plan.manifest, duplicates, {}).plan, lost)
 
 
 def sweep_output(storage: Storage) -> int:
@@ -145,8 +147,8 @@ def _state_of(storage: Storage, unit: WorkUnit, rows: Collection[int]) -> UnitSt
 
 
 def _choose(storage: Storage, selection: Selection, next_take: bool) -> Iterator[UnitState]:
-    log = CommitLog(storage)
-    for unit_id in log.list_units():
+    log, shards = CommitLog(storage), RunRecord(storage).read_table()
+    for unit_id in filter(shards.holds, log.list_units()):
         unit = parse_unit_id(unit_id)
         if unit is None:
             continue

@@ -17,43 +17,52 @@ import hashlib
 import logging
 import os
 import platform
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.enrollment_actor import enroll_remotely
+from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replay_actor import replay_remotely
 from pipeline.cluster.replica import Networks, ReplicaSetup
 from pipeline.cluster.run_units import run_units
-from pipeline.cluster.work_items import UnitState, list_states
+from pipeline.cluster.unit_states import UnitPlanner, commit_kept_units
+from pipeline.cluster.work_items import UnitState
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact_all
 from pipeline.config.settings import canonical_json
-from pipeline.errors import ConfigError, RunStopped, SpeakerError
+from pipeline.errors import ConfigError, RunStopped
 from pipeline.manifest.rows import Manifest
+from pipeline.manifest.units import WorkUnit
+from pipeline.output.adoption import (
+    describe_adoption,
+    drop_former_shards,
+    find_duplicates,
+    is_change,
+    list_former_units,
+    plan_adoption,
+)
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
 from pipeline.output.removal import carry_out_removals
 from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
+from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.take_pool import TakePool
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
-_KEEP_S = 30.0
-"""Between puts of the voices while speakers are enrolled: what a killed driver may lose."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
-        _find_missing_speakers(plan, output.storage)
+        plan = _adopt(plan, output)
         committed = output.log.committed()
         left = _count_left(plan, committed)
         progress = Progress(left.num_rows, left.num_rows_done, config.progress.interval_s)
@@ -122,13 +131,9 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
             logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
         else:
             output.log.clear_success()
-            duplicates = plan.manifest.find_duplicates(list(output.record.read_shards()))
-            units = list_states(plan.manifest.plan(config.unit_size), duplicates, committed)
-            with ray_cluster():
-                _enroll_missing(plan, output.storage)
-                _synthesize(plan, output, progress, islice(units, left.num_units), networks)
+            plan = _synthesize_left(plan, output, committed, progress, networks)
             plan.manifest.check_unchanged()
-        return _finish(plan, output.log, progress, num_skipped=_count_committed(plan, committed))
+        return _finish(plan, output, progress)
 
 
 def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> RowCounts:
@@ -142,10 +147,12 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
         what came of them.
 
     Raises:
+        ConfigError: the manifest is not the output's.
         SynthesisError: as `synthesize_manifest`; what was replaced until then stays.
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
+        plan = _place(plan, output.record)
         # A commit that makes no sense is deleted before its unit is made anew: the note says that it was there.
         output.log.begin_repair()
         states = choose(plan)
@@ -154,11 +161,10 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
         if first is not None:
             output.log.clear_success()
             with ray_cluster():
-                _enroll_missing(plan, output.storage)
+                output.speakers.enroll(config)
                 _synthesize(plan, output, progress, chain([first], states))
-        num_committed = _count_committed(plan, output.log.committed())
-        if output.log.was_finished() and num_committed == plan.num_units:
-            _finish(plan, output.log, progress, num_skipped=num_committed - progress.num_units)
+        if output.log.was_finished() and _count_committed(plan, output.log.committed()) == plan.num_units:
+            _finish(plan, output, progress)
             output.log.end_repair()
     return RowCounts(progress.num_ok, progress.rejected, progress.audio_s, progress.num_removed)
 
@@ -180,11 +186,12 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
     """
     plan = plan_run(config)
     storage = open_storage(config.output, config.storage)
-    log = CommitLog(storage)
-    RunRecord(storage).check(_pin(plan), plan.manifest.shards)
-    if not storage.exists("speakers.parquet"):
+    record = RunRecord(storage)
+    speakers = OutputSpeakers.read(storage, plan.definitions)
+    if not record.check(_pin(plan)) or not speakers.registry:
         raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
-    rows = find_rows(plan.manifest, log, ids, config.unit_size)
+    plan = _place(plan, record)
+    rows = find_rows(plan.manifest, CommitLog(storage), ids, config.unit_size)
     tombstones = Tombstones.read(storage)
     for row in rows:
         if (reason := tombstones.reason_for(row.fields)) is not None:
@@ -192,7 +199,7 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
                 f"--only {row.utterance_id}: was removed from {config.output} ({reason}); name other rows"
             )
     with ray_cluster():
-        return replay_remotely(_make_setup(plan), rows)
+        return replay_remotely(_make_setup(plan, speakers), rows)
 
 
 @dataclass(frozen=True)
@@ -213,11 +220,11 @@ def enroll_speakers(config: Config) -> Enrollment:
     """
     plan = plan_run(config)
     with _open_output(plan) as output:
-        registry, _, missing = _find_missing_speakers(plan, output.storage)
-        if not missing:
-            return Enrollment(registry, ())
+        if not output.speakers.missing:
+            return Enrollment(output.speakers.registry, ())
         with ray_cluster():
-            return _enroll_missing(plan, output.storage)
+            failures = output.speakers.enroll(config)
+        return Enrollment(output.speakers.registry, tuple(failures))
 
 
 @dataclass(frozen=True)
@@ -226,20 +233,71 @@ class _Output:
     record: RunRecord
     log: CommitLog
     lease: Lease
+    speakers: OutputSpeakers
 
 
 @contextmanager
-def _open_output(plan: RunPlan) -> Iterator[_Output]:
-    """Hold the lease of an output whose run.json agrees with the plan."""
+def _open_output(plan: RunPlan, replaced: Collection[str] = ()) -> Iterator[_Output]:
+    """Hold the lease of an output whose run.json and voices agree with the plan."""
     config = plan.config
     storage = open_storage(config.output, config.storage)
     record = RunRecord(storage)
     _probe(storage, config)
     with Lease.acquire(storage, timeout_s=config.storage.lease_timeout_s) as lease:
-        record.begin(_pin(plan), _describe_start(config), plan.manifest.shards)
+        record.begin(_pin(plan), _describe_start(config))
         if not carry_out_removals(storage, lease):
             logger.warning("%s: what was removed may have left audio; run jobs.verify --repair", config.output)
-        yield _Output(storage, record, CommitLog(storage), lease)
+        speakers = OutputSpeakers.read(storage, plan.definitions, replaced)
+        yield _Output(storage, record, CommitLog(storage), lease, speakers)
+
+
+def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
+    """Let the manifest take the place of the one that the output holds; return the plan with its revisions."""
+    table = output.record.read_table()
+    if any(former.is_leaving for former in table.former):
+        # The last start was killed while it deleted what had gone; its audio must not be kept any more.
+        drop_former_shards(output.storage, output.record, output.log, output.lease)
+        table = output.record.read_table()
+    output.speakers.note_failures(table.speakers or {})
+    output.speakers.update_notes()
+    adopted = plan_adoption(
+        plan.manifest,
+        output.log,
+        table,
+        speakers=output.speakers.generations,
+        enrolled=output.speakers.enrolled,
+        withdrawn=Tombstones.read(output.storage).ids("speaker"),
+    )
+    if adopted != table:
+        if is_change(table, adopted):
+            output.log.clear_success()
+            output.log.end_repair()
+            if table.shards:
+                logger.info("%s", describe_adoption(table, adopted))
+        output.record.write_table(adopted)
+    return _with_revisions(plan, adopted)
+
+
+def _place(plan: RunPlan, record: RunRecord) -> RunPlan:
+    """Return the plan with the output's revisions of the shards.
+
+    Raises:
+        ConfigError: the manifest is not the one that the output holds.
+    """
+    table = record.read_table()
+    differences = list(table.differs_from(plan.manifest.shards))
+    if differences:
+        listed = "\n".join(f"  {text}" for text in differences[:20])
+        raise ConfigError(
+            f"{plan.config.manifest}: has changed since the last start of {plan.config.output}:\n{listed}\n"
+            "run jobs.synthesize first, which brings the output up to date"
+        )
+    return _with_revisions(plan, table)
+
+
+def _with_revisions(plan: RunPlan, table: ShardTable) -> RunPlan:
+    revisions = {name: shard.revision for name, shard in table.shards.items()}
+    return replace(plan, manifest=plan.manifest.with_revisions(revisions))
 
 
 def _pin(plan: RunPlan) -> dict[str, Any]:
@@ -255,12 +313,10 @@ class _Left:
     num_rows_done: int
 
 
-def _count_left(plan: RunPlan, committed: set[str]) -> _Left:
-    """Count what this start will do, with `limit` applied to the whole plan's first units."""
+def _count_left(plan: RunPlan, committed: Collection[str]) -> _Left:
+    """Count what this start will do."""
     num_units = num_rows = num_rows_done = 0
-    for unit in plan.manifest.plan(plan.config.unit_size):
-        if plan.config.limit is not None and num_rows + num_rows_done >= plan.config.limit:
-            break
+    for unit in _list_limited(plan):
         if unit.unit_id in committed:
             num_rows_done += unit.num_rows
         else:
@@ -269,7 +325,17 @@ def _count_left(plan: RunPlan, committed: set[str]) -> _Left:
     return _Left(num_units, num_rows, num_rows_done)
 
 
-def _count_committed(plan: RunPlan, committed: set[str]) -> int:
+def _list_limited(plan: RunPlan) -> Iterator[WorkUnit]:
+    """Yield the whole plan's first units that hold `limit` rows, or all."""
+    num_rows = 0
+    for unit in plan.manifest.plan(plan.config.unit_size):
+        if plan.config.limit is not None and num_rows >= plan.config.limit:
+            return
+        num_rows += unit.num_rows
+        yield unit
+
+
+def _count_committed(plan: RunPlan, committed: Collection[str]) -> int:
     return sum(unit.unit_id in committed for unit in plan.manifest.plan(plan.config.unit_size))
 
 
@@ -302,6 +368,42 @@ def _describe_start(config: Config) -> dict[str, Any]:
     }
 
 
+def _synthesize_left(
+    plan: RunPlan, output: _Output, committed: set[str], progress: Progress, networks: Networks | None
+) -> RunPlan:
+    """Commit the units that have no commit: first those of which every take is there already, then the others.
+
+    Returns:
+        the plan, with later revisions where speakers turned out not to be enrollable.
+    """
+    planner = _make_planner(plan, output)
+    left = (unit for unit in _list_limited(plan) if unit.unit_id not in committed)
+    if planner.pool:
+        is_packed = plan.config.audio.layout == "packed"
+        kept = commit_kept_units(
+            planner, output.log, output.lease, left, weights_sha256=plan.weights_sha256, is_packed=is_packed
+        )
+        for receipt in kept:
+            progress.add(receipt)
+            committed.add(receipt.unit_id)
+    if _count_left(plan, committed).num_units == 0:
+        return plan
+    with ray_cluster():
+        output.speakers.enroll(plan.config)
+        if output.speakers.generations != planner.speakers:
+            plan = _adopt(plan, output)
+            planner = _make_planner(plan, output)
+        units = (unit for unit in _list_limited(plan) if unit.unit_id not in committed)
+        _synthesize(plan, output, progress, map(planner.plan, units), networks)
+    return plan
+
+
+def _make_planner(plan: RunPlan, output: _Output) -> UnitPlanner:
+    table = output.record.read_table()
+    pool = TakePool.read(output.log, list_former_units(output.log, table), plan.config)
+    return UnitPlanner(plan.manifest, find_duplicates(plan.manifest, table), output.speakers.generations, pool)
+
+
 def _synthesize(
     plan: RunPlan,
     output: _Output,
@@ -310,78 +412,22 @@ def _synthesize(
     networks: Networks | None = None,
 ) -> None:
     located = (replace(state, unit=plan.manifest.locate(state.unit)) for state in units)
-    counts = run_units(_make_setup(plan, networks), located, output.record, output.lease, progress)
+    setup = _make_setup(plan, output.speakers, networks)
+    counts = run_units(setup, located, output.record, output.lease, progress)
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
     output.record.add_to_start({"synthesized": synthesized})
 
 
-def _make_setup(plan: RunPlan, networks: Networks | None = None) -> ReplicaSetup:
-    return ReplicaSetup(plan.config, plan.manifest.rows, plan.lexicon, plan.weights_sha256, networks)
+def _make_setup(plan: RunPlan, speakers: OutputSpeakers, networks: Networks | None = None) -> ReplicaSetup:
+    rows, generations = plan.manifest.rows, speakers.generations
+    return ReplicaSetup(plan.config, rows, plan.lexicon, plan.weights_sha256, generations, networks)
 
 
-def _find_missing_speakers(
-    plan: RunPlan, storage: Storage
-) -> tuple[SpeakerRegistry, str | None, list[SpeakerDefinition]]:
-    """Return the output's voices with their object's etag, and the definitions that are not among them.
-
-    Raises:
-        SpeakerError: a definition differs from the one that was enrolled.
-    """
-    try:
-        data, etag = storage.get_with_etag("speakers.parquet")
-    except FileNotFoundError:
-        return SpeakerRegistry(), None, plan.definitions
-    registry = SpeakerRegistry.from_parquet(data)
-    return registry, etag, registry.missing(plan.definitions)
-
-
-def _enroll_missing(plan: RunPlan, storage: Storage) -> Enrollment:
-    """Bring `speakers.parquet` of the output up to date with the definitions.
-
-    What was enrolled is kept, whatever becomes of the rest.
-    """
-    config = plan.config
-    registry, etag, missing = _find_missing_speakers(plan, storage)
-    if not missing:
-        return Enrollment(registry, ())
-    logger.info("enrolling %d speaker(s)", len(missing))
-    made: list[Speaker] = []
-    failures: list[str] = []
-    kept_at = time.monotonic()
-
-    def keep() -> None:
-        nonlocal registry, etag, kept_at
-        if made:
-            registry = registry.add(made)
-            etag = storage.put("speakers.parquet", registry.to_parquet(), if_absent=etag is None, if_match=etag)
-            made.clear()
-        kept_at = time.monotonic()
-
-    try:
-        for _, result in enroll_remotely(config, missing):
-            if isinstance(result, str):
-                failures.append(result)
-            else:
-                made.append(result)
-            if time.monotonic() - kept_at > _KEEP_S:
-                keep()
-    finally:
-        # Also where a later one stops the run: each took its time.
-        keep()
-    if failures and config.speakers.on_error == "stop":
-        listed = "\n".join(f"  {message}" for message in failures[:20])
-        raise SpeakerError(
-            f"{config.speakers.path}: {len(failures)} speaker(s) cannot be enrolled:\n{listed}\n"
-            "fix them, or set speakers.on_error: reject to reject their rows"
-        )
-    for message in failures:
-        logger.warning("not enrolled, its rows will be rejected: %s", message)
-    return Enrollment(registry, tuple(failures))
-
-
-def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int) -> RunSummary:
-    summary = log.summarize()
+def _finish(plan: RunPlan, output: _Output, progress: Progress) -> RunSummary:
+    log = output.log
+    summary = log.summarize(output.record.read_table().holds)
+    num_committed = _count_committed(plan, log.committed())
     result = RunSummary(
         output=plan.config.output,
         num_rows=plan.manifest.num_rows,
@@ -389,12 +435,14 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         rejected=dict(summary.rejected.most_common()),
         audio_s=summary.audio_s,
         num_units_done=progress.num_units,
-        num_units_skipped=num_skipped,
-        num_units_left=plan.num_units - num_skipped - progress.num_units,
+        num_units_skipped=num_committed - progress.num_units,
+        num_units_left=plan.num_units - num_committed,
         elapsed_s=progress.elapsed_s if progress.num_units else 0.0,
         x_real_time=progress.x_real_time if progress.num_units else 0.0,
         examples=tuple(progress.examples),
         num_removed=summary.num_removed,
+        num_synthesized=progress.num_synthesized,
+        num_kept=progress.num_kept,
     )
     if result.num_units_left == 0 and summary.num_rows != result.num_rows:
         raise RunStopped(
@@ -404,5 +452,6 @@ def _finish(plan: RunPlan, log: CommitLog, progress: Progress, num_skipped: int)
         )
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
+        drop_former_shards(output.storage, output.record, log, output.lease)
         log.finish(summary.report(result.num_rows))
     return result

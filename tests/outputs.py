@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import LEASE_PATH
 from pipeline.output.records import build_commit_table
+from pipeline.output.run_record import RunRecord
 from pipeline.storage import ObjectInfo, Storage
 
 
@@ -48,3 +50,11 @@ def make_commit(log: CommitLog, unit: WorkUnit, rejected: tuple[int, ...] = ()) 
 def put_foreign_lease(storage: Storage, heartbeat: int = 3) -> None:
     holder = {"host": "elsewhere", "boot": "b", "pid": 1, "pid_started": "1", "token": "t", "epoch": 4}
     storage.put(LEASE_PATH, json.dumps({**holder, "heartbeat": heartbeat, "started_at": 0}).encode())
+
+
+def begin_run(storage: Storage, shards: Sequence[Shard] = (), *, unit_size: int = 3, **config: Any) -> RunRecord:
+    """Record a run over these shards, as a first start does; `config` is what it says of its config."""
+    record = RunRecord(storage)
+    record.begin({"unit_size": unit_size}, {"config": config} if config else {})
+    record.write_table(record.read_table().adopt(shards, {}, {}))
+    return record

@@ -13,12 +13,12 @@ from pipeline.errors import ConfigError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit
 from pipeline.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
 from tests.fakes import MemoryStorage
 from tests.inline_ray import inline_ray
+from tests.outputs import begin_run
 from tests.runs import audio_hashes, check_audio, make_config, read_metadata, simple_rows, write_shard
 
 
@@ -236,7 +236,7 @@ def test_foreign_commits_are_named(output):
 def test_a_long_listing_streams():
     """Many strays: what the audit holds at a time does not grow with the listing."""
     storage = MemoryStorage()
-    RunRecord(storage).begin({"unit_size": 3}, {}, [])
+    begin_run(storage)
     largest = 0
 
     class Listing(MemoryStorage):

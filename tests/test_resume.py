@@ -9,12 +9,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import run
-from pipeline.cluster.work_items import list_states
+from pipeline import repair_output, run
+from pipeline.cluster.unit_states import UnitPlanner
 from pipeline.errors import ConfigError
+from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Manifest
+from pipeline.manifest.units import WorkUnit
+from pipeline.output.adoption import find_duplicates
 from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.runs import make_config, simple_rows, write_shard
+
+SPEAKER = Speaker(
+    "anna",
+    Voice(gender="female"),
+    "created",
+    '{"gender":"female","language":"en","pitch":"moderate","speaker_id":"anna","speed":"moderate"}',
+)
 
 
 @pytest.fixture
@@ -28,9 +39,11 @@ def begun(tmp_path, random_weights):
 
 
 def begin(config):
-    """Do what a start does before it needs Ray; return the order of the shards."""
-    with run._open_output(run.plan_run(config)) as output:
-        return list(output.record.read_shards())
+    """Do what a start does before it needs Ray; return the table of shards."""
+    plan = run.plan_run(config)
+    with run._open_output(plan) as output:
+        run._adopt(plan, output)
+        return output.record.read_table()
 
 
 def refusal(config):
@@ -78,34 +91,52 @@ def test_what_changes_neither_audio_nor_plan_is_free(begun):
     begin(begun.model_copy(update={"progress": begun.progress.model_copy(update={"interval_s": 1.0})}))
 
 
-def test_changed_shards_are_refused_by_name(begun, tmp_path):
+def test_a_changed_manifest_is_refused_where_rows_are_made_again(begun, tmp_path):
+    """A repair or a replay of rows that the output does not hold would mix two manifests."""
+    open_storage(begun.output).put("speakers.parquet", SpeakerRegistry([SPEAKER]).to_parquet())
     shard = tmp_path / "manifest" / "b.parquet"
-    rows = simple_rows(0, 8)
-    for changed, said in (
-        ([*rows[:-1], {**rows[-1], "text": "Other."}], "shard b: content"),
-        (rows[:5], "shard b: 8 rows → 5 rows"),
-        (rows + simple_rows(50, 1), "shard b: 8 rows → 9 rows"),
-        (rows[::-1], "shard b: content"),
+    for change, said in (
+        (lambda: write_shard(shard, simple_rows(0, 5)), "shard b: 8 rows → 5 rows of other content"),
+        (lambda: write_shard(shard, simple_rows(0, 8)[::-1]), "shard b: 8 rows → 8 rows of other content"),
+        (shard.unlink, "shard b: 8 rows → missing from the manifest"),
+        (lambda: write_shard(tmp_path / "manifest" / "new.parquet", simple_rows(0, 1)), "shard new: new"),
     ):
-        write_shard(shard, changed)
-        assert said in refusal(begun)
-    shard.unlink()
-    assert "shard b: 8 rows → missing from the manifest" in refusal(begun)
-    write_shard(shard, rows)
-    begin(begun)
+        change()
+        for command in (repair_output, lambda config: run.replay_rows(config, ["u001"])):
+            with pytest.raises(ConfigError, match=r"run jobs\.synthesize first") as caught:
+                command(begun)
+            assert said in str(caught.value)
+
+
+def test_what_a_manifest_changes_is_planned_anew(begun, tmp_path):
+    assert begin(begun) == begin(begun)
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(0, 9))
+    (tmp_path / "manifest" / "c.parquet").rename(tmp_path / "manifest" / "a.parquet")
+    table = begin(begun)
+    assert {name: (shard.revision, shard.since) for name, shard in table.shards.items()} == {"b": (1, 1), "a": (0, 1)}
+    assert [(former.folder, former.until, former.is_leaving) for former in table.former] == [
+        ("b", 1, False),
+        ("c", 1, False),
+    ]
+    # Once more, before anything was committed: each revision has a folder of its own.
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(0, 8))
+    (tmp_path / "manifest" / "a.parquet").rename(tmp_path / "manifest" / "c.parquet")
+    table = begin(begun)
+    assert {name: shard.revision for name, shard in table.shards.items()} == {"b": 2, "c": 1}
+    assert [former.folder for former in table.former] == ["b", "c", "b@1", "a"]
 
 
 def test_a_new_shard_is_taken_up_and_what_is_committed_wins(begun, tmp_path):
     """A new shard that sorts first made duplicates of rows that had audio: two rows of one id were ok."""
+    begin(begun)
     write_shard(tmp_path / "manifest" / "a.parquet", [*simple_rows(20, 2), *simple_rows(3, 1)])
-    order = begin(begun)
-    assert order == begin(begun) == ["b", "c", "a"]
+    table = begin(begun)
+    assert list(table.shards) == list(begin(begun).shards) == ["b", "c", "a"]
     manifest = Manifest.open(begun.manifest)
     assert manifest.find_duplicates() == {"b": [3]}
-    assert manifest.find_duplicates(order) == {"a": [2]}
-    committed = {unit.unit_id for unit in manifest.plan(4) if unit.shard != "a"}
-    (state,) = list_states(manifest.plan(4), manifest.find_duplicates(order), committed)
-    assert state.unit.shard == "a" and list(state.rejections) == [2]
+    assert {name: shard.duplicates for name, shard in table.shards.items()} == {"b": (), "c": (), "a": (2,)}
+    (state,) = map(UnitPlanner(manifest, find_duplicates(manifest, table), {}).plan, [WorkUnit("a", 0, 2)])
+    assert list(state.rejections) == [2]
 
 
 def test_an_output_of_a_newer_version_is_refused(begun):

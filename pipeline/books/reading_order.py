@@ -18,7 +18,8 @@ from pipeline.books.importing import CONTENTS
 from pipeline.errors import ConfigError
 from pipeline.manifest.units import plan_units
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.run_record import RunRecord, ShardRecord
+from pipeline.output.run_record import RunRecord
+from pipeline.output.shard_table import ShardRecord
 from pipeline.storage import Storage
 
 _BOOK = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
@@ -57,7 +58,7 @@ def read_chapters(source: Storage, contents: Storage | None = None) -> Iterator[
         rows = itertools.chain.from_iterable(
             table.to_pylist()
             for shard in sorted(shards)
-            for table in _read_shard(log, shard, shards[shard].num_rows, unit_size, _BOOK)
+            for table in _read_shard(log, shard, shards[shard], unit_size, _BOOK)
         )
         for book_id, book in itertools.groupby(rows, key=lambda row: str(row["book_id"])):
             yield book_id, _by_chapter(book)
@@ -77,10 +78,10 @@ def _by_chapter(rows: Iterator[dict[str, Any]]) -> Iterator[Chapter]:
 
 
 def _read_shard(
-    log: CommitLog, shard: str, num_rows: int, unit_size: int, extra: tuple[str, ...] = ()
+    log: CommitLog, shard: str, known: ShardRecord, unit_size: int, extra: tuple[str, ...] = ()
 ) -> Iterator[pa.Table]:
     """Yield the commits of a shard in order; a unit that is not committed yet is a gap."""
-    for unit in plan_units(shard, num_rows, unit_size):
+    for unit in plan_units(shard, known.num_rows, unit_size, known.revision):
         try:
             table = log.read_commit(unit)
         except FileNotFoundError:
@@ -110,7 +111,7 @@ def _is_usable(table: pa.Table, name: str) -> bool:
 
 def _read_clips(log: CommitLog, shards: Mapping[str, ShardRecord], unit_size: int, book_id: str) -> pa.Table | None:
     names = sorted(name for name in shards if name.startswith(f"{book_id}/"))
-    tables = [table for name in names for table in _read_shard(log, name, shards[name].num_rows, unit_size)]
+    tables = [table for name in names for table in _read_shard(log, name, shards[name], unit_size)]
     return pa.concat_tables(tables) if tables else None
 
 

@@ -67,7 +67,7 @@ class LLMActor(ReplicaBase):
         storage = open_storage(config.output, config.storage)
         speakers, self._removed = storage.get("speakers.parquet"), Tombstones.read(storage)
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
-        registry = SpeakerRegistry.from_parquet(speakers)
+        registry = SpeakerRegistry.from_parquet(speakers).only(self._setup.speakers)
         self._stage = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}

@@ -49,7 +49,8 @@ class ReplayActor:
 
         config, networks, weights_dir = self._setup.config, load_networks(self._setup), find_weights(self._setup)
         self._use_threads("llm")
-        registry = SpeakerRegistry.from_parquet(open_storage(config.output, config.storage).get("speakers.parquet"))
+        speakers = open_storage(config.output, config.storage).get("speakers.parquet")
+        registry = SpeakerRegistry.from_parquet(speakers).only(self._setup.speakers)
         engine, support = networks.load_engine(config, weights_dir), read_text_support(weights_dir)
         tokens = TokenStage(config, engine, registry, self._setup.lexicon, support)
         return Replayer(config, tokens, AudioStage(config, networks.load_codec(config, weights_dir)), self._use_threads)

@@ -35,6 +35,8 @@ class ReplicaSetup:
     """Of the manifest: units carry their shard, so that a start reads nothing that grows with the manifest."""
     lexicon: Mapping[str, str]
     weights_sha256: str
+    speakers: Mapping[str, int]
+    """Who may speak: the speakers of the current definitions, see `SpeakerRegistry.generations`."""
     networks: Networks | None = None
     """In place of those of the weights."""
 

@@ -50,8 +50,8 @@ class StageSpec:
 
 def _generate(handle: Any, call: Call, lease: Lease) -> Sent:
     assert call.round is not None
-    skipped = frozenset(call.state.rejections)
-    return Sent(*handle.generate.options(num_returns=2).remote(call.state.unit, skipped, call.round.wanted))
+    state = call.state
+    return Sent(*handle.generate.options(num_returns=2).remote(state.unit, state.skipped, call.round.wanted))
 
 
 def _decode(handle: Any, call: Call, lease: Lease) -> Sent:
@@ -64,7 +64,7 @@ def _write(handle: Any, call: Call, lease: Lease) -> Sent:
     only = None if state.wanted is None else frozenset(state.wanted)
     # Side by side, as Ray fetches only what an argument itself refers to.
     results = [made.results[stage] for made in state.rounds for stage in (Stage.LLM, Stage.CODEC)]
-    return Sent(None, handle.write.remote(state.unit, state.rejections, lease, only, *results))
+    return Sent(None, handle.write.remote(state.unit, state.rejections, state.kept, lease, only, *results))
 
 
 STAGES = (

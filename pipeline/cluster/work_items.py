@@ -5,15 +5,14 @@ Results are references to Ray's object store; nothing here looks into them.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import RejectionCode
 from pipeline.manifest.units import WorkUnit
+from pipeline.synthesis.take_pool import KeptTake
 from pipeline.synthesis.takes import Rejection, Wanted
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ class UnitState:
     """Rows that are not to be synthesized."""
     wanted: Wanted | None = None
     """Rows to synthesize again where the unit is committed already; none makes all of them, and the commit."""
+    kept: Mapping[int, KeptTake] = field(default_factory=dict)
+    """Rows whose take an earlier commit has; they are not synthesized, either."""
     rounds: list[Round] = field(default_factory=list)
     """Complete ones, in the order in which they were made; later takes replace earlier ones."""
     node_id: str | None = None
@@ -70,6 +71,11 @@ class UnitState:
         """Rows whose records this will write."""
         return self.unit.num_rows if self.wanted is None else len(self.wanted)
 
+    @property
+    def skipped(self) -> frozenset[int]:
+        """Rows that no network sees."""
+        return frozenset(self.rejections) | frozenset(self.kept)
+
     def restart(self) -> None:
         """Forget what was made: it is lost, or may be."""
         self.rounds.clear()
@@ -79,7 +85,8 @@ class UnitState:
     def isolate(self) -> None:
         """Put every row that is to be synthesized in quarantine."""
         rows = sorted(self.wanted) if self.wanted else range(self.unit.first_row, self.unit.last_row + 1)
-        self.quarantine = deque(row for row in rows if row not in self.rejections)
+        skipped = self.skipped
+        self.quarantine = deque(row for row in rows if row not in skipped)
 
 
 @dataclass
@@ -98,26 +105,3 @@ class Call:
     def is_isolated(self) -> bool:
         """Whether it may share its replica with nothing."""
         return self.state.quarantine is not None and self.round is not None
-
-
-def list_states(
-    units: Iterator[WorkUnit], duplicates: Mapping[str, list[int]], committed: set[str]
-) -> Iterator[UnitState]:
-    """Yield what is left to do, with the rows that are rejected before they start.
-
-    Args:
-        units: the plan.
-        duplicates: rows whose id an earlier row has, by shard.
-        committed: ids of the units that are done.
-    """
-    reason = Rejection(
-        RejectionCode.DUPLICATE_ID,
-        "another row before this one has the same utterance_id; ids must be unique in the run",
-    )
-    by_shard = {shard: sorted(rows) for shard, rows in duplicates.items()}
-    for unit in units:
-        if unit.unit_id in committed:
-            continue
-        rows = by_shard.get(unit.shard, [])
-        double = rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
-        yield UnitState(unit, dict.fromkeys(double, reason))

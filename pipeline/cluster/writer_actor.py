@@ -17,6 +17,7 @@ from pipeline.output.records import StoredClip, build_commit_table, build_record
 from pipeline.output.row_counts import UnitReceipt
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
+from pipeline.synthesis.take_pool import KeptRecords, KeptTake, hash_rows
 from pipeline.synthesis.takes import Rejection, UtteranceOutcome
 
 
@@ -32,6 +33,7 @@ class WriterActor(ReplicaBase):
         self._storage = open_storage(config.output, config.storage)
         self._log = CommitLog(self._storage)
         self._removed = Tombstones.read(self._storage)
+        self._kept = KeptRecords(self._log)
         self._num_rows = 0
         self._uploads = ThreadPoolExecutor(config.storage.upload_threads, thread_name_prefix="upload")
         return describe_replica("writer", 1, "cpu", "float32", **encoder_versions(config.audio.format))
@@ -44,6 +46,7 @@ class WriterActor(ReplicaBase):
         self,
         unit: WorkUnit,
         rejections: Mapping[int, Rejection],
+        kept: Mapping[int, KeptTake],
         lease: Lease,
         only: frozenset[int] | None,
         *results: Any,
@@ -53,6 +56,7 @@ class WriterActor(ReplicaBase):
         Args:
             unit: the rows.
             rejections: rows refused before they reached a stage.
+            kept: rows whose take an earlier commit has: their records are written again, their audio is not.
             lease: this driver's right to write; checked right before the commit.
             only: rows that were synthesized again, whose records replace those in the unit's commit; none writes the
                 unit's first commit.
@@ -62,11 +66,15 @@ class WriterActor(ReplicaBase):
         table = self._setup.rows.read_rows(unit)
         # Not all columns: some of the user's may hold values that Python cannot.
         rows = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
+        hashes = hash_rows(unit, rows, self._setup.speakers)
+        records = self._kept.read(unit, kept, hashes)
         lease.check()
         futures = [
-            self._uploads.submit(self._write_row, unit, row, fields, rejections.get(row), outcomes.get(row))
+            self._uploads.submit(
+                self._write_row, unit, row, fields, rejections.get(row), outcomes.get(row), hashes[row]
+            )
             for row, fields in enumerate(rows, start=unit.first_row)
-            if only is None or row in only
+            if row not in kept and (only is None or row in only)
         ]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         # A failure is raised once no upload is under way: the process may end right after, and leave temporary files.
@@ -75,14 +83,16 @@ class WriterActor(ReplicaBase):
         wait(futures)
         for future in done:
             future.result()
-        records = [future.result() for future in futures]
+        made = [future.result() for future in futures]
         lease.check()
         if only is not None:
-            committed = self._log.amend(unit, records)
+            committed = self._log.amend(unit, made)
         else:
+            records |= {record["row"]: record for record in made}
             is_packed = self._setup.config.audio.layout == "packed"
-            committed = self._log.commit(unit, build_commit_table(records, table, is_packed=is_packed))
-        return UnitReceipt.of(unit.unit_id, records, committed=committed)
+            commit = build_commit_table([records[row] for row in sorted(records)], table, is_packed=is_packed)
+            committed = self._log.commit(unit, commit)
+        return UnitReceipt.of(unit.unit_id, made, committed=committed, num_kept=len(kept))
 
     def _write_row(
         self,
@@ -91,6 +101,7 @@ class WriterActor(ReplicaBase):
         fields: Mapping[str, Any],
         rejection: Rejection | None,
         made: UtteranceOutcome | None,
+        input_hash: str,
     ) -> dict[str, Any]:
         if (reason := self._removed.reason_for(fields)) is not None:
             return removed_record({**fields, "shard": unit.shard, "row": row}, reason)
@@ -103,7 +114,15 @@ class WriterActor(ReplicaBase):
             outcome = self._store(unit, fields["utterance_id"], made)
             self._num_rows += 1
         facts = None if made is None else made.facts()
-        return build_record(unit, row, fields, weights_sha256=self._setup.weights_sha256, facts=facts, outcome=outcome)
+        return build_record(
+            unit,
+            row,
+            fields,
+            weights_sha256=self._setup.weights_sha256,
+            facts=facts,
+            outcome=outcome,
+            input_hash=input_hash,
+        )
 
     def _store(self, unit: WorkUnit, utterance_id: str, made: UtteranceOutcome) -> StoredClip:
         settings = self._setup.config.audio

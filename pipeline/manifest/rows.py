@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.config.run import StorageConfig
@@ -163,7 +164,11 @@ class Manifest:
             unit_size: rows of a unit, at least 1; the last one of a shard may have fewer.
         """
         for shard in self.shards:
-            yield from plan_units(shard.name, shard.num_rows, unit_size)
+            yield from plan_units(shard.name, shard.num_rows, unit_size, shard.revision)
+
+    def with_revisions(self, revisions: Mapping[str, int]) -> Manifest:
+        """Return this manifest with the revision of each shard that an output gave it."""
+        return Manifest(self._storage, [replace(shard, revision=revisions[shard.name]) for shard in self.shards])
 
     def locate(self, unit: WorkUnit) -> WorkUnit:
         """Return a unit of this manifest with its shard."""
@@ -180,6 +185,12 @@ class Manifest:
             ObjectChanged: one has other bytes by now, or is gone.
         """
         self._reader.check_unchanged(self.shards)
+
+    def has_speaker(self, shard: Shard, speaker_ids: Collection[str]) -> bool:
+        """Tell whether a shard has a row of one of these speakers; reads that column alone."""
+        wanted = pa.array(list(speaker_ids), pa.string())
+        columns = self._reader.read_column(shard, "speaker_id")
+        return any(pc.any(pc.is_in(_to_strings(column), wanted)).as_py() for column in columns)
 
     def find_duplicates(self, shard_order: Sequence[str] = ()) -> dict[str, list[int]]:
         """Find the rows whose id an earlier row has (by shard, then row); null ids are left out.

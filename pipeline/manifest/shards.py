@@ -45,6 +45,8 @@ class Shard:
     info: ObjectInfo
     """Where it is below the manifest's root."""
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    revision: int = 0
+    """That an output gave it, see `WorkUnit.revision`."""
 
 
 class ShardReader:
@@ -274,7 +276,8 @@ def _shard_name(path: str) -> str:
     """Return a path that is safe as a folder of the output: hidden names would be skipped, `a=b` taken for a key."""
     parts = path.removesuffix(".parquet").split("/")
     encoded = [quote(part, safe=" ()+,@").replace("~", "%7E") for part in parts]
-    return "/".join(f"%{ord(part[0]):02X}{part[1:]}" if part[0] in "._" else part for part in encoded)
+    name = "/".join(f"%{ord(part[0]):02X}{part[1:]}" if part[0] in "._" else part for part in encoded)
+    return re.sub(r"@(?=[0-9]+$)", "%40", name)  # `a@2` is the second revision of `a`.
 
 
 def find_name_clashes(shards: Sequence[Shard]) -> Iterator[str]:

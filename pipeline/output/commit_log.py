@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
-from pipeline.manifest.units import WorkUnit
+from pipeline.manifest.units import WorkUnit, shard_folder
 from pipeline.output.records import AUDIO_COLUMN, CommitFile, audio_path, replace_records, write_commit
 from pipeline.output.row_counts import RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
@@ -130,11 +130,24 @@ class CommitLog:
         """
         return self.read(unit.unit_id, lambda file: file.read(columns))
 
-    def iter_metadata(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield the commits one by one, a few read ahead, as `read_commit` reads them."""
-        yield from (table for _, table in self.iter_commits(columns))
+    def read_whole(self, unit: WorkUnit) -> pa.Table:
+        """Read a unit's metadata with its packed clips, if it has any; raises as `read_commit`."""
+        return self.read(unit.unit_id, _read_with_clips)
 
-    def iter_commits(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+    def iter_metadata(
+        self, columns: Sequence[str] | None = None, holds: Callable[[str], bool] = lambda unit_id: True
+    ) -> Iterator[pa.Table]:
+        """Yield the commits one by one, a few read ahead, as `read_commit` reads them.
+
+        Args:
+            columns: only these, where a commit has them.
+            holds: only the units whose id it takes, as `ShardTable.holds` does.
+        """
+        yield from (table for _, table in self.iter_commits(columns, holds))
+
+    def iter_commits(
+        self, columns: Sequence[str] | None = None, holds: Callable[[str], bool] = lambda unit_id: True
+    ) -> Iterator[tuple[str, pa.Table]]:
         """Yield the id of a unit with its commit, as `iter_metadata`.
 
         Raises:
@@ -151,12 +164,12 @@ class CommitLog:
                     "who else writes there"
                 ) from None
 
-        yield from map_ahead(read, self._list())
+        yield from map_ahead(read, (info for info in self._list() if holds(_unit_id_of(info.path))))
 
-    def summarize(self) -> RowCounts:
-        """Count the rows of all commits; streams."""
+    def summarize(self, holds: Callable[[str], bool] = lambda unit_id: True) -> RowCounts:
+        """Count the rows of commits, see `iter_metadata`; streams."""
         counts, names = RowCounts(), ("status", "error_code", "duration_s")
-        for table in self.iter_metadata(names):
+        for table in self.iter_metadata(names, holds):
             counts.add(*(table.column(name).to_pylist() for name in names))
         return counts
 
@@ -195,6 +208,14 @@ class CommitLog:
     def _list(self, shard: str = "") -> Iterator[ObjectInfo]:
         prefix = f"{_METADATA}{shard}/" if shard else _METADATA
         yield from (info for info in self._storage.list(prefix) if info.path.endswith(_SUFFIX))
+
+    def list_shard(self, shard: str, revision: int = 0) -> Iterator[WorkUnit]:
+        """Yield the units of one revision of a shard that have a commit."""
+        folder = shard_folder(shard, revision)
+        for unit_id in self.list_units(folder):
+            first, _, last = unit_id.removeprefix(f"{folder}/").partition("-")
+            if first.isdecimal() and last.isdecimal():  # Not one of a shard in a folder of this name.
+                yield WorkUnit(shard, int(first), int(last), revision=revision)
 
     def read(self, unit_id: str, read: Callable[[CommitFile], Result], info: ObjectInfo | None = None) -> Result:
         """Read of a commit what `read` asks for; the store is asked for no more, where the commit is large.

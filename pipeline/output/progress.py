@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.errors import RejectionCode
 from pipeline.output.row_counts import UnitReceipt
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,10 @@ class RunSummary:
     """Wall time of this start's synthesis, without loading."""
     x_real_time: float
     """Seconds of audio that this start made in a second."""
+    num_synthesized: int = 0
+    """Rows that this start synthesized, whatever came of them."""
+    num_kept: int = 0
+    """Rows that this start committed anew, for the manifest has changed, with the take that they had."""
     examples: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
     """(utterance_id, code, message) of a few rejections of this start."""
     num_removed: int = 0
@@ -64,7 +69,7 @@ class Progress:
         self._clock = clock
         self._started = self._last_line = clock()
         self._has_begun = False
-        self.num_ok = self.num_removed = 0
+        self.num_ok = self.num_removed = self.num_kept = 0
         self.num_units = 0
         self.num_retakes = 0
         self.rejected: Counter[str] = Counter()
@@ -73,8 +78,13 @@ class Progress:
 
     @property
     def num_done(self) -> int:
-        """Rows committed by this start."""
+        """Rows that this start accepted, rejected or took out, without those that it kept."""
         return self.num_ok + self.rejected.total() + self.num_removed
+
+    @property
+    def num_synthesized(self) -> int:
+        """Of these, the ones whose text was read: a duplicate's, or one that is withdrawn, is not."""
+        return self.num_ok + self.rejected.total() - self.rejected[RejectionCode.DUPLICATE_ID]
 
     @property
     def elapsed_s(self) -> float:
@@ -96,6 +106,7 @@ class Progress:
         self.num_units += 1
         self.num_ok += receipt.num_ok
         self.num_removed += receipt.num_removed
+        self.num_kept += receipt.num_kept
         self.rejected.update(receipt.rejected)
         self.audio_s += receipt.audio_s
         self.num_retakes += receipt.num_retakes
@@ -109,15 +120,19 @@ class Progress:
             f"{self.x_real_time:.2f} x real time",
             f"{self.rejected.total():,} rejected",
         ]
-        if self._num_rows is not None and 0 < self.num_done < self._num_rows:
-            left_s = (self._num_rows - self.num_done) * self.elapsed_s / self.num_done
+        if self._num_rows is not None and self.num_done and self._num_committed < self._num_rows:
+            left_s = (self._num_rows - self._num_committed) * self.elapsed_s / self.num_done
             parts.append(f"about {format_duration(left_s)} left")
         return " · ".join(parts)
+
+    @property
+    def _num_committed(self) -> int:
+        return self.num_done + self.num_kept
 
     def _count(self) -> str:
         if self._num_rows is None:
             return f"{self.num_done:,} utterances"
-        total, done = self._num_rows + self._num_rows_before, self.num_done + self._num_rows_before
+        total, done = self._num_rows + self._num_rows_before, self._num_committed + self._num_rows_before
         return f"{done:,}/{total:,} utterances ({done / max(total, 1):.0%})"
 
     def report_if_due(self) -> None:

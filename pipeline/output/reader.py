@@ -33,13 +33,13 @@ def read_output(
         StorageError: the store does not answer.
     """
     storage = open_storage(output, settings)
-    RunRecord(storage).read()
+    shards = RunRecord(storage).read_table()
     log = CommitLog(storage)
     has_clips = columns is not None and AUDIO_COLUMN in columns
     tables = (
-        (log.read(unit_id, lambda file: file.read(columns)) for unit_id in log.list_units())
+        (log.read(unit_id, lambda file: file.read(columns)) for unit_id in filter(shards.holds, log.list_units()))
         if has_clips
-        else log.iter_metadata(columns)
+        else log.iter_metadata(columns, shards.holds)
     )
     for table in tables:
         for row in table.to_pylist():

@@ -76,6 +76,7 @@ _COLUMNS = (
     _Column("row", pa.int64(), nullable=False),
     _Column("weights_sha256", pa.string()),
     _Column("created_at", pa.timestamp("us", tz="UTC")),
+    _Column("input_hash", pa.string(), 3),
 )
 FORMAT_VERSION = max(column.since for column in _COLUMNS)
 """Of what this version writes. A new column is one more entry above, with the next number."""
@@ -156,6 +157,21 @@ def removed_record(place: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {**kept, "status": "removed", "removed_reason": reason, "created_at": datetime.now(UTC)}
 
 
+def hash_input(fields: Mapping[str, Any], speaker: int | None) -> str:
+    """Return 32 hexadecimal digits that are equal for manifest rows of the same id, text, voice, seed and language.
+
+    A take follows from these, the weights and the pinned settings; a row that moved or whose shard was rewritten keeps
+    its take by them.
+
+    Args:
+        fields: the manifest's own columns of the row.
+        speaker: generation of its voice, see `SpeakerRegistry.generations`; None where nobody speaks it.
+    """
+    language = fields.get("language") or None
+    parts = (*(fields.get(name) for name in ("utterance_id", "text", "speaker_id", "seed")), language, speaker)
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def build_record(
     unit: WorkUnit,
     row: int,
@@ -164,6 +180,7 @@ def build_record(
     weights_sha256: str,
     facts: TakeFacts | None,
     outcome: StoredClip | tuple[RejectionCode, str],
+    input_hash: str | None = None,
 ) -> dict[str, Any]:
     """Return the metadata of one row.
 
@@ -174,6 +191,7 @@ def build_record(
         weights_sha256: of the run.
         facts: what synthesis knows of it; none where it never began.
         outcome: its audio, or why there is none.
+        input_hash: see `hash_input`.
     """
     record: dict[str, Any] = {
         "utterance_id": fields["utterance_id"],
@@ -183,6 +201,7 @@ def build_record(
         "row": row,
         "weights_sha256": weights_sha256,
         "created_at": datetime.now(UTC),
+        "input_hash": input_hash,
         **(asdict(facts) if facts is not None else {"language": fields.get("language")}),
     }
     if not isinstance(outcome, StoredClip):

@@ -70,10 +70,14 @@ class UnitReceipt:
     examples: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
     """(utterance_id, code, message) of the first few rejections."""
     num_removed: int = 0
+    num_kept: int = 0
+    """Rows that are counted nowhere else: an earlier commit had them."""
 
     @classmethod
-    def of(cls, unit_id: str, records: Sequence[Mapping[str, Any]], *, committed: bool) -> UnitReceipt:
-        """Count a commit's records."""
+    def of(
+        cls, unit_id: str, records: Sequence[Mapping[str, Any]], *, committed: bool, num_kept: int = 0
+    ) -> UnitReceipt:
+        """Count the records that were made for a commit, beside those that it kept."""
         counts = RowCounts()
         counts.add(*([record.get(name) for record in records] for name in ("status", "error_code", "duration_s")))
         rejected = (record for record in records if record["status"] == "rejected")
@@ -89,4 +93,5 @@ class UnitReceipt:
                 (str(record["utterance_id"]), str(record["error_code"]), str(record["error_message"]))
                 for record, _ in zip(rejected, range(_MAX_EXAMPLES), strict=False)
             ),
+            num_kept=num_kept,
         )

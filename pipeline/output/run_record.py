@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
-from pipeline.manifest.shards import DAMAGED_PARQUET, Shard
-from pipeline.output.records import FORMAT_KEY, FORMAT_VERSION, newer_format
+from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.output.records import FORMAT_VERSION, newer_format
+from pipeline.output.shard_table import ShardRecord, ShardTable, format_shards, parse_shards
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, check_path
 
 RUN_PATH, SHARDS_PATH, ENVIRONMENTS_PATH = "run.json", "shards.parquet", "environments.json"
 _MAX_STARTS = 20
-_SHARDS_SCHEMA = pa.schema(
-    [
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("num_rows", pa.int64(), nullable=False),
-        pa.field("fingerprint", pa.string(), nullable=False),
-    ]
-)
 _REMEDY = "put back a copy of it, or choose another output"
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """What an output knows of one shard of its manifest."""
-
-    num_rows: int
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -92,18 +76,17 @@ class RunRecord:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def begin(self, pinned: Mapping[str, Any], info: Mapping[str, Any], shards: Iterable[Shard]) -> None:
+    def begin(self, pinned: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Start a run, or go on with it; brings the record of an older format up to this one.
 
         Args:
             pinned: all that changes audio or plan; a resume must repeat it.
             info: the resolved config, versions, hardware; recorded with each start, of which the last 20 are kept.
-            shards: new ones are added to the run.
 
         Raises:
             ConfigError: the output holds another run, lists every difference; or was made by a newer version.
         """
-        pinned, wanted = _as_read(pinned), _describe(shards)
+        pinned = _as_read(pinned)
         start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **info}
         while True:
             found = self._read()
@@ -111,14 +94,11 @@ class RunRecord:
                 if found is None:
                     self._refuse_foreign_commits()
                     self._put(Run(pinned, [start]), {"if_absent": True})
-                    self._storage.put(SHARDS_PATH, _format_shards(wanted), if_absent=True)
                     return
-                known = self._read_shards(found)
-                self._refuse_differences(found.run, known.shards, pinned, wanted)
-                joined = known.shards | wanted  # In the order in which they joined the run: see `shard_order`.
-                if joined != known.shards or known.etag is None:
-                    condition: dict[str, Any] = {"if_match": known.etag} if known.etag else {"if_absent": True}
-                    self._storage.put(SHARDS_PATH, _format_shards(joined), **condition)
+                self._refuse_differences(found.run, pinned)
+                table, etag = self._read_table(found)  # Before anything is written: it may be damaged.
+                if found.format_1 is not None and etag is None:
+                    self._storage.put(SHARDS_PATH, format_shards(table), if_absent=True)
                 if found.format_1 is not None:
                     self._storage.put(ENVIRONMENTS_PATH, _to_json(found.format_1.grounds))
                 self._put(Run(pinned, [*found.run.starts, start][-_MAX_STARTS:]), {"if_match": found.etag})
@@ -126,7 +106,7 @@ class RunRecord:
             except (ObjectExists, PreconditionFailed):
                 continue  # Another start was quicker: look at what it wrote.
 
-    def check(self, pinned: Mapping[str, Any], shards: Iterable[Shard]) -> bool:
+    def check(self, pinned: Mapping[str, Any]) -> bool:
         """Refuse what `begin` would refuse; writes nothing.
 
         Returns:
@@ -137,7 +117,7 @@ class RunRecord:
         """
         found = self._read()
         if found is not None:
-            self._refuse_differences(found.run, self._read_shards(found).shards, _as_read(pinned), _describe(shards))
+            self._refuse_differences(found.run, _as_read(pinned))
         return found is not None
 
     def find(self) -> Run | None:
@@ -153,15 +133,23 @@ class RunRecord:
         """
         return self._require().run
 
-    def read_shards(self) -> dict[str, ShardRecord]:
-        """Return the shards in the order in which they joined the run; of two equal ids the earlier one's wins.
+    def read_shards(self) -> Mapping[str, ShardRecord]:
+        """Return the shards of the manifest that the output holds, or is being brought to; raises as `read_table`."""
+        return self.read_table().shards
 
-        Without that order a new shard could make a duplicate of a row that is committed already.
+    def read_table(self) -> ShardTable:
+        """Return the shards of the manifest, and those whose commits are still to go.
 
         Raises:
             ConfigError: there is no run here, or its table of shards is missing or damaged.
         """
-        return self._read_shards(self._require()).shards
+        return self._read_table(self._require())[0]
+
+    def write_table(self, table: ShardTable) -> None:
+        """Replace the table of shards; the caller holds the lease, so that nobody else does."""
+        _, etag = self._read_table(self._require())
+        condition: dict[str, Any] = {"if_match": etag} if etag else {"if_absent": True}
+        self._storage.put(SHARDS_PATH, format_shards(table), **condition)
 
     def read_environments(self) -> dict[str, list[dict[str, Any]]]:
         """Return what replicas reported that bytes depend on, by stage; the first of each stage is the measure.
@@ -231,18 +219,23 @@ class RunRecord:
         }
         self._storage.put(RUN_PATH, _to_json(data), **condition)
 
-    def _read_shards(self, found: _Found) -> _Shards:
+    def _read_table(self, found: _Found) -> tuple[ShardTable, str | None]:
+        """Return the table with its object's etag; None where that is not there: in format 1, run.json has it."""
+        place = self._storage.uri_of(SHARDS_PATH)
         try:
             data, etag = self._storage.get_with_etag(SHARDS_PATH)
         except FileNotFoundError:
             if found.format_1 is not None:
                 old = found.format_1.shards.items()
-                return _Shards({name: ShardRecord(shard.num_rows, shard.fingerprint) for name, shard in old}, None)
+                shards = {name: ShardRecord(shard.num_rows, shard.fingerprint, duplicates=None) for name, shard in old}
+                return ShardTable(shards), None
             if (commit := next(self._storage.list("metadata/"), None)) is not None:
-                place = self._storage.uri_of(SHARDS_PATH)
                 raise ConfigError(f"{place}: missing, though {commit.path} is there; {_REMEDY}") from None
-            return _Shards({}, None)  # The first start was killed after it wrote run.json.
-        return _Shards(_parse_shards(data, self._storage.uri_of(SHARDS_PATH)), etag)
+            return ShardTable(), None  # The first start was killed after it wrote run.json.
+        try:
+            return parse_shards(data, place), etag
+        except (ValueError, *DAMAGED_PARQUET) as error:
+            raise _not_ours(place, error) from None
 
     def _read_environments(self) -> tuple[dict[str, list[dict[str, Any]]], str | None]:
         try:
@@ -256,14 +249,8 @@ class RunRecord:
         except ValidationError as error:
             raise _not_ours(place, error) from None
 
-    def _refuse_differences(
-        self,
-        run: Run,
-        known: Mapping[str, ShardRecord],
-        pinned: Mapping[str, Any],
-        wanted: Mapping[str, ShardRecord],
-    ) -> None:
-        differences = [*compare(run.pinned, pinned), *_compare_shards(known, wanted)]
+    def _refuse_differences(self, run: Run, pinned: Mapping[str, Any]) -> None:
+        differences = [*compare(run.pinned, pinned)]
         if differences:
             listed = "\n".join(f"  {text}" for text in differences[:50])
             rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""
@@ -288,13 +275,6 @@ class _Found:
     format_1: _Format1 | None = None
 
 
-@dataclass(frozen=True)
-class _Shards:
-    shards: dict[str, ShardRecord]
-    etag: str | None
-    """None where the object is not there: in format 1, run.json has them."""
-
-
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Yield a text for each name that two mappings disagree on."""
     for name in sorted({*old, *new}):
@@ -303,25 +283,10 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {before} → {after}"
 
 
-def _compare_shards(old: Mapping[str, ShardRecord], new: Mapping[str, ShardRecord]) -> Iterator[str]:
-    for name, before in sorted(old.items()):
-        after = new.get(name)
-        if after is None:
-            yield f"shard {name}: {before.num_rows:,} rows → missing from the manifest"
-        elif after.num_rows != before.num_rows:
-            yield f"shard {name}: {before.num_rows:,} rows → {after.num_rows:,} rows; add rows as new shards"
-        elif after.fingerprint != before.fingerprint:
-            yield f"shard {name}: content {before.fingerprint:.24}... → {after.fingerprint:.24}..."
-
-
 def _as_read(pinned: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as run.json would give them back."""
     read: dict[str, Any] = json.loads(canonical_json(dict(pinned)))
     return read
-
-
-def _describe(shards: Iterable[Shard]) -> dict[str, ShardRecord]:
-    return {shard.name: ShardRecord(shard.num_rows, shard.fingerprint) for shard in shards}
 
 
 def _parse_run(data: bytes, etag: str, place: str) -> _Found:
@@ -343,41 +308,6 @@ def _parse_run(data: bytes, etag: str, place: str) -> _Found:
 
 def _rename_speed(start: Mapping[str, Any]) -> dict[str, Any]:
     return {("synthesized" if name == "voiced" else name): value for name, value in start.items()}
-
-
-def _parse_shards(data: bytes, place: str) -> dict[str, ShardRecord]:
-    try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            version = int((file.schema_arrow.metadata or {}).get(FORMAT_KEY, b"0"))
-            if version > FORMAT_VERSION:
-                raise ConfigError(newer_format(place, version))
-            if not file.schema_arrow.remove_metadata().equals(_SHARDS_SCHEMA):
-                raise pa.ArrowInvalid("its columns are not those of a table of shards")
-            table = file.read(use_threads=False)
-        table.validate(full=True)
-        names, counts, fingerprints = (column.to_pylist() for column in table.columns)
-        if len({*names}) < len(names) or min(counts, default=0) < 0:
-            raise pa.ArrowInvalid("a shard is in it twice, or has less than no rows")
-        return {
-            check_path(name): ShardRecord(num_rows, fingerprint)
-            for name, num_rows, fingerprint in zip(names, counts, fingerprints, strict=True)
-        }
-    except (ValueError, *DAMAGED_PARQUET) as error:
-        raise _not_ours(place, error) from None
-
-
-def _format_shards(shards: Mapping[str, ShardRecord]) -> bytes:
-    table = pa.table(
-        [
-            list(shards),
-            [shard.num_rows for shard in shards.values()],
-            [shard.fingerprint for shard in shards.values()],
-        ],
-        schema=_SHARDS_SCHEMA.with_metadata({FORMAT_KEY: str(FORMAT_VERSION).encode()}),
-    )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def _to_json(value: Any) -> bytes:

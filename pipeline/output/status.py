@@ -157,15 +157,15 @@ def survey_output(
         StorageError: the store does not answer.
     """
     log, record = CommitLog(storage), RunRecord(storage)
-    unit_size, shards = record.read().unit_size, record.read_shards().values()
+    unit_size, shards = record.read().unit_size, record.read_table()
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
-    for unit_id, table in log.iter_commits(list(dict.fromkeys([*counted, *columns]))):
+    for unit_id, table in log.iter_commits(list(dict.fromkeys([*counted, *columns])), shards.holds):
         survey.visit(table)
         if visit is not None:
             visit(unit_id, table)
     return {
         "state": "finished" if log.is_finished() else "unfinished",
-        "num_rows": sum(shard.num_rows for shard in shards),
-        "num_units": count_units((shard.num_rows for shard in shards), unit_size),
+        "num_rows": sum(shard.num_rows for shard in shards.shards.values()),
+        "num_units": count_units((shard.num_rows for shard in shards.shards.values()), unit_size),
         **survey.summary(),
     }

@@ -10,6 +10,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -23,8 +24,9 @@ from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.records import CommitFile, audio_path, clip_name
-from pipeline.output.run_record import RunRecord, ShardRecord
+from pipeline.output.records import AUDIO_FOLDER, CommitFile, clip_name
+from pipeline.output.run_record import RunRecord
+from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.output.voices import SPEAKERS_PATH, list_enrolled
 from pipeline.storage import Storage
@@ -154,11 +156,13 @@ class Audit:
         """
         self._named = array("Q")
         self._tombstones = Tombstones.read(self._storage)
-        unit_size, shards = self._record.read().unit_size, self._record.read_shards()
+        unit_size, table = self._record.read().unit_size, self._record.read_table()
+        shards = table.shards
         if self._tombstones.ids("speaker").intersection(list_enrolled(self._storage)):
             yield Finding("not_removed", SPEAKERS_PATH, detail="a speaker was withdrawn; run its jobs.remove again")
         yield from self._check_shards(shards)
-        yield from self._check_stray_commits(shards, unit_size)
+        self._name_audio_of(table.former)
+        yield from self._check_stray_commits(table, unit_size)
         if self._log.was_finished():
             yield from self._check_uncommitted(shards, unit_size)
         for unit, content in map_ahead(self._read, self._list_units(shards, unit_size)):
@@ -210,17 +214,26 @@ class Audit:
             if unit is not None:
                 yield unit
 
-    def _check_stray_commits(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
+    def _name_audio_of(self, former: Sequence[FormerShard]) -> None:
+        """Take the audio of shards that are still to go for named: a start that goes on may keep it."""
+        for shard in former:
+            for unit in self._log.list_shard(shard.name, shard.record.revision):
+                with suppress(DamagedCommit, FileNotFoundError):
+                    paths = self._log.read_commit(unit, ("audio_path",)).column("audio_path")
+                    self._named.extend(hash_paths(paths.drop_null().to_pylist()))
+
+    def _check_stray_commits(self, table: ShardTable, unit_size: int) -> Iterator[Finding]:
+        folders = {former.folder for former in table.former}
         for unit_id in self._log.list_units():
-            unit = _parse_planned(unit_id, shards, unit_size)
-            if unit is None:
+            unit = _parse_planned(unit_id, table.shards, unit_size)
+            if unit is None and unit_id.rpartition("/")[0] not in folders:
                 yield Finding("stray_commit", f"metadata/{unit_id}.parquet", unit)
 
     def _check_uncommitted(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[Finding]:
         for shard, known in shards.items():
             # A shard's units are few beside its clips.
-            done = set(self._log.list_units(shard))
-            for unit in plan_units(shard, known.num_rows, unit_size):
+            done = {unit.unit_id for unit in self._log.list_shard(shard, known.revision)}
+            for unit in plan_units(shard, known.num_rows, unit_size, known.revision):
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
@@ -257,7 +270,7 @@ class Audit:
         self.num_checked += len(rows)
         files = [row for row in rows if row["audio_path"] is not None]
         paths = [row["audio_path"] for row in files]
-        self._named.extend(_hash_paths(paths))
+        self._named.extend(hash_paths(paths))
         if not self._check_clips:
             return
         for path, row, kind in zip(paths, files, map_ahead(self._check_file, files), strict=True):
@@ -281,7 +294,7 @@ class Audit:
             if not len(named):
                 yield from (Finding("orphaned", path) for path in paths)
                 continue
-            found = _hash_paths(paths)
+            found = hash_paths(paths)
             at = np.minimum(np.searchsorted(named, found), len(named) - 1)
             yield from (Finding("orphaned", paths[index]) for index in np.nonzero(named[at] != found)[0])
 
@@ -369,19 +382,23 @@ def _names_its_clip(row: Mapping[str, Any], *, is_packed: bool) -> bool:
         return False
     if is_packed:
         return row["audio_path"] is None
-    path = audio_path(row["shard"], row["utterance_id"], row["audio_sha256"], row["audio_format"])
-    return bool(row["audio_path"] == path)
+    # The folder is that of the shard whose unit made it: a take that is kept stays there.
+    folder, _, name = str(row["audio_path"]).rpartition("/")
+    return f"{folder}/".startswith(AUDIO_FOLDER) and name == clip_name(
+        row["utterance_id"], row["audio_sha256"], row["audio_format"]
+    )
 
 
 def _parse_planned(unit_id: str, shards: Mapping[str, ShardRecord], unit_size: int) -> WorkUnit | None:
     """Return the unit of the run that an id names, or None where it names none."""
     unit = parse_unit_id(unit_id)
-    if unit is None or unit.shard not in shards or not unit.is_planned(shards[unit.shard].num_rows, unit_size):
+    known = None if unit is None else shards.get(unit.shard)
+    if unit is None or known is None or unit.revision != known.revision:
         return None
-    return unit
+    return unit if unit.is_planned(known.num_rows, unit_size) else None
 
 
-def _hash_paths(paths: Sequence[str]) -> NDArray[np.uint64]:
+def hash_paths(paths: Sequence[str]) -> NDArray[np.uint64]:
     """Hash paths to 64 bits; that two of 100 million collide and hide one orphan has a chance of under 1 in 1,000."""
     digests = b"".join(hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest() for path in paths)
     return np.frombuffer(digests, np.uint64)

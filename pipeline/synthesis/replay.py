@@ -84,7 +84,7 @@ def find_rows(manifest: Manifest, log: CommitLog, ids: Collection[str], unit_siz
     for utterance_id in dict.fromkeys(ids):
         shard, row = places[utterance_id]
         (fields,) = manifest.read_rows(WorkUnit(shard.name, row, row), OWN_COLUMNS).to_pylist()
-        unit = unit_of_row(shard.name, shard.num_rows, row, unit_size)
+        unit = unit_of_row(shard.name, shard.num_rows, row, unit_size, shard.revision)
         rows.append(ReplayRow(utterance_id, fields, _read_committed(log, unit, row)))
     return rows
 

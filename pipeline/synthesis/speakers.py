@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 Level = Literal["very_low", "low", "moderate", "high", "very_high"]
 Kind = Literal["reference", "created", "given"]
+NOTE_FIELDS = ("license", "consent", "notes")
+"""Of a definition: what says nothing of how the voice sounds."""
 
 
 class SpeakerDefinition(BaseModel):
@@ -50,6 +52,11 @@ class SpeakerDefinition(BaseModel):
     """Language of the one sentence that a created voice is made from."""
     global_tokens: tuple[int, ...] | None = None
     """32 ints, each in [0, 4096)."""
+    license: str | None = None
+    """Under which terms the voice may be used; like `consent` and `notes` kept with it, and free to change."""
+    consent: str | None = None
+    """Who agreed to its use, when, to what."""
+    notes: str | None = None
 
     @model_validator(mode="after")
     def _check_one_kind(self) -> SpeakerDefinition:
@@ -86,11 +93,12 @@ class SpeakerDefinition(BaseModel):
         return "given" if self.global_tokens is not None else "created"
 
     def canonical(self) -> str:
-        """Return the definition as JSON, with defaults filled in: equal text means the same definition.
+        """Return the definition as JSON, with defaults filled in: equal text means the same voice.
 
         The address of a recording is in it without what signs it: a signature is new each time, and a key.
         """
-        fields = self.model_dump(exclude_none=True, exclude=None if self.kind == "created" else {"language"})
+        left_out = {*NOTE_FIELDS} if self.kind == "created" else {"language", *NOTE_FIELDS}
+        fields = self.model_dump(exclude_none=True, exclude=left_out)
         if self.kind == "created":
             fields = {"pitch": "moderate", "speed": "moderate", **fields}
         if self.reference_audio is not None:
@@ -107,6 +115,11 @@ class Speaker:
     kind: Kind
     definition: str
     """The definition's canonical JSON, to notice when it changes."""
+    generation: int = 0
+    """How often its voice was replaced by another."""
+    license: str | None = None
+    consent: str | None = None
+    notes: str | None = None
 
 
 _SCHEMA = pa.schema(
@@ -122,10 +135,15 @@ _SCHEMA = pa.schema(
         ("pitch_value", pa.int32()),
         ("speed_value", pa.int32()),
         ("definition", pa.string()),
+        ("generation", pa.int32()),
+        *((name, pa.string()) for name in NOTE_FIELDS),
     ]
 )
 
-_VOICE_FIELDS = [name for name in _SCHEMA.names if name not in ("speaker_id", "kind", "definition")]
+_OTHER_FIELDS = ("speaker_id", "kind", "definition", "generation", *NOTE_FIELDS)
+_VOICE_FIELDS = [name for name in _SCHEMA.names if name not in _OTHER_FIELDS]
+NOT_ENROLLED = -1
+"""In the place of a generation: the speaker is defined, but could not be enrolled."""
 
 
 class SpeakerRegistry(Mapping[str, Speaker]):
@@ -149,27 +167,65 @@ class SpeakerRegistry(Mapping[str, Speaker]):
         return len(self._speakers)
 
     def add(self, speakers: Iterable[Speaker]) -> SpeakerRegistry:
-        """Return a registry that has these speakers too."""
+        """Return a registry that has these speakers too, in the place of others with their ids."""
         return SpeakerRegistry([*self._speakers.values(), *speakers])
 
-    def missing(self, definitions: Iterable[SpeakerDefinition]) -> list[SpeakerDefinition]:
+    def only(self, speaker_ids: Collection[str]) -> SpeakerRegistry:
+        """Return a registry of these speakers alone, as far as they are enrolled."""
+        return SpeakerRegistry(speaker for name, speaker in self._speakers.items() if name in speaker_ids)
+
+    def missing(
+        self, definitions: Iterable[SpeakerDefinition], replaced: Collection[str] = ()
+    ) -> list[SpeakerDefinition]:
         """Return the definitions that are not enrolled yet.
 
+        Args:
+            definitions: of the speakers file.
+            replaced: ids of speakers whose definition may be another than the enrolled one.
+
         Raises:
-            SpeakerError: an enrolled speaker's definition has changed.
+            SpeakerError: the definition of another enrolled speaker has changed.
         """
         new = []
         for definition in definitions:
             enrolled = self._speakers.get(definition.speaker_id)
             if enrolled is None:
                 new.append(definition)
+            elif definition.speaker_id in replaced:
+                continue
             elif (before := _without_signatures(enrolled.definition)) != definition.canonical():
                 raise SpeakerError(
                     f"speaker {definition.speaker_id!r} was enrolled as {before} and is now defined as "
-                    f"{definition.canonical()}; a voice never changes within an output: use a new speaker_id, or a "
-                    "new output"
+                    f"{definition.canonical()}; a voice never changes within an output unless it is asked for: put "
+                    "the old definition back to keep the voice, or run jobs.enroll --replace "
+                    f"{definition.speaker_id}, which synthesizes this speaker's rows again"
                 )
         return new
+
+    def generations(self, definitions: Iterable[SpeakerDefinition], failed: Collection[str] = ()) -> dict[str, int]:
+        """Return which voice each defined speaker has: the number of times that it was replaced.
+
+        Together with the id it stands for the voice itself, which never changes otherwise within an output.
+
+        Args:
+            definitions: of the speakers file: nobody else may speak.
+            failed: ids that could not be enrolled; they get `NOT_ENROLLED`, the others are taken for enrolled.
+        """
+        generations = {}
+        for definition in definitions:
+            enrolled = self._speakers.get(definition.speaker_id)
+            if enrolled is not None:
+                generations[definition.speaker_id] = enrolled.generation
+            else:
+                generations[definition.speaker_id] = NOT_ENROLLED if definition.speaker_id in failed else 0
+        return generations
+
+    def with_notes(self, definitions: Iterable[SpeakerDefinition]) -> SpeakerRegistry:
+        """Return a registry with the license, consent and notes that enrolled speakers have now."""
+        notes = {definition.speaker_id: _notes_of(definition) for definition in definitions}
+        return SpeakerRegistry(
+            replace(speaker, **notes[name]) if name in notes else speaker for name, speaker in self._speakers.items()
+        )
 
     def to_parquet(self) -> bytes:
         """Return the registry as a Parquet file, sorted by id."""
@@ -181,6 +237,8 @@ class SpeakerRegistry(Mapping[str, Speaker]):
                     "speaker_id": speaker_id,
                     "kind": speaker.kind,
                     "definition": speaker.definition,
+                    "generation": speaker.generation,
+                    **{name: getattr(speaker, name) for name in NOTE_FIELDS},
                     **asdict(speaker.voice),
                 }
             )
@@ -219,7 +277,14 @@ def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
     fields = {name: row[name] for name in _VOICE_FIELDS}
     for name in ("global_tokens", "reference_semantic_tokens"):
         fields[name] = None if row[name] is None else tuple(row[name])
-    return Speaker(row["speaker_id"], Voice(**fields), row["kind"], row["definition"])
+    notes = {name: row.get(name) for name in NOTE_FIELDS}
+    return Speaker(
+        row["speaker_id"], Voice(**fields), row["kind"], row["definition"], row.get("generation") or 0, **notes
+    )
+
+
+def _notes_of(definition: SpeakerDefinition) -> dict[str, Any]:
+    return {name: getattr(definition, name) for name in NOTE_FIELDS}
 
 
 def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinition]:

@@ -28,9 +28,9 @@ from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table, pack_clip
 from pipeline.output.removal import remove_rows
-from pipeline.output.run_record import RunRecord
 from pipeline.storage import ObjectInfo, open_storage
 from tests.fakes import MemoryStorage
+from tests.outputs import begin_run
 
 RATE = 16_000
 
@@ -47,7 +47,7 @@ def make_run(folder, seeds, rejected=(), is_packed=False, **columns):
     storage = open_storage(str(folder), StorageConfig())
     log = CommitLog(storage)
     info = ObjectInfo("book/part-00000.parquet", 1, "e")
-    RunRecord(storage).begin({"unit_size": 100}, {}, [Shard("book/part-00000", "x", len(seeds), "f", info)])
+    begin_run(storage, [Shard("book/part-00000", "x", len(seeds), "f", info)], unit_size=100)
     records, rows = [], []
     for row, seed in enumerate(seeds):
         utterance_id = f"book.c{row // 3}.{row}"

@@ -12,7 +12,8 @@ from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool
 from pipeline.cluster.replica import ReplicaInfo, locate_process, stack_in_log
 from pipeline.cluster.stage_order import STAGES
-from pipeline.cluster.work_items import Stage, list_states
+from pipeline.cluster.unit_states import UnitPlanner
+from pipeline.cluster.work_items import Stage
 from pipeline.errors import StorageError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.row_counts import UnitReceipt
@@ -74,7 +75,7 @@ class FakeCodec(FakeStage):
 
 
 class FakeWriter(FakeStage):
-    def write(self, unit, rejections, lease, only, *parts):
+    def write(self, unit, rejections, kept, lease, only, *parts):
         time.sleep(self.behavior.get("slow_s", 0.0))
         heard = {}
         for audio in parts[1::2]:
@@ -126,7 +127,7 @@ def run(
     )
     try:
         coordinator.start()
-        coordinator.run(list_states(iter(work), behavior.get("duplicates", {}), set()))
+        coordinator.run(map(UnitPlanner(None, behavior.get("duplicates", {}), {}).plan, work))
     except BaseException:
         coordinator.drain(20.0)
         raise

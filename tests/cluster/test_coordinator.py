@@ -27,7 +27,7 @@ from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool, Replica
 from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
 from pipeline.cluster.store_patience import StorePatience
-from pipeline.cluster.work_items import Call, Round, Stage, list_states
+from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import HangError, ObjectChanged, RejectionCode, RunStopped, StorageError, StoreRefused
 from tests.cluster.fake_stages import FAKE_STAGES, FAKES, FakeStage, reported, run, units
 from tests.inline_ray import InlineActor, InlineRay, inline_ray
@@ -132,7 +132,7 @@ def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
     ],
 )
 def test_only_a_death_of_its_own_counts_against_a_row(error, is_own):
-    state = next(list_states(iter(units(1)), {}, set()))
+    state = UnitState(units(1)[0], {})
     replica = Replica(handle=None)
     coordinator = Coordinator(
         STAGES, {Stage.LLM: (pool := IdlePool())}, max_units=1, max_crashes=2, lease=None, on_commit=None, on_tick=None
@@ -238,7 +238,7 @@ def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypa
     for replica in pool.replicas:
         replica.is_ready = True
     sick, well = pool.replicas
-    call = Call(Stage.WRITER, next(list_states(iter(units(1)), {}, set())))
+    call = Call(Stage.WRITER, UnitState(units(1)[0], {}))
     for number in range(3):
         sick.rests_until = 0.0
         sick.rest(now := time.monotonic())
@@ -265,7 +265,7 @@ def test_a_call_goes_where_its_input_is_as_long_as_there_is_room(monkeypatch):
 def test_a_driver_that_stood_still_takes_nobody_for_hung(monkeypatch, slept_s, is_hung):
     """It saw the replica stand still for 31 s, or for 5 s before it slept for 100."""
     monkeypatch.setattr(ray_api, "kill", lambda handle: None)
-    state = next(list_states(iter(units(1)), {}, set()))
+    state = UnitState(units(1)[0], {})
     replica = Replica(handle=None)
     replica.calls.append(Call(Stage.LLM, state, Round(None), replica))
     replica.poll_heartbeat = lambda now: None

@@ -23,7 +23,7 @@ def replay_with(tmp_path):
                 return body(self)
 
         with inline_ray(InlineRay({ReplayActor: Fake})):
-            return replay_remotely(ReplicaSetup(config, None, {}, ""), [])
+            return replay_remotely(ReplicaSetup(config, None, {}, "", {}), [])
 
     return replay_with
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 import jobs.status
 from pipeline.config.printable import one_line, printable, without_controls
 from pipeline.config.secrets import RedactingFormatter
-from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
-from tests.outputs import make_shard
+from tests.outputs import begin_run, make_shard
 
 TITLE = "\x1b]0;owned\x07\x9b2J"
 FORGED = "a\n12:00:00 everything is fine\r\u2028\u202eesrever"
@@ -46,7 +45,7 @@ def test_logs_hold_no_sequences():
 
 def test_a_command_shows_an_odd_place_as_one_line(tmp_path, capsys):
     folder = tmp_path / TITLE.replace("/", "")
-    RunRecord(open_storage(str(folder))).begin({"unit_size": 3}, {}, [make_shard()])
+    begin_run(open_storage(str(folder)), [make_shard()])
     assert jobs.status.main([str(folder)]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\\x1b]0;owned" in out

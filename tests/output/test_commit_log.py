@@ -16,11 +16,10 @@ from pipeline.errors import DamagedCommit, StorageError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import COMMIT_SCHEMA, audio_path, build_commit_table
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import VerifyReport, verify_output
 from pipeline.storage import Storage, open_storage
 from tests.fakes import FlakyStorage, MemoryStorage
-from tests.outputs import make_commit, make_rows, make_shard
+from tests.outputs import begin_run, make_commit, make_rows, make_shard
 
 UNIT = WorkUnit("book/one", 0, 2)
 
@@ -94,7 +93,7 @@ def test_partial_commit_is_our_own_mistake() -> None:
 
 def test_crash_before_the_commit_leaves_the_unit_undone(storage: Storage) -> None:
     log = CommitLog(storage)
-    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard()])
+    begin_run(storage, [make_shard()])
     make_commit(log, UNIT)
     assert log.committed() == set()
     report = verify_output(storage)
@@ -110,7 +109,7 @@ def test_crash_at_any_put_commits_nothing_and_a_second_try_heals(crash_at: int) 
     assert log.committed() == set()
     assert log.commit(UNIT, make_commit(log, UNIT))
     begun = MemoryStorage()
-    RunRecord(begun).begin({"unit_size": 3}, {}, [make_shard()])
+    begin_run(begun, [make_shard()])
     storage.objects |= begun.objects
     report = verify_output(storage)
     assert (report.num_checked, report.missing, report.changed, report.orphaned) == (3, [], [], [])
@@ -164,7 +163,7 @@ def test_success_is_written_last_and_taken_away_before_new_work() -> None:
 
 def test_verify_finds_missing_changed_and_orphaned(storage: Storage) -> None:
     log = CommitLog(storage)
-    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("book"), make_shard()])
+    begin_run(storage, [make_shard("book"), make_shard()])
     log.commit(UNIT, make_commit(log, UNIT))
     unit = WorkUnit("book", 0, 2)
     log.commit(unit, make_commit(log, unit))

@@ -18,13 +18,12 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.records import AUDIO_COLUMN, build_commit_table, pack_clip
 from pipeline.output.removal import plan_removal, read_ids, remove_rows
-from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import REMOVED_PATH, Tombstones
 from pipeline.output.verify import verify_output
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.fakes import MemoryStorage
-from tests.outputs import make_shard
+from tests.outputs import begin_run, make_shard
 
 SPEAKERS = ("anna", "ross")
 NUM_ROWS = 6
@@ -43,7 +42,7 @@ def speaker_of(row: int) -> str:
 def make_output(storage: Storage, layout: str) -> None:
     """Two committed units of three rows, every second one by ross; takes that nobody names; voices and pages."""
     log = CommitLog(storage)
-    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("s", NUM_ROWS)])
+    begin_run(storage, [make_shard("s", NUM_ROWS)])
     for first in (0, 3):
         unit, records = WorkUnit("s", first, first + 2), []
         for row in range(first, first + 3):

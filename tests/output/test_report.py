@@ -15,11 +15,10 @@ import jobs.status
 from pipeline.output.histograms import MEASURES, Histogram
 from pipeline.output.records import audio_path, build_commit_table, write_commit
 from pipeline.output.report import MAX_REJECTED, _link, draw_plot, write_report
-from pipeline.output.run_record import RunRecord
 from pipeline.output.status import read_status
 from pipeline.storage import open_storage
 from tests.chromium import Chromium, find_chromium
-from tests.outputs import make_shard
+from tests.outputs import begin_run, make_shard
 
 HOSTILE = "</td><script>alert(1)</script>"
 
@@ -33,7 +32,7 @@ def wav(seconds=0.1):
 def make_output(folder, num_rows=12, rejected=(3,), num_committed=None, **columns):
     """Rows of one clip each; row 5 lasts 90 s, as its metadata say."""
     storage = open_storage(str(folder))
-    RunRecord(storage).begin({"unit_size": num_rows}, {}, [make_shard("s", num_rows)])
+    begin_run(storage, [make_shard("s", num_rows)], unit_size=num_rows)
     clip = wav()
     digest = hashlib.sha256(clip).hexdigest()
     records = []

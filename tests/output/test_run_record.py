@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import ConfigError, StorageError
-from pipeline.manifest.rows import Shard
+from pipeline.errors import ConfigError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.run_record import RunRecord, ShardRecord
+from pipeline.output.run_record import RunRecord
+from pipeline.output.shard_table import ShardTable
 from pipeline.output.verify import verify_output
 from pipeline.storage import Storage
-from tests.fakes import FlakyStorage, MemoryStorage
+from tests.fakes import MemoryStorage
 from tests.outputs import make_commit, make_shard
 
 UNIT = WorkUnit("book/one", 0, 2)
@@ -25,43 +25,19 @@ UNIT = WorkUnit("book/one", 0, 2)
 def test_same_settings_resume_and_starts_are_bounded(storage: Storage) -> None:
     record = RunRecord(storage)
     for number in range(25):
-        record.begin({"unit_size": 3, "text.language": "en", "top_p": 0.95}, {"number": number}, [make_shard()])
+        record.begin({"unit_size": 3, "text.language": "en", "top_p": 0.95}, {"number": number})
     assert [start["number"] for start in record.read().starts] == list(range(5, 25))
-    assert record.read_shards() == {"book/one": ShardRecord(6, "f")}
 
 
 def test_resume_with_other_settings_lists_every_difference(storage: Storage) -> None:
     record = RunRecord(storage)
-    record.begin({"seed": 1, "unit_size": 128, "gone": None}, {}, [make_shard()])
+    record.begin({"seed": 1, "unit_size": 128, "gone": None}, {})
     with pytest.raises(ConfigError) as caught:
-        record.begin({"seed": 2, "unit_size": 128, "new": "x"}, {}, [make_shard()])
+        record.begin({"seed": 2, "unit_size": 128, "new": "x"}, {})
     message = str(caught.value)
     for part in ("seed: 1 → 2", "gone: null → (absent)", 'new: (absent) → "x"', "choose another output"):
         assert part in message
     assert "unit_size" not in message and len(record.read().starts) == 1
-
-
-@pytest.mark.parametrize(
-    ("shards", "said"),
-    [
-        ([], "missing from the manifest"),
-        ([make_shard(num_rows=5)], "6 rows → 5 rows"),
-        ([make_shard(num_rows=7)], "add rows as new shards"),
-        ([make_shard(fingerprint="g")], "content f... → g..."),
-    ],
-)
-def test_changed_shards_are_refused(shards: list[Shard], said: str) -> None:
-    record = RunRecord(MemoryStorage())
-    record.begin({"unit_size": 3}, {}, [make_shard()])
-    with pytest.raises(ConfigError, match=said):
-        record.begin({"unit_size": 3}, {}, shards)
-
-
-def test_new_shards_are_added() -> None:
-    record = RunRecord(MemoryStorage())
-    record.begin({"unit_size": 3}, {}, [make_shard()])
-    record.begin({"unit_size": 3}, {}, [make_shard(), make_shard("two", 3)])
-    assert record.read_shards() == {"book/one": ShardRecord(6, "f"), "two": ShardRecord(3, "f")}
 
 
 def run_json(**changes: Any) -> bytes:
@@ -92,7 +68,7 @@ def test_foreign_run_files_are_refused(data: bytes, said: str) -> None:
     storage = MemoryStorage()
     storage.put("run.json", data)
     with pytest.raises(ConfigError, match=said):
-        RunRecord(storage).begin({"unit_size": 3}, {}, [])
+        RunRecord(storage).begin({"unit_size": 3}, {})
 
 
 def shards_table(names: list[Any], counts: list[Any], metadata: dict[str, str] | None = None) -> bytes:
@@ -123,33 +99,22 @@ def shards_table(names: list[Any], counts: list[Any], metadata: dict[str, str] |
 def test_a_damaged_table_of_shards_is_refused(data: bytes | None, said: str) -> None:
     storage = MemoryStorage()
     record, log = RunRecord(storage), CommitLog(storage)
-    record.begin({"unit_size": 3}, {}, [make_shard()])
+    record.begin({"unit_size": 3}, {})
     log.commit(UNIT, make_commit(log, UNIT))
-    storage.delete("shards.parquet")
     if data is not None:
         storage.put("shards.parquet", data)
     with pytest.raises(ConfigError, match=said):
-        record.begin({"unit_size": 3}, {}, [make_shard()])
+        record.begin({"unit_size": 3}, {})
     with pytest.raises(ConfigError, match=said):
         verify_output(storage)
-
-
-@pytest.mark.parametrize("crash_at", range(1, 4))
-def test_a_first_start_killed_at_any_put_is_begun_again(crash_at: int) -> None:
-    storage = FlakyStorage({crash_at}, error=StorageError("the process died here"), after_effect=True)
-    record = RunRecord(storage)
-    try:
-        record.begin({"unit_size": 3}, {}, [make_shard()])
-    except StorageError:
-        record.begin({"unit_size": 3}, {}, [make_shard()])
-    assert record.read_shards() == {"book/one": ShardRecord(6, "f")} and record.read().unit_size == 3
 
 
 def test_environments_do_not_grow_run_json() -> None:
     """A replica's start writes and reads its own small object, whatever the manifest's size."""
     storage = MemoryStorage()
     record = RunRecord(storage)
-    record.begin({"unit_size": 3}, {}, [make_shard(f"s{number}") for number in range(500)])
+    record.begin({"unit_size": 3}, {})
+    record.write_table(ShardTable().adopt([make_shard(f"s{number}") for number in range(500)], {}, {}))
     assert len(storage.get("run.json")) < 1_000
     storage.calls.clear()
     assert record.add_environment("llm", {"dtype": "float32"}) == []
@@ -161,4 +126,4 @@ def test_commits_of_an_unknown_run_are_refused() -> None:
     record, log = RunRecord(storage), CommitLog(storage)
     log.commit(UNIT, make_commit(log, UNIT))
     with pytest.raises(ConfigError, match=r"no run\.json"):
-        record.begin({"unit_size": 3}, {}, [make_shard()])
+        record.begin({"unit_size": 3}, {})

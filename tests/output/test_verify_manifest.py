@@ -11,9 +11,9 @@ import jobs.verify
 from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
+from tests.outputs import begin_run
 
 
 def write_manifest(folder, **changes):
@@ -33,7 +33,7 @@ def made(tmp_path):
     """An output of one unit whose rows were all rejected, and its manifest's folder."""
     manifest = write_manifest(tmp_path / "manifest")
     storage = open_storage(str(tmp_path / "output"))
-    RunRecord(storage).begin({"unit_size": 3}, {"config": {"manifest": str(tmp_path / "manifest")}}, manifest.shards)
+    begin_run(storage, manifest.shards, manifest=str(tmp_path / "manifest"))
     log = CommitLog(storage)
     (unit,) = manifest.plan(3)
     rows = manifest.read_rows(unit)

@@ -6,11 +6,10 @@ import tracemalloc
 from itertools import islice
 
 from pipeline.config.run import StorageConfig
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit
 from pipeline.storage import ObjectInfo
 from tests.fakes import MemoryStorage
-from tests.outputs import make_shard
+from tests.outputs import begin_run, make_shard
 
 PAGE = 1_000
 
@@ -31,7 +30,7 @@ class EndlessStorage(MemoryStorage):
 
 def test_a_long_listing_is_audited_as_it_comes():
     storage = EndlessStorage(StorageConfig())
-    RunRecord(storage).begin({"unit_size": 8}, {}, [make_shard("s", 8)])
+    begin_run(storage, [make_shard("s", 8)], unit_size=8)
     findings = Audit(storage).findings()
     assert next(findings).kind == "orphaned"
     tracemalloc.start()

@@ -21,11 +21,10 @@ from pipeline import synthesize_manifest
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.faulty_store import FAULTS, FaultyProxy
-from tests.outputs import make_commit, make_shard
+from tests.outputs import begin_run, make_commit, make_shard
 from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
@@ -106,7 +105,7 @@ class Soak:
                 settings = StorageConfig(endpoint_url=proxy.url, max_attempts=15)
                 storage = open_storage(uri, settings)
                 log = CommitLog(storage)
-                RunRecord(storage).begin({"unit_size": UNIT_SIZE}, {}, shards)
+                begin_run(storage, shards, unit_size=UNIT_SIZE)
 
                 def commit_shard(shard, uri=uri, settings=settings):
                     """As a writer of its own would."""

@@ -41,7 +41,7 @@ from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry, read_definitions
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
-from tests.outputs import make_commit, make_shard
+from tests.outputs import begin_run, make_commit, make_shard
 from tests.soak.bad_weights import check_weights, weights_cases
 from tests.soak.watch import Watch
 
@@ -373,7 +373,7 @@ def check_records(folder, run, speakers):
     storage = open_storage(str(folder))
     (folder / "run.json").write_bytes(run)
     for read in (
-        lambda: RunRecord(storage).begin({"seed": 1, "unit_size": 3}, {}, []),
+        lambda: RunRecord(storage).begin({"seed": 1, "unit_size": 3}, {}),
         lambda: SpeakerRegistry.from_parquet(speakers),
     ):
         try:
@@ -391,7 +391,7 @@ UNIT = WorkUnit("s", 0, 2)
 def make_output(folder):
     storage = open_storage(str(folder))
     log = CommitLog(storage)
-    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("s", 3)])
+    begin_run(storage, [make_shard("s", 3)])
     log.commit(UNIT, make_commit(log, UNIT))
     log.finish({})
     return folder / log.metadata_path(UNIT)

@@ -20,6 +20,7 @@ import jobs.synthesize
 import pipeline.run as run
 from pipeline.cluster import run_units
 from pipeline.cluster.coordinator import Coordinator
+from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.work_items import Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
@@ -93,7 +94,7 @@ def main():
         )
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")
-    die_after("enrollment", run, "_enroll_missing")
+    die_after("enrollment", OutputSpeakers, "enroll")
     die_after("first_commit", run.Progress, "add")
     die_after("finishing", CommitLog, "summarize")
     return jobs.synthesize.main()

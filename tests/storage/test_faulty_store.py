@@ -14,13 +14,12 @@ from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, StorageError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.run import _probe
 from pipeline.storage import open_storage, probe_store
 from pipeline.storage import s3 as s3_storage
 from tests.faulty_store import FaultyProxy
-from tests.outputs import make_commit, make_shard
+from tests.outputs import begin_run, make_commit, make_shard
 from tests.runs import make_config
 
 
@@ -32,7 +31,7 @@ def short_waits(monkeypatch):
 
 def commit_everything(storage, num_units):
     log = CommitLog(storage)
-    RunRecord(storage).begin({"unit_size": 3}, {}, [make_shard("s", 3 * num_units)])
+    begin_run(storage, [make_shard("s", 3 * num_units)])
     for number in range(num_units):
         unit = WorkUnit("s", 3 * number, 3 * number + 2)
         assert log.commit(unit, make_commit(log, unit))

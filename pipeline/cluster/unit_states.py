@@ -1,0 +1,107 @@
+"""What is left to do of each unit: rows that are rejected before they start, rows whose take is kept, and the rest."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.cluster.work_items import UnitState
+from pipeline.errors import RejectionCode
+from pipeline.manifest.rows import Manifest
+from pipeline.manifest.shards import OWN_COLUMNS
+from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_log import CommitLog, map_ahead
+from pipeline.output.lease import Lease
+from pipeline.output.records import build_commit_table, build_record
+from pipeline.output.row_counts import UnitReceipt
+from pipeline.synthesis.take_pool import KeptRecords, TakePool, hash_rows
+from pipeline.synthesis.takes import Rejection
+
+_DUPLICATE = Rejection(
+    RejectionCode.DUPLICATE_ID,
+    "another row before this one has the same utterance_id; ids must be unique in the run",
+)
+
+
+@dataclass(frozen=True)
+class UnitPlanner:
+    """Says of a unit what is left to do."""
+
+    manifest: Manifest
+    duplicates: Mapping[str, Sequence[int]]
+    """Rows whose id an earlier row has, ascending, by shard."""
+    speakers: Mapping[str, int]
+    """Who may speak, see `SpeakerRegistry.generations`."""
+    pool: TakePool | None = None
+    """Takes to keep; reading a unit's rows to look for them is spared where there are none."""
+
+    def plan(self, unit: WorkUnit) -> UnitState:
+        """Return what is left to do of a unit that has no commit."""
+        rejections = dict.fromkeys(self._find_duplicates(unit), _DUPLICATE)
+        if not self.pool:
+            return UnitState(unit, rejections)
+        rows = self.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
+        found = {row: self.pool.find(hashed) for row, hashed in hash_rows(unit, rows, self.speakers).items()}
+        kept = {row: take for row, take in found.items() if take is not None and row not in rejections}
+        return UnitState(unit, rejections, kept=kept)
+
+    def _find_duplicates(self, unit: WorkUnit) -> Sequence[int]:
+        rows = self.duplicates.get(unit.shard, ())
+        return rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
+
+
+def commit_kept_units(
+    planner: UnitPlanner,
+    log: CommitLog,
+    lease: Lease,
+    units: Iterator[WorkUnit],
+    *,
+    weights_sha256: str,
+    is_packed: bool,
+) -> Iterator[UnitReceipt]:
+    """Commit the units of which nothing is left to synthesize; no network is needed for that.
+
+    Args:
+        planner: with takes to keep.
+        log: of the output.
+        lease: this driver's right to write.
+        units: without commit.
+        weights_sha256: of the run.
+        is_packed: whether commits hold their clips.
+
+    Yields:
+        the receipt of each commit.
+    """
+    records = KeptRecords(log)
+
+    def keep(unit: WorkUnit) -> UnitReceipt | None:
+        state = planner.plan(unit)
+        if len(state.skipped) < unit.num_rows:
+            return None
+        table = planner.manifest.read_rows(unit)
+        fields = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
+        hashes = hash_rows(unit, fields, planner.speakers)
+        made = records.read(unit, state.kept, hashes)
+        rejected = [
+            build_record(
+                unit,
+                row,
+                fields[row - unit.first_row],
+                weights_sha256=weights_sha256,
+                facts=None,
+                outcome=(rejection.code, rejection.message),
+                input_hash=hashes[row],
+            )
+            for row, rejection in state.rejections.items()
+        ]
+        made |= {record["row"]: record for record in rejected}
+        lease.check()
+        commit = build_commit_table([made[row] for row in sorted(made)], table, is_packed=is_packed)
+        committed = log.commit(unit, commit)
+        return UnitReceipt.of(unit.unit_id, rejected, committed=committed, num_kept=len(state.kept))
+
+    for receipt in map_ahead(keep, units):
+        lease.renew_if_due()
+        if receipt is not None:
+            yield receipt
