@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
-from types import FrameType
 
+from jobs.signals import interruptible
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
 from pipeline.errors import RunStopped, StorageError, SynthesisError
@@ -24,7 +21,6 @@ EXIT_CODES = (
     "3 stopped, and the same command goes on; 130 interrupted"
 )
 """For the end of each command's help."""
-_LONGEST_STOP_S = 20.0
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
 
 
@@ -45,14 +41,9 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("httpx", "botocore", "boto3", "urllib3", "azure", "msal", "google", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
-    interrupts = _Interrupts(notice)
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, interrupts) for number in (signal.SIGTERM, signal.SIGINT)}
-    else:
-        before = {}
     try:
-        return command()
+        with interruptible(notice, EXIT_INTERRUPTED):
+            return command()
     except (RunStopped, StorageError) as error:
         say(f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.", error=True)
         return EXIT_STOPPED
@@ -69,32 +60,3 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
         # The reader (`| head`) has seen enough.
         sys.stderr.close()
         return EXIT_OK
-    finally:
-        interrupts.end()
-        for number, previous in before.items():
-            signal.signal(number, previous)
-
-
-class _Interrupts:
-    """The first signal asks for an orderly end, the second ends the process at once."""
-
-    def __init__(self, notice: str) -> None:
-        self._notice = notice
-        self._num_seen = 0
-        self._timer: threading.Timer | None = None
-
-    def end(self) -> None:
-        """Forget the signals: the command has ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        self._num_seen += 1
-        if self._num_seen > 1:
-            os._exit(EXIT_INTERRUPTED)
-        print(self._notice, file=sys.stderr, flush=True)
-        # If the orderly end itself hangs, a preempted machine must not.
-        self._timer = threading.Timer(_LONGEST_STOP_S, os._exit, (EXIT_INTERRUPTED,))
-        self._timer.daemon = True
-        self._timer.start()
-        raise KeyboardInterrupt

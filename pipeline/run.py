@@ -55,7 +55,7 @@ from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import Storage, check_writable, open_storage, probe_store
-from pipeline.synthesis.recognition import check_recognizer
+from pipeline.synthesis.recognition import fingerprint_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
 from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.synthesis.take_pool import TakePool
@@ -75,6 +75,8 @@ class RunPlan:
     weights_dir: Path
     weights_sha256: str
     lexicon: Mapping[str, str]
+    asr_sha256: str | None = None
+    """Of the recognizer's model, where it has one."""
 
     @property
     def num_units(self) -> int:
@@ -90,7 +92,7 @@ def plan_run(config: Config) -> RunPlan:
         StorageError: a store does not answer, or the output is on a file system that is read-only.
     """
     check_writable("output", config.output, config.storage)
-    check_recognizer(config.quality.asr)
+    asr_sha256 = fingerprint_recognizer(config)
     manifest = Manifest.open(config.manifest, config.storage)
     removed = Tombstones.read(open_storage(config.output, config.storage)).ids("speaker")
     definitions = [
@@ -100,7 +102,7 @@ def plan_run(config: Config) -> RunPlan:
     ]
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
-    return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon)
+    return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon, asr_sha256)
 
 
 def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> RunSummary:
@@ -303,7 +305,8 @@ def _with_revisions(plan: RunPlan, table: ShardTable) -> RunPlan:
 def _pin(plan: RunPlan) -> dict[str, Any]:
     """Return all that changes audio or plan."""
     lexicon_sha256 = hashlib.sha256(canonical_json(dict(plan.lexicon)).encode()).hexdigest()
-    return {**plan.config.pinned(), "weights_sha256": plan.weights_sha256, "lexicon_sha256": lexicon_sha256}
+    pins = {**plan.config.pinned(), "weights_sha256": plan.weights_sha256, "lexicon_sha256": lexicon_sha256}
+    return pins if plan.asr_sha256 is None else {**pins, "asr_sha256": plan.asr_sha256}
 
 
 @dataclass(frozen=True)
@@ -421,7 +424,7 @@ def _synthesize(
 
 def _make_setup(plan: RunPlan, speakers: OutputSpeakers, networks: Networks | None = None) -> ReplicaSetup:
     rows, generations = plan.manifest.rows, speakers.generations
-    return ReplicaSetup(plan.config, rows, plan.lexicon, plan.weights_sha256, generations, networks)
+    return ReplicaSetup(plan.config, rows, plan.lexicon, plan.weights_sha256, generations, plan.asr_sha256, networks)
 
 
 def _finish(plan: RunPlan, output: _Output, progress: Progress) -> RunSummary:

@@ -87,6 +87,23 @@ def test_other_weights_and_another_lexicon_are_refused(begun, tmp_path):
     assert "lexicon_sha256" in refusal(begun.model_copy(update={"text": text}))
 
 
+def test_another_model_of_the_recognizer_is_refused_by_its_content(tmp_path, random_weights):
+    pytest.importorskip("faster_whisper", reason="the recognizer; part of the extra `whisper`")
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.bin", "tokenizer.json"):
+        (model / name).write_text("{}")
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(0, 8))
+    config = make_config(tmp_path, random_weights)
+    quality = config.quality.model_copy(update={"asr": "whisper", "asr_model": str(model)})
+    begin(config.model_copy(update={"quality": quality}))
+    moved = model.rename(tmp_path / "moved")
+    begin(config.model_copy(update={"quality": quality.model_copy(update={"asr_model": str(moved)})}))
+    (moved / "model.bin").write_text("other")
+    moved_quality = quality.model_copy(update={"asr_model": str(moved)})
+    assert "asr_sha256" in refusal(config.model_copy(update={"quality": moved_quality}))
+
+
 def test_what_changes_neither_audio_nor_plan_is_free(begun):
     begin(begun.model_copy(update={"progress": begun.progress.model_copy(update={"interval_s": 1.0})}))
 

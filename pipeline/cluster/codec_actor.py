@@ -9,6 +9,7 @@ from pipeline.cluster.replica import (
     ReplicaSetup,
     describe_replica,
     ending_a_sick_process,
+    find_recognizer,
     find_weights,
     limit_gpu_memory,
     load_networks,
@@ -34,7 +35,7 @@ class CodecActor(ReplicaBase):
         set_torch_threads(num_threads)
         limit_gpu_memory(config.codec.device, config.replicas.codec.num_gpus)
         codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
-        self._stage = AudioStage(config, codec)
+        self._stage = AudioStage(config, codec, find_recognizer(self._setup, codec.device.type, num_threads))
         return describe_replica("codec", num_threads, str(codec.device), str(codec.dtype))
 
     def heartbeat(self) -> int:

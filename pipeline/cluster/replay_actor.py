@@ -8,6 +8,7 @@ from pipeline.cluster import ray_api
 from pipeline.cluster.replica import (
     ReplicaSetup,
     ending_a_sick_process,
+    find_recognizer,
     find_weights,
     load_networks,
     locate_process,
@@ -53,7 +54,9 @@ class ReplayActor:
         registry = SpeakerRegistry.from_parquet(speakers).only(self._setup.speakers)
         engine, support = networks.load_engine(config, weights_dir), read_text_support(weights_dir)
         tokens = TokenStage(config, engine, registry, self._setup.lexicon, support)
-        return Replayer(config, tokens, AudioStage(config, networks.load_codec(config, weights_dir)), self._use_threads)
+        codec = networks.load_codec(config, weights_dir)
+        recognizer = find_recognizer(self._setup, codec.device.type, config.replicas.codec.num_threads)
+        return Replayer(config, tokens, AudioStage(config, codec, recognizer), self._use_threads)
 
     def _use_threads(self, stage: str) -> None:
         replicas = self._setup.config.replicas

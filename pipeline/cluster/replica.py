@@ -21,6 +21,7 @@ from pipeline.config.secrets import redact
 from pipeline.errors import RejectionCode, WeightsError
 from pipeline.manifest.rows import RowReader
 from pipeline.output.environment import describe_environment
+from pipeline.synthesis.recognition import Recognizer, load_recognizer
 from pipeline.synthesis.takes import Rejection
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class ReplicaSetup:
     weights_sha256: str
     speakers: Mapping[str, int]
     """Who may speak: the speakers of the current definitions, see `SpeakerRegistry.generations`."""
+    asr_sha256: str | None = None
+    """Of the recognizer's model, where it has one."""
     networks: Networks | None = None
     """In place of those of the weights."""
 
@@ -155,6 +158,11 @@ def find_weights(setup: ReplicaSetup) -> Path:
             "(hf://owner/name@revision) in `weights`"
         )
     return weights_dir
+
+
+def find_recognizer(setup: ReplicaSetup, device: str, num_threads: int) -> Recognizer | None:
+    """Return the recognizer that the run asks for, with the driver's model bit for bit."""
+    return load_recognizer(setup.config, device, num_threads, setup.asr_sha256)
 
 
 def set_torch_threads(num_threads: int) -> None:

@@ -83,9 +83,12 @@ class QualityConfig(Settings):
     """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
     max_clipped_ratio: float = setting(0.02, changes="audio", gt=0.0, le=1.0)
     """Largest share of samples at full scale; above it a take is `clipped`."""
-    asr: Literal["none", "pocketsphinx"] = setting("none", changes="audio")
-    """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`); all settings from here to
-    `max_pause_s` need one. The voice is compared, too."""
+    asr: Literal["none", "pocketsphinx", "whisper"] = setting("none", changes="audio")
+    """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`. `whisper`: the languages of its
+    model; extra `whisper`); all settings from here to `max_pause_s` need one. The voice is compared, too."""
+    asr_model: Address | None = setting(None)
+    """The model of `whisper`: a name such as `tiny.en` or `large-v3`, a directory, `hf://owner/name` or an object-store
+    address; the content is pinned, not the path."""
     max_wer: float = setting(0.75, changes="audio", gt=0.0)
     """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
     max_cer: float = setting(0.5, changes="audio", gt=0.0)
@@ -287,6 +290,11 @@ class Config(Settings):
         for name, dtype in (("llm", self.llm.dtype), ("codec", self.codec.dtype)):
             if dtype == "float16":
                 raise ValueError(f"{name}.dtype: float16 gives garbage with this model; use bfloat16 or float32")
+        if (self.quality.asr == "whisper") != (self.quality.asr_model is not None):
+            raise ValueError(
+                "quality.asr_model: the model of `quality.asr: whisper`, which needs one: a name such as tiny.en or "
+                "large-v3, a directory or an address; set both or neither"
+            )
         if self.quality.min_pace >= self.quality.max_pace:
             raise ValueError(
                 f"quality.min_pace ({self.quality.min_pace:g}) must be below quality.max_pace "

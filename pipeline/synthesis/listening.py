@@ -84,8 +84,8 @@ class Listener:
         """
         heard = reading = note = None
         if language in self._recognizer.languages:
-            heard = self._recognizer.recognize(samples, self._codec.sample_rate)
-            reading = compare_with_text(text, heard)
+            heard = self._recognizer.recognize(samples, self._codec.sample_rate, language)
+            reading = compare_with_text(self._recognizer.fold(text, language), self._recognizer.fold(heard, language))
             reading = reading if reading.num_words else None
         else:
             note = f"words not judged: the recognizer does not know {language!r}"

@@ -1,24 +1,29 @@
 """Hear which words a take says, and compare them with its text; knows nothing of voices, takes or thresholds.
 
-A recognizer is whatever has `languages` and `recognize`; a new one is a class and its line in `RECOGNIZERS`.
+A recognizer is whatever has the three members of `Recognizer`; a new one is a class and its line in `RECOGNIZERS`.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.samples import resample
-from pipeline.errors import ConfigError
+from pipeline.config.run import Config
+from pipeline.errors import ConfigError, UtteranceError, WeightsError
+from pipeline.text import normalize_text
+from pipeline.weights.recognizers import fingerprint_whisper, resolve_whisper
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
 """A word of letters and digits, or one Chinese character."""
@@ -33,13 +38,17 @@ class Recognizer(Protocol):
     def languages(self) -> frozenset[str]:
         """Codes of the languages that it knows."""
 
-    def recognize(self, samples: NDArray[np.float32], sample_rate: int) -> str:
+    def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
         """Return what is said.
 
         Args:
             samples: (num_samples,) in [-1, 1].
             sample_rate: Hz.
+            language: that is spoken, one of `languages`.
         """
+
+    def fold(self, text: str, language: str) -> str:
+        """Return a text, spoken or heard, in the form in which the two are compared."""
 
 
 class PocketSphinx:
@@ -55,7 +64,7 @@ class PocketSphinx:
         # With `batch` the cepstral mean is that of the take; `live` would bring along that of the takes before it.
         self._decoder: Any = Decoder(samprate=self._SAMPLE_RATE, cmn="batch", loglevel="FATAL")
 
-    def recognize(self, samples: NDArray[np.float32], sample_rate: int) -> str:
+    def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str = "en") -> str:
         """Return lower-case words; none for less than a tenth of a second."""
         mono = resample(samples, sample_rate, self._SAMPLE_RATE)
         if mono.size < self._MIN_SAMPLES:
@@ -71,16 +80,58 @@ class PocketSphinx:
         hypothesis = self._decoder.hyp()
         return str(hypothesis.hypstr) if hypothesis is not None else ""
 
-
-@dataclass(frozen=True)
-class _Engine:
-    make: Callable[[], Recognizer]
-    module: str
-    """What it imports, from the extra `asr`."""
+    def fold(self, text: str, language: str) -> str:
+        """Return the text: it writes words, as the spoken text does."""
+        return text
 
 
-RECOGNIZERS: Mapping[str, _Engine] = {"pocketsphinx": _Engine(PocketSphinx, "pocketsphinx")}
-"""By the name that `quality.asr` gives them."""
+class Whisper:
+    """Whisper through the package `faster-whisper`, with a model of the user's choice.
+
+    It hears each take by itself, with nothing carried over and without chance (temperature 0, no second try): what it
+    returns follows from the samples, the model and the hardware.
+    """
+
+    _SAMPLE_RATE = 16_000
+    _MIN_SAMPLES = 1_600
+
+    def __init__(self, folder: Path, device: str, num_threads: int) -> None:
+        from faster_whisper import WhisperModel
+        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+        # int8 in float32's place on a CPU: half the time, and as many words right.
+        kind = "int8" if device == "cpu" else "float16"
+        self._model = WhisperModel(str(folder), device=device, compute_type=kind, cpu_threads=num_threads)
+        self._fold_english: Callable[[str], str] = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
+        self.languages = frozenset(self._model.supported_languages)
+
+    def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
+        """Return words as people write them, with digits and punctuation; none for less than a tenth of a second."""
+        mono = resample(samples, sample_rate, self._SAMPLE_RATE)
+        if mono.size < self._MIN_SAMPLES:
+            return ""
+        segments, _ = self._model.transcribe(
+            mono, language=language, temperature=0.0, condition_on_previous_text=False, without_timestamps=True
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def fold(self, text: str, language: str) -> str:
+        """Return English by Whisper's own rules, Chinese with its numbers in words, others as they are."""
+        if language == "en":
+            return self._fold_english(text)
+        if language == "zh":
+            try:
+                return normalize_text(text, language="zh").text
+            except UtteranceError:
+                return text  # Nothing that could be spoken.
+        return text
+
+
+RECOGNIZERS: Mapping[str, tuple[str, str]] = {
+    "pocketsphinx": ("pocketsphinx", "asr"),
+    "whisper": ("faster_whisper", "whisper"),
+}
+"""By the name that `quality.asr` gives them: what each imports, and the extra that brings it."""
 
 
 def check_recognizer(name: str) -> None:
@@ -94,25 +145,58 @@ def check_recognizer(name: str) -> None:
     """
     if name == "none":
         return
-    for module in (RECOGNIZERS[name].module, "rapidfuzz"):
-        if find_spec(module) is None:
+    module, extra = RECOGNIZERS[name]
+    for needed in (module, "rapidfuzz"):
+        if find_spec(needed) is None:
             raise ConfigError(
-                f"quality.asr: {name} needs the package {module}, which is not installed; "
-                "pip install 'spark-tts-batch[asr]' on every machine of the run, or set quality.asr: none"
+                f"quality.asr: {name} needs the package {needed}, which is not installed; "
+                f"pip install 'spark-tts-batch[{extra}]' on every machine of the run, or set quality.asr: none"
             )
 
 
-def load_recognizer(name: str) -> Recognizer:
-    """Load a recognizer.
+def fingerprint_recognizer(config: Config) -> str | None:
+    """Return the SHA-256 of the recognizer's model; None where it has none of its own.
+
+    Raises:
+        ConfigError, WeightsError, StorageError: the model is not there.
+    """
+    check_recognizer(config.quality.asr)
+    if config.quality.asr_model is None:
+        return None
+    return fingerprint_whisper(resolve_whisper(config.quality.asr_model, config.storage))
+
+
+def load_recognizer(
+    config: Config, device: str = "cpu", num_threads: int = 1, sha256: str | None = None
+) -> Recognizer | None:
+    """Load the recognizer that a config asks for; None where it asks for none.
 
     Args:
-        name: a key of `RECOGNIZERS`.
+        config: `quality.asr` and `quality.asr_model` apply.
+        device: `cpu` or `cuda`.
+        num_threads: on a CPU.
+        sha256: what the model must be, by `fingerprint_recognizer`; none takes any.
 
     Raises:
         ConfigError: what it needs is not installed.
+        WeightsError: the model is not there, or is another one.
+        StorageError: the store of the model does not answer.
     """
+    name, model = config.quality.asr, config.quality.asr_model
     check_recognizer(name)
-    return RECOGNIZERS[name].make()
+    if name == "none":
+        return None
+    if name == "pocketsphinx":
+        return PocketSphinx()
+    assert model is not None
+    folder = resolve_whisper(model, config.storage)
+    found = fingerprint_whisper(folder)
+    if sha256 not in (None, found):
+        raise WeightsError(
+            f"quality.asr_model: {folder} on {socket.gethostname()}: sha256 {found[:12]}, but the run has "
+            f"{str(sha256)[:12]}; copy the same files to every machine"
+        )
+    return Whisper(folder, device, num_threads)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pipeline.llm.prompt import Prompt, build_prompt
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.listening import Listener
 from pipeline.synthesis.quality import judge_audio, judge_hearing, judge_tokens, length_cap
-from pipeline.synthesis.recognition import load_recognizer
+from pipeline.synthesis.recognition import Recognizer
 from pipeline.synthesis.speakers import Speaker
 from pipeline.synthesis.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
 from pipeline.text import TextSupport
@@ -179,12 +179,11 @@ class TokenStage:
 class AudioStage:
     """Semantic tokens to audio, judged by its sound."""
 
-    def __init__(self, config: Config, codec: BiCodec) -> None:
+    def __init__(self, config: Config, codec: BiCodec, recognizer: Recognizer | None = None) -> None:
         codec.prepare_decoding()
         self._config = config
         self._codec = codec
-        asr = config.quality.asr
-        self._listener = None if asr == "none" else Listener(load_recognizer(asr), codec)
+        self._listener = None if recognizer is None else Listener(recognizer, codec)
         self.num_takes = 0
         """Takes that came from the codec so far: what shows that a long decode moves."""
 

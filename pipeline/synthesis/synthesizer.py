@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import torch
+
 from pipeline.audio.clips import Audio
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
@@ -15,6 +17,7 @@ from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
 from pipeline.synthesis.load_networks import load_codec, load_engine
+from pipeline.synthesis.recognition import load_recognizer
 from pipeline.synthesis.speakers import SpeakerRegistry, make_definition
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
@@ -44,7 +47,7 @@ class Synthesizer:
         self._lexicon = read_lexicon(config)
         self._support = support
         self._tokens = TokenStage(config, engine, registry, self._lexicon, support)
-        self._audio = AudioStage(config, codec)
+        self._audio = AudioStage(config, codec, load_recognizer(config, codec.device.type, torch.get_num_threads()))
 
     @classmethod
     def load(

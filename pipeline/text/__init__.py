@@ -12,8 +12,9 @@ from pipeline.text.normalize import (
     load_lexicon,
     normalize_text,
 )
+from pipeline.text.pace import estimate_seconds
 from pipeline.text.readable import Unread, describe_unread
-from pipeline.text.segments import Boundary, Segment, estimate_seconds, split_into_segments
+from pipeline.text.segments import Boundary, Segment, split_into_segments
 from pipeline.text.support import TextSupport, read_text_support
 
 __all__ = [

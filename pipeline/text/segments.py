@@ -1,4 +1,4 @@
-"""Cut spoken text into segments, each short enough for one LLM request, and estimate how long they take to say.
+"""Cut spoken text into segments, each short enough for one LLM request.
 
 Cuts fall at paragraphs, else at sentence ends, else at clause marks, else at spaces, and only where a text has none of
 these, between two grapheme clusters. Nothing but white space is lost between two segments.
@@ -11,24 +11,23 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import regex
 
 from pipeline.text.english_abbreviations import is_abbreviation
 from pipeline.text.normalize import WORD_CHARACTER
+from pipeline.text.pace import HAN, estimate_seconds
 
 Boundary = Literal["clause", "sentence", "paragraph"]
 
-_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CLOSERS = "\"'”’」』）》】)\\]"
 _SENTENCE_END = re.compile(
-    rf"[。！？!?…‥．｡]+[.!?…。！？]*[{_CLOSERS}]*(?:[。！？]+[{_CLOSERS}]*)*|(?<!\.)\.[{_CLOSERS}]*(?=\s|$|[{_HAN}])"
+    rf"[。！？!?…‥．｡]+[.!?…。！？]*[{_CLOSERS}]*(?:[。！？]+[{_CLOSERS}]*)*|(?<!\.)\.[{_CLOSERS}]*(?=\s|$|[{HAN}])"
     rf"|\.{{2,}}[!?]*[{_CLOSERS}]*"
     r"|[؟۔।॥]+"
 )
-_CLAUSE_END = re.compile(rf"[，；：、､]+[{_CLOSERS}]*|[,;:][{_CLOSERS}]*(?=\s|[{_HAN}])|\s[-–]+(?=\s)|—+|[،؛]")
+_CLAUSE_END = re.compile(rf"[，；：、､]+[{_CLOSERS}]*|[,;:][{_CLOSERS}]*(?=\s|[{HAN}])|\s[-–]+(?=\s)|—+|[،؛]")
 _SPACE = re.compile(r"(?=\s)")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _HAN_NUMBER = "[零〇一二两三四五六七八九十百千万亿幺]"
@@ -52,21 +51,6 @@ _SPOKEN_NUMBER = re.compile(
 )
 _TITLES = re.compile(_TITLE)
 _LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
-# `regex` knows scripts that are newer than this Python.
-_TOKEN = regex.compile(
-    rf"(?P<latin>[A-Za-zÀ-ɏḀ-ỿ]+)|(?P<han>[{_HAN}々〇]+)|(?P<kana>[\u3040-\u30ff\uff66-\uff9f]+)"
-    r"|(?P<hangul>[\uac00-\ud7a3]+)|(?P<digits>\d+)|(?P<end>[。！？!?…]+|\.(?=\s|$))|(?P<pause>[，；：、,;:—–]+)"
-    r"|(?P<other>[\p{L}\p{N}_]+)"
-)
-_VOWELS = re.compile(r"[aeiouyà-æè-ïò-öø-ýÿāēīōūăĕĭŏŭœ]+", re.IGNORECASE)
-_SILENT_E = re.compile(r"[^aeiouyl](?:e|es|ed)$")
-_OTHER_VOWELS = frozenset("аеёиоуыэюяіїєαεηιουωάέήίόύώ")
-# Seconds: about 4.7 syllables or characters a second, as the model's voices speak at moderate speed.
-_SYLLABLE_S = 0.21
-_HAN_S = 0.22
-_KANA_S = 0.14
-_PAUSE_S = 0.18
-_END_S = 0.35
 
 
 @dataclass(frozen=True)
@@ -82,55 +66,6 @@ class Segment:
     text: str
     boundary: Boundary
     estimated_s: float
-
-
-@lru_cache(maxsize=65_536)
-def count_syllables(word: str) -> int:
-    """Count the syllables of a word in Latin letters; an acronym has one for each letter, three for a W."""
-    if word.isupper() and (len(word) <= 3 or not _VOWELS.search(word)):
-        return min(len(word) + 2 * word.count("W"), 2 * len(word) + 2)
-    lower = word.lower()
-    count = len(_VOWELS.findall(lower))
-    if count > 1 and _SILENT_E.search(lower) and not lower.endswith(("ted", "ded", "ses", "ces", "ges", "zes", "xes")):
-        count -= 1
-    # Without vowels it is spelled out or mumbled; a very long "word" is no word, and each vowel group counts.
-    return max(count, 1, len(word) // 6)
-
-
-@lru_cache(maxsize=256)  # The same piece is asked about when it is joined, compared with the limits and made a segment.
-def estimate_seconds(text: str, language: str) -> float:
-    """Estimate how long a text takes to say, at moderate speed.
-
-    Args:
-        text: any text; scripts may be mixed.
-        language: digits not spelled out are counted as this language says them.
-
-    Returns:
-        Seconds, from syllables in Latin script and from characters in Chinese, with the pauses of the punctuation;
-        0.0 for an empty text.
-    """
-    seconds = 0.0
-    digit_s = _HAN_S if language in ("zh", "ja", "ko") else 1.5 * _SYLLABLE_S
-    for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup, match[0]
-        if kind == "latin":
-            seconds += _SYLLABLE_S * count_syllables(token)
-        elif kind == "han":
-            seconds += _HAN_S * len(token)
-        elif kind == "pause":
-            seconds += _PAUSE_S
-        elif kind == "end":
-            seconds += _END_S
-        elif kind == "kana":
-            seconds += _KANA_S * len(token)
-        elif kind == "hangul":
-            seconds += 0.19 * len(token)
-        elif kind == "digits":
-            seconds += digit_s * len(token)
-        else:
-            vowels = sum(character in _OTHER_VOWELS for character in token.lower())
-            seconds += _SYLLABLE_S * vowels if vowels else 0.12 * len(token)
-    return round(seconds, 3)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -84,9 +84,9 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
 
         directory = _fill_once(cache_dir() / RANDOM_NAME, make_random_weights)
     elif uri.startswith("hf://"):
-        directory = _fetch_from_hub(uri)
+        directory = fetch_from_hub(uri, MODEL_FILES)
     elif "://" in uri and not uri.startswith("file://"):
-        directory = _fetch_from_store(uri, storage)
+        directory = fetch_from_store(uri, storage, MODEL_FILES)
     else:
         directory = Path(open_storage(uri, storage).uri)
     _check_layout(directory, uri)
@@ -122,10 +122,18 @@ def fingerprint_weights(weights_dir: str | Path) -> str:
     Raises:
         WeightsError: a file cannot be read.
     """
-    directory = Path(weights_dir)
+    return fingerprint_files(Path(weights_dir), list_files(Path(weights_dir), MODEL_FILES) - _FILES_WITHOUT_EFFECT)
+
+
+def fingerprint_files(directory: Path, names: Iterable[str]) -> str:
+    """Return the SHA-256 of files by name and content, 64 hexadecimal digits.
+
+    Raises:
+        WeightsError: a file cannot be read.
+    """
     combined = hashlib.sha256()
     try:
-        for name in sorted(_list_model_files(directory) - _FILES_WITHOUT_EFFECT):
+        for name in sorted(names):
             with open(directory / name, "rb") as file:
                 combined.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     except OSError as error:
@@ -133,12 +141,9 @@ def fingerprint_weights(weights_dir: str | Path) -> str:
     return combined.hexdigest()
 
 
-def _is_model_file(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in MODEL_FILES)
-
-
-def _list_model_files(directory: Path) -> set[str]:
-    return {path.relative_to(directory).as_posix() for pattern in MODEL_FILES for path in directory.glob(pattern)}
+def list_files(directory: Path, patterns: Sequence[str]) -> set[str]:
+    """Return the files under a directory that a pattern names, relative to it."""
+    return {path.relative_to(directory).as_posix() for pattern in patterns for path in directory.glob(pattern)}
 
 
 def _check_layout(directory: Path, uri: str) -> None:
@@ -179,7 +184,13 @@ def _fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def _fetch_from_hub(uri: str) -> Path:
+def fetch_from_hub(uri: str, patterns: Sequence[str]) -> Path:
+    """Fetch a repository's files that a pattern names; returns their directory.
+
+    Raises:
+        ConfigError: the address is malformed, or huggingface_hub is not installed.
+        WeightsError: they cannot be fetched.
+    """
     match = _HUB_ADDRESS.fullmatch(uri)
     if match is None:
         raise ConfigError(f"{uri}: expected hf://owner/name or hf://owner/name@revision")
@@ -192,7 +203,7 @@ def _fetch_from_hub(uri: str) -> Path:
         ) from error
     try:
         directory = snapshot_download(
-            match[1], revision=match[2], allow_patterns=list(MODEL_FILES), cache_dir=cache_dir() / "hub"
+            match[1], revision=match[2], allow_patterns=list(patterns), cache_dir=cache_dir() / "hub"
         )
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
         raise WeightsError(
@@ -202,13 +213,18 @@ def _fetch_from_hub(uri: str) -> Path:
     return Path(directory)
 
 
-def _fetch_from_store(uri: str, settings: StorageConfig | None) -> Path:
+def fetch_from_store(uri: str, settings: StorageConfig | None, patterns: Sequence[str]) -> Path:
+    """Fetch the objects under an address that a pattern names; returns their directory.
+
+    Raises:
+        WeightsError: there are none, or they cannot be written here.
+        StorageError: the object store does not answer.
+    """
     store = open_storage(uri, settings)
-    objects = sorted((info for info in store.list() if _is_model_file(info.path)), key=lambda info: info.path)
+    wanted = (info for info in store.list() if any(fnmatchcase(info.path, pattern) for pattern in patterns))
+    objects = sorted(wanted, key=lambda info: info.path)
     if not objects:
-        raise WeightsError(
-            f"{uri}: no model files under this address; expected the official layout with BiCodec/ and LLM/"
-        )
+        raise WeightsError(f"{uri}: no model files under this address; expected some of: {', '.join(patterns)}")
     # Changed objects have other etags, so what is cached under this name never goes stale.
     identity = "\n".join([uri, *(f"{info.path}\0{info.size}\0{info.etag}" for info in objects)])
 

@@ -253,7 +253,7 @@ def test_a_call_goes_where_its_input_is_as_long_as_there_is_room(monkeypatch):
         pool.note_ready(replica, node)
     picked = []
     for _ in range(6):
-        call = Call(Stage.WRITER, next(list_states(iter(units(1)), {}, set())))
+        call = Call(Stage.WRITER, UnitState(units(1)[0], {}))
         call.state.node_id = "b"
         picked.append(pool.pick(call))
         picked[-1].calls.append(call)

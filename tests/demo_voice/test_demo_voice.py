@@ -11,7 +11,7 @@ import torch
 
 from pipeline import Synthesizer
 from pipeline.synthesis import stages, takes
-from pipeline.synthesis.recognition import compare_with_text, load_recognizer
+from pipeline.synthesis.recognition import PocketSphinx, compare_with_text
 from pipeline.weights.weights import resolve_weights
 
 pytest.importorskip("pocketsphinx", reason="the extra `asr` brings the recognizer")
@@ -41,7 +41,7 @@ def word_error_rate(synthesizer: Synthesizer, utterances: tuple[str, ...] = UTTE
         for index, text in enumerate(utterances)
     ]
     results = list(synthesizer.speak_many(rows, on_error="return"))
-    recognizer = load_recognizer("pocketsphinx")
+    recognizer = PocketSphinx()
     readings = [
         compare_with_text(text, recognizer.recognize(getattr(result, "samples", np.zeros(0, np.float32)), 16_000))
         for text, result in zip(utterances, results, strict=True)

@@ -8,6 +8,7 @@ from pipeline.codec import DecodedItem
 from pipeline.config.run import parse_config
 from pipeline.errors import RejectionCode, SpeakerError
 from pipeline.synthesis.listening import Listener, compare_voices, trace_contour
+from pipeline.synthesis.recognition import PocketSphinx
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.takes import Take, UtteranceOutcome, next_takes
 from tests.synthesis.speech import read_clip
@@ -47,7 +48,7 @@ class DeafRecognizer:
 @pytest.fixture(scope="module")
 def stage():
     config = {"weights": "w", "manifest": "m", "speakers": "s", "output": "o", "quality": {"asr": "pocketsphinx"}}
-    return AudioStage(parse_config(config), FakeCodec(np.zeros(1, np.float32)))
+    return AudioStage(parse_config(config), FakeCodec(np.zeros(1, np.float32)), PocketSphinx())
 
 
 def decode(stage, samples, text=SENTENCE, voice=VOICE, language="en"):

