@@ -1,4 +1,7 @@
-"""Enroll speakers ahead of a run: `python -m jobs.enroll --config FILE [--set a.b=value ...]`."""
+"""Enroll speakers ahead of a run: `python -m jobs.enroll --config FILE [--set a.b=value ...] [--replace ID ...]`.
+
+With `--replace` a speaker gets the voice of its changed definition or recording, and its rows are synthesized again.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline import enroll_speakers, load_config
+from pipeline import enroll_speakers, load_config, synthesize_manifest
 from pipeline.config.printable import one_line
 
 
@@ -21,11 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the run's YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="give this speaker the voice of its definition as it is now, and synthesize its rows again",
+    )
     options = parser.parse_args(arguments)
 
     def enroll() -> int:
         config = load_config(options.config, options.set)
-        enrollment = enroll_speakers(config)
+        enrollment = enroll_speakers(config, options.replace)
         for speaker in enrollment.speakers.values():
             tokens = speaker.voice.global_tokens or ()
             say(f"{one_line(speaker.speaker_id)}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
@@ -33,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if enrollment.rejected:
             say(f"{len(enrollment.rejected):,} speaker(s) rejected, and so will be their rows")
             return EXIT_REJECTIONS
+        if options.replace:
+            summary = synthesize_manifest(config)
+            say(f"{summary.num_synthesized:,} row(s) synthesized again, {summary.num_kept:,} kept")
+            return EXIT_REJECTIONS if summary.num_rejected else EXIT_OK
         return EXIT_OK
 
     return run_command(enroll)

@@ -50,7 +50,7 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress, RunSummary
 from pipeline.output.removal import carry_out_removals
-from pipeline.output.row_counts import RowCounts
+from pipeline.output.row_counts import RowCounts, check_rejected_share
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
@@ -166,7 +166,7 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
                 output.speakers.enroll(config)
                 _synthesize(plan, output, progress, chain([first], states))
         if output.log.was_finished() and _count_committed(plan, output.log.committed()) == plan.num_units:
-            _finish(plan, output, progress)
+            _finish(plan, output, progress, is_repair=True)
             output.log.end_repair()
     return RowCounts(progress.num_ok, progress.rejected, progress.audio_s, progress.num_removed)
 
@@ -214,14 +214,25 @@ class Enrollment:
     """Why a speaker has no voice, for each that has none; only with `speakers.on_error: reject`."""
 
 
-def enroll_speakers(config: Config) -> Enrollment:
+def enroll_speakers(config: Config, replaced: Collection[str] = ()) -> Enrollment:
     """Enroll the speakers of a config ahead of its run.
+
+    Args:
+        config: of the run.
+        replaced: ids of speakers to enroll anew, as their definition or recording has changed. The next start
+            synthesizes their rows again.
 
     Raises:
         ConfigError, ManifestError, WeightsError, SpeakerError: something is wrong; the message says what to do.
     """
     plan = plan_run(config)
-    with _open_output(plan) as output:
+    undefined = sorted({*replaced} - {definition.speaker_id for definition in plan.definitions})
+    if undefined:
+        raise ConfigError(f"--replace {undefined[0]}: not defined in {config.speakers.path}; check the spelling")
+    with _open_output(plan, replaced) as output:
+        if replaced:
+            _adopt(plan, output)  # Which voices rows were planned with must be on record before they go.
+            output.log.clear_success()
         if not output.speakers.missing:
             return Enrollment(output.speakers.registry, ())
         with ray_cluster():
@@ -427,7 +438,7 @@ def _make_setup(plan: RunPlan, speakers: OutputSpeakers, networks: Networks | No
     return ReplicaSetup(plan.config, rows, plan.lexicon, plan.weights_sha256, generations, plan.asr_sha256, networks)
 
 
-def _finish(plan: RunPlan, output: _Output, progress: Progress) -> RunSummary:
+def _finish(plan: RunPlan, output: _Output, progress: Progress, *, is_repair: bool = False) -> RunSummary:
     log = output.log
     summary = log.summarize(output.record.read_table().holds)
     num_committed = _count_committed(plan, log.committed())
@@ -455,6 +466,9 @@ def _finish(plan: RunPlan, output: _Output, progress: Progress) -> RunSummary:
         )
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
+        if not is_repair:
+            # Before anything former goes: with its manifest put back, a run that was spoiled finds its takes again.
+            check_rejected_share(summary.rejected, summary.num_rows, plan.config.quality)
         drop_former_shards(output.storage, output.record, log, output.lease)
         log.finish(summary.report(result.num_rows))
     return result

@@ -18,7 +18,13 @@ SPEAKERS = [
 ]
 
 # The weights are random: they end when they like.
-LOOSE = {"min_pace": 0.0, "max_pace": 10_000.0, "length_cap_factor": 10.0, "length_cap_extra_s": 20.0}
+LOOSE = {
+    "min_pace": 0.0,
+    "max_pace": 10_000.0,
+    "length_cap_factor": 10.0,
+    "length_cap_extra_s": 20.0,
+    "stop_above_rejected": 1.0,
+}
 
 SMALL = {
     "llm": {"count": 1, "num_cpus": 1},

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline import synthesize_manifest, verify_output
+from pipeline import enroll_speakers, repair_output, synthesize_manifest, verify_output
 from pipeline.benchmark.instant import InstantCodec, InstantEngine
 from pipeline.cluster.replica import Networks
-from pipeline.errors import StoreRefused, SynthesisError
+from pipeline.errors import ConfigError, RunStopped, SpeakerError, StoreRefused, SynthesisError
 from pipeline.llm import Generation
 from pipeline.llm.prompt import SpeechVocabulary, Voice
 from pipeline.storage import open_storage
@@ -89,10 +89,18 @@ class World:
     def __init__(self, tmp_path, weights, seed):
         self.rng, self.number = random.Random(seed), 0
         self.config = make_config(tmp_path, weights, unit_size=3)
-        speakers = [{"speaker_id": name, "global_tokens": list(range(n, n + 32))} for n, name in enumerate(NAMES)]
-        Path(self.config.speakers.path).write_text(yaml.safe_dump(speakers))
+        self.define(NAMES)
         self.shards = {"b": self.new_rows(7), "d/e": self.new_rows(4), "m": self.new_rows(5)}
         self.write()
+
+    def define(self, names, shift=0, **notes):
+        """Write definitions; `shift` gives the first of these speakers another voice."""
+        voices = [(name, NAMES.index(name) + (shift if name == names[0] else 0)) for name in names]
+        speakers = [{"speaker_id": name, "global_tokens": [*range(n, n + 32)], **notes} for name, n in voices]
+        Path(self.config.speakers.path).write_text(yaml.safe_dump(speakers))
+
+    def count_rows_of(self, name):
+        return sum(row["speaker_id"] == name for rows in self.shards.values() for row in rows)
 
     def new_rows(self, count):
         self.number += count
@@ -245,3 +253,72 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, random_weights, monkeypatch,
         world.run()
         world.check(tmp_path)
     assert num_killed.total() > 2
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_nobody_speaks_who_is_not_in_the_current_definitions(tmp_path, random_weights):
+    """A speaker taken out of the file went on speaking, and repairs made his deleted files again."""
+    world = World(tmp_path, random_weights, 0)
+    world.run()
+    before = describe(world.config.output)
+    num_rows = world.count_rows_of("ross")
+    assert 0 < num_rows < len(before)
+    world.define(["ada", "iris"])
+    summary = world.run()
+    assert (summary.num_synthesized, summary.rejected) == (num_rows, {"unknown_speaker": num_rows})
+    assert not world.check(tmp_path).orphaned
+    world.define(NAMES)
+    assert world.run().num_synthesized == num_rows
+    assert describe(world.config.output) == before
+    # Gone from the definitions and damaged before the next start: a repair does not bring the voice back.
+    world.define(["ada", "iris"])
+    clip = next(row for row in read_metadata(world.config.output) if row["speaker_id"] == "ross")
+    (tmp_path / "output" / clip["audio_path"]).unlink()
+    assert repair_output(world.config).rejected == {"unknown_speaker": 1}
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_a_replaced_voice_is_heard_in_that_speakers_rows_alone(tmp_path, random_weights, capsys):
+    world = World(tmp_path, random_weights, 0)
+    world.run()
+    before = {row["utterance_id"]: row for row in describe(world.config.output)}
+    world.define(NAMES, shift=7)
+    with pytest.raises(SpeakerError, match=r"ada.*put the old definition back .* jobs\.enroll --replace ada"):
+        world.run()
+    with pytest.raises(ConfigError, match="--replace bob: not defined"):
+        enroll_speakers(world.config, ["bob"])
+    enroll_speakers(world.config, ["ada"])
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+    summary = world.run()
+    assert summary.num_synthesized == world.count_rows_of("ada")
+    after = {row["utterance_id"]: row for row in describe(world.config.output)}
+    changed = {name for name, row in after.items() if row["audio_sha256"] != before[name]["audio_sha256"]}
+    assert changed == {name for name, row in before.items() if row["speaker_id"] == "ada"}
+    assert world.run().num_units_done == 0
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_license_and_consent_of_a_speaker_are_kept_and_free_to_change(tmp_path, random_weights):
+    world = World(tmp_path, random_weights, 0)
+    for notes in ({"license": "CC0"}, {"license": "CC-BY", "consent": "signed 2026-11-01", "notes": "hoarse"}):
+        world.define(NAMES, **notes)
+        world.run()
+        stored = SpeakerRegistry.from_parquet(open_storage(world.config.output).get("speakers.parquet"))["ada"]
+        assert {name: getattr(stored, name) for name in notes} == notes
+    assert world.run().num_units_done == 0
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_a_run_of_few_rows_that_are_rejected_is_not_finished(tmp_path, random_weights):
+    """30 of 30 rejected rows gave `_SUCCESS`, as fewer than 500 were not judged."""
+    world = World(tmp_path, random_weights, 0)
+    for rows in world.shards.values():
+        for row in rows:
+            row["text"] = ""
+    world.write()
+    strict = world.config.quality.model_copy(update={"stop_above_rejected": 0.9})
+    for _ in range(2):
+        with pytest.raises(RunStopped, match=r"16 of 16 rows were rejected \(empty_text 16\)"):
+            world.run(world.config.model_copy(update={"quality": strict}))
+        assert not (tmp_path / "output" / "_SUCCESS").exists()
+    assert world.run().num_rejected == 16 and (tmp_path / "output" / "_SUCCESS").exists()

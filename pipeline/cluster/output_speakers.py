@@ -52,7 +52,7 @@ class OutputSpeakers:
         except FileNotFoundError:
             return cls(storage, definitions, SpeakerRegistry(), list(definitions), None)
         registry = SpeakerRegistry.from_parquet(data)
-        again = [definition for definition in definitions if definition.speaker_id in replaced]
+        again = [d for d in definitions if d.speaker_id in replaced and d.speaker_id in registry]
         return cls(storage, definitions, registry, [*registry.missing(definitions, replaced), *again], etag)
 
     @property

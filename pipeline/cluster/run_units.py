@@ -18,11 +18,11 @@ from pipeline.cluster.replica_counts import Slot, plan_replicas
 from pipeline.cluster.stage_order import STAGES, StageSpec
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Stage, UnitState
-from pipeline.config.run import Config, ReplicasConfig
-from pipeline.errors import ConfigError, RunStopped, StorageError, StoreRefused
+from pipeline.config.run import ReplicasConfig
+from pipeline.errors import ConfigError, StorageError, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
-from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.row_counts import UnitReceipt, check_rejected_share
 from pipeline.output.run_record import RunRecord
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ def _run_through(
         places.report_if_due()
         progress.report_if_due()
         metrics.observe_if_due(pools, progress.x_real_time)
-        _check_rejections(config, progress)
+        if progress.num_done >= config.quality.stop_after_rows:
+            check_rejected_share(progress.rejected, progress.num_done, config.quality)
 
     coordinator = Coordinator(
         STAGES,
@@ -157,15 +158,3 @@ def _check_environment(replicas: ReplicasConfig, record: RunRecord, stage: Stage
     if refuse:
         raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
     logger.warning("%s; what it makes may differ in its last bits", found)
-
-
-def _check_rejections(config: Config, progress: Progress) -> None:
-    quality = config.quality
-    num_rejected, num_done = progress.rejected.total(), progress.num_done
-    if num_done >= quality.stop_after_rows and num_rejected > quality.stop_above_rejected * num_done:
-        reasons = ", ".join(f"{code} {count:,}" for code, count in progress.rejected.most_common(3))
-        raise RunStopped(
-            f"{num_rejected:,} of {num_done:,} rows were rejected ({reasons}), more than "
-            f"quality.stop_above_rejected ({quality.stop_above_rejected:.0%}); fix the cause or raise the limit, then "
-            "run the same command again"
-        )

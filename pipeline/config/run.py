@@ -103,9 +103,10 @@ class QualityConfig(Settings):
     max_pause_s: float = setting(1.0, changes="audio", gt=0.0)
     """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
     stop_above_rejected: float = setting(0.2, gt=0.0, le=1.0)
-    """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops."""
+    """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops. Judged while it works, of
+    the rows of this start, and at its end, of all rows: then without `_SUCCESS`."""
     stop_after_rows: int = setting(500, ge=1)
-    """Rows to see before `stop_above_rejected` may act."""
+    """Rows to see before `stop_above_rejected` may act while the run works; at its end it acts on any number."""
 
 
 class AudioConfig(Settings):

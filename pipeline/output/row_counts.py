@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.config.run import QualityConfig
+from pipeline.errors import RunStopped
+
 _MAX_EXAMPLES = 5
 
 
@@ -54,6 +57,18 @@ class RowCounts:
             else:
                 self.rejected[str(code)] += 1
             self.audio_s += duration_s or 0.0
+
+
+def check_rejected_share(rejected: Counter[str], num_rows: int, quality: QualityConfig) -> None:
+    """Raise `RunStopped` if more than `quality.stop_above_rejected` of so many rows are rejected."""
+    num_rejected = rejected.total()
+    if num_rejected > quality.stop_above_rejected * num_rows:
+        reasons = ", ".join(f"{code} {count:,}" for code, count in rejected.most_common(3))
+        raise RunStopped(
+            f"{num_rejected:,} of {num_rows:,} rows were rejected ({reasons}), more than "
+            f"quality.stop_above_rejected ({quality.stop_above_rejected:.0%}); fix the cause or raise the limit, then "
+            "run the same command again"
+        )
 
 
 @dataclass(frozen=True)

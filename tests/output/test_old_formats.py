@@ -22,7 +22,6 @@ from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-NEVER = 1_000_000
 
 
 @pytest.fixture(params=["format-1", "format-2"])
@@ -49,7 +48,7 @@ def config_of(old):
                 "length_cap_factor": 1.0,
                 "length_cap_extra_s": 0.4,
                 "max_takes": 1,
-                "stop_after_rows": NEVER,
+                "stop_above_rejected": 1.0,
             },
         }
     )
