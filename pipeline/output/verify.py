@@ -27,7 +27,7 @@ from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import AUDIO_FOLDER, CommitFile, clip_name
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
-from pipeline.output.tombstones import Tombstones
+from pipeline.output.tombstones import REMOVED_PATH, Tombstones
 from pipeline.output.voices import SPEAKERS_PATH, list_enrolled
 from pipeline.storage import Storage
 
@@ -41,6 +41,7 @@ Kind = Literal[
     "changed_shard",
     "other_row",
     "not_removed",
+    "no_tombstone",
 ]
 _COLUMNS = (
     "utterance_id",
@@ -75,6 +76,7 @@ class Finding:
     | stray_commit | a commit that belongs to no unit of the run |
     | changed_shard | the manifest, where it is at hand, has another shard in this one's place, or none |
     | not_removed | a row that was withdrawn, by a removal that was cut short |
+    | no_tombstone | a removed row that removed.parquet does not name, so that a repair might bring it back |
     | other_row | a commit whose id, text, speaker or seed is not that of its manifest row |
     """
 
@@ -104,12 +106,14 @@ class VerifyReport:
     """Commits with a row that is not the manifest's; once for each such row."""
     not_removed: list[str] = field(default_factory=list)
     """Commits with a row that was withdrawn; once for each such row."""
+    no_tombstones: list[str] = field(default_factory=list)
+    """Commits with a removed row that `removed.parquet` does not know; once for each such row."""
 
     @property
     def is_intact(self) -> bool:
         """Orphans take room and harm nothing."""
         wrong = (self.missing, self.changed, self.damaged_commits, self.uncommitted, self.stray_commits)
-        return not any((*wrong, self.changed_shards, self.other_rows, self.not_removed))
+        return not any((*wrong, self.changed_shards, self.other_rows, self.not_removed, self.no_tombstones))
 
 
 @dataclass(frozen=True)
@@ -188,10 +192,17 @@ class Audit:
                 yield Finding("changed_shard", name, detail=detail)
 
     def _check_removed(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-        for row in committed if self._tombstones.stones else ():
-            if row["status"] != "removed" and self._tombstones.reason_for(row) is not None:
-                detail = f"row {row['row']}: {row['utterance_id']!r:.80} was withdrawn; run its jobs.remove again"
-                yield Finding("not_removed", self._log.metadata_path(unit), unit, row["row"], detail)
+        path = self._log.metadata_path(unit)
+        for row in committed:
+            name, has_stone = f"{row['utterance_id']!r:.80}", self._tombstones.reason_for(row) is not None
+            if has_stone and row["status"] != "removed":
+                detail = f"row {row['row']}: {name} was withdrawn; run its jobs.remove again"
+                yield Finding("not_removed", path, unit, row["row"], detail)
+            if not has_stone and row["status"] == "removed":
+                detail = (
+                    f"row {row['row']}: nothing but its commit says that {name} was withdrawn; put {REMOVED_PATH} back"
+                )
+                yield Finding("no_tombstone", path, unit, row["row"], detail)
 
     def _check_rows(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         if self._manifest is None or unit.shard in self._changed_shards:
@@ -326,6 +337,7 @@ def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Mani
         changed_shards=sorted(found.get("changed_shard", ())),
         other_rows=sorted(found.get("other_row", ())),
         not_removed=sorted(found.get("not_removed", ())),
+        no_tombstones=sorted(found.get("no_tombstone", ())),
     )
 
 

@@ -7,10 +7,13 @@ import pytest
 
 import jobs.audiobooks
 from pipeline.benchmark import BOOK
+from pipeline.books.catalogue import read_catalogue
 from pipeline.books.checked_catalogue import open_catalogue
 from pipeline.books.cost import estimate_cost
 from pipeline.books.estimate import _Estimator, estimate_catalogue, find_doubt
-from pipeline.config.run import parse_config
+from pipeline.config.run import load_config, parse_config
+from pipeline.output.tombstones import Tombstones, make_tombstones
+from pipeline.storage import open_storage
 from tests.books.small_book import configure
 
 MEASURED_S = 796.5
@@ -62,6 +65,25 @@ def test_lines_that_will_be_rejected_and_doubtful_ones_are_reported(tmp_path):
     assert dict(total.rejected) == {"text_too_long": 1}
     assert dict(total.suspicious) == {"web address or markup": 1}
     assert [line.reason.partition(":")[0] for line in total.examples] == ["web address or markup", "text_too_long"]
+
+
+def test_what_was_removed_is_not_estimated(tmp_path, capsys):
+    config = configure(tmp_path)
+    (tmp_path / "in" / "cats.md").write_text("## One\n\nThe first line of two.\n\nThe second line of two.\n")
+    before = estimate_catalogue(config).total
+    output = open_storage(config.output)
+    Tombstones.add(output, make_tombstones("utterance", [before_id(tmp_path, "second")], "withdrew"))
+    after = estimate_catalogue(config).total
+    assert (after.num_removed, after.num_rows) == (1, before.num_rows) and 0 < after.audio_s < before.audio_s
+    assert jobs.audiobooks.main(["--config", str(tmp_path / "run.yaml"), "--dry-run"]) == 0
+    assert "removed    1 sentences were withdrawn" in capsys.readouterr().out
+
+
+def before_id(folder, word):
+    """The id that an import gives to the row with this word."""
+    settings = open_catalogue(load_config(folder / "run.yaml"))
+    (book,) = read_catalogue(settings.storage, settings.casts, settings.default)
+    return next(row["utterance_id"] for row in book.rows if word in row["text"])
 
 
 def test_what_is_not_spoken_is_counted_by_kind_with_examples(tmp_path):

@@ -16,8 +16,10 @@ from pipeline.errors import ConfigError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output import records
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.removal import remove_rows
 from pipeline.output.report import write_report
 from pipeline.output.run_record import RunRecord
+from pipeline.output.voices import list_enrolled
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 
@@ -100,6 +102,19 @@ def test_an_old_output_is_read_before_anybody_resumes_it(old, capsys):
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     page = Path(write_report(str(output), str(old / "report.html")))
     assert "missing or damaged" not in page.read_text()
+
+
+def test_rows_are_removed_from_an_old_output(old):
+    storage = open_storage(str(old / "output"))
+    remove_rows(storage, ["a0"], ["carl"], "withdrew")
+    rows = {row["utterance_id"]: row for row in read_output(storage.uri)}
+    assert {name: row["status"] for name, row in rows.items() if row["speaker_id"] == "carl" or name == "a0"} == {
+        name: "removed" for name in rows if rows[name]["speaker_id"] == "carl" or name == "a0"
+    }
+    assert not list((old / "output").glob("audio/a/a0.*")) and verify_output(storage).is_intact
+    with inline_ray():
+        assert synthesize_manifest(config_of(old)).num_removed > 1
+    assert list_enrolled(storage) == ["anna"]
 
 
 def test_columns_of_a_format_1_manifest_keep_their_values():

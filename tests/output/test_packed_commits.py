@@ -15,7 +15,7 @@ from pipeline.errors import DamagedCommit
 from pipeline.manifest.units import WorkUnit
 from pipeline.output import records
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, build_commit_table, clip_name
+from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, CommitFile, build_commit_table, clip_name
 from pipeline.storage import Storage, open_storage
 from tests.fakes import MemoryStorage
 from tests.faulty_store import FaultyProxy
@@ -77,6 +77,27 @@ def test_one_row_is_replaced_by_one_compare_and_swap() -> None:
     assert clips == [*wanted[:7], other[AUDIO_COLUMN], *wanted[8:]]
     assert not log.amend(UNIT, [other])
     assert log.amend(UNIT, [{**other, AUDIO_COLUMN: made[7][AUDIO_COLUMN]}])
+
+
+def test_a_commit_that_is_replaced_while_it_is_read_is_read_again(storage: Storage) -> None:
+    log = CommitLog(storage)
+    commit_packed(log, 20_000)
+    (listed,) = storage.list("metadata/")
+    assert log.amend(UNIT, [make_record(7, b"another take")])
+    table = log.read(UNIT.unit_id, lambda file: file.read(["audio_sha256"]), listed)
+    assert table.column(0)[7].as_py() == hashlib.sha256(b"another take").hexdigest()
+
+    def replace_and_read(file: CommitFile) -> pa.Table:
+        if storage.find(log.metadata_path(UNIT)) == found[0]:
+            assert log.amend(UNIT, [make_record(8, b"yet another")])
+        return file.read(["audio_sha256"])
+
+    found = list(storage.list("metadata/"))
+    table = log.read(UNIT.unit_id, replace_and_read)
+    assert table.column(0)[8].as_py() == hashlib.sha256(b"yet another").hexdigest()
+    storage.delete(log.metadata_path(UNIT))
+    with pytest.raises(FileNotFoundError):
+        log.read(UNIT.unit_id, lambda file: file.read(), found[0])
 
 
 def test_strangers_read_packed_commits(storage: Storage) -> None:

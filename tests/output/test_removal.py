@@ -238,6 +238,14 @@ def test_ids_are_removed_from_a_file_after_a_dry_run(tmp_path: Any, capsys: pyte
     assert repr(list(ROSS_TOKENS)).encode() in content
 
 
+def test_tombstones_that_are_lost_are_missed(storage: Storage) -> None:
+    make_output(storage, "packed")
+    remove_rows(storage, ["u4"], (), REASON)
+    storage.delete(REMOVED_PATH)
+    report = verify_output(storage, check_hashes=False)
+    assert report.no_tombstones == ["metadata/s/000000003-000000005.parquet"] and not report.is_intact
+
+
 def test_a_twin_of_a_removed_row_keeps_its_audio(storage: Storage) -> None:
     """Names of files come from ids: a duplicate that another speaker has must not take the first one's clip along."""
     make_output(storage, "files")
