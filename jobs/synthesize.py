@@ -102,7 +102,9 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
         say(f"{summary.num_rejected:,} rejected: {reasons}")
         for utterance_id, code, message in summary.examples:
             say(f"  {utterance_id!r:.60} {code}: {one_line(message):.200}")
-    say(f"listen: {config.output.rstrip('/')}/audio   metadata: {config.output.rstrip('/')}/metadata (Parquet)")
+    output = config.output.rstrip("/")
+    place = f"{output}/audio" if config.audio.layout == "files" else f"python -m jobs.report {output}"
+    say(f"listen: {place}   metadata: {output}/metadata (Parquet)")
 
 
 if __name__ == "__main__":
