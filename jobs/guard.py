@@ -21,6 +21,7 @@ from typing import NoReturn
 from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED
 
 _PR_SET_PDEATHSIG = 1
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _RESUME = "Committed work is safe; run the same command again to go on."
 
 
@@ -36,8 +37,12 @@ def run_guarded(main: Callable[[], int]) -> int:
     alive, kept = os.pipe()  # Nobody writes: the child reads its end when this process is gone.
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that comes before there is somebody to pass it on waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     parent, child = os.getpid(), os.fork()
     if child == 0:
+        os.setpgid(0, 0)  # Ctrl-C reaches a terminal's whole group; the parent passes it on, once.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         os.close(heard)
         os.close(kept)
         _end_with(parent, alive)
@@ -49,8 +54,9 @@ def run_guarded(main: Callable[[], int]) -> int:
         with suppress(ProcessLookupError):
             os.kill(child, signum)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     _, status = os.waitpid(child, 0)
     word = os.read(heard, 16)
     return int(word) if word else _explain(os.waitstatus_to_exitcode(status))
@@ -69,8 +75,6 @@ def _explain(status: int) -> int:
 
 
 def _run_child(main: Callable[[], int], said: int) -> NoReturn:
-    # Ctrl-C reaches a terminal's whole group; the parent passes it on, once.
-    os.setpgid(0, 0)
     try:
         code = main()
     except SystemExit as error:  # How argparse ends.

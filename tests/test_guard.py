@@ -80,8 +80,8 @@ WAITS = """    def end(signum, frame):
         raise KeyboardInterrupt
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    print(os.getpid(), flush=True)
     try:
+        print(os.getpid(), flush=True)
         time.sleep(3_600)
     except KeyboardInterrupt:
         time.sleep(0.5)

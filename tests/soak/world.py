@@ -30,12 +30,14 @@ ROOT = Path(__file__).parents[2]
 NUM_CASES, NUM_ROWS, UNIT_SIZE = 200, 80, 4
 LONGEST_S = 300.0
 _IN_FULL = {0: True, 1: True, 2: False, 3: False}
-_QUICK_DEATH = {
-    f"RAY_health_check_{name}": value
-    for name, value in (
-        ("initial_delay_ms", "1000"), ("period_ms", "500"), ("timeout_ms", "500"), ("failure_threshold", "3")
-    )
-}  # fmt: skip
+QUICK_DEATH = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "2",
+}
+"""Variables of a Ray that does not wait a minute before it takes a part of itself for dead."""
 
 
 def _shard(folder):
@@ -164,7 +166,7 @@ class World:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": self.address, MARK: str(self.folder)}
         if own_ray:
             del environment["RAY_ADDRESS"]
-            environment |= _QUICK_DEATH
+            environment |= QUICK_DEATH
         with open(self.folder / "log", "wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.soak.world_driver", *arguments],
