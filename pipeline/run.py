@@ -441,7 +441,8 @@ def _make_setup(plan: RunPlan, speakers: OutputSpeakers, networks: Networks | No
 def _finish(plan: RunPlan, output: _Output, progress: Progress, *, is_repair: bool = False) -> RunSummary:
     log = output.log
     summary = log.summarize(output.record.read_table().holds)
-    num_committed = _count_committed(plan, log.committed())
+    committed = log.committed()
+    num_committed = _count_committed(plan, committed)
     result = RunSummary(
         output=plan.config.output,
         num_rows=plan.manifest.num_rows,
@@ -458,7 +459,8 @@ def _finish(plan: RunPlan, output: _Output, progress: Progress, *, is_repair: bo
         num_synthesized=progress.num_synthesized,
         num_kept=progress.num_kept,
     )
-    if result.num_units_left == 0 and summary.num_rows != result.num_rows:
+    is_short = result.num_units_left == 0 and summary.num_rows != result.num_rows
+    if is_short or (not is_repair and _count_left(plan, committed).num_units):
         raise RunStopped(
             f"{result.output}: {summary.num_rows:,} rows are committed, expected the manifest's {result.num_rows:,}: "
             "commits were deleted or replaced while the run was at work. Find out who else writes there; the same "

@@ -32,9 +32,9 @@ def import_books(
 ) -> Iterator[dict[str, Any]]:
     """Bring a manifest up to date with its catalogue, book after book; one book is held at a time.
 
-    A book whose file and cast are as they were is not read again. A changed one adds the rows that are new as another
-    shard, as a run refuses shards that change, and old rows keep their clips; what is read in which order is in its
-    contents. A book's record is written last: a kill before it costs that book's reading.
+    A book whose file and cast are as they were is not read again. The shards of a changed one are written as the book is
+    now; a run keeps the clips of rows that are the same. What is read in which order is also in its contents. A book's
+    record is written last: a kill before it costs that book's reading.
 
     Args:
         catalogue: where the books are.
@@ -96,40 +96,37 @@ def _read_record(output: Storage, book_id: str, fingerprint: str) -> dict[str, A
 
 def _write_book(output: Storage, book: ReadBook, fingerprint: str) -> dict[str, Any]:
     book_id = book.report["book_id"]
-    known, num_shards = _read_known(output, book_id)
-    new = []
-    for row in book.rows:
-        found = known.get(row["utterance_id"], _sound_of(row))
-        if found != _sound_of(row):
-            # The same words in another voice are another clip, and their id must say so.
-            suffix = hashlib.blake2b(canonical_json(_sound_of(row)).encode(), digest_size=4).hexdigest()
-            row["utterance_id"] += f"~{suffix}"
-        if row["utterance_id"] not in known:
-            new.append(row)
-    for number, start in enumerate(range(0, len(new), ROWS_PER_SHARD), num_shards):
-        output.put(f"{book_id}/part-{number:05d}.parquet", _to_parquet(new[start : start + ROWS_PER_SHARD]))
+    known, paths = _read_known(output, book_id)
+    num_new = sum(known.get(row["utterance_id"]) != _sound_of(row) for row in book.rows)
+    starts = range(0, len(book.rows), ROWS_PER_SHARD)
+    parts = {f"{book_id}/part-{number:05d}.parquet": start for number, start in enumerate(starts)}
+    for path, start in parts.items():
+        output.put(path, _to_parquet(book.rows[start : start + ROWS_PER_SHARD]))
+    for path in paths:
+        if path not in parts:  # A book that was longer, or an import of a version that only ever added shards.
+            output.delete(path)
     if book.cover:
         suffix = ".png" if book.cover.startswith(b"\x89PNG") else ".jpg"
         output.put(f"_covers/{book_id}{suffix}", book.cover)
     output.put(f"{CONTENTS}{book_id}.parquet", _to_parquet(book.rows))
     record = {"fingerprint": fingerprint, "report": book.report}
     output.put(f"{CONTENTS}{book_id}.json", json.dumps(record, indent=1, ensure_ascii=False).encode())
-    return {**book.report, "state": "imported", "num_new_rows": len(new)}
+    return {**book.report, "state": "imported", "num_new_rows": num_new}
 
 
 def _sound_of(row: Mapping[str, Any]) -> list[Any]:
     return [row["speaker_id"], row["language"]]
 
 
-def _read_known(output: Storage, book_id: str) -> tuple[dict[str, list[Any]], int]:
-    """Return who reads each id that the book's shards hold, and the number of the next shard."""
+def _read_known(output: Storage, book_id: str) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return who reads each id that the book's shards hold, and where these are."""
     known: dict[str, list[Any]] = {}
     paths = sorted(info.path for info in output.list(f"{book_id}/") if info.path.endswith(".parquet"))
     for path in paths:
         columns = ["utterance_id", "speaker_id", "language"]
         for row in pq.read_table(pa.BufferReader(output.get(path)), columns=columns).to_pylist():
             known[row["utterance_id"]] = _sound_of(row)
-    return known, len(paths)
+    return known, paths
 
 
 def _to_parquet(rows: list[dict[str, Any]]) -> bytes:

@@ -83,7 +83,8 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
         "002.wav", "002.vtt", "002.json", "cats.m4b", "m4b.json"}  # fmt: skip
     read = [sentence["text"] for sentence in json.loads((folder / "chapters/cats/002.json").read_text())["sentences"]]
     assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
-    assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 8
+    assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 7
+    assert [path.name for path in (folder / "manifest").rglob("part-*")] == ["part-00000.parquet"]
     starts = json.loads((folder / "output" / "run.json").read_text())["starts"]
     assert [start.get("synthesized", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -270,6 +271,32 @@ def test_the_command_writes_a_manifest(tmp_path, capsys):
     assert capsys.readouterr().out.count("kept as it was") == 2
     (tmp_path / "m" / "notes.txt").write_text("mine")
     assert main(arguments) == 2
+
+
+def test_a_changed_book_is_written_as_it_is_now(tmp_path, capsys):
+    """It grew a shard with each edit, and sentences that were gone stayed rows of the manifest."""
+    (tmp_path / "books").mkdir()
+    book, casting = tmp_path / "books" / "cat.md", tmp_path / "casting.yaml"
+    arguments = [str(book.parent), "--casting", str(casting), "--output", str(tmp_path / "m")]
+    shard = tmp_path / "m" / "cat" / "part-00000.parquet"
+
+    def read(text, narrator):
+        book.write_text(text)
+        casting.write_text(f"default: {{narrator: {narrator}}}\n")
+        assert main(arguments) == 0
+        assert [path.name for path in shard.parent.iterdir()] == [shard.name]
+        assert shard.read_bytes() == (tmp_path / "m" / "_contents" / "cat.parquet").read_bytes()
+        return {row["text"]: row for row in pq.read_table(shard).to_pylist()}
+
+    first = read("# One\n\nThe cat sat. It slept.\n", "anna")
+    # As earlier versions wrote an edit.
+    shutil.copy(shard, shard.with_name("part-00001.parquet"))
+    second = read("# One\n\nThe cat sat. It ran.\n", "anna")
+    assert list(second) == ["One", "The cat sat.", "It ran."]
+    capsys.readouterr()
+    third = read("# One\n\nThe cat sat. It ran.\n", "carl")
+    ids = [rows["The cat sat."]["utterance_id"] for rows in (first, second, third)]
+    assert len({*ids}) == 1 and third["The cat sat."]["speaker_id"] == "carl"
 
 
 def test_all_books_that_cannot_be_read_are_reported_at_once_and_the_others_are_imported(tmp_path, capsys):
