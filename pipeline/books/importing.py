@@ -32,9 +32,9 @@ def import_books(
 ) -> Iterator[dict[str, Any]]:
     """Bring a manifest up to date with its catalogue, book after book; one book is held at a time.
 
-    A book whose file and cast are as they were is not read again. The shards of a changed one are written as the book is
-    now; a run keeps the clips of rows that are the same. What is read in which order is also in its contents. A book's
-    record is written last: a kill before it costs that book's reading.
+    A book whose file and cast are as they were is not read again. The shards of a changed one are written as the book
+    is now; a run keeps the clips of rows that are the same. What is read in which order is also in its contents. A
+    book's record is written last: a kill before it costs that book's reading.
 
     Args:
         catalogue: where the books are.
