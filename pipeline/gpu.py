@@ -152,6 +152,20 @@ def record(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
     return graph.replay
 
 
+def use_own_stream(device: torch.device, *, is_urgent: bool = False) -> None:
+    """Give the calling thread a stream of its own for good: what others ask of the card need not wait for it.
+
+    Args:
+        device: the card; nothing is done on a CPU.
+        is_urgent: its kernels go before those of other streams.
+    """
+    if device.type != "cuda":
+        return
+    # What was loaded was loaded on the stream that all threads share.
+    torch.cuda.synchronize(device)
+    torch.cuda.set_stream(torch.cuda.Stream(device, priority=-1 if is_urgent else 0))  # type: ignore[no-untyped-call]
+
+
 def on_device(device: torch.device) -> AbstractContextManager[Any]:
     """Make the device torch's current one: streams, graphs and Triton look at nothing else."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -170,7 +170,7 @@ def _decode_pack(dtype: Any) -> None:
 
     config = read_config(OFFICIAL_SIZES / "BiCodec" / "config.yaml")
     with torch.device("meta"), torch.no_grad():
-        generate = FusedWaveGenerator(DecodeNetwork(config).wave_generator, dtype, convolve)
+        generate = FusedWaveGenerator(DecodeNetwork(config).wave_generator, dtype, "tf32", convolve)
         items_BF = torch.zeros((1, PACK_FRAMES), dtype=torch.int64)
         generate(torch.zeros(1, config.decoder.input_channel, PACK_FRAMES), Spans.of_items(items_BF))
 

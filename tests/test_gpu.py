@@ -115,6 +115,20 @@ def test_a_process_stays_within_its_share_less_its_context(monkeypatch, share, l
     assert limits == ([] if limit is None else [(pytest.approx(limit), torch.device("cuda:1"))])
 
 
+def test_a_stream_of_ones_own_waits_for_what_was_loaded(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: calls.append(("synchronize", device)))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device, priority: (device, priority))
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: calls.append(("set_stream", stream)))
+    gpu.use_own_stream(torch.device("cpu"), is_urgent=True)
+    assert calls == []
+    card = torch.device("cuda:1")
+    gpu.use_own_stream(card, is_urgent=True)
+    gpu.use_own_stream(card)
+    waits = ("synchronize", card)
+    assert calls == [waits, ("set_stream", (card, -1)), waits, ("set_stream", (card, 0))]
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

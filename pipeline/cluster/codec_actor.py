@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.cluster.llm_actor import UnitTakes
 from pipeline.cluster.replica import (
     ReplicaBase,
@@ -27,14 +29,17 @@ class CodecActor(ReplicaBase):
         self._setup = setup
 
     def _load(self) -> ReplicaInfo:
+        limit_gpu_memory(self._setup.config.codec.device, self._setup.config.replicas.codec.num_gpus)
+        return self.load_network(find_weights(self._setup))
+
+    def load_network(self, weights_dir: Path) -> ReplicaInfo:
         """Load the network."""
         from pipeline.synthesis.stages import AudioStage
 
         config = self._setup.config
         num_threads = config.replicas.codec.num_threads
         set_torch_threads(num_threads)
-        limit_gpu_memory(config.codec.device, config.replicas.codec.num_gpus)
-        codec = load_networks(self._setup).load_codec(config, find_weights(self._setup))
+        codec = load_networks(self._setup).load_codec(config, weights_dir)
         self._stage = AudioStage(config, codec, find_recognizer(self._setup, codec.device.type, num_threads))
         return describe_replica("codec", num_threads, str(codec.device), str(codec.dtype))
 

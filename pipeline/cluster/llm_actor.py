@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cluster.metrics import SlotMetrics
@@ -53,16 +54,18 @@ class LLMActor(ReplicaBase):
         self._num_steps = 0
 
     def _load(self) -> ReplicaInfo:
+        limit_gpu_memory(self._setup.config.llm.device, self._setup.config.replicas.llm.num_gpus)
+        return self.load_network(find_weights(self._setup))
+
+    def load_network(self, weights_dir: Path) -> ReplicaInfo:
         """Load the network and begin to serve."""
         from pipeline.synthesis.stages import TokenStage
 
         config = self._setup.config
         num_threads = config.replicas.llm.num_threads
         set_torch_threads(num_threads)
-        limit_gpu_memory(config.llm.device, config.replicas.llm.num_gpus)
         # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
         sys.setswitchinterval(_SWITCH_S)
-        weights_dir = find_weights(self._setup)
         engine = load_networks(self._setup).load_engine(config, weights_dir)
         storage = open_storage(config.output, config.storage)
         speakers, self._removed = storage.get("speakers.parquet"), Tombstones.read(storage)
@@ -118,7 +121,11 @@ class LLMActor(ReplicaBase):
 
     def _serve(self) -> None:
         """Own the engine: take in jobs, step, hand out results; ends only with the process."""
+        from pipeline.gpu import use_own_stream
+
         try:
+            # Its kernels are short and wait for each other; a codec beside it fills what they leave.
+            use_own_stream(self._engine.device, is_urgent=True)
             while True:
                 while not self._inbox.empty() or not self._stage.has_work:
                     self._stage.start(self._inbox.get())

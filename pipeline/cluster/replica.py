@@ -60,8 +60,8 @@ class ReplicaInfo:
     pid: int
     device: str
     num_threads: int
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    """What its results depend on beside the settings."""
+    environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What its results depend on beside the settings, by stage."""
     node_id: str | None = None
     """Of Ray's node."""
 
@@ -132,7 +132,9 @@ def describe_replica(stage: str, num_threads: int, device: str, dtype: str, **ch
         # A wheel of its own, which may be another one than torch was built with.
         chosen["cudnn"] = torch.backends.cudnn.version() or 0  # type: ignore[no-untyped-call]
     environment = {**describe_environment(stage, dtype.removeprefix("torch."), num_threads, gpu), **chosen}
-    return ReplicaInfo(socket.gethostname(), os.getpid(), device, num_threads, environment, ray_api.own_node_id())
+    return ReplicaInfo(
+        socket.gethostname(), os.getpid(), device, num_threads, {stage: environment}, ray_api.own_node_id()
+    )
 
 
 def load_networks(setup: ReplicaSetup) -> Networks:

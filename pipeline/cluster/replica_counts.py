@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.ray_cluster import check_own_node
-from pipeline.cluster.stage_order import STAGES, StageSpec
+from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
 from pipeline.config.run import ReplicaConfig, ReplicasConfig
 from pipeline.errors import ConfigError
@@ -40,7 +40,7 @@ class ReplicaPlan:
     groups: list[Group]
 
 
-def plan_replicas(replicas: ReplicasConfig, stages: Sequence[StageSpec] = STAGES) -> ReplicaPlan:
+def plan_replicas(replicas: ReplicasConfig) -> ReplicaPlan:
     """Return how many replicas of each stage to start on this cluster, and in which groups.
 
     Raises:
@@ -49,7 +49,7 @@ def plan_replicas(replicas: ReplicasConfig, stages: Sequence[StageSpec] = STAGES
     """
     check_own_node()
     resources = ray_api.total_resources()
-    needs = {spec.stage: spec.settings(replicas) for spec in stages}
+    needs = {spec.stage: spec.settings(replicas) for spec in list_stages(replicas)}
     counts = plan_counts(needs, resources, same_node=replicas.same_node)
     shortage = None if replicas.elastic else describe_shortage(needs, counts, resources, same_node=replicas.same_node)
     if shortage is not None:

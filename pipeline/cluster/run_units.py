@@ -15,7 +15,7 @@ from pipeline.cluster.pools import Pool
 from pipeline.cluster.ray_cluster import NodeWatch
 from pipeline.cluster.replica import ReplicaInfo, ReplicaSetup
 from pipeline.cluster.replica_counts import Slot, plan_replicas
-from pipeline.cluster.stage_order import STAGES, StageSpec
+from pipeline.cluster.stage_order import StageSpec, list_stages
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Stage, UnitState
 from pipeline.config.run import ReplicasConfig
@@ -51,18 +51,20 @@ def run_units(
     """
     plan = plan_replicas(setup.config.replicas)
     logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in plan.counts.items()))
-    needs = {spec.stage: spec.settings(setup.config.replicas) for spec in STAGES}
+    stages = list_stages(setup.config.replicas)
+    needs = {spec.stage: spec.settings(setup.config.replicas) for spec in stages}
     with Places(plan.groups, needs, NodeHealth()) as places:
-        pools = start_pools(STAGES, setup.config.replicas, plan.counts, places, ray_api.put(setup))
+        pools = start_pools(stages, setup.config.replicas, plan.counts, places, ray_api.put(setup))
         try:
-            _run_through(pools, places, setup, units, record, lease, progress)
+            _run_through(stages, pools, places, setup, units, record, lease, progress)
         finally:
             for pool in pools.values():
                 pool.close()
-    return plan.counts
+    return {stage: plan.counts[spec.stage] for spec in stages for stage in (spec.stage, *spec.others)}
 
 
 def _run_through(
+    stages: Sequence[StageSpec],
     pools: dict[Stage, Pool],
     places: Places,
     setup: ReplicaSetup,
@@ -95,9 +97,9 @@ def _run_through(
             check_rejected_share(progress.rejected, progress.num_done, config.quality)
 
     coordinator = Coordinator(
-        STAGES,
+        stages,
         pools,
-        max_units=sum(pools[spec.stage].count * spec.max_calls(config.replicas) for spec in STAGES),
+        max_units=sum(pools[spec.stage].count * spec.max_calls(config.replicas) for spec in stages),
         max_crashes=config.replicas.max_crashes,
         lease=lease,
         on_commit=on_commit,
@@ -105,7 +107,7 @@ def _run_through(
         hang_timeout_s=config.replicas.hang_timeout_s,
         start_timeout_s=config.replicas.start_timeout_s,
         patience=patience,
-        on_start=lambda stage, info: _check_environment(config.replicas, record, stage, info),
+        on_start=lambda stage, info: _check_environments(config.replicas, record, info),
     )
     try:
         coordinator.start()
@@ -148,13 +150,14 @@ def start_pools(
     return {spec.stage: start_pool(spec) for spec in stages}
 
 
-def _check_environment(replicas: ReplicasConfig, record: RunRecord, stage: Stage, info: ReplicaInfo) -> None:
+def _check_environments(replicas: ReplicasConfig, record: RunRecord, info: ReplicaInfo) -> None:
     """Report or refuse a replica that may give other bytes than those that the output holds."""
     refuse = replicas.on_mismatch == "refuse"
-    differences = record.add_environment(stage, info.environment, refuse=refuse)
-    if not differences:
-        return
-    found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
-    if refuse:
-        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
-    logger.warning("%s; what it makes may differ in its last bits", found)
+    for stage, environment in info.environments.items():
+        differences = record.add_environment(stage, environment, refuse=refuse)
+        if not differences:
+            continue
+        found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
+        if refuse:
+            raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
+        logger.warning("%s; what it makes may differ in its last bits", found)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from pipeline.cluster.codec_actor import CodecActor
 from pipeline.cluster.llm_actor import LLMActor
-from pipeline.cluster.work_items import Call, Stage
+from pipeline.cluster.speech_actor import SpeechActor
+from pipeline.cluster.work_items import Call, Round, Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.config.run import ReplicaConfig, ReplicasConfig
 from pipeline.output.lease import Lease
@@ -41,11 +42,15 @@ class StageSpec:
     """Asks a replica, by its handle, for a call's work. The lease is this driver's right to write."""
     max_calls: Callable[[ReplicasConfig], int] = lambda replicas: 2
     """Calls that a replica has at a time: one at work, and the next one at hand."""
+    others: tuple[Stage, ...] = ()
+    """Stages whose work, CPUs and GPUs its replicas have, too."""
 
     def settings(self, replicas: ReplicasConfig) -> ReplicaConfig:
         """Return the settings of this stage's replicas."""
-        settings: ReplicaConfig = getattr(replicas, self.stage)
-        return settings
+        own: ReplicaConfig = getattr(replicas, self.stage)
+        taken = [own, *(getattr(replicas, stage) for stage in self.others)]
+        needs = {name: round(sum(getattr(need, name) for need in taken), 4) for name in ("num_cpus", "num_gpus")}
+        return own.model_copy(update=needs) if self.others else own
 
 
 def _generate(handle: Any, call: Call, lease: Lease) -> Sent:
@@ -59,11 +64,26 @@ def _decode(handle: Any, call: Call, lease: Lease) -> Sent:
     return Sent(*handle.decode.options(num_returns=2).remote(call.round.results[Stage.LLM]))
 
 
+def _speak(handle: Any, call: Call, lease: Lease) -> Sent:
+    assert call.round is not None
+    skipped = frozenset(call.state.rejections)
+    *results, report = handle.speak.options(num_returns=3).remote(call.state.unit, skipped, call.round.wanted)
+    return Sent(results, report)
+
+
 def _write(handle: Any, call: Call, lease: Lease) -> Sent:
+    return _write_results(handle, call, lease, lambda made: [made.results[Stage.LLM], made.results[Stage.CODEC]])
+
+
+def _write_spoken(handle: Any, call: Call, lease: Lease) -> Sent:
+    return _write_results(handle, call, lease, lambda made: made.results[Stage.LLM])
+
+
+def _write_results(handle: Any, call: Call, lease: Lease, list_results: Callable[[Round], list[Any]]) -> Sent:
     state = call.state
     only = None if state.wanted is None else frozenset(state.wanted)
     # Side by side, as Ray fetches only what an argument itself refers to.
-    results = [made.results[stage] for made in state.rounds for stage in (Stage.LLM, Stage.CODEC)]
+    results = [result for made in state.rounds for result in list_results(made)]
     return Sent(None, handle.write.remote(state.unit, state.rejections, state.kept, lease, only, *results))
 
 
@@ -72,3 +92,13 @@ STAGES = (
     StageSpec(Stage.CODEC, CodecActor, _decode),
     StageSpec(Stage.WRITER, WriterActor, _write),
 )
+_ONE_PROCESS = (
+    # One more than the language model alone is given: some are being decoded.
+    StageSpec(Stage.LLM, SpeechActor, _speak, lambda replicas: replicas.units_per_llm + 1, others=(Stage.CODEC,)),
+    StageSpec(Stage.WRITER, WriterActor, _write_spoken),
+)
+
+
+def list_stages(replicas: ReplicasConfig) -> tuple[StageSpec, ...]:
+    """Return the stages of a run."""
+    return _ONE_PROCESS if replicas.one_process else STAGES

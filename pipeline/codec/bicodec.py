@@ -38,6 +38,7 @@ from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
 from pipeline.codec.pack_queue import PackQueue
 from pipeline.codec.vocos import pack_products
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
+from pipeline.gpu import use_own_stream
 
 if TYPE_CHECKING:
     from pipeline.codec.features import SpeechFeatures
@@ -266,9 +267,15 @@ class BiCodec:
         from pipeline.codec.kernels import convolve
 
         pack_products(network.prenet, self.dtype)
-        generate = FusedWaveGenerator(network.wave_generator, self.dtype, convolve)
+        precision = "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
+        generate = FusedWaveGenerator(network.wave_generator, self.dtype, precision, convolve)
         del network.wave_generator  # The weights as they are laid out are a copy.
-        return PackQueue(lambda: PackDecoder(network, generate, self.config, self.device, self._pack_frames))
+
+        def make_decoder() -> PackDecoder:
+            use_own_stream(self.device)
+            return PackDecoder(network, generate, self.config, self.device, self._pack_frames)
+
+        return PackQueue(make_decoder)
 
     @cached_property
     def _semantic_network(self) -> SemanticNetwork:

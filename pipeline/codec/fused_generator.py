@@ -1,8 +1,8 @@
 """The wave generator for GPUs: the same function as `decoder.WaveGenerator`, a kernel for each convolution.
 
 What residual units add to stays in float32 throughout, and so do all sums. In bfloat16 the products of the residual
-units are rounded, four fifths of all; the others bear it less. Those of float32 are computed as torch would compute
-them on a card: in TF32, unless `torch.backends.cudnn.allow_tf32` is off.
+units are rounded, four fifths of all; the others bear it less. Those of float32 are computed in TF32, as
+torch's convolutions are on a card.
 
 Shape suffixes: F frames, S samples, C channels, I channels in, O channels out, K taps, N columns: the channels of all
 samples that are made of one row.
@@ -91,13 +91,16 @@ class FusedWaveGenerator:
     Args:
         module: whose weights to use, float32, on its device; not needed afterwards.
         dtype: of the products of residual units.
+        precision: of those in float32: `tf32`, or `tf32x3` for all digits.
         convolve: `kernels.convolve`, or what takes its place in tests.
     """
 
-    def __init__(self, module: WaveGenerator, dtype: torch.dtype, convolve: Callable[..., None]) -> None:
+    def __init__(
+        self, module: WaveGenerator, dtype: torch.dtype, precision: str, convolve: Callable[..., None]
+    ) -> None:
         first, *stages, activate, last = module.model
         self._convolve = convolve
-        self._precision = "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
+        self._precision = precision
         self._first = _lay_out(first, torch.float32, self._precision)
         self._last = _lay_out(last, torch.float32, self._precision)
         # Every convolution applies the activation that comes after it; the last one of a stage, the next stage's.

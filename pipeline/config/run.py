@@ -191,6 +191,9 @@ class ReplicasConfig(Settings):
     same_node: bool = setting(True)
     """An LLM, a codec and a writer share a node, so that audio stays there; False lets them lie anywhere, as where
     some nodes have GPUs and others CPUs."""
+    one_process: bool = setting(False)
+    """An LLM and a codec in one process, with what both reserve: a card then computes for both at the same time,
+    where processes take turns. There are as many codecs as LLMs."""
     units_per_llm: int = setting(3, ge=1)
     """Units in flight for each LLM replica; more than one keeps its slots full while units end."""
     hang_timeout_s: float = setting(600.0, gt=0.0)
@@ -306,10 +309,27 @@ class Config(Settings):
             num_gpus = getattr(self.replicas, kind).num_gpus
             if num_gpus > 1 and num_gpus % 1:
                 raise ValueError(f"replicas.{kind}.num_gpus: {num_gpus:g} must be a part of one GPU, or whole ones")
+        self._check_one_process()
         growing = [f"replicas.{kind}.count" for kind in kinds if getattr(self.replicas, kind).count == "auto"]
         if self.replicas.elastic and growing:
             raise ValueError(f"replicas.elastic: {', '.join(growing)} must be a number, the most there shall be")
         return self
+
+    def _check_one_process(self) -> None:
+        if not self.replicas.one_process:
+            return
+        llm, codec = self.replicas.llm, self.replicas.codec
+        if codec.count not in ("auto", llm.count):
+            raise ValueError(
+                f"replicas.codec.count: {codec.count} must be as replicas.llm.count ({llm.count}) or auto with "
+                "replicas.one_process"
+            )
+        num_gpus = round(llm.num_gpus + codec.num_gpus, 4)
+        if num_gpus > 1 and num_gpus % 1:
+            raise ValueError(
+                f"replicas.one_process: replicas.llm.num_gpus and replicas.codec.num_gpus are {num_gpus:g} together; "
+                "expected a part of one GPU, or whole ones"
+            )
 
     def pinned(self) -> dict[str, Any]:
         """Return the settings that change audio or plan, by dotted name; a resume must repeat them."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +64,7 @@ class PocketSphinx:
 
         # With `batch` the cepstral mean is that of the take; `live` would bring along that of the takes before it.
         self._decoder: Any = Decoder(samprate=self._SAMPLE_RATE, cmn="batch", loglevel="FATAL")
+        self._turn = Lock()
 
     def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str = "en") -> str:
         """Return lower-case words; none for less than a tenth of a second."""
@@ -70,11 +72,15 @@ class PocketSphinx:
         if mono.size < self._MIN_SAMPLES:
             return ""
         steps = np.rint(np.clip(mono, -1.0, 1.0) * 32_767).astype("<i2")
+        with self._turn:  # Takes of several units are heard at once.
+            return self._hear(steps.tobytes())
+
+    def _hear(self, steps: bytes) -> str:
         # Its front end keeps noise levels from one utterance to the next; this makes it as good as new.
         self._decoder.reinit_feat()
         self._decoder.start_utt()
         try:
-            self._decoder.process_raw(steps.tobytes(), full_utt=True)
+            self._decoder.process_raw(steps, full_utt=True)
         finally:
             self._decoder.end_utt()  # A decoder within an utterance would refuse the next one.
         hypothesis = self._decoder.hyp()

@@ -36,8 +36,9 @@ def test_the_command_runs_through_at_tiny_sizes(tmp_path, monkeypatch, capsys):
     assert list(found) == parts
     assert found["machine"]["numbers"]["slots"] == [2]
     assert all(part["numbers"] or part["limits"] for part in found.values())
-    in_spite = [limit["name"] for limit in found["cluster"]["limits"] if "in spite of it" in limit["name"]]
-    assert len(in_spite) == 2 and f"PASS: {len(parts)} parts" in said
+    limits = [limit["name"] for limit in found["cluster"]["limits"]]
+    assert "rows with the same bytes in one process" in limits and "rows with the same bytes in spite of it" in limits
+    assert f"PASS: {len(parts)} parts" in said
 
 
 PART = """

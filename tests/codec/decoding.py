@@ -69,8 +69,8 @@ def use_packs(
     """
     network = codec._load_network(DecodeNetwork)
     pack_products(network.prenet, codec.dtype)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=not is_exact):
-        generate = FusedWaveGenerator(network.wave_generator, codec.dtype, _plain_convolve)
+    precision = "tf32x3" if is_exact else "tf32"
+    generate = FusedWaveGenerator(network.wave_generator, codec.dtype, precision, _plain_convolve)
     codec._decoder = PackQueue(lambda: PackDecoder(network, generate, codec.config, codec.device, pack_frames, record))
     return codec
 

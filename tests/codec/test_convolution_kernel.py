@@ -123,11 +123,10 @@ def test_activated_numbers_for_products_in_tf32_are_rounded_to_it():
 @torch.no_grad()
 def test_a_waveform_by_the_kernel_is_the_plain_modules(reference, monkeypatch):
     """The whole wave generator, through every way of calling the kernel."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(kernels, "_BLOCK_ROWS", 128)
     module = BiCodec.load(reference / "tiny")._load_network(DecodeNetwork).wave_generator.to(DEVICE)
     features_1CF = torch.randn(1, module.model[0].in_channels, 3, generator=torch.Generator().manual_seed(0)).to(DEVICE)
     expected_S = module(features_1CF)[0]
     spans = Spans.of_items(torch.zeros((1, 3), dtype=torch.int64, device=DEVICE))
-    found_S = FusedWaveGenerator(module, torch.float32, kernels.convolve)(features_1CF, spans)
+    found_S = FusedWaveGenerator(module, torch.float32, "tf32x3", kernels.convolve)(features_1CF, spans)
     torch.testing.assert_close(found_S, expected_S, atol=AUDIO_ATOL, rtol=0)

@@ -47,6 +47,11 @@ def test_plain_speakers_path_is_a_mapping_with_path():
         ({"quality": {"min_pace": 3.0}}, "quality.min_pace (3)"),
         ({"replicas": {"llm": {"count": "many"}}}, "replicas.llm.count"),
         ({"speakers": {"path": "s", "on_error": "ignore"}}, "speakers.on_error"),
+        ({"replicas": {"one_process": True, "llm": {"count": 2}, "codec": {"count": 1}}}, "replicas.codec.count: 1"),
+        (
+            {"replicas": {"one_process": True, "llm": {"num_gpus": 0.7}, "codec": {"num_gpus": 0.4}}},
+            "replicas.codec.num_gpus are 1.1 together",
+        ),
         ({"seed": -1}, "seed"),
         ({"llm": 3}, "llm"),
     ],

@@ -21,6 +21,7 @@ import pipeline.run as run
 from pipeline.cluster import run_units
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.output_speakers import OutputSpeakers
+from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
@@ -89,8 +90,8 @@ class KilledWriter(WriterActor):
 def main():
     run_units.Coordinator = RecordedCoordinator
     if not set(POINTS).isdisjoint(WRITER_POINTS):
-        run_units.STAGES = tuple(
-            replace(spec, actor=KilledWriter) if spec.stage == Stage.WRITER else spec for spec in run_units.STAGES
+        run_units.list_stages = lambda replicas: tuple(
+            replace(spec, actor=KilledWriter) if spec.stage == Stage.WRITER else spec for spec in list_stages(replicas)
         )
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")

@@ -1,4 +1,7 @@
 import importlib.util
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,6 +61,37 @@ def test_what_is_heard_follows_from_the_take_alone():
     assert first[0].startswith("the bus driver found")
     recognizer.recognize(read_clip("slt_door"), 16_000)
     assert scores(clip) == first
+
+
+def test_a_recognizer_hears_one_take_at_a_time():
+    """Units of one replica are judged side by side; a decoder within an utterance refuses another one."""
+
+    class Decoder:
+        is_within = False
+
+        def reinit_feat(self):
+            pass
+
+        def start_utt(self):
+            assert not self.is_within
+            self.is_within = True
+
+        def process_raw(self, steps, full_utt):
+            time.sleep(0.01)  # The other thread gets its turn.
+            self.heard = steps
+
+        def end_utt(self):
+            self.is_within = False
+
+        def hyp(self):
+            return SimpleNamespace(hypstr=f"{len(self.heard)}")
+
+    recognizer = PocketSphinx()
+    recognizer._decoder = Decoder()
+    sizes = [2_000, 3_000] * 5
+    with ThreadPoolExecutor(2) as pool:
+        heard = list(pool.map(lambda size: recognizer.recognize(np.zeros(size, np.float32), 16_000), sizes))
+    assert heard == [f"{2 * size}" for size in sizes]
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 1_599, 1_600])

@@ -1,4 +1,4 @@
-"""Runs through Ray with both networks on the card: a plain one, and one whose codec meets a CUDA error on purpose."""
+"""Runs through Ray with both networks on the card: in two processes and in one, and with a CUDA error on purpose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNIT_SIZE = 8
 
 
 def check_cluster(load: GpuWorkload) -> PartResult:
-    """Synthesize a manifest twice, the second time with a CUDA error in the first codec process.
+    """Synthesize a manifest three times: in two processes, in one, and with a CUDA error in the first codec process.
 
     Args:
         load: device and number of rows.
@@ -36,22 +36,25 @@ def check_cluster(load: GpuWorkload) -> PartResult:
     config = _configure(make_run(load.num_rows, folder, "demo"), load)
     with ray_cluster():
         calm = synthesize_manifest(config)
-        # The voice is there already.
-        sick = config.model_copy(update={"output": str(folder / "sick")})
-        Path(sick.output).mkdir()
-        shutil.copy(Path(config.output) / "speakers.parquet", sick.output)
+        joint = _copy_to(folder / "joint", config)
+        joint = joint.model_copy(update={"replicas": joint.replicas.model_copy(update={"one_process": True})})
+        together = synthesize_manifest(joint)
+        sick = _copy_to(folder / "sick", config)
         marker = folder / "failed"
         sick_summary = synthesize_manifest(sick, networks=Networks(load_engine, partial(_load_sick_codec, marker)))
-    hashes, sick_hashes = _hashes(config.output), _hashes(sick.output)
+    hashes, joint_hashes, sick_hashes = (_hashes(run.output) for run in (config, joint, sick))
     internal = calm.rejected.get("internal_error", 0) + calm.rejected.get("replica_crash", 0)
-    same = sum(sick_hashes.get(name) == found for name, found in hashes.items())
-    rate = calm.audio_s / calm.elapsed_s if calm.elapsed_s else 0.0
+    same_together, same = (
+        sum(others.get(name) == found for name, found in hashes.items()) for others in (joint_hashes, sick_hashes)
+    )
+    rates = {"x real time": calm, "x real time in one process": together}
     return PartResult(
-        {"rows": load.num_rows, "x real time": rate},
+        {"rows": load.num_rows, **{name: run.audio_s / max(run.elapsed_s, 1e-9) for name, run in rates.items()}},
         [
             Limit("rows that failed for no fault of theirs", internal, "==", 0),
             # The voice is none that the demo was trained on: some takes fail their checks.
             Limit("rows accepted", calm.num_ok, ">=", 1),
+            Limit("rows with the same bytes in one process", same_together, "==", len(hashes)),
             Limit("processes that met the CUDA error", int(marker.exists()), "==", 1),
             Limit("rows accepted in spite of it", sick_summary.num_ok, "==", calm.num_ok),
             Limit("rows with the same bytes in spite of it", same, "==", len(hashes)),
@@ -73,6 +76,13 @@ def _configure(config: Config, load: GpuWorkload) -> Config:
     llm = config.llm.model_copy(update={"slots": 32 if load.is_on_gpu else 8, "device": load.device})
     codec = config.codec.model_copy(update={"device": load.device})
     return config.model_copy(update={"unit_size": _UNIT_SIZE, "replicas": replicas, "llm": llm, "codec": codec})
+
+
+def _copy_to(output: Path, config: Config) -> Config:
+    """Return the same run into another place, where the voice is already."""
+    output.mkdir()
+    shutil.copy(Path(config.output) / "speakers.parquet", output)
+    return config.model_copy(update={"output": str(output)})
 
 
 def _hashes(output: str) -> dict[str, str | None]:
