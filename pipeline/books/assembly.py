@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,15 +22,18 @@ from pipeline.audio.clips import ClipHeader, read_header
 from pipeline.audio.loudness import Loudness, check_acx
 from pipeline.books.chapter_audio import ChapterAudio, WrittenChapter
 from pipeline.books.reading_order import read_chapters
+from pipeline.books.subtitles import write_srt, write_vtt
+from pipeline.books.tags import BookTags, mark_titles, read_tags
 from pipeline.config.books import AssemblyConfig, check_libraries
-from pipeline.config.printable import without_controls
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import canonical_json
 from pipeline.errors import StorageError
 from pipeline.manifest.rows import safe_file_name
+from pipeline.output.report import FOLDER_FILE
 from pipeline.storage import Storage, open_storage
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
+_WITH_COVER = frozenset(("flac", "opus", "mp3"))
 
 
 @dataclass
@@ -40,6 +44,7 @@ class ChapterReport:
         state: `incomplete` where rows are missing, so that nothing was made.
         problems: rows that are missing.
         acx: ACX's limits that are missed.
+        tags: of its files.
         inputs_sha256: of all that the chapter's bytes depend on.
     """
 
@@ -52,6 +57,7 @@ class ChapterReport:
     loudness: Loudness | None = None
     problems: list[str] = field(default_factory=list)
     acx: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
     inputs_sha256: str = ""
 
 
@@ -68,7 +74,8 @@ def assemble(
     """Make the chapters of every book of a run, and yield each as it is done.
 
     A chapter whose files are there and whose rows and settings are the same is kept. Files are
-    `<to>/<book_id>/<chapter>.wav`, `.flac`, `.opus`, `.mp3`, `.vtt`, `.json`, and `<to>/<book_id>/<book_id>.m4b`.
+    `<to>/<book_id>/<chapter>.wav`, `.flac`, `.opus`, `.mp3`, `.vtt`, `.srt`, `.json`, and
+    `<to>/<book_id>/<book_id>.m4b`; or they lie in `<to>/<author>/<series>/<title>` (`folders: author`).
 
     Args:
         output: of the run, made from a manifest of `jobs.import_books` or one with the same columns.
@@ -87,12 +94,15 @@ def assemble(
     check_libraries()
     source, target = open_storage(output, settings), open_storage(to, settings)
     listed = open_storage(contents, settings) if contents is not None else None
+    taken = set[str]()
     for book_id, chapters in read_chapters(source, listed):
-        assembler = _BookAssembler(source, target, safe_file_name(book_id), config)
+        assembler = _BookAssembler(source, target, safe_file_name(book_id), config, read_tags(listed, book_id))
+        assembler.cover = _read_cover(covers, book_id, settings)
         for number, rows in chapters:
+            assembler.choose_folder(rows[0], taken)
             yield assembler.make_chapter(number, rows, allow_missing)
         if "m4b" in config.formats:
-            assembler.make_m4b(_read_cover(covers, book_id, settings))
+            assembler.make_m4b()
 
 
 def _read_cover(covers: str | None, book_id: str, settings: StorageConfig | None) -> bytes | None:
@@ -108,17 +118,17 @@ def _read_cover(covers: str | None, book_id: str, settings: StorageConfig | None
 
 
 class _BookAssembler:
-    def __init__(self, source: Storage, target: Storage, name: str, config: AssemblyConfig) -> None:
-        self.source, self.target, self.name, self.config = source, target, name, config
+    def __init__(self, source: Storage, target: Storage, name: str, config: AssemblyConfig, tags: BookTags) -> None:
+        self.source, self.target, self.name, self.config, self.tags = source, target, name, config, tags
         self.chapters: list[ChapterReport] = []
-        self.title = self.author = ""
+        self.folder = ""
+        self.cover: bytes | None = None
         self.is_withdrawn = False
         """Whether a chapter cannot be made any more, as rows were removed."""
 
     def make_chapter(self, number: int, rows: Sequence[Mapping[str, Any]], allow_missing: bool) -> ChapterReport:
         """Make a chapter's files, or keep them where nothing changed."""
         first = rows[0]
-        self.title, self.author = str(first["book_title"] or ""), str(first["author"] or "")
         report = ChapterReport(str(first["book_id"]), number, str(first["chapter_title"] or ""), "made")
         report.problems = _find_gaps(rows)
         spoken = [row for row in rows if row["status"] == "ok"]
@@ -129,6 +139,9 @@ class _BookAssembler:
                 self.is_withdrawn = True
                 self._delete(f"{self._stem(report)}.")
             return report
+        speakers = Counter(str(row["speaker_id"]) for row in spoken)
+        self.tags.speakers += speakers
+        report.tags = self.tags.of_chapter(number, report.title, speakers)
         report.inputs_sha256 = self._fingerprint(spoken, report)
         if not self._fill_from_record(report):
             self._make_files(spoken, report)
@@ -136,6 +149,25 @@ class _BookAssembler:
         report.acx = check_acx(report.loudness)
         self.chapters.append(report)
         return report
+
+    def choose_folder(self, row: Mapping[str, Any], taken: set[str]) -> None:
+        """Choose where the book's files go, once: `taken` has the folders of the books before it."""
+        if self.folder:
+            return
+        self.tags.title, self.tags.author = str(row["book_title"] or ""), str(row["author"] or "")
+        self.folder = self.name
+        if self.config.folders == "author":
+            self.folder = self.tags.folder()
+            if self.folder.lower() in taken:
+                self.folder += f" ({self.name})"
+            taken.add(self.folder.lower())
+        if self.folder != self.name or self.target.exists(f"{self.name}/{FOLDER_FILE}"):
+            # By which a report finds the chapters.
+            pointer = json.dumps({"folder": self.folder}, ensure_ascii=False)
+            self.target.put(f"{self.name}/{FOLDER_FILE}", pointer.encode("utf-8", "replace"))
+
+    def _book_name(self) -> str:
+        return self.folder.rpartition("/")[2]
 
     def _delete(self, prefix: str) -> None:
         for info in list(self.target.list(prefix)):
@@ -145,11 +177,13 @@ class _BookAssembler:
         kept = [
             [row[name] for name in ("utterance_id", "text", "speaker_id", "boundary", "audio_sha256")] for row in spoken
         ]
-        settings = self.config.model_dump(exclude={"formats"})
-        return _hash([_FORMAT_VERSION, settings, report.title, self.title, self.author, report.problems, kept])
+        settings = self.config.model_dump(exclude={"formats", "folders"})
+        with_cover = not _WITH_COVER.isdisjoint(self.config.formats)
+        cover = hashlib.sha256((self.cover or b"") if with_cover else b"").hexdigest()
+        return _hash([_FORMAT_VERSION, settings, report.tags, cover, report.problems, kept])
 
     def _stem(self, report: ChapterReport) -> str:
-        return f"{self.name}/{report.chapter:03d}"
+        return f"{self.folder}/{report.chapter:03d}"
 
     def _chapter_formats(self) -> list[str]:
         # M4B is made from the chapters' WAVs, so they stay beside it.
@@ -160,7 +194,9 @@ class _BookAssembler:
         """Complete the report from the chapter's JSON; False where that, or a file, is not that of these inputs."""
         stem = self._stem(report)
         known = self._read_record(f"{stem}.json", report.inputs_sha256)
-        if not known or not all(self.target.exists(f"{stem}.{name}") for name in (*self._chapter_formats(), "vtt")):
+        if not known or not all(
+            self.target.exists(f"{stem}.{name}") for name in (*self._chapter_formats(), "vtt", "srt")
+        ):
             return False
         try:
             loudness = Loudness(**known["loudness"])
@@ -184,45 +220,46 @@ class _BookAssembler:
     def _make_files(self, spoken: Sequence[Mapping[str, Any]], report: ChapterReport) -> None:
         rate = self.config.sample_rate or int(spoken[0]["sample_rate"])
         audio = ChapterAudio(self.source, spoken, rate, self.config)
-        stem, tags = self._stem(report), _tags(title=report.title, album=self.title, artist=self.author)
+        stem = self._stem(report)
         with _temporary_file() as wav:
             written = audio.write_wav(wav, audio.choose_gain_db())
             for suffix in self._chapter_formats():
-                self.target.put(
-                    f"{stem}.{suffix}", _read_all(wav) if suffix == "wav" else encode_chapter(wav, suffix, tags)
-                )
-        self.target.put(f"{stem}.vtt", _write_vtt(written.cues, rate).encode())
+                is_wav = suffix == "wav"
+                data = _read_all(wav) if is_wav else encode_chapter(wav, suffix, report.tags, self.cover)
+                self.target.put(f"{stem}.{suffix}", data)
+        self.target.put(f"{stem}.vtt", write_vtt(written.cues, rate).encode())
+        self.target.put(f"{stem}.srt", write_srt(written.cues, rate).encode())
         report.loudness, report.num_samples, report.sample_rate = written.loudness, written.num_samples, rate
         # Last, as it is what says that the others are whole.
         self._put_record(f"{stem}.json", self._describe(report, written))
 
     def _describe(self, report: ChapterReport, written: WrittenChapter) -> dict[str, Any]:
         return {
-            "book_id": report.book_id, "book_title": self.title, "author": self.author, "chapter": report.chapter,
+            "book_id": report.book_id, "book_title": self.tags.title, "author": self.tags.author,
+            "chapter": report.chapter,
             "title": report.title, "sample_rate": report.sample_rate, "num_samples": written.num_samples,
             "gain_db": round(written.gain_db, 4), "loudness": asdict(written.loudness), "missing": report.problems,
             "inputs_sha256": report.inputs_sha256, "sentences": written.cues,
         }  # fmt: skip
 
-    def make_m4b(self, cover: bytes | None) -> None:
+    def make_m4b(self) -> None:
         """Make the book's file, or keep it where no chapter changed, came or went, and the cover is the same."""
-        path, record_path = f"{self.name}/{self.name}.m4b", f"{self.name}/m4b.json"
+        path, record_path = f"{self.folder}/{self._book_name()}.m4b", f"{self.folder}/m4b.json"
         if not self.chapters:
             if self.is_withdrawn:
-                self._delete(f"{self.name}/{self.name}.m4b")
+                self._delete(path)
                 self._delete(record_path)
             return
-        inputs = _hash(
-            [_FORMAT_VERSION, [done.inputs_sha256 for done in self.chapters], hashlib.sha256(cover or b"").hexdigest()]
-        )
+        cover, tags = hashlib.sha256(self.cover or b"").hexdigest(), self.tags.of_book()
+        marks = mark_titles([(done.chapter, done.title) for done in self.chapters], self.tags.parts)
+        inputs = _hash([_FORMAT_VERSION, [done.inputs_sha256 for done in self.chapters], cover, tags, marks])
         if self._read_record(record_path, inputs) and self.target.exists(path):
             return
         parts = [
-            BookPart(done.title or f"Chapter {done.chapter}", done.num_samples, partial(self._open_wav, done))
-            for done in self.chapters
+            BookPart(mark, done.num_samples, partial(self._open_wav, done))
+            for mark, done in zip(marks, self.chapters, strict=True)
         ]
-        tags = _tags(title=self.title, album=self.title, artist=self.author)
-        self.target.put(path, encode_m4b(parts, self.chapters[0].sample_rate, tags, cover))
+        self.target.put(path, encode_m4b(parts, self.chapters[0].sample_rate, tags, self.cover))
         self._put_record(record_path, {"inputs_sha256": inputs})
 
     def _open_wav(self, done: ChapterReport) -> BinaryIO:
@@ -279,22 +316,3 @@ def _find_gaps(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if rows[-1]["boundary"] != "chapter":
         gaps.append(f"the rows after {rows[-1]['utterance_id']} are not synthesized yet")
     return gaps
-
-
-def _tags(**tags: str) -> dict[str, str]:
-    return {name: without_controls(value) for name, value in tags.items()}
-
-
-def _write_vtt(cues: Sequence[Mapping[str, Any]], rate: int) -> str:
-    lines = ["WEBVTT", ""]
-    for number, cue in enumerate(cues, 1):
-        times = " --> ".join(_vtt_time(cue[name], rate) for name in ("start_sample", "end_sample"))
-        text = without_controls(str(cue["text"])).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        lines += [str(number), times, text, ""]
-    return "\n".join(lines)
-
-
-def _vtt_time(sample: int, rate: int) -> str:
-    milliseconds = (2_000 * sample + rate) // (2 * rate)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1_000:02d}.{rest % 1_000:03d}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.books.assembly import ChapterReport, assemble
 from pipeline.books.catalogue import refuse_unreadable
+from pipeline.books.chapter_length import refuse_long_chapters
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
 from pipeline.books.importing import import_books
 from pipeline.cluster.replica import Networks
@@ -66,6 +67,7 @@ def make_audiobooks(config: Config, *, networks: Networks | None = None) -> Audi
     books, refused = _import(config, catalogue)
     if not books:
         refuse_unreadable(refused)
+    refuse_long_chapters(books, config)
     run = synthesize_manifest(config, networks=networks)
     chapters = _assemble(config, catalogue.settings)
     report = write_report(config.output, chapters=catalogue.settings.chapters, settings=config.storage)

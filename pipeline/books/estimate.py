@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue
+from pipeline.books.chapter_length import refuse_long_chapters
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
 from pipeline.books.cost import Cost, estimate_cost
 from pipeline.books.importing import ROWS_PER_SHARD
@@ -121,6 +122,7 @@ def estimate_catalogue(config: Config) -> CatalogueEstimate:
         if isinstance(book, RefusedBook):
             refused.append(book)
         else:
+            refuse_long_chapters([book.report], config)
             books.append(estimator.estimate(book))
     total = BookEstimate()
     for estimate in books:

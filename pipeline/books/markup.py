@@ -314,6 +314,9 @@ class _Reader:
     def end_block(self, kind: str, level: int = 0) -> None:
         """Make a block of the text since the last one."""
         raw, self._held = "".join(self._held), []
+        if not raw or raw.isspace():
+            self._end_unread()
+            return
         self.num_words += words_in(raw.replace(_BREAK, "\n"))
         if kind == "item":
             raw = raw.rstrip(", ")

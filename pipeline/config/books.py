@@ -71,7 +71,9 @@ class AssemblyConfig(Settings):
     sample_rate: int | None = setting(None, ge=8_000, le=192_000)
     """Hz; none keeps the clips' own."""
     formats: tuple[Format, ...] = ("wav",)
-    """What is written besides VTT and JSON; `m4b` is one file for the whole book."""
+    """What is written besides VTT, SRT and JSON; `m4b` is one file for the whole book."""
+    folders: Literal["book_id", "author"] = setting("book_id")
+    """Where the files of a book lie: in a folder of its book_id, or in `Author/Series/Title`, as players expect it."""
 
     def pause_s(self, boundary: str) -> float:
         """Return the seconds of silence after a row, by what follows it."""

@@ -7,6 +7,7 @@ Jinja2 with autoescape, so that what a manifest says never becomes markup.
 from __future__ import annotations
 
 import heapq
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ from pipeline.storage import Storage, open_storage, split_uri
 
 REPORT_NAME = "report.html"
 MAX_REJECTED, MAX_DOUBTFUL = 300, 16
+FOLDER_FILE = "folder.json"
+"""In the folder of a book whose chapters lie elsewhere: `{"folder": ...}`."""
 PLAYABLE = ("mp3", "opus", "flac", "wav")
 """Formats of a chapter's player, the smallest first."""
 _KEPT_AT_EACH_END = 8
@@ -188,11 +191,22 @@ def _link(store: Storage, path: str, page: Storage) -> str | None:
 def _add_players(books: list[dict[str, Any]], made: Storage, page: Storage) -> None:
     names = {info.path for info in made.list()}
     for book in books:
+        folder = _folder_of(made, safe_file_name(book["book_id"]), names)
         for chapter in book["chapters"]:
-            stem = f"{safe_file_name(book['book_id'])}/{chapter['chapter']:03d}"
+            stem = f"{folder}/{chapter['chapter']:03d}"
             found = next((f"{stem}.{suffix}" for suffix in PLAYABLE if f"{stem}.{suffix}" in names), None)
             if found is not None:
                 chapter["link"], chapter["place"] = _link(made, found, page), made.uri_of(found)
+
+
+def _folder_of(made: Storage, name: str, files: set[str]) -> str:
+    """Return where a book's chapters lie: in a folder of its id, or in the one that this folder names."""
+    if f"{name}/{FOLDER_FILE}" not in files:
+        return name
+    try:
+        return str(json.loads(made.get(f"{name}/{FOLDER_FILE}"))["folder"])
+    except (ValueError, KeyError, TypeError):
+        return name
 
 
 def _add_sound(source: Storage, page: Storage, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

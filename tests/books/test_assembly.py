@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyloudnorm
 import pytest
 import soundfile
@@ -20,6 +21,7 @@ from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_pe
 from pipeline.books.assembly import _BookAssembler, assemble
 from pipeline.books.chapter_audio import ChapterAudio
 from pipeline.books.reading_order import read_chapters
+from pipeline.books.tags import BookTags
 from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.run import StorageConfig
 from pipeline.errors import StorageError
@@ -28,6 +30,7 @@ from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import build_commit_table, pack_clip
 from pipeline.output.removal import remove_rows
+from pipeline.output.report import write_report
 from pipeline.storage import ObjectInfo, open_storage
 from tests.fakes import MemoryStorage
 from tests.outputs import begin_run
@@ -113,7 +116,7 @@ def test_packed_clips_make_the_same_chapters_and_are_read_a_row_group_at_a_time(
     for name in ("files", "packed"):
         run = make_run(tmp_path / f"{name}-run", range(6), is_packed=name == "packed")
         list(assemble(run, str(tmp_path / name), config))
-    assert files_of(tmp_path / "files") == files_of(tmp_path / "packed") and len(files_of(tmp_path / "files")) == 8
+    assert files_of(tmp_path / "files") == files_of(tmp_path / "packed") and len(files_of(tmp_path / "files")) == 10
     assert not (tmp_path / "packed-run" / "audio").exists()
     commit = next((tmp_path / "packed-run").rglob("0*.parquet"))
     data = bytearray(commit.read_bytes())
@@ -226,7 +229,7 @@ def test_a_link_at_a_foreseeable_name_is_not_followed(tmp_path, name):
     assert main([run, "--to", str(tmp_path / "out"), "--formats", "wav,m4b"]) == 0
     assert (tmp_path / "victim").read_text() == "mine"
     made = {path.name for path in (tmp_path / "out" / "book").iterdir() if not path.is_symlink()}
-    assert made == {"001.wav", "001.vtt", "001.json", "book.m4b", "m4b.json"}
+    assert made == {"001.wav", "001.vtt", "001.srt", "001.json", "book.m4b", "m4b.json"}
 
 
 def test_a_full_disk_stops_with_a_message_and_leaves_nothing(tmp_path, capsys, monkeypatch):
@@ -261,9 +264,10 @@ def test_a_store_that_refuses_a_file_stops_and_the_next_call_completes(tmp_path,
     target = FullStorage()
 
     def make():
-        assembler = _BookAssembler(open_storage(run), target, "book", config)
+        assembler = _BookAssembler(open_storage(run), target, "book", config, BookTags())
+        assembler.choose_folder(rows[0][1][0], set())
         states = [assembler.make_chapter(number, chapter, False).state for number, chapter in rows]
-        assembler.make_m4b(None)
+        assembler.make_m4b()
         return states
 
     with pytest.raises(StorageError, match=refused):
@@ -272,7 +276,7 @@ def test_a_store_that_refuses_a_file_stops_and_the_next_call_completes(tmp_path,
     assert make() == ["made" if refused.startswith("001") else "kept"]
     whole = {info.path: target.get(info.path) for info in target.list()}
     assert {path.removeprefix("book/") for path in whole} == {
-        "001.wav", "001.flac", "001.vtt", "001.json", "book.m4b", "m4b.json"}  # fmt: skip
+        "001.wav", "001.flac", "001.vtt", "001.srt", "001.json", "book.m4b", "m4b.json"}  # fmt: skip
     assert make() == ["kept"]
     assert {path: target.get(path) for path in whole} == whole
 
@@ -376,3 +380,73 @@ def test_noise_between_words_is_turned_down_and_words_are_not():
     meter = LoudnessMeter(RATE)
     meter.add(quiet)
     assert meter.read().noise_floor_dbfs == pytest.approx(-73, abs=0.5)
+
+
+REPORT = {
+    "language": "en", "path": "b.epub", "chapter_numbers": [1, 2], "chapter_parts": [["Part I"], ["Part II"]],
+    "edition": {"date": "1900", "publisher": "House", "description": "A tale.", "series": "Tales",
+                "series_number": "2"},
+}  # fmt: skip
+
+
+def make_book(folder, **columns):
+    """A run of two chapters called `I`, the contents of its import, and a cover."""
+    run = make_run(folder / "run", range(6), chapter_title="I", **columns)
+    (folder / "m" / "_contents").mkdir(parents=True)
+    rows = [row for table in CommitLog(open_storage(run)).iter_metadata() for row in table.to_pylist()]
+    names = ("utterance_id", "book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
+    listed = pa.Table.from_pylist([{name: row[name] for name in names} for row in rows])
+    pq.write_table(listed, folder / "m" / "_contents" / "book.parquet")
+    (folder / "m" / "_contents" / "book.json").write_text(json.dumps({"report": REPORT}))
+    (folder / "m" / "_covers").mkdir()
+    codec = av.CodecContext.create("mjpeg", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 16, 16, "yuvj420p", Fraction(1)
+    cover = bytes(codec.encode(av.VideoFrame(16, 16, "yuvj420p"))[0])
+    (folder / "m" / "_covers" / "book.jpg").write_bytes(cover)
+    return run, {"contents": str(folder / "m"), "covers": str(folder / "m" / "_covers")}, cover
+
+
+def test_players_find_title_narrator_series_and_cover_in_every_format(tmp_path):
+    run, places, cover = make_book(tmp_path)
+    config = AssemblyConfig(formats=("flac", "m4b", "mp3", "opus"))
+    list(assemble(run, str(tmp_path / "out"), config, **places))
+    folder = tmp_path / "out" / "book"
+    wanted = {"title": "I", "artist": "Writer", "album": "Book", "composer": "a", "date": "1900"}
+    for suffix in ("flac", "mp3", "opus"):
+        with av.open(str(folder / f"002.{suffix}")) as file:
+            tags = {**file.metadata, **file.streams.audio[0].metadata}
+            found = {name.lower(): text for name, text in tags.items()}
+            assert {name: found[name] for name in wanted} == wanted, suffix
+            assert (found["track"], found["language"], found["series"]) == ("2", "en", "Tales"), suffix
+            assert found["publisher"] == "House" and "A tale." in (found.get("comment"), found.get("description"))
+            if suffix == "opus":  # FFmpeg shows the picture of the comment as a stream, too.
+                assert cover in (folder / "002.opus").read_bytes() or len(file.streams.video) == 1
+            else:
+                assert len(file.streams.video) == 1
+    with av.open(str(folder / "book.m4b")) as book:
+        assert [mark["metadata"]["title"] for mark in book.chapters()] == ["Part I: I", "Part II: I"]
+        assert book.streams.audio[0].metadata["language"] == "eng" and len(book.streams.video) == 1
+        tags = book.metadata
+        assert (tags["genre"], tags["composer"], tags["grouping"]) == ("Audiobook", "a", "Tales, 2")
+        assert (tags["date"], tags["description"]) == ("1900", "A tale.")
+
+
+def test_a_book_lies_where_players_look_for_it(tmp_path):
+    run, places, _ = make_book(tmp_path, author="A. Writer/", book_title='What: "Now?"')
+    config = AssemblyConfig(formats=("m4b",), folders="author")
+    list(assemble(run, str(tmp_path / "out"), config, **places))
+    folder = tmp_path / "out" / "A. Writer" / "Tales" / "What Now"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["What Now.m4b", "m4b.json", *(f"00{n}.{suffix}" for n in (1, 2) for suffix in ("json", "srt", "vtt", "wav"))]
+    )
+    assert json.loads((tmp_path / "out" / "book" / "folder.json").read_text()) == {"folder": "A. Writer/Tales/What Now"}
+    assert [report.state for report in assemble(run, str(tmp_path / "out"), config, **places)] == ["kept", "kept"]
+    write_report(run, str(tmp_path / "page.html"), chapters=str(tmp_path / "out"))
+    assert "A.%20Writer/Tales/What%20Now/001.wav" in (tmp_path / "page.html").read_text()
+
+
+def test_srt_has_the_times_of_vtt(tmp_path):
+    run = make_run(tmp_path / "run", range(3))
+    list(assemble(run, str(tmp_path / "out"), AssemblyConfig()))
+    srt = (tmp_path / "out" / "book" / "001.srt").read_text()
+    assert srt.startswith("1\n00:00:00,500 --> 00:00:01,500\nSentence <0>.\n\n2\n00:00:03,000 --> ")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     assert code == 0
     after = hashes(folder / "chapters")
     assert {name for name in files if files[name] != after[name]} == {
-        "002.wav", "002.vtt", "002.json", "cats.m4b", "m4b.json"}  # fmt: skip
+        "002.wav", "002.vtt", "002.srt", "002.json", "cats.m4b", "m4b.json"}  # fmt: skip
     read = [sentence["text"] for sentence in json.loads((folder / "chapters/cats/002.json").read_text())["sentences"]]
     assert read[-3:] == ["The second cat went out.", "Everybody saw it.", "It rained."]
     assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 7
@@ -123,3 +124,32 @@ def test_a_missing_library_is_reported_before_anything_is_read(tmp_path, monkeyp
     with pytest.raises(ConfigError, match=r"^lxml, av: needed for books.*'\.\[books\]'"):
         make_audiobooks(configure(tmp_path))
     assert not (tmp_path / "manifest").exists()
+
+
+def test_a_chapter_that_no_wav_holds_is_named_before_anything_is_synthesized(tmp_path, capsys):
+    """A WAV ends at 4 GiB, which was found out when all of it had been synthesized."""
+    configure(tmp_path, audiobook={"assembly": {"sample_rate": 192_000}})
+    sentence = "The first cat sat down and said that it was rather late for such a long walk home. "
+    (tmp_path / "in" / "cats.md").write_text(f"# One\n\nHello.\n\n# Two\n\n{(sentence * 20 + chr(10) * 2) * 90}")
+    for extra in (["--dry-run"], []):
+        assert jobs.audiobooks.main(["--config", str(tmp_path / "run.yaml"), *extra]) == 2
+        assert re.search(
+            r"cats: chapter 2 \('Two'\) has 32,401 words, about 4 h\n.*3.1 h; cut", capsys.readouterr().err
+        )
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_bad_book_stops_no_other_and_is_in_the_exit_code(tmp_path, capsys, monkeypatch):
+    enroll(configure(tmp_path, audiobook={"narrator": "anna"}))
+    (tmp_path / "in" / "bad.epub").write_bytes(b"PK")
+    arguments = ["--config", str(tmp_path / "run.yaml")]
+    assert jobs.audiobooks.main([*arguments, "--dry-run"]) == 2
+    printed = capsys.readouterr()
+    assert "cats: " in printed.out and "bad: not imported, see below" in printed.out
+    assert "bad.epub: not an EPUB" in printed.err
+    monkeypatch.setattr(jobs.audiobooks, "make_audiobooks", lambda config: make_audiobooks(
+        config, networks=INSTANT_NETWORKS))  # fmt: skip
+    with inline_ray():
+        assert jobs.audiobooks.main(arguments) == 2
+    assert "bad.epub: not an EPUB" in capsys.readouterr().err
+    assert (tmp_path / "chapters" / "cats" / "002.wav").exists()
