@@ -82,7 +82,7 @@ def test_what_was_removed_is_not_estimated(tmp_path, capsys):
 def before_id(folder, word):
     """The id that an import gives to the row with this word."""
     settings = open_catalogue(load_config(folder / "run.yaml"))
-    (book,) = read_catalogue(settings.storage, settings.casts, settings.default)
+    (book,) = read_catalogue(settings.storage, settings.casts, settings.default, settings.settings.import_)
     return next(row["utterance_id"] for row in book.rows if word in row["text"])
 
 
