@@ -415,7 +415,8 @@ def _synthesize_left(
 def _make_planner(plan: RunPlan, output: _Output) -> UnitPlanner:
     table = output.record.read_table()
     pool = TakePool.read(output.log, list_former_units(output.log, table), plan.config)
-    return UnitPlanner(plan.manifest, find_duplicates(plan.manifest, table), output.speakers.generations, pool)
+    duplicates, tombstones = find_duplicates(plan.manifest, table), Tombstones.read(output.storage)
+    return UnitPlanner(plan.manifest, duplicates, output.speakers.generations, pool, tombstones)
 
 
 def _synthesize(

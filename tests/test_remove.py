@@ -135,6 +135,26 @@ def test_a_run_ends_a_removal_that_was_cut_short(output, clips):
     assert (Path(output.output) / "_SUCCESS").exists() and not (Path(output.output) / "_REPAIRING").exists()
 
 
+def test_a_changed_manifest_brings_nobody_back(output, clips, tmp_path, monkeypatch):
+    """Rows that moved, a text that changed, a duplicate and a unit of nobody else: no network sees them."""
+    remove_rows(open_storage(output.output), ["u002"], ["carl"], REASON)
+    spoken, carls = simple_rows(0, 8)[::2], simple_rows(0, 8)[1::2]
+    twin = {**spoken[0], "speaker_id": "carl", "text": text_of(1)}
+    write_shard(tmp_path / "manifest" / "b.parquet", [*spoken[::-1], {**carls[0], "text": "Another text."}])
+    write_shard(tmp_path / "manifest" / "c.parquet", carls[1:])
+    write_shard(tmp_path / "manifest" / "d.parquet", [twin])
+    monkeypatch.setattr(llm_actor, "read_utterance", lambda fields: 1 / 0)
+    summary = synthesize_manifest(output.model_copy(update={"manifest": str(tmp_path / "manifest")}))
+    assert (summary.num_rows, summary.num_ok, summary.num_removed, summary.num_rejected) == (9, 3, 6, 0)
+    rows = read_metadata(output.output)
+    assert {row["utterance_id"] for row in rows if row["status"] == "ok"} == {"u000", "u004", "u006"}
+    assert {row["text"] for row in rows if row["status"] == "removed"} == {None}
+    content = b"\n".join(path.read_bytes() for path in Path(output.output).rglob("*") if path.is_file())
+    assert not any(sound in content for sound in clips[0])
+    report = verify_output(open_storage(output.output))
+    assert report.is_intact and report.orphaned == [] and report.num_checked == 3
+
+
 def test_only_a_new_id_speaks_again(output, clips, tmp_path):
     remove_rows(open_storage(output.output), ["u002"], (), REASON)
     shutil.copytree(output.manifest, tmp_path / "manifest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.cluster.work_items import UnitState
 from pipeline.errors import RejectionCode
@@ -13,8 +13,9 @@ from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
-from pipeline.output.records import build_commit_table, build_record
+from pipeline.output.records import build_commit_table, build_record, removed_record
 from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.tombstones import Tombstones
 from pipeline.synthesis.take_pool import KeptRecords, TakePool, hash_rows
 from pipeline.synthesis.takes import Rejection
 
@@ -35,6 +36,8 @@ class UnitPlanner:
     """Who may speak, see `SpeakerRegistry.generations`."""
     pool: TakePool | None = None
     """Takes to keep; reading a unit's rows to look for them is spared where there are none."""
+    tombstones: Tombstones = field(default_factory=Tombstones)
+    """What was withdrawn from the output."""
 
     def plan(self, unit: WorkUnit) -> UnitState:
         """Return what is left to do of a unit that has no commit."""
@@ -43,8 +46,15 @@ class UnitPlanner:
             return UnitState(unit, rejections)
         rows = self.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         found = {row: self.pool.find(hashed) for row, hashed in hash_rows(unit, rows, self.speakers).items()}
-        kept = {row: take for row, take in found.items() if take is not None and row not in rejections}
-        return UnitState(unit, rejections, kept=kept)
+        reasons = {row: self.tombstones.reason_for(fields) for row, fields in enumerate(rows, unit.first_row)}
+        removed = {row: reason for row, reason in reasons.items() if reason is not None}
+        rejections = {row: rejection for row, rejection in rejections.items() if row not in removed}
+        kept = {
+            row: take
+            for row, take in found.items()
+            if take is not None and row not in rejections and row not in removed
+        }
+        return UnitState(unit, rejections, kept=kept, removed=removed)
 
     def _find_duplicates(self, unit: WorkUnit) -> Sequence[int]:
         rows = self.duplicates.get(unit.shard, ())
@@ -95,11 +105,15 @@ def commit_kept_units(
             )
             for row, rejection in state.rejections.items()
         ]
-        made |= {record["row"]: record for record in rejected}
+        removed = [
+            removed_record({**fields[row - unit.first_row], "shard": unit.shard, "row": row}, reason)
+            for row, reason in state.removed.items()
+        ]
+        made |= {record["row"]: record for record in (*rejected, *removed)}
         lease.check()
         commit = build_commit_table([made[row] for row in sorted(made)], table, is_packed=is_packed)
         committed = log.commit(unit, commit)
-        return UnitReceipt.of(unit.unit_id, rejected, committed=committed, num_kept=len(state.kept))
+        return UnitReceipt.of(unit.unit_id, [*rejected, *removed], committed=committed, num_kept=len(state.kept))
 
     for receipt in map_ahead(keep, units):
         lease.renew_if_due()

@@ -56,6 +56,8 @@ class UnitState:
     """Rows to synthesize again where the unit is committed already; none makes all of them, and the commit."""
     kept: Mapping[int, KeptTake] = field(default_factory=dict)
     """Rows whose take an earlier commit has; they are not synthesized, either."""
+    removed: Mapping[int, str] = field(default_factory=dict)
+    """Rows that were withdrawn, and why; known ahead only where the unit's rows were looked at."""
     rounds: list[Round] = field(default_factory=list)
     """Complete ones, in the order in which they were made; later takes replace earlier ones."""
     node_id: str | None = None
@@ -74,7 +76,7 @@ class UnitState:
     @property
     def skipped(self) -> frozenset[int]:
         """Rows that no network sees."""
-        return frozenset(self.rejections) | frozenset(self.kept)
+        return frozenset(self.rejections) | frozenset(self.kept) | frozenset(self.removed)
 
     def restart(self) -> None:
         """Forget what was made: it is lost, or may be."""
