@@ -31,6 +31,7 @@ from tests.runs import make_config, read_metadata
 
 NAMES = ("ada", "iris", "ross")
 WORDS = "boat river house garden window street letter night morning winter".split()
+PACKED_FLAC = {"format": "flac", "layout": "packed"}
 INPUT = ("utterance_id", "text", "speaker_id", "seed", "language")
 
 
@@ -88,7 +89,8 @@ class World:
 
     def __init__(self, tmp_path, weights, seed):
         self.rng, self.number = random.Random(seed), 0
-        self.config = make_config(tmp_path, weights, unit_size=3)
+        # Where commits hold their clips, what is kept is the clip itself.
+        self.config = make_config(tmp_path, weights, unit_size=3, audio=PACKED_FLAC if seed % 2 else {})
         self.define(NAMES)
         self.shards = {"b": self.new_rows(7), "d/e": self.new_rows(4), "m": self.new_rows(5)}
         self.write()
