@@ -1,6 +1,7 @@
 """`jobs.synthesize` that kills itself, or its writer, once at each of the points that SPARK_TTS_KILL_AT names.
 
-It notes each unit that it begins in the file that SPARK_TTS_BEGUN names.
+It notes each unit that it begins in the file that SPARK_TTS_BEGUN names. SPARK_TTS_SLOW_WRITER_S makes its writers wait
+before each unit, so that audio waits for them.
 
 Points in the driver: planning, resume, enrollment, finishing, first_commit. In a writer: before_commit, during_commit,
 after_commit. Others are left to the harness. SPARK_TTS_KILLED and the point's name make the path of a file that is made
@@ -26,7 +27,8 @@ from pipeline.cluster.work_items import Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
 
-BEGUN = os.environ["SPARK_TTS_BEGUN"]
+BEGUN = os.environ.get("SPARK_TTS_BEGUN", os.devnull)
+SLOW_WRITER_S = float(os.environ.get("SPARK_TTS_SLOW_WRITER_S", "0"))
 POINTS = os.environ.get("SPARK_TTS_KILL_AT", "").split(",")
 MARK = os.environ.get("SPARK_TTS_KILLED", "")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
@@ -87,12 +89,28 @@ class KilledWriter(WriterActor):
         return info
 
 
+class SlowWriter(WriterActor):
+    """A writer that waits before each unit."""
+
+    slow_s = SLOW_WRITER_S
+
+    def write(self, *arguments):
+        time.sleep(self.slow_s)
+        return super().write(*arguments)
+
+
+def write_with(actor):
+    run_units.list_stages = lambda replicas: tuple(
+        replace(spec, actor=actor) if spec.stage == Stage.WRITER else spec for spec in list_stages(replicas)
+    )
+
+
 def main():
     run_units.Coordinator = RecordedCoordinator
     if not set(POINTS).isdisjoint(WRITER_POINTS):
-        run_units.list_stages = lambda replicas: tuple(
-            replace(spec, actor=KilledWriter) if spec.stage == Stage.WRITER else spec for spec in list_stages(replicas)
-        )
+        write_with(KilledWriter)
+    elif SLOW_WRITER_S:
+        write_with(SlowWriter)
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")
     die_after("enrollment", OutputSpeakers, "enroll")

@@ -6,6 +6,7 @@ Each harm is done to a run of its own, whose output must be that of an undisturb
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ NUM_ROWS, UNIT_SIZE = 600, 4
 LEASE_S = 5.0
 HANG_S = 15.0
 LONGEST_S = 600.0
+SLOW_WRITER_S = 0.7
 
 
 def check_nodes(folder, weights, cluster_address):
@@ -49,16 +51,24 @@ def check_nodes(folder, weights, cluster_address):
     freeze_driver(folder, config, cluster_address, expected)
 
 
-def kill_nodes(folder, config, expected):
-    """Three nodes; the two that are not the head die in turn, each is replaced by a new one."""
+def kill_nodes(folder, config, expected, num_kills=4):
+    """Two nodes with a pair of networks each, and one writer that does not keep up, so that audio waits on both.
+
+    Either node dies in turn, with the audio that waits there, and is replaced.
+    """
     from ray.cluster_utils import Cluster
 
     num_killed = 0
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    replicas = config.replicas
+    codec = replicas.codec.model_copy(update={"count": 2})
+    config = config.model_copy(update={"replicas": replicas.model_copy(update={"codec": codec})})
+    environment = {"SPARK_TTS_SLOW_WRITER_S": str(SLOW_WRITER_S)}
+    begin = len(output_of(folder, whole=True))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        driver = start(folder, config, "nodes", cluster.address)
-        while driver.poll() is None and num_killed < 4:
+        driver = start(folder, config, "nodes", cluster.address, module="tests.soak.driver", **environment)
+        while driver.poll() is None and num_killed < num_kills:
             wait_for_commits(driver, folder / "nodes", 12)
             if driver.poll() is None:
                 cluster.remove_node(workers.pop(0), allow_graceful=False)
@@ -68,8 +78,16 @@ def kill_nodes(folder, config, expected):
     finally:
         cluster.shutdown()
     check_output(str(folder / "nodes"), expected)
+    words = output_of(folder, whole=True)[begin:]
+    num_lost = len(re.findall(r"lost its place \(\S*(?:Object|Owner)\S*\)", words))
+    num_gone = len(re.findall(r"lost its place", words)) - num_lost
     assert num_killed
-    print(f"nodes: {num_killed} of a cluster of three died under one run, each with its replicas", flush=True)
+    assert num_lost, words[-3_000:]
+    print(
+        f"nodes: {num_killed} of a cluster of three died under one run, each with its replicas; units done again: "
+        f"{num_lost} whose audio was lost, {num_gone} whose replica was",
+        flush=True,
+    )
 
 
 def freeze_replica(folder, config, address, title, expected):
@@ -105,15 +123,15 @@ def freeze_driver(folder, config, address, expected):
     print("frozen: a driver stood still, another finished its run; woken, it left with exit 3", flush=True)
 
 
-def start(folder, config, name, address):
+def start(folder, config, name, address, module="jobs.synthesize", **environment):
     """Start a driver in a process of its own."""
     path = folder / f"{name}.yaml"
     raw = config.model_copy(update={"output": str(folder / name)}).model_dump(mode="json")
     path.write_text(yaml.safe_dump(raw))
     with open(folder / "drivers.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "jobs.synthesize", "--config", str(path)],
-            env={**os.environ, "RAY_ADDRESS": address}, stdout=log, stderr=log, cwd=ROOT,
+            [sys.executable, "-m", module, "--config", str(path)],
+            env={**os.environ, "RAY_ADDRESS": address, **environment}, stdout=log, stderr=log, cwd=ROOT,
         )  # fmt: skip
 
 
@@ -125,6 +143,6 @@ def wait_for_commits(driver, output, num_more):
         time.sleep(0.1)
 
 
-def output_of(folder):
-    """Return the drivers' last words."""
-    return (folder / "drivers.log").read_text(errors="replace")[-3_000:]
+def output_of(folder, *, whole=False):
+    """Return the drivers' last words, or all of them."""
+    return (folder / "drivers.log").read_text(errors="replace")[0 if whole else -3_000 :]
