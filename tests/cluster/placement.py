@@ -16,7 +16,7 @@ from pipeline.cluster.node_health import NodeHealth
 from pipeline.cluster.places import Places
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.run_units import start_pools
-from pipeline.cluster.work_items import Stage, list_states
+from pipeline.cluster.work_items import Stage, UnitState
 from pipeline.config.run import ReplicasConfig
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.row_counts import UnitReceipt
@@ -40,7 +40,7 @@ class PlacedCodec(FakeCodec):
 class PlacedWriter(FakeWriter):
     """Its receipt says where the audio was made, and where it was written."""
 
-    def write(self, unit, rejections, lease, only, *parts):
+    def write(self, unit, rejections, kept, lease, only, *parts):
         return UnitReceipt(unit.unit_id, 1, {}, 0.0, 0, True, ((parts[1][0][1], ray_api.own_node_id(), ""),))
 
 
@@ -81,7 +81,7 @@ class PlacedRun:
         def units():
             number = 0
             while go_on():
-                yield WorkUnit("s", number, number)
+                yield UnitState(WorkUnit("s", number, number), {})
                 number += 1
 
         def tick():
@@ -98,7 +98,7 @@ class PlacedRun:
             )  # fmt: skip
             try:
                 coordinator.start()
-                coordinator.run(list_states(units(), {}, set()))
+                coordinator.run(units())
             finally:
                 for pool in pools.values():
                     pool.close()
