@@ -23,6 +23,8 @@ MIN_REFERENCE_SAMPLES = 400
 """At 16 kHz: the first frame of wav2vec2."""
 MAX_REFERENCE_S = 600.0
 _MAX_REFERENCE_FRAMES = round(MAX_REFERENCE_S * 96_000)
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
+_UNKNOWN_FRAMES = 1 << 62
 _BLOCK_SAMPLES = 1 << 20
 # Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
 _LOUDEST_REFERENCE_PEAK = 2.0**32
@@ -60,6 +62,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     try:
         with soundfile.SoundFile(ByteFile(source) if isinstance(source, bytes) else os.fspath(source)) as file:
             rate, num_frames = file.samplerate, file.frames
+            _check_header(rate, num_frames, name)
             if num_frames > MAX_REFERENCE_S * rate:
                 raise _too_long(name, num_frames / rate)
             if num_frames > _MAX_REFERENCE_FRAMES:
@@ -81,6 +84,17 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
         logger.warning("%s: %s; the voice may not be as expected", name, doubt)
     return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+def _check_header(rate: int, num_frames: int, name: str) -> None:
+    """Refuse what no recording is: libsndfile believes a header."""
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise SpeakerError(
+            f"{name}: a sample rate of {rate:,} Hz, expected {_LOWEST_RATE:,} to {_HIGHEST_RATE:,}; export the "
+            "recording again"
+        )
+    if num_frames >= _UNKNOWN_FRAMES:
+        raise SpeakerError(f"{name}: does not say how long it is, as if streamed; export the recording again")
 
 
 def _read_first_channel(file: soundfile.SoundFile) -> DoubleArray:

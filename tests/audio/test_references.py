@@ -86,12 +86,59 @@ TONE = 0.1 * np.sin(np.arange(16_000) / 10)
         (encode(np.where(np.arange(16_000) == 7, np.nan, TONE)), "anna.wav: holds NaN or infinite samples"),
         (encode(np.where(np.arange(16_000) == 7, np.inf, TONE)), "anna.wav: holds NaN or infinite samples"),
         (encode(np.where(np.arange(16_000) == 7, 1e30, TONE)), r"anna.wav: a sample of 1e\+30, expected up to 1"),
-        (encode(np.resize(TONE, 601 * 100), rate=100), "anna.wav: 601 s long, expected at most 600 s"),
+        (
+            encode(np.resize(TONE, 601 * 1_000), rate=1_000, subtype="PCM_16"),
+            "anna.wav: 601 s long, expected at most 600 s",
+        ),
     ],
 )
 def test_unusable_recordings_are_refused(content, message):
     with pytest.raises(SpeakerError, match=message):
         read_reference(content, "anna.wav")
+
+
+def _say(data, place, number, size, order="little"):
+    return data[:place] + number.to_bytes(size, order) + data[place + size :]
+
+
+def _encode_flac(num_frames):
+    """A FLAC file of a second that says it has so many frames; 0 stands for nobody knows."""
+    sink = io.BytesIO()
+    soundfile.write(sink, TONE, 16_000, format="FLAC")
+    data = sink.getvalue()
+    found = int.from_bytes(data[18:26], "big")
+    return _say(data, 18, found >> 36 << 36 | num_frames, 8, "big")
+
+
+WAV = encode(TONE, subtype="PCM_16")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_say(WAV, 24, 0, 4), "cannot be read as audio"),
+        (_say(WAV, 24, 1, 4), "a sample rate of 1 Hz, expected 1,000 to 768,000"),
+        (_say(WAV, 24, 2**31 - 1, 4), "a sample rate of 2,147,483,647 Hz, expected 1,000 to 768,000"),
+        (_say(WAV, 22, 0, 2), "cannot be read as audio"),
+        (_say(WAV, 22, 65_535, 2), "cannot be read as audio"),
+        (encode(TONE[5:6]), None),
+        (_encode_flac(0), "does not say how long it is"),
+        (_encode_flac(1), "silent"),
+        (_encode_flac(2**36 - 1), "s long, expected at most 600 s"),
+        (_encode_flac(16_000 * 599), "cannot be read as audio"),
+    ],
+)
+def test_a_header_that_lies_is_refused(content, message):
+    with pytest.raises(SpeakerError, match=f"anna: .*{message or 'expected at least 400'}"):
+        loaded = read_reference(content, "anna")
+        prepare_reference(loaded.samples, loaded.sample_rate, "anna")
+
+
+@pytest.mark.parametrize("num_bytes", [2**32 - 16, 2**31 - 1, 16_000 * 2 * 599])
+def test_no_more_is_read_than_is_there(num_bytes):
+    """4 GB by the header."""
+    place = WAV.index(b"data") + 4
+    assert read_reference(_say(WAV, place, num_bytes, 4), "anna").samples.size == TONE.size
 
 
 def test_a_missing_recording_is_named(tmp_path):
