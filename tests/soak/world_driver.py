@@ -45,7 +45,7 @@ NETWORKS = Networks(make_engine, instant.INSTANT_NETWORKS.load_codec)
 def use(networks):
     """Have every run and repair of this process use these."""
     make_setup = run._make_setup
-    run._make_setup = lambda plan, _=None: make_setup(plan, networks)
+    run._make_setup = lambda plan, speakers, _=None: make_setup(plan, speakers, networks)
 
 
 if __name__ == "__main__":
