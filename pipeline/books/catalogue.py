@@ -19,18 +19,22 @@ from pipeline.books.chapters import split_into_chapters
 from pipeline.books.decoding import decode_text
 from pipeline.books.document import Document, words_in
 from pipeline.books.epub import read_epub
+from pipeline.books.fiction_book import read_fiction_book
 from pipeline.books.limits import check_limit, cut_title
 from pipeline.books.markdown import read_markdown
 from pipeline.books.markup import read_html
+from pipeline.books.pdf import read_pdf
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import make_rows
+from pipeline.books.word_document import read_word_document
 from pipeline.config.books import ImportConfig
 from pipeline.errors import ManifestError, SynthesisError
 from pipeline.storage import Storage, describe_cause
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml")
+SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".docx", ".fb2", ".pdf")
+_OF_KINDLE = (".mobi", ".azw", ".azw3", ".kfx", ".prc")
 _DEFAULT_RULES = ImportConfig()
 _LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
 
@@ -42,12 +46,20 @@ def read_book(data: bytes, name: str, place: str) -> Document:
         ManifestError: it cannot be read; names the place.
     """
     suffix = posixpath.splitext(name)[1].lower()
-    if suffix == ".epub":
-        return read_epub(data, place)
+    if suffix in _OF_KINDLE:
+        raise ManifestError(
+            f"{place}: {suffix[1:].upper()} cannot be read; convert it to EPUB first, for example with Calibre: "
+            f"ebook-convert BOOK{suffix} BOOK.epub"
+        )
+    for packed, read in ((".epub", read_epub), (".docx", read_word_document), (".pdf", read_pdf)):
+        if suffix == packed:
+            return read(data, place)
     check_limit("max_text_bytes", len(data), place, "bytes of text")
     is_html = suffix in (".html", ".htm", ".xhtml")
-    decoded = decode_text(data, place, is_markup=is_html)
-    if suffix in (".md", ".markdown"):
+    decoded = decode_text(data, place, is_markup=is_html or suffix == ".fb2")
+    if suffix == ".fb2":
+        document = read_fiction_book(decoded.text, place)
+    elif suffix in (".md", ".markdown"):
         document = read_markdown(decoded.text, place)
     else:
         document = read_html(decoded.text, place) if is_html else read_plain_text(decoded.text, place)
@@ -66,7 +78,7 @@ def list_books(catalogue: Storage) -> dict[str, str]:
     for path in sorted(info.path for info in catalogue.list()):
         hidden = any(part.startswith(("_", ".")) for part in path.split("/"))
         stem, suffix = posixpath.splitext(path)
-        if hidden or suffix.lower() not in SUFFIXES:
+        if hidden or suffix.lower() not in (*SUFFIXES, *_OF_KINDLE):
             continue
         folded = unicodedata.normalize("NFC", stem).lower()
         book_id = re.sub(r"[^\w]+", "-", folded).strip("-")[:80] or "book"

@@ -59,6 +59,10 @@ class EpubArchive:
         if _ENCRYPTION in self._members:
             self._encrypted = self._read_encrypted()
 
+    def names(self) -> list[str]:
+        """Return the paths of all files."""
+        return list(self._members)
+
     def resolve(self, folder: str, href: str) -> str:
         """Return the path inside the book that an address means."""
         path = posixpath.normpath(posixpath.join(folder, unquote(href.partition("#")[0])))
@@ -108,19 +112,7 @@ class EpubArchive:
         Raises:
             ManifestError: as `read` does, and where it is no XML or declares entities that could do harm.
         """
-        from lxml import etree
-
-        text = expand_entities(self.read_text(path), f"{self.place}!{path}")
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=is_lenient
-        )
-        try:
-            root = etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"), parser)
-            if root is None:
-                raise ValueError("empty")
-            return root
-        except (etree.LxmlError, ValueError) as error:
-            raise ManifestError(f"{self.place}!{path}: not XML ({error}); is the file whole?") from None
+        return parse_xml(self.read_text(path), f"{self.place}!{path}", is_lenient=is_lenient)
 
     def _read_encrypted(self) -> frozenset[str]:
         """Return the paths of what is encrypted; fonts that are only obfuscated harm nobody who reads text."""
@@ -130,3 +122,29 @@ class EpubArchive:
             if method not in _FONT_OBFUSCATION:
                 paths |= {self.resolve("", str(found.get("URI", ""))) for found in item.iter("{*}CipherReference")}
         return frozenset(paths)
+
+
+def parse_xml(text: str, place: str, *, is_lenient: bool = False) -> Any:
+    """Return the root of a document.
+
+    Args:
+        text: XML.
+        place: what messages call it.
+        is_lenient: what is not well formed is read as far as it makes sense.
+
+    Raises:
+        ManifestError: it is no XML, or declares entities that could do harm.
+    """
+    from lxml import etree
+
+    text = expand_entities(text, place)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=is_lenient
+    )
+    try:
+        root = etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"), parser)
+        if root is None:
+            raise ValueError("empty")
+        return root
+    except (etree.LxmlError, ValueError) as error:
+        raise ManifestError(f"{place}: not XML ({error}); is the file whole?") from None

@@ -44,6 +44,7 @@ _CHINESE_LABEL = re.compile(
 _CHINESE_RANKS = {"卷": 1, "部": 2, "集": 3, "篇": 3, "幕": 4}
 _NUMBERED = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.:]\s+[\"'“‘«„]?[A-ZÀ-ÖØ-Þ]")
 _BARE_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}}|[一二三四五六七八九十]{{1,3}})[.、．]?$")
+_ROMAN_LINE = re.compile(r"^(?=[IVXLC])(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\.?$")
 _NAMED = re.compile(
     r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude|finale|"
     r"épilogue|préface|avant-propos|prolog|epilog|vorwort|nachwort|einleitung|vorrede|prólogo|epílogo|prefacio)"
@@ -107,6 +108,11 @@ def is_numbered_title(text: str) -> bool:
 def is_bare_number(text: str) -> bool:
     """Return whether a heading is a number and nothing else."""
     return bool(_BARE_NUMBER.match(text))
+
+
+def is_roman_number(text: str) -> bool:
+    """Return whether a line is a Roman number and nothing else."""
+    return bool(_ROMAN_LINE.match(text))
 
 
 def is_bare_label(text: str) -> bool:

@@ -10,12 +10,14 @@ from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_tex
 from pipeline.books.document import Block, Document, words_in
 from pipeline.books.headings import (
     CHAPTER_RANK,
+    is_bare_label,
     is_bare_number,
     is_chinese_heading,
     is_contents_line,
     is_heading_line,
     is_named,
     is_numbered_title,
+    is_roman_number,
     is_title_line,
     rank_of,
 )
@@ -35,6 +37,7 @@ _CHINESE = "[\u3000-\u303f\u3040-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BETWEEN_CHINESE = re.compile(f"{_CHINESE}$")
 _STARTS_CHINESE = re.compile(f"^{_CHINESE}")
 _MAX_VERSE_LINE = 65
+_MAX_HEADING_CHARS, _MAX_TOLD_CHARS = 120, 600
 _SHAPED_WORDS = 3.5
 
 
@@ -171,7 +174,11 @@ def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: lis
     if len(group) >= 3 and sum(is_contents_line(line) for line in group) >= 0.6 * len(group):
         return _leave_out("table of contents", group)
     flat = " ".join(line.strip() for line in group)
-    if is_heading_line(group[0].strip()) and len(group) <= 3 and len(flat) <= 120:
+    label = group[0].strip()
+    is_short = len(group) <= 3 and len(flat) <= _MAX_HEADING_CHARS
+    # Old novels tell in the heading what the chapter is about.
+    is_told = num_blank >= 2 and is_bare_label(label) and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
+    if (is_heading_line(label) and (is_short or is_told)) or (len(group) == 1 and is_roman_number(label)):
         return [Block("heading", clean_text(flat, unread), _level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)
     if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):

@@ -345,3 +345,12 @@ def test_text_is_read_in_its_encoding(text, encoding, name):
 def test_text_that_was_read_in_a_wrong_encoding_before_is_refused_with_a_guess(text, message):
     with pytest.raises(ManifestError, match=message):
         split(f"Chapter I\n\n{text}\n", "a.txt")
+
+
+def test_numbers_on_lines_of_their_own_and_long_titles_of_old_novels_are_headings():
+    """Of The Awakening 38 of 39 chapters began unseen, of Oliver Twist 15 of 53."""
+    text = "I\n\nOne.\n\nII\n\nTwo.\n\nIII\n\nThree.\n"
+    assert titles(split(text, "a.txt")) == ["I", "II", "III"]
+    told = "OLIVER BECOMES BETTER ACQUAINTED WITH THE CHARACTERS\nOF HIS NEW ASSOCIATES; AND PURCHASES EXPERIENCE AT A\nPRICE."
+    found = split(f"CHAPTER I.\n{told}\n\n\nOne.\n\n\n\n CHAPTER II.\n{told}\n{told}\n\n\nTwo.\n", "a.txt")
+    assert [len(chapter.blocks) for chapter in found.chapters] == [2, 2]

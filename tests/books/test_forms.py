@@ -1,0 +1,166 @@
+"""Word documents, FictionBook and PDF become the same chapters; what cannot be read is named with the way."""
+
+import base64
+import io
+import zipfile
+
+import pytest
+
+from pipeline.books.catalogue import list_books, read_book
+from pipeline.books.chapters import split_into_chapters
+from pipeline.errors import ManifestError
+from pipeline.storage import open_storage
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def texts(data, name):
+    document = read_book(data if isinstance(data, bytes) else data.encode(), name, name)
+    found = split_into_chapters(document)
+    counted = sum(part.num_words + sum(part.left_out.values()) for part in found.parts)
+    assert counted == document.num_words
+    return document, [[block.text for block in chapter.blocks] for chapter in found.chapters]
+
+
+def paragraph(text, style="", after=""):
+    properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+    return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r>{after}</w:p>"
+
+
+def word_document(body, **files):
+    types = "".join(
+        f'<Override PartName="/word/{name}.xml" ContentType="application/vnd.openxmlformats-officedocument.'
+        f'wordprocessingml.{kind}+xml"/>'
+        for name, kind in (("document", "document.main"), ("styles", "styles"), ("footnotes", "footnotes"))
+    )
+    style = '<w:style w:type="paragraph" w:styleId="Heading1"><w:name w:val="heading 1"/></w:style>'
+    note = '<w:footnote w:id="2"><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote>'
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f"{types}</Types>",
+        "_rels/.rels": f'<Relationships xmlns="{RELATIONS}"><Relationship Id="r1" Type="{OFFICE}/officeDocument" '
+        'Target="word/document.xml"/></Relationships>',
+        "word/_rels/document.xml.rels": f'<Relationships xmlns="{RELATIONS}"><Relationship Id="r1" '
+        f'Type="{OFFICE}/styles" Target="styles.xml"/><Relationship Id="r2" Type="{OFFICE}/footnotes" '
+        'Target="footnotes.xml"/></Relationships>',
+        "word/styles.xml": f"<w:styles {W}>{style}</w:styles>",
+        "word/footnotes.xml": f"<w:footnotes {W}>{note}</w:footnotes>",
+        "word/document.xml": f"<w:document {W}><w:body>{body}</w:body></w:document>",
+        "docProps/core.xml": '<c xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Tales</dc:title>'
+        "<dc:creator>A. Writer</dc:creator></c>",
+        **files,
+    }  # fmt: skip
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return sink.getvalue()
+
+
+MARK = '<w:r><w:footnoteReference w:id="2"/></w:r>'
+BODY = (
+    paragraph("Chapter 1", "Heading1") + paragraph("The cat sat.", after=MARK)
+    + paragraph("Chapter 2", "Heading1") + paragraph("It ran.")
+)  # fmt: skip
+
+
+def test_word_documents():
+    pytest.importorskip("mammoth")
+    document, found = texts(word_document(BODY), "a.docx")
+    assert (document.title, document.author) == ("Tales", "A. Writer")
+    assert found == [["Chapter 1", "The cat sat."], ["Chapter 2", "It ran."]]
+    for files in ({"word/document.xml": '<!DOCTYPE a [<!ENTITY x "&y;">]><a/>'}, {"../evil": "x"}, {"word/a.xml": "<"}):
+        with pytest.raises(ManifestError, match=r"declares entities|leaves the book|not XML"):
+            texts(word_document(BODY, **files), "a.docx")
+    with pytest.raises(ManifestError, match=r"not an EPUB|not a Word"):
+        texts(b"no zip", "a.docx")
+
+
+FICTION = """<?xml version="1.0" encoding="windows-1251"?>
+<FictionBook xmlns="http://www.gribuser.ru/xml/fictionbook/2.0" xmlns:l="http://www.w3.org/1999/xlink"><description>
+<title-info><author><first-name>Лев</first-name><last-name>Толстой</last-name></author><book-title>Книга</book-title>
+<lang>ru</lang><sequence name="Ряд" number="2"/>
+<coverpage><image l:href="#c.png"/></coverpage></title-info></description>
+<body><title><p>Книга</p></title><section><title><p>Часть I</p></title>
+<section><title><p>I</p></title><p>Первая<a l:href="#n1" type="note">[1]</a> глава.</p></section>
+<section><title><p>II</p></title><p>Вторая глава.</p>
+<poem><stanza><v>Строка раз</v><v>Строка два</v></stanza></poem></section>
+</section></body><body name="notes"><section id="n1"><p>Сноска.</p></section></body>
+<binary id="c.png" content-type="image/png">{}</binary></FictionBook>"""
+
+
+def test_fiction_book():
+    picture = b"\x89PNG picture"
+    document, found = texts(FICTION.format(base64.b64encode(picture).decode()).encode("cp1251"), "a.fb2")
+    assert (document.title, document.author, document.language) == ("Книга", "Лев Толстой", "ru")
+    assert (document.edition.series, document.edition.series_number, document.cover) == ("Ряд", "2", picture)
+    assert found == [
+        ["Часть I", "I", "Первая глава."], ["II", "Вторая глава.", "Строка раз\nСтрока два"]
+    ]  # fmt: skip
+    with pytest.raises(ManifestError, match="not XML"):
+        texts("<FictionBook><body>", "a.fb2")
+
+
+def pdf(pages):
+    """A PDF with lines of text, written by hand."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>"]
+    kids = []
+    for lines in pages:
+        drawn = "BT /F1 12 Tf 72 720 Td 14 TL " + " ".join(f"({line}) Tj T*" for line in lines) + " ET"
+        objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /Contents {len(objects)} 0 R /MediaBox [0 0 612 792] "
+            "/Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+        kids.append(f"{len(objects)} 0 R")
+    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
+    data, places = "%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(data))
+        data += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    start = len(data)
+    data += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
+    return f"{data}trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+
+
+PAGES = [
+    ["Tales", "CHAPTER I", "The boat left the harbor, and nobody knew whe-", "ther it would come back to us again.",
+     "So it was.", "1"],
+    ["Tales", "The second page goes on with what was told on the", "first one.", "2"],
+    ["Tales", "CHAPTER II", "It came back.", "3"],
+    ["Tales", "There it lay.", "4"],
+]  # fmt: skip
+
+
+def test_pdf_with_a_text_layer():
+    pytest.importorskip("pypdf")
+    document, found = texts(pdf(PAGES), "a.pdf")
+    assert found == [
+        ["CHAPTER I", "The boat left the harbor, and nobody knew whether it would come back to us again. So it was.",
+         "The second page goes on with what was told on the first one."],
+        ["CHAPTER II", "It came back.", "There it lay."],
+    ]  # fmt: skip
+    assert "look at columns" in document.notes[0]
+    with pytest.raises(ManifestError, match="no text; make a text layer first"):
+        texts(pdf([[], []]), "a.pdf")
+    with pytest.raises(ManifestError, match="cannot be read as PDF"):
+        texts(b"%PDF-1.4\nnothing", "a.pdf")
+
+
+@pytest.mark.parametrize("suffix", ["mobi", "azw3"])
+def test_books_of_kindle_are_named_with_the_way(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").write_bytes(b"BOOKMOBI")
+    assert list_books(open_storage(str(tmp_path))) == {"a": f"a.{suffix}"}
+    with pytest.raises(ManifestError, match=f"convert it to EPUB first, .* ebook-convert BOOK.{suffix} BOOK.epub"):
+        texts(b"BOOKMOBI", f"a.{suffix}")
+
+
+@pytest.mark.parametrize(("name", "library"), [("a.docx", "mammoth"), ("a.pdf", "pypdf")])
+def test_a_missing_library_is_named(monkeypatch, name, library):
+    monkeypatch.setitem(__import__("sys").modules, library, None)
+    with pytest.raises(ManifestError, match=rf"need\w? the library {library}; pip install 'spark-tts-batch"):
+        texts(b"x", name)
