@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+
+from ray.exceptions import RayError
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.node_health import NodeHealth
@@ -63,7 +66,8 @@ class Places:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for place in self._places:
-            ray_api.release(place.reservation)
+            with suppress(RayError):  # A Ray that is gone keeps nothing.
+                ray_api.release(place.reservation)
 
     def create_actor(self, slot: Slot, actor_class: type, *arguments: Any, max_calls: int) -> Any:
         """Ask for a replica in its place; returns its handle at once.
