@@ -45,16 +45,16 @@ class FusedQwen2(Qwen2):
         Returns:
             (T, H) normed hidden states; without meaning where there is no token.
         """
-        num_heads, num_kv = self.config.num_attention_heads, self.config.num_key_value_heads
-        eps = self.config.rms_norm_eps
+        num_kv, eps = self.config.num_key_value_heads, self.config.rms_norm_eps
+        rotation = kernels.Rotation(self._cos_CD, self._sin_CD)
         hidden_TH = F.embedding(ids_T, self._embedding_VH)
         update_TH = None
         for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
             normed_TH = kernels.add_and_norm(hidden_TH, update_TH, layer.attention_norm_H, eps)
-            query_TX = kernels.rotate_and_store(
-                layer.qkv(normed_TH), self._cos_CD, self._sin_CD, position_T, slot_T, keys, values, num_heads
-            )
-            update_TH = layer.output(kernels.attend(query_TX, keys, values, tiles, num_kv))
+            heads_TX = layer.qkv(normed_TH)
+            if tiles.size > 1:
+                kernels.store(heads_TX, rotation, position_T, slot_T, keys, values, num_kv)
+            update_TH = layer.output(kernels.attend(heads_TX, rotation, keys, values, tiles, num_kv))
             normed_TH = kernels.add_and_norm(hidden_TH, update_TH, layer.mlp_norm_H, eps)
             update_TH = layer.down(kernels.gate(layer.gate_up(normed_TH)))
         return kernels.add_and_norm(hidden_TH, update_TH, self._final_norm_H, eps)

@@ -116,89 +116,78 @@ def _gate(gate_up, gated, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(gated + row * WIDTH + columns, result.to(first.dtype), mask=is_live)
 
 
-def rotate_and_store(
-    heads_TX: Tensor,
-    cos_CD: Tensor,
-    sin_CD: Tensor,
-    position_T: Tensor,
-    slot_T: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    num_heads: int,
-) -> Tensor:
-    """Rotate queries and keys to their positions and put keys and values into the cache.
+@dataclass(frozen=True)
+class Rotation:
+    """The rotary positions' tables, each (C, D), in the tensors' dtype: both halves of a row are the same."""
+
+    cos_CD: Tensor
+    sin_CD: Tensor
+
+
+def store(
+    heads_TX: Tensor, rotation: Rotation, position_T: Tensor, slot_T: Tensor, keys: Tensor, values: Tensor, num_kv: int
+) -> None:
+    """Put the keys, rotated to their positions, and the values of prompts into the cache.
 
     Args:
-        heads_TX: (T, (num_heads + 2 K) * D), what the projection gave.
-        cos_CD: of the rotary positions.
-        sin_CD: likewise.
+        heads_TX: (T, (K * G + 2 K) * D), what the projection gave: queries, keys, values.
+        rotation: for all positions.
         position_T: (T,) int64; `NOT_LIVE` stores nothing.
         slot_T: (T,) int32.
         keys: (S * K, C, D), of one layer.
         values: likewise.
-        num_heads: of the queries.
-
-    Returns:
-        (T, num_heads * D) queries, scaled for the product with keys.
+        num_kv: K.
     """
     max_context, head_dim = keys.shape[1:]
-    num_kv = (heads_TX.shape[1] // head_dim - num_heads) // 2
-    query_TX = heads_TX.new_empty((len(heads_TX), num_heads * head_dim))
-    _rotate_and_store[(len(heads_TX),)](
-        heads_TX, cos_CD, sin_CD, position_T, slot_T, keys, values, query_TX, max_context, head_dim**-0.5,
-        num_heads, num_kv, head_dim // 2, triton.next_power_of_2(num_heads + num_kv),
-        triton.next_power_of_2(head_dim // 2), triton.next_power_of_2(num_kv), triton.next_power_of_2(head_dim),
+    num_heads = heads_TX.shape[1] // head_dim - 2 * num_kv
+    _store[(len(heads_TX),)](
+        heads_TX, rotation.cos_CD, rotation.sin_CD, position_T, slot_T, keys, values, max_context, num_heads, num_kv,
+        head_dim, triton.next_power_of_2(num_kv), triton.next_power_of_2(head_dim),
     )  # fmt: skip
-    return query_TX
 
 
 @triton.jit
-def _rotate_and_store(
-    heads, cos, sin, position, slot, keys, values, query, max_context, scale,
-    NUM_HEADS: tl.constexpr, NUM_KV: tl.constexpr, HALF: tl.constexpr, BLOCK_HEADS: tl.constexpr,
-    BLOCK_HALF: tl.constexpr, BLOCK_KV: tl.constexpr, BLOCK_D: tl.constexpr,
+def _store(
+    heads, cos, sin, position, slot, keys, values, max_context,
+    NUM_HEADS: tl.constexpr, NUM_KV: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_KV: tl.constexpr,
+    BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
-    given_place = tl.load(position + token).to(tl.int64)
-    place = tl.maximum(given_place, 0)
-    first_row = tl.load(slot + token).to(tl.int64) * NUM_KV
-    row = token * (NUM_HEADS + 2 * NUM_KV) * 2 * HALF
-    head = tl.arange(0, BLOCK_HEADS)[:, None]
-    column = tl.arange(0, BLOCK_HALF)[None, :]
-    is_live = (head < NUM_HEADS + NUM_KV) & (column < HALF)
-    source = heads + row + head * 2 * HALF + column
-    first = tl.load(source, mask=is_live, other=0.0)
-    second = tl.load(source + HALF, mask=is_live, other=0.0)
-    dtype = first.dtype
-    turn = place * 2 * HALF + column
-    cosine = tl.load(cos + turn, mask=column < HALF, other=0.0).to(tl.float32)
-    sine = tl.load(sin + turn, mask=column < HALF, other=0.0).to(tl.float32)
-    turned_first = (first.to(tl.float32) * cosine - second.to(tl.float32) * sine).to(dtype)
-    turned_second = (second.to(tl.float32) * cosine + first.to(tl.float32) * sine).to(dtype)
-    is_query = is_live & (head < NUM_HEADS)
-    target = query + token * NUM_HEADS * 2 * HALF + head * 2 * HALF + column
-    tl.store(target, (turned_first.to(tl.float32) * scale).to(dtype), mask=is_query)
-    tl.store(target + HALF, (turned_second.to(tl.float32) * scale).to(dtype), mask=is_query)
-    is_key = is_live & (head >= NUM_HEADS) & (given_place + 0 * head >= 0)
-    target = keys + ((first_row + head - NUM_HEADS) * max_context + place) * 2 * HALF + column
-    tl.store(target, turned_first, mask=is_key)
-    tl.store(target + HALF, turned_second, mask=is_key)
-    kv_head = tl.arange(0, BLOCK_KV)[:, None]
-    column = tl.arange(0, BLOCK_D)[None, :]
-    is_value = (kv_head < NUM_KV) & (column < 2 * HALF)
-    value = tl.load(heads + row + (NUM_HEADS + NUM_KV + kv_head) * 2 * HALF + column, mask=is_value, other=0.0)
-    target = values + ((first_row + kv_head) * max_context + place) * 2 * HALF + column
-    tl.store(target, value, mask=is_value & (given_place + 0 * kv_head >= 0))
+    place = tl.load(position + token).to(tl.int64)
+    if place >= 0:
+        head = tl.arange(0, BLOCK_KV)[:, None]
+        column = tl.arange(0, BLOCK_D)[None, :]
+        is_live = (head < NUM_KV) & (column < HEAD_DIM)
+        source = heads + (token * (NUM_HEADS + 2 * NUM_KV) + NUM_HEADS + head) * HEAD_DIM + column
+        row = tl.load(slot + token).to(tl.int64) * NUM_KV + head
+        target = (row * max_context + place) * HEAD_DIM + column
+        tl.store(keys + target, _turn(source, cos, sin, place, column, is_live, HEAD_DIM), mask=is_live)
+        tl.store(values + target, tl.load(source + NUM_KV * HEAD_DIM, mask=is_live, other=0.0), mask=is_live)
 
 
-def attend(query_TX: Tensor, keys: Tensor, values: Tensor, tiles: Tiles, num_kv: int) -> Tensor:
-    """Attend to the live positions of each tile's slot, and read no others.
+@triton.jit
+def _turn(source, cos, sin, place, column, is_live, HEAD_DIM: tl.constexpr):
+    """Load heads and rotate them: each column with the one half a head away."""
+    is_first = column < HEAD_DIM // 2
+    own = tl.load(source, mask=is_live, other=0.0)
+    partner = tl.load(source + tl.where(is_first, HEAD_DIM // 2, -(HEAD_DIM // 2)), mask=is_live, other=0.0)
+    turn = place * HEAD_DIM + column
+    cosine = tl.load(cos + turn, mask=is_live, other=0.0).to(tl.float32)
+    sine = tl.load(sin + turn, mask=is_live, other=0.0).to(tl.float32)
+    across = tl.where(is_first, -partner.to(tl.float32), partner.to(tl.float32))
+    return (own.to(tl.float32) * cosine + across * sine).to(own.dtype)
 
-    One kernel for decoding (tiles of one token) and for prompts (tiles of many), whose keys are in the cache already.
+
+def attend(heads_TX: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, tiles: Tiles, num_kv: int) -> Tensor:
+    """Rotate queries and attend to the live positions of each tile's slot, reading no others.
+
+    One kernel for decoding (tiles of one token), where it puts the token's own key and value into the cache first, and
+    for prompts (tiles of many), where tiles need each other's, which `store` has put there.
 
     Args:
-        query_TX: (T, K * G * D), scaled.
-        keys: (S * K, C, D), of one layer, with those of the tokens themselves.
+        heads_TX: (T, (K * G + 2 K) * D), what the projection gave: queries, keys, values.
+        rotation: for all positions.
+        keys: (S * K, C, D), of one layer.
         values: likewise.
         tiles: who attends to what; a token sees its own position and those before it.
         num_kv: K.
@@ -207,25 +196,25 @@ def attend(query_TX: Tensor, keys: Tensor, values: Tensor, tiles: Tiles, num_kv:
         (T, K * G * D); zeros for tokens of no tile.
     """
     max_context, head_dim = keys.shape[1:]
-    num_groups = query_TX.shape[1] // (head_dim * num_kv)
-    attended_TX = torch.zeros_like(query_TX)
+    num_groups = heads_TX.shape[1] // (head_dim * num_kv) - 2
+    attended_TX = heads_TX.new_zeros((len(heads_TX), num_kv * num_groups * head_dim))
     # A matrix unit's product has 16 rows and columns at least.
     num_rows = max(16, triton.next_power_of_2(tiles.size * num_groups))
     block_d = max(16, triton.next_power_of_2(head_dim))
-    shape = _STEP_ATTENTION if tiles.size == 1 else _PROMPT_ATTENTION[query_TX.dtype]
+    shape = _STEP_ATTENTION if tiles.size == 1 else _PROMPT_ATTENTION[heads_TX.dtype]
     _attend[(len(tiles.slot_N), num_kv)](
-        query_TX, keys, values, attended_TX, tiles.first_token_N, tiles.num_tokens_N, tiles.slot_N,
-        tiles.first_position_N, max_context, num_kv, num_groups, head_dim, num_rows, block_d, shape.block_positions,
-        num_warps=shape.num_warps, num_stages=3,
+        heads_TX, rotation.cos_CD, rotation.sin_CD, keys, values, attended_TX, tiles.first_token_N, tiles.num_tokens_N,
+        tiles.slot_N, tiles.first_position_N, max_context, head_dim**-0.5, tiles.size == 1, num_kv, num_groups,
+        head_dim, num_rows, block_d, shape.block_positions, num_warps=shape.num_warps, num_stages=3,
     )  # fmt: skip
     return attended_TX
 
 
 @triton.jit
 def _attend(
-    query, keys, values, attended, first_token, num_tokens, slot, first_position, max_context,
-    NUM_KV: tl.constexpr, NUM_GROUPS: tl.constexpr, HEAD_DIM: tl.constexpr, NUM_ROWS: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_POSITIONS: tl.constexpr,
+    heads, cos, sin, keys, values, attended, first_token, num_tokens, slot, first_position, max_context, scale,
+    STORES: tl.constexpr, NUM_KV: tl.constexpr, NUM_GROUPS: tl.constexpr, HEAD_DIM: tl.constexpr,
+    NUM_ROWS: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_POSITIONS: tl.constexpr,
 ):  # fmt: skip
     tile, kv_head = tl.program_id(0), tl.program_id(1)
     count = tl.load(num_tokens + tile)
@@ -236,10 +225,20 @@ def _attend(
         token = row // NUM_GROUPS
         column = tl.arange(0, BLOCK_D)
         is_live = (token < count)[:, None] & (column < HEAD_DIM)[None, :]
-        offsets = (tl.load(first_token + tile).to(tl.int64) + token) * NUM_KV + kv_head
-        offsets = (offsets * NUM_GROUPS + row % NUM_GROUPS)[:, None] * HEAD_DIM + column[None, :]
-        queries = tl.load(query + offsets, mask=is_live, other=0.0)
+        place = tl.load(first_token + tile).to(tl.int64) + token
+        head = place * (NUM_GROUPS + 2) * NUM_KV + kv_head * NUM_GROUPS + row % NUM_GROUPS
+        asked = heads + head[:, None] * HEAD_DIM + column[None, :]
+        queries = _turn(asked, cos, sin, (begin + token)[:, None], column[None, :], is_live, HEAD_DIM)
+        queries = (queries.to(tl.float32) * scale).to(queries.dtype)
         cache = (tl.load(slot + tile).to(tl.int64) * NUM_KV + kv_head) * max_context
+        if STORES:
+            first = tl.load(first_token + tile).to(tl.int64) * (NUM_GROUPS + 2) * NUM_KV
+            own = heads + (first + NUM_GROUPS * NUM_KV + kv_head) * HEAD_DIM + column
+            target = (cache + begin) * HEAD_DIM + column
+            is_column = column < HEAD_DIM
+            tl.store(keys + target, _turn(own, cos, sin, begin, column, is_column, HEAD_DIM), mask=is_column)
+            tl.store(values + target, tl.load(own + NUM_KV * HEAD_DIM, mask=is_column, other=0.0), mask=is_column)
+            tl.debug_barrier()  # Other threads read them below.
         highest = tl.full((NUM_ROWS,), float("-inf"), tl.float32)
         total = tl.zeros((NUM_ROWS,), tl.float32)
         result = tl.zeros((NUM_ROWS, BLOCK_D), tl.float32)
@@ -260,7 +259,9 @@ def _attend(
             result = result * shrink[:, None]
             result += tl.dot(weights.to(block_values.dtype), block_values, input_precision="ieee")
             highest = new_highest
-        tl.store(attended + offsets, (result / total[:, None]).to(queries.dtype), mask=is_live)
+        head = (place * NUM_KV + kv_head) * NUM_GROUPS + row % NUM_GROUPS
+        answer = attended + head[:, None] * HEAD_DIM + column[None, :]
+        tl.store(answer, (result / total[:, None]).to(queries.dtype), mask=is_live)
 
 
 @dataclass(frozen=True)

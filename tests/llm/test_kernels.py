@@ -47,39 +47,76 @@ def test_gate(dtype: torch.dtype) -> None:
     torch.testing.assert_close(kernels.gate(gate_up), expected, atol=TOLERANCES[dtype], rtol=TOLERANCES[dtype])
 
 
-def test_attention_reads_the_live_positions_of_each_slot_alone() -> None:
+def make_rotation(context: int, head_dim: int) -> kernels.Rotation:
+    angles = torch.arange(context)[:, None] * torch.rand(head_dim // 2)
+    angles = torch.cat((angles, angles), dim=-1)
+    return kernels.Rotation(angles.cos(), angles.sin())
+
+
+def rotate(heads: torch.Tensor, rotation: kernels.Rotation, positions: torch.Tensor) -> torch.Tensor:
+    """(T, heads, D) rotated to their positions."""
+    first, second = heads.chunk(2, dim=-1)
+    cos, sin = rotation.cos_CD[positions, None], rotation.sin_CD[positions, None]
+    return heads * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def test_a_step_stores_its_token_and_reads_the_live_positions_of_each_slot_alone() -> None:
     num_kv, groups, head_dim, context = 2, 3, 8, 160
     keys, values = torch.randn(2, 3 * num_kv, context, head_dim)
     positions = torch.tensor([5, 130, kernels.NOT_LIVE])
     for slot, position in enumerate(positions.tolist()):
-        keys.view(3, num_kv, context, head_dim)[slot, :, position + 1 :] = float("nan")
-    query = torch.randn(3, num_kv * groups * head_dim)
+        for cache in (keys, values):
+            cache.view(3, num_kv, context, head_dim)[slot, :, max(position, 0) :] = float("nan")
+    rotation = make_rotation(context, head_dim)
+    heads = torch.randn(3, num_kv * (groups + 2), head_dim)
     slots = torch.arange(3, dtype=torch.int32)
     tiles = kernels.Tiles(slots, torch.ones_like(slots), slots, positions, size=1)
-    found = kernels.attend(query, keys, values, tiles, num_kv).view(3, num_kv, groups, head_dim)
-    assert not found[2].any()
+    found = kernels.attend(heads.flatten(1), rotation, keys, values, tiles, num_kv).view(3, num_kv, groups, head_dim)
+    assert not found[2].any() and keys[2 * num_kv :].isnan().all()
+    turned = rotate(heads, rotation, positions.clamp(min=0))
     for slot in range(2):
         end = int(positions[slot]) + 1
         for head in range(num_kv):
             row = slot * num_kv + head
-            scores = query.view(3, num_kv, groups, head_dim)[slot, head] @ keys[row, :end].t()
-            torch.testing.assert_close(found[slot, head], scores.softmax(-1) @ values[row, :end])
+            torch.testing.assert_close(keys[row, end - 1], turned[slot, num_kv * groups + head])
+            torch.testing.assert_close(values[row, end - 1], heads[slot, num_kv * (groups + 1) + head])
+            assert keys[row, end:].isnan().all()
+            query = turned[slot, head * groups : (head + 1) * groups] * head_dim**-0.5
+            weights = (query @ keys[row, :end].t()).softmax(-1)
+            torch.testing.assert_close(found[slot, head], weights @ values[row, :end])
 
 
 def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
     """Equal bits are checked on a GPU (`jobs.benchmark gpu`): here numpy multiplies, whose bits follow its shapes."""
     num_kv, groups, head_dim, num_tokens = 1, 2, 16, 70
-    keys, values = torch.randn(2, 4 * num_kv, 128, head_dim)
-    query = torch.randn(num_tokens, num_kv * groups * head_dim)
+    rotation = make_rotation(128, head_dim)
+    keys, values = torch.zeros(2, 4 * num_kv, 128, head_dim)
+    heads = torch.randn(num_tokens, num_kv * (groups + 2) * head_dim)
+    positions = torch.arange(num_tokens)
+    slots = torch.full((num_tokens,), 2, dtype=torch.int32)
+    kernels.store(heads, rotation, positions, slots, keys, values, num_kv)
+    stored = rotate(heads.view(num_tokens, -1, head_dim), rotation, positions)[:, groups]
+    torch.testing.assert_close(keys[2, :num_tokens], stored)
+    assert not keys[[0, 1, 3]].any() and not keys[2, num_tokens:].any()
     first = torch.arange(0, num_tokens, 16, dtype=torch.int32)
     counts = (num_tokens - first).clamp(max=16)
     whole = kernels.attend(
-        query, keys, values, kernels.Tiles(first, counts, torch.full_like(first, 2), first, 16), num_kv
+        heads, rotation, keys, values, kernels.Tiles(first, counts, slots[: len(first)], first, 16), num_kv
     )
     tokens = torch.tensor([0, 15, 16, 63, 64, 69], dtype=torch.int32)
-    ones, slots = torch.ones_like(tokens), torch.full_like(tokens, 2)
-    isolated = kernels.attend(query, keys, values, kernels.Tiles(tokens, ones, slots, tokens, 16), num_kv)
-    torch.testing.assert_close(isolated[tokens.long()], whole[tokens.long()])
+    ones = torch.ones_like(tokens)
+    for size in (16, 1):
+        tiles = kernels.Tiles(tokens, ones, slots[: len(tokens)], tokens, size)
+        isolated = kernels.attend(heads, rotation, keys, values, tiles, num_kv)
+        torch.testing.assert_close(isolated[tokens.long()], whole[tokens.long()])
+
+
+def test_a_token_that_is_none_is_not_stored() -> None:
+    keys, values = torch.zeros(2, 2, 16, 8)
+    heads, slots = torch.randn(3, 4 * 8), torch.tensor([1, 0, 1], dtype=torch.int32)
+    positions = torch.tensor([3, kernels.NOT_LIVE, kernels.NOT_LIVE])
+    kernels.store(heads, make_rotation(16, 8), positions, slots, keys, values, num_kv=1)
+    assert values[1, 3].all() and values.count_nonzero() == 8 and keys.count_nonzero() == 8
 
 
 def make_state(positions: torch.Tensor, last_positions: torch.Tensor, uniforms: torch.Tensor) -> kernels.SlotState:
