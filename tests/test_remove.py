@@ -10,7 +10,7 @@ import jobs.redo
 import jobs.remove
 import jobs.synthesize
 import jobs.verify
-from pipeline import read_output, read_status, redo_rows, repair_output, replay_rows, synthesize_manifest
+from pipeline import read_output, read_status, redo_rows, repair_output, replay_rows, run, synthesize_manifest
 from pipeline.cluster import llm_actor
 from pipeline.errors import ConfigError
 from pipeline.output.lease import Lease
@@ -153,6 +153,27 @@ def test_a_changed_manifest_brings_nobody_back(output, clips, tmp_path, monkeypa
     assert not any(sound in content for sound in clips[0])
     report = verify_output(open_storage(output.output))
     assert report.is_intact and report.orphaned == [] and report.num_checked == 3
+
+
+def test_what_a_manifest_is_about_to_replace_is_removed_as_well(output, clips, tmp_path, monkeypatch):
+    """The start that brings a change of the manifest in was killed, so that its rows have two commits."""
+    rows = [{**row, "chapter": 7} for row in simple_rows(0, 8)]
+    write_shard(tmp_path / "manifest" / "a.parquet", rows)
+    config = output.model_copy(update={"manifest": str(tmp_path / "manifest")})
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "_finish", die)
+        synthesize_manifest(config)
+    storage = open_storage(output.output)
+    assert len(list(storage.list("metadata/"))) == 4
+    removal = remove_rows(storage, (), ["carl"], REASON)
+    assert removal.rows.num_ok == 4 and removal.is_complete
+    summary = synthesize_manifest(config)
+    assert (summary.num_ok, summary.num_removed, len(list(storage.list("metadata/")))) == (4, 4, 2)
+    check_that_carl_is_gone(config, clips)
 
 
 def test_only_a_new_id_speaks_again(output, clips, tmp_path):

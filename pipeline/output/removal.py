@@ -80,17 +80,21 @@ def plan_removal(storage: Storage, ids: Collection[str], speakers: Collection[st
             manifest; lists all of them.
         DamagedCommit: a commit cannot be read.
     """
-    run = RunRecord(storage).read()
+    record = RunRecord(storage)
+    run, current = record.read(), record.read_table()
     tombstones = Tombstones.read(storage)
     wanted = {"utterance": frozenset(ids), "speaker": frozenset(speakers)}
     unknown = {kind: set(names - tombstones.ids(kind)) for kind, names in wanted.items()}  # type: ignore[arg-type]
     found = Removal()
     log = CommitLog(storage)
     choice = _Choice.of(ids, speakers)
-    for table in log.iter_metadata((*_COLUMNS, "book_id")):
+    # Commits that a changed manifest is about to replace say who is known, too, but are not counted.
+    for unit_id, table in log.iter_commits((*_COLUMNS, "book_id")):
         for row in choice.select(table):
             unknown["utterance"].discard(row["utterance_id"])
             unknown["speaker"].discard(row["speaker_id"])
+            if not current.holds(unit_id):
+                continue
             found.rows.add([row["status"]], [row["error_code"]], [row["duration_s"]])
             if isinstance(row.get("book_id"), str):
                 found.books.add(row["book_id"])
@@ -223,8 +227,9 @@ def _delete_audio(storage: Storage, names: Collection[str], lease: Lease) -> boo
 def _finish_again(storage: Storage, log: CommitLog) -> None:
     """Write report and mark again where the output had them: every unit has its commit."""
     if log.was_finished():
-        shards = RunRecord(storage).read_shards().values()
-        log.finish(log.summarize().report(sum(shard.num_rows for shard in shards)))
+        table = RunRecord(storage).read_table()
+        num_rows = sum(shard.num_rows for shard in table.shards.values())
+        log.finish(log.summarize(table.holds).report(num_rows))
 
 
 def read_ids(data: bytes, place: str) -> list[str]:
