@@ -280,6 +280,7 @@ def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
         speakers=output.speakers.generations,
         enrolled=output.speakers.enrolled,
         withdrawn=Tombstones.read(output.storage).ids("speaker"),
+        columns=plan.config.columns,
     )
     if adopted != table:
         if is_change(table, adopted):
@@ -310,7 +311,7 @@ def _place(plan: RunPlan, record: RunRecord) -> RunPlan:
 
 def _with_revisions(plan: RunPlan, table: ShardTable) -> RunPlan:
     revisions = {name: shard.revision for name, shard in table.shards.items()}
-    return replace(plan, manifest=plan.manifest.with_revisions(revisions))
+    return replace(plan, manifest=plan.manifest.of_output(revisions, table.columns))
 
 
 def _pin(plan: RunPlan) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _adopt(storage: Storage, config: Config, lease: Lease, clock: Callable, took
             manifest, log, record.read_table(), speakers=_SPEAKERS, enrolled=_SPEAKERS, withdrawn=frozenset()
         )
         record.write_table(table)
-        manifest = manifest.with_revisions({name: shard.revision for name, shard in table.shards.items()})
+        manifest = manifest.of_output({name: shard.revision for name, shard in table.shards.items()}, table.columns)
     with clock("list_commits_s"):
         committed = log.committed()
     with clock("read_takes_to_keep_s"):

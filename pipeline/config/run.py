@@ -260,6 +260,9 @@ class Config(Settings):
     """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
     manifest: Address = setting()
     """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
+    columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = setting(None)
+    """Columns of the manifest that the metadata passes through; None takes all. The first start pins names and types,
+    so that all nights are one table."""
     speakers: SpeakersConfig = setting()
     output: Address = setting()
     """Where audio and metadata go: a local folder or an object-store prefix."""

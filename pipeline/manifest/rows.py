@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -81,7 +82,7 @@ class RowReader:
 
         Returns:
             one row for each manifest row. The required columns are `string`; bytes in them that are not UTF-8 are
-            replaced by U+FFFD. Other columns are as in the shard.
+            replaced by U+FFFD. Other columns are those of the manifest, in the same order in every unit.
 
         Raises:
             ObjectChanged: the shard has other bytes than when it was opened, or is gone.
@@ -100,29 +101,40 @@ class RowReader:
         return table
 
     def _complete(self, table: pa.Table) -> pa.Table:
-        """Give the extra columns the one type that they have in all shards, so that all commits read as one."""
+        """Give the extra columns the order and type that they have in all shards, so that all commits read as one."""
+        found = table.column_names
+        completed = table.select([name for name in OWN_COLUMNS if name in found])
         for extra in self._extra:
-            if extra.name not in table.column_names:
-                table = table.append_column(extra, pa.nulls(table.num_rows, extra.type))
-            elif table.schema.field(extra.name).type != extra.type:
-                index = table.column_names.index(extra.name)
-                table = table.set_column(index, extra, table.column(index).cast(extra.type))
-        return table
+            if extra.name not in found:
+                completed = completed.append_column(extra, pa.nulls(table.num_rows, extra.type))
+            else:
+                completed = completed.append_column(extra, table.column(extra.name).cast(extra.type))
+        return completed
 
 
 class Manifest:
     """The shards of a run, sorted by name. Thread-safe; pickles without its open files."""
 
-    def __init__(self, storage: Storage, shards: Sequence[Shard]) -> None:
+    def __init__(self, storage: Storage, shards: Sequence[Shard], columns: pa.Schema | None = None) -> None:
         self.shards = tuple(sorted(shards, key=lambda shard: shard.name))
+        self._columns = columns
         self._storage = storage
         self._by_name = {shard.name: shard for shard in self.shards}
         self._reader = ShardReader(storage)
-        self.rows = RowReader(storage, unify_extra_columns(self.shards))
-        """What replicas read rows with."""
+        self._some_columns = RowReader(storage, ())
 
-    def __reduce__(self) -> tuple[type[Manifest], tuple[Storage, tuple[Shard, ...]]]:
-        return (Manifest, (self._storage, self.shards))
+    def __reduce__(self) -> tuple[type[Manifest], tuple[Storage, tuple[Shard, ...], pa.Schema | None]]:
+        return (Manifest, (self._storage, self.shards, self._columns))
+
+    @cached_property
+    def rows(self) -> RowReader:
+        """What replicas read rows with.
+
+        Raises:
+            ManifestError: two shards disagree on a column, and nobody has chosen any.
+        """
+        columns = unify_extra_columns(self.shards) if self._columns is None else self._columns
+        return RowReader(self._storage, columns)
 
     @classmethod
     def open(cls, uri: str, settings: StorageConfig | None = None) -> Manifest:
@@ -166,9 +178,19 @@ class Manifest:
         for shard in self.shards:
             yield from plan_units(shard.name, shard.num_rows, unit_size, shard.revision)
 
-    def with_revisions(self, revisions: Mapping[str, int]) -> Manifest:
-        """Return this manifest with the revision of each shard that an output gave it."""
-        return Manifest(self._storage, [replace(shard, revision=revisions[shard.name]) for shard in self.shards])
+    def of_output(self, revisions: Mapping[str, int], columns: pa.Schema | None) -> Manifest:
+        """Return this manifest as an output has it.
+
+        Args:
+            revisions: of each shard.
+            columns: that are passed through; none takes all.
+        """
+        shards = [replace(shard, revision=revisions[shard.name]) for shard in self.shards]
+        return Manifest(self._storage, shards, columns)
+
+    def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
+        """Yield one column of a shard in batches, and read no other."""
+        return self._reader.read_column(shard, column)
 
     def locate(self, unit: WorkUnit) -> WorkUnit:
         """Return a unit of this manifest with its shard."""
@@ -176,7 +198,9 @@ class Manifest:
 
     def read_rows(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of a unit of this manifest's plan; see `RowReader.read_rows`."""
-        return self.rows.read_rows(self.locate(unit), columns)
+        # Whoever names columns of his own needs no table of all.
+        reader = self.rows if columns is None else self._some_columns
+        return reader.read_rows(self.locate(unit), columns)
 
     def check_unchanged(self) -> None:
         """Compare the shards with what they were when they were opened.

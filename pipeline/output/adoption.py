@@ -9,13 +9,16 @@ Knows nothing of audio or networks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedCommit, RejectionCode
+from pipeline.manifest.columns import check_columns, choose_columns
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
@@ -36,6 +39,7 @@ def plan_adoption(
     speakers: Mapping[str, int],
     enrolled: Mapping[str, int],
     withdrawn: Collection[str],
+    columns: Sequence[str] | None = None,
 ) -> ShardTable:
     """Return the table of shards once a manifest has taken the place of the one before; writes nothing.
 
@@ -49,17 +53,33 @@ def plan_adoption(
         speakers: who may speak, see `SpeakerRegistry.generations`.
         enrolled: the same of all who are enrolled: who spoke what an older version planned.
         withdrawn: speakers who were removed: their rows say so already.
+        columns: of the manifest to pass through, as the config has them.
+
+    Raises:
+        ManifestError: a shard does not fit into the table that the output has begun.
     """
     names = {shard.name for shard in manifest.shards}
     is_same = names == {*table.shards} and all(map(table.is_current, manifest.shards))
-    if is_same and table.speakers == speakers:
+    pinned = _pin_columns(manifest, table, columns)
+    if is_same and table.speakers == speakers and table.columns == pinned:
         return table
     duplicates = find_duplicates(manifest, table) if is_same else manifest.find_duplicates(table.order(manifest.shards))
     stale = {*_find_other_duplicates(log, table, duplicates)}
     before = enrolled if table.speakers is None else table.speakers
     changed = {name for name in {*before, *speakers} if before.get(name) != speakers.get(name)}
     stale |= {*_find_speakers(manifest, table, changed - {*withdrawn})}
-    return table.adopt(manifest.shards, duplicates, speakers, stale)
+    return table.adopt(manifest.shards, duplicates, speakers, stale, pinned)
+
+
+def _pin_columns(manifest: Manifest, table: ShardTable, wanted: Sequence[str] | None) -> pa.Schema:
+    known = [shard for shard in manifest.shards if table.is_current(shard)]
+    pinned = table.columns
+    if pinned is None:
+        # Outputs of older versions have the columns of the shards that they were made from.
+        pinned = choose_columns(known or manifest.shards, wanted)
+    changed = [shard for shard in manifest.shards if not table.is_current(shard)]
+    check_columns(changed, pinned, wanted, manifest.read_column)
+    return pinned
 
 
 def find_duplicates(manifest: Manifest, table: ShardTable) -> dict[str, list[int]]:
@@ -161,7 +181,7 @@ def drop_former_shards(storage: Storage, record: RunRecord, log: CommitLog, leas
         for _ in map_ahead(drop, log.list_shard(former.name, former.record.revision)):
             lease.renew_if_due()
     lease.check()
-    record.write_table(ShardTable(table.shards, (), table.speakers))
+    record.write_table(replace(table, former=()))
     return len(table.former)
 
 

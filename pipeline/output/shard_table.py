@@ -6,6 +6,7 @@ as its commits are there, since takes are kept from them. Knows nothing of commi
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from pipeline.output.records import FORMAT_KEY, FORMAT_VERSION, newer_format
 from pipeline.storage import check_path
 
 _SPEAKERS_KEY = b"spark_tts_batch.speakers"
+_COLUMNS_KEY = b"spark_tts_batch.columns"
 _SCHEMA_OF_FORMAT_2 = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),
@@ -82,6 +84,8 @@ class ShardTable:
     speakers: Mapping[str, int] | None = None
     """The speakers that rows were planned with, by id; see `SpeakerRegistry.generations`. None where an older version
     planned the rows."""
+    columns: pa.Schema | None = None
+    """The columns that are passed through, pinned by the first start; None where an older version began."""
 
     def order(self, shards: Sequence[Shard]) -> list[str]:
         """Return the names of a manifest's shards in the order in which they join this output."""
@@ -112,6 +116,7 @@ class ShardTable:
         duplicates: Mapping[str, Sequence[int]],
         speakers: Mapping[str, int],
         stale: Collection[str] = (),
+        columns: pa.Schema | None = None,
     ) -> ShardTable:
         """Return the table of a manifest that takes this one's place.
 
@@ -120,6 +125,7 @@ class ShardTable:
             duplicates: of the manifest, by shard, with the shards in `order`.
             speakers: that rows are planned with from now on.
             stale: names of shards to plan anew although their content is the same.
+            columns: that are passed through.
         """
         wanted = {shard.name: shard for shard in shards}
         change = 1 + max([-1, *(s.since for s in self.shards.values()), *(f.until for f in self.former)])
@@ -136,7 +142,7 @@ class ShardTable:
             for name, known in self.shards.items()
             if name not in current or current[name].revision != known.revision
         ]
-        return ShardTable(current, (*self.former, *gone), speakers)
+        return ShardTable(current, (*self.former, *gone), speakers, columns)
 
     def _next_revision(self, name: str) -> int:
         known = [self.shards[name].revision] if name in self.shards else []
@@ -165,6 +171,8 @@ def format_shards(table: ShardTable) -> bytes:
     metadata = {FORMAT_KEY: str(FORMAT_VERSION).encode()}
     if table.speakers is not None:
         metadata[_SPEAKERS_KEY] = json.dumps(table.speakers).encode()
+    if table.columns is not None:
+        metadata[_COLUMNS_KEY] = base64.b64encode(table.columns.serialize().to_pybytes())
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, _SCHEMA.with_metadata(metadata)), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
@@ -210,7 +218,9 @@ def parse_shards(data: bytes, place: str) -> ShardTable:
             raise pa.ArrowInvalid("a shard is in it twice, or has less than no rows")
         else:
             shards[name] = shard
-    return ShardTable(shards, tuple(former), _parse_speakers(metadata.get(_SPEAKERS_KEY)))
+    columns = metadata.get(_COLUMNS_KEY)
+    schema = None if columns is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns)))
+    return ShardTable(shards, tuple(former), _parse_speakers(metadata.get(_SPEAKERS_KEY)), schema)
 
 
 def _from_row(row: Mapping[str, Any]) -> ShardRecord:
