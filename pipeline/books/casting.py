@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.books.attribution import plain_name
+from pipeline.books.attribution.people import Names, name_key
 from pipeline.config.run import StorageConfig
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
@@ -24,7 +24,9 @@ class Character(BaseModel):
     voice: str = Field(min_length=1)
     """A speaker_id."""
     aliases: tuple[str, ...] = ()
-    """Other names for them."""
+    """Other names for them; `I` if they tell the book."""
+    pronoun: Literal["he", "she"] | None = None
+    """How the book refers to them; without it titles (`Mrs. Long`) and the book itself say."""
 
 
 class Cast(BaseModel):
@@ -37,20 +39,24 @@ class Cast(BaseModel):
     characters: tuple[Character, ...] = ()
     speech: str | None = None
     """Voice of quotes that surely belong to somebody who is not in the cast; none leaves them to the narrator."""
-    min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
-    """Below it a quote goes to the narrator, and is shown as doubtful."""
+    min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
+    """A probability; below it a quote goes to the narrator, and is shown as doubtful."""
 
     def find(self, name: str) -> Character | None:
-        """Return the character with this name or alias; articles and case do not count."""
-        wanted = plain_name(name)
+        """Return the character with this name or alias; articles and case do not count, titles do."""
+        wanted = name_key(name)
         return next(
             (
                 found
                 for found in self.characters
-                if wanted in {plain_name(known) for known in (found.name, *found.aliases)}
+                if wanted in {name_key(known) for known in (found.name, *found.aliases)}
             ),
             None,
         )
+
+    def names(self) -> list[Names]:
+        """Return the names of the characters, for attribution."""
+        return [Names(found.name, found.aliases, found.pronoun or "") for found in self.characters]
 
     def voices(self) -> set[str]:
         """Return every speaker_id."""

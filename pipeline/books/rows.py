@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.books.attribution import Attribution, attribute_quotes
+from pipeline.books.attribution.book import Attribution, Passage, attribute_book
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import Chapter
-from pipeline.books.cleaning import count_words, lower_capitals
-from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block
+from pipeline.books.cleaning import count_words, drop_voice_marks, lower_capitals
+from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, BlockKind
 from pipeline.books.limits import check_limit, cut_title
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.errors import ManifestError
@@ -84,13 +84,15 @@ def make_rows(
     words = count_words(block.text for chapter in chapters for block in chapter.blocks)
     report = CastReport()
     rows: list[dict[str, Any]] = []
-    for chapter in chapters:
+    texts = [[lower_capitals(block.text, words) for block in chapter.blocks] for chapter in chapters]
+    attributions = _attribute(chapters, texts, language, cast, words)
+    for chapter, chapter_texts, found in zip(chapters, texts, attributions, strict=True):
         number = chapter.number
         chapter_title = cut_title(lower_capitals(chapter.title, words))
         reader = _ChapterReader(cast, number, report, place)
         seen: Counter[str] = Counter()
         position = 0
-        for paragraph, pieces in enumerate(reader.read(chapter.blocks, words)):
+        for paragraph, pieces in enumerate(reader.read(chapter.blocks, chapter_texts, found)):
             for piece in pieces:
                 digest = hashlib.blake2b(piece.text.encode(), digest_size=6).hexdigest()
                 seen[digest] += 1
@@ -119,29 +121,49 @@ def make_rows(
     return rows, report
 
 
+def _attribute(
+    chapters: list[Chapter], texts: list[list[str]], language: str | None, cast: Cast, words: Counter[str]
+) -> list[list[list[Attribution]]]:
+    """Return who says the quotes of each block; nobody in a language whose verbs nobody knows."""
+    passages = [
+        [
+            Passage(drop_voice_marks(text), block.kind in ("heading", "scene"))
+            for block, text in zip(chapter.blocks, chapter_texts, strict=True)
+        ]
+        for chapter, chapter_texts in zip(chapters, texts, strict=True)
+    ]
+    if language in (None, "en"):
+        return attribute_book(passages, cast.names(), words)
+    return [[[Attribution(quote) for quote in find_quotes(passage.text)] for passage in found] for found in passages]
+
+
 class _ChapterReader:
     def __init__(self, cast: Cast, number: int, report: CastReport, place: str) -> None:
         self.cast, self.number, self.report, self.place = cast, number, report, place
 
-    def read(self, blocks: list[Block], words: Counter[str]) -> Iterator[list[_Piece]]:
+    def read(
+        self, blocks: list[Block], texts: list[str], attributions: list[list[Attribution]]
+    ) -> Iterator[list[_Piece]]:
         """Yield the pieces of each block."""
-        for index, block in enumerate(blocks):
+        for index, (block, text, found) in enumerate(zip(blocks, texts, attributions, strict=True)):
             following = blocks[index + 1].kind if index + 1 < len(blocks) else "chapter"
-            text = lower_capitals(block.text, words)
             last = "scene" if following == "scene" else "heading" if block.kind == "heading" else "paragraph"
-            if block.kind == "verse":
-                pieces = [piece for line in text.split("\n") for piece in self._read_text(line, "line", whole=True)]
-            else:
-                if block.kind == "item" and following == "item":
-                    last = "line"
-                pieces = list(self._read_text(text, "sentence", whole=block.kind == "heading"))
+            if block.kind == "item" and following == "item":
+                last = "line"
+            pieces = list(self._read_text(text, found, block.kind))
             if pieces:
                 yield [*pieces[:-1], _Piece(pieces[-1].text, pieces[-1].voice, last)]
 
-    def _read_text(self, text: str, boundary: str, whole: bool) -> Iterator[_Piece]:
+    def _read_text(self, text: str, found: list[Attribution], kind: BlockKind) -> Iterator[_Piece]:
         text, marked = self._take_marks(text)
-        voices = self._spans(text, marked)
-        sentences = [(0, len(text))] if whole and re.search(r"\w", text) else list(split_sentences(text))
+        voices = self._spans(text, marked, found)
+        boundary = "line" if kind == "verse" else "sentence"
+        if kind == "verse":
+            sentences = [line.span() for line in re.finditer(r"[^\n]*\w[^\n]*", text)]
+        elif kind == "heading":
+            sentences = [(0, len(text))] if re.search(r"\w", text) else []
+        else:
+            sentences = list(split_sentences(text))
         at = 0
         for start, end in sentences:
             while at < len(voices) and voices[at][1] <= start:
@@ -192,12 +214,14 @@ class _ChapterReader:
             )
         return character.voice if character else name
 
-    def _spans(self, text: str, marked: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    def _spans(
+        self, text: str, marked: list[tuple[int, int, str]], found: list[Attribution]
+    ) -> list[tuple[int, int, str]]:
         """Cover the text with stretches of one voice each."""
-        quotes = find_quotes(text)
         spoken: list[tuple[int, int, str]] = list(marked)
         at = 0
-        for quote, attribution in zip(quotes, attribute_quotes(text, quotes), strict=True):
+        for attribution in found:
+            quote = attribution.quote
             self.report.num_quotes += 1
             while at < len(marked) and marked[at][1] <= quote.start:
                 at += 1
@@ -225,6 +249,7 @@ class _ChapterReader:
         if name is None or attribution.confidence < self.cast.min_confidence:
             self.report.doubtful.append(DoubtfulQuote(self.number, text, name, attribution.confidence))
             return self.cast.narrator
-        character = self.cast.find(name)
-        self.report.quotes_per_name[character.name if character else name] += 1
-        return character.voice if character else self.cast.speech or self.cast.narrator
+        self.report.quotes_per_name[name] += 1
+        if attribution.character is not None:
+            return self.cast.characters[attribution.character].voice
+        return self.cast.narrator if name == "I" else self.cast.speech or self.cast.narrator

@@ -1,0 +1,147 @@
+"""Find who is mentioned in a text: by name, by pronoun, or as `the lady`; knows nothing of quotes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.books.attribution.people import People, Word
+from pipeline.books.attribution.words import (
+    CLAUSE_STARTERS,
+    DETERMINERS,
+    FEMALE_NOUNS,
+    FEMALE_TITLES,
+    MALE_NOUNS,
+    MALE_TITLES,
+    OBJECTS,
+    PREPOSITIONS,
+    SUBJECTS,
+    TITLES,
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Somebody in a text.
+
+    Attributes:
+        first, last: the words `words[first:last]`.
+        kind: a name, a pronoun, or a noun for a man or a woman.
+        people: whom a name may mean; empty if nobody is known by it.
+        pronoun: he, she or i; empty where a name does not say.
+        is_possessive: `Anna's brother` is not Anna; `his wife` is not him.
+        is_subject: where it stands it may be the subject of its clause.
+    """
+
+    first: int
+    last: int
+    kind: Literal["name", "pronoun", "noun"]
+    people: tuple[int, ...] = ()
+    pronoun: str = ""
+    is_possessive: bool = False
+    is_subject: bool = False
+
+
+def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]:
+    """Return who is mentioned, in order."""
+    found: list[Mention] = []
+    at = 0
+    while at < len(words):
+        mention = _find_pronoun(words, at) or _find_name(text, words, at, people) or _find_noun(words, at)
+        if mention is None:
+            at += 1
+            continue
+        subject = mention.kind == "pronoun" and words[at].small in SUBJECTS
+        if mention.kind != "pronoun":
+            subject = not mention.is_possessive and _is_subject(text, words, mention)
+        found.append(Mention(at, mention.last, mention.kind, mention.people, mention.pronoun, mention.is_possessive,
+                             subject))  # fmt: skip
+        at = mention.last
+    return found
+
+
+def _find_pronoun(words: list[Word], at: int) -> Mention | None:
+    small = words[at].small
+    if small in SUBJECTS:
+        if small == "i" and words[at].text != "I":
+            return None
+        return Mention(at, at + 1, "pronoun", pronoun=SUBJECTS[small])
+    if small in OBJECTS:
+        possessive = small in ("his", "my", "her")
+        following = _find_noun(words, at)
+        return following or Mention(at, at + 1, "pronoun", pronoun=OBJECTS[small], is_possessive=possessive)
+    return None
+
+
+def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention | None:
+    word = words[at]
+    starts_small = not word.text[0].isupper()
+    if starts_small and (word.small not in people.first_small or not _after_article(words, at)):
+        return None
+    last = at + 1
+    while last < len(words) and last - at < people.longest and _joins(text, words, last):
+        last += 1
+    for stop in range(last, at, -1):
+        key = tuple(other.small for other in words[at:stop])
+        if starts_small or not all(other.text[0].isupper() for other in words[at:stop]):
+            if key in people.common:
+                return Mention(at, stop, "name", tuple(people.exact[key]), is_possessive=words[stop - 1].is_possessive)
+        elif found := people.find(key):
+            return Mention(at, stop, "name", found, is_possessive=words[stop - 1].is_possessive)
+    if word.small in TITLES and last > at + 1:  # Somebody nobody knows: `Mrs. Long` must not leave `Long` behind.
+        pronoun = _pronoun_of_title(word.small)
+        return Mention(at, at + 2, "name", pronoun=pronoun, is_possessive=words[at + 1].is_possessive)
+    return None
+
+
+def _pronoun_of_title(title: str) -> str:
+    return "he" if title in MALE_TITLES else "she" if title in FEMALE_TITLES else ""
+
+
+def _after_article(words: list[Word], at: int) -> bool:
+    return at > 0 and words[at - 1].small in DETERMINERS
+
+
+def _joins(text: str, words: list[Word], at: int) -> bool:
+    """Return whether a word may belong to the name that the word before it belongs to."""
+    before = words[at - 1]
+    if before.is_possessive:
+        return False
+    gap = text[before.end : words[at].start]
+    return gap == " " or (gap == ". " and (before.small in TITLES or len(before.text) == 1))
+
+
+def find_owned(words: list[Word], owner: Mention) -> Mention:
+    """Return who somebody's is: he for `Anna's brother`, and nothing is known of `Anna's guest`."""
+    for at in range(owner.last, min(owner.last + 3, len(words))):
+        small = words[at].small
+        pronoun = "he" if small in MALE_NOUNS else "she" if small in FEMALE_NOUNS else ""
+        if pronoun:
+            return Mention(owner.last, at + 1, "noun", pronoun=pronoun)
+    return Mention(owner.last, owner.last + 1, "noun")
+
+
+def _find_noun(words: list[Word], at: int) -> Mention | None:
+    if words[at].small not in DETERMINERS:
+        return None
+    for stop in range(at + 1, min(at + 4, len(words))):
+        small = words[stop].small
+        if words[stop].text[0].isupper() or small in PREPOSITIONS or small in CLAUSE_STARTERS:
+            return None
+        pronoun = "he" if small in MALE_NOUNS else "she" if small in FEMALE_NOUNS else ""
+        if pronoun:
+            return Mention(at, stop + 1, "noun", pronoun=pronoun, is_possessive=words[stop].is_possessive)
+    return None
+
+
+def _is_subject(text: str, words: list[Word], mention: Mention) -> bool:
+    """Return whether no preposition or verb stands before it: `to Anna` is none, `and Anna` may be."""
+    first = mention.first
+    while first > 0 and words[first - 1].small in ("the", "poor", "little", "old", "young", "dear"):
+        first -= 1
+    if first == 0:
+        return True
+    before = words[first - 1]
+    if any(mark in text[before.end : words[first].start] for mark in ",;:.!?—\"“”'‘’()"):
+        return True
+    return before.small in CLAUSE_STARTERS

@@ -1,0 +1,276 @@
+"""Cut a chapter into turns, the quotes that one person says without a break, each with what says who it is."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipeline.books.attribution.mentions import Mention, find_mentions, find_owned
+from pipeline.books.attribution.people import People, Word, split_words
+from pipeline.books.attribution.words import (
+    CLAUSE_STARTERS,
+    DETERMINERS,
+    FEMALE_ADDRESS,
+    MALE_ADDRESS,
+    PREPOSITIONS,
+    VERBS,
+)
+from pipeline.books.quotes import Quote, find_quotes
+
+CERTAIN_STYLES = frozenset(("inverted", "direct", "before"))
+"""Tags with a verb of speech."""
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*\s")
+_LEADS_IN = re.compile(r"[,:;—][\s\"'“‘]*$")
+_VOCATIVE_BEFORE = re.compile(
+    r"(?:^|[\"'“‘,;:.!?—(]|\b(?:oh|ah|my|dear|dearest|poor|no|yes|well|but|and|yet)\b)[\s\"'“‘]*$", re.I
+)
+_VOCATIVE_AFTER = re.compile(r"\s*(?:[,.!?;:—\"'”’)]|$)")
+
+
+@dataclass
+class Paragraph:
+    """A paragraph with its words, its quotes and whom it mentions.
+
+    Attributes:
+        told: mentions outside of speech, in order.
+        said: mentions within speech, for each quote.
+        speech: quotes that somebody says; a title or a word in quotes is none.
+    """
+
+    text: str
+    words: list[Word]
+    quotes: list[Quote]
+    speech: list[Quote]
+    told: list[Mention]
+    said: list[list[Mention]]
+    is_break: bool = False
+    starts: list[int] = field(default_factory=list)
+
+    def start_of(self, mention: Mention) -> int:
+        """Where a mention starts in the text."""
+        return self.words[mention.first].start
+
+    def end_of(self, mention: Mention) -> int:
+        """Where it ends, a possessive `'s` left out."""
+        return self.words[mention.last - 1].end
+
+    def first_word(self, position: int) -> int:
+        """Return the number of the first word at or after a position."""
+        return bisect_left(self.starts, position)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A speaker beside a quote.
+
+    Attributes:
+        style: `inverted` (said Anna), `direct` (Anna said), `before` (Anna said: ...), `acts` (Anna smiled).
+        paragraph: its number in the chapter.
+    """
+
+    style: str
+    paragraph: int
+    mention: Mention
+
+
+@dataclass
+class Turn:
+    """Quotes of one speaker, by paragraph and number of the quote among the paragraph's speech."""
+
+    quotes: list[tuple[int, int]]
+    tags: list[Tag]
+
+
+def read_paragraph(text: str, people: People, is_break: bool = False) -> Paragraph:
+    """Find words, quotes and mentions of one paragraph."""
+    words = split_words(text)
+    quotes = [] if is_break else find_quotes(text)
+    speech = [quote for number, quote in enumerate(quotes) if _is_speech(text, quotes, number)]
+    told: list[Mention] = []
+    said: list[list[Mention]] = [[] for _ in speech]
+    at = 0
+    for mention in find_mentions(text, words, people):
+        start = words[mention.first].start
+        while at < len(speech) and speech[at].end <= start:
+            at += 1
+        (said[at] if at < len(speech) and speech[at].start <= start else told).append(mention)
+    return Paragraph(text, words, quotes, speech, told, said, is_break, [word.start for word in words])
+
+
+def _is_speech(text: str, quotes: list[Quote], number: int) -> bool:
+    """Return whether this is speech, not a title or a word in quotes: it ends with a mark, or is led up to."""
+    quote = quotes[number]
+    before = text[quotes[number - 1].end if number else 0 : quote.start]
+    inner = text[quote.start : quote.end].strip("\"'“”‘’«»「」 ")
+    return inner[-1:] in ".,!?…—;:。！？，-" or not before.strip() or before.rstrip()[-1:] in ",:;—"
+
+
+def find_turns(paragraphs: list[Paragraph]) -> list[Turn]:
+    """Return the turns of a chapter in order.
+
+    Quotes of a paragraph are one turn unless two speakers are named in it; a quote that is not closed goes on in the
+    next paragraph.
+    """
+    turns: list[Turn] = []
+    open_turn: Turn | None = None
+    for number, paragraph in enumerate(paragraphs):
+        current = open_turn if paragraph.speech and paragraph.speech[0].start == 0 else None
+        open_turn = None
+        for index, quote in enumerate(paragraph.speech):
+            tags = find_tags(paragraph, number, index)
+            if current is None or (index and (_disagree(current.tags, tags) or _hands_over(paragraph, index, current))):
+                current = Turn([], [])
+                turns.append(current)
+            current.quotes.append((number, index))
+            current.tags += [tag for tag in tags if tag not in current.tags]
+            open_turn = current if not quote.is_closed else None
+    return turns
+
+
+def _hands_over(paragraph: Paragraph, index: int, turn: Turn) -> bool:
+    """Return whether somebody else acts between two quotes of a paragraph: `said Anna. Bea laughed. "No."`."""
+    start, stop = paragraph.speech[index - 1].end, paragraph.speech[index].start
+    if not _SENTENCE_END.search(paragraph.text[start:stop]):
+        return False
+    named = {person for tag in turn.tags for person in tag.mention.people}
+    acting = [m for m in paragraph.told if start <= paragraph.start_of(m) < stop and m.is_subject and m.people]
+    return bool(named and acting) and not named & set(acting[-1].people)
+
+
+def _disagree(tags: Iterable[Tag], others: Iterable[Tag]) -> bool:
+    return any(_differ(tag.mention, other.mention) for tag in tags for other in others)
+
+
+def _differ(one: Mention, other: Mention) -> bool:
+    if one.people and other.people:
+        return not set(one.people) & set(other.people)
+    if "i" in (one.pronoun, other.pronoun):
+        return one.pronoun != other.pronoun and bool(one.kind != "noun" != other.kind)
+    return one.pronoun != other.pronoun and bool(one.pronoun and other.pronoun)
+
+
+def find_tags(paragraph: Paragraph, number: int, index: int) -> list[Tag]:
+    """Return who stands beside a quote as its speaker."""
+    quote = paragraph.speech[index]
+    stop = paragraph.speech[index + 1].start if index + 1 < len(paragraph.speech) else len(paragraph.text)
+    start = paragraph.speech[index - 1].end if index else 0
+    tags = []
+    if after := _tag_after(paragraph, quote, stop):
+        tags.append(Tag(after[0], number, after[1]))
+    before = _tag_before(paragraph, start, quote)
+    # `said Anna,` between two quotes is the tag of the first.
+    inside = index and not _SENTENCE_END.search(paragraph.text[start : quote.start])
+    if before and not (
+        inside and before[0] == "leads" and _tag_after(paragraph, paragraph.speech[index - 1], quote.start)
+    ):
+        tags.append(Tag(before[0], number, before[1]))
+    return tags
+
+
+def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Mention] | None:
+    words, at = paragraph.words, paragraph.first_word(quote.end)
+    if at < len(words) and words[at].small in ("and", "then", "so", "at", "here"):
+        at += 1
+    if at >= len(words) or words[at].start >= stop:
+        return None
+    if paragraph.text[quote.end : words[at].start].strip(" ,—-\"'”’;"):
+        return None
+    if words[at].small in VERBS:
+        reach = at + 4
+        for mention in paragraph.told:
+            if mention.first <= at:
+                continue
+            between = words[at + 1 : mention.first]
+            if mention.first > reach or words[mention.first].start >= stop:
+                break
+            if any(mark in paragraph.text[words[at].end : words[mention.first].start] for mark in ".!?;,:"):
+                break
+            if any(word.small in PREPOSITIONS for word in between):
+                break
+            if mention.is_possessive and mention.kind == "name":
+                return "inverted", find_owned(words, mention)
+            if mention.is_possessive or (mention.kind == "pronoun" and not mention.is_subject):
+                return None
+            return "inverted", mention
+        return ("inverted", Mention(at + 1, at + 2, "noun")) if _is_noun(words, at + 1, stop) else None
+    return _direct(paragraph, quote, at, stop)
+
+
+def _is_noun(words: list[Word], at: int, stop: int) -> bool:
+    """Return whether somebody without a name stands here: `said a voice`."""
+    return (
+        at < len(words) and words[at].start < stop and words[at].small in (*DETERMINERS, "one", "another", "somebody")
+    )
+
+
+def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str, Mention] | None:
+    words = paragraph.words
+    mention = next((found for found in paragraph.told if found.first >= at), None)
+    if mention is None or mention.first > at + 2 or words[mention.first].start >= stop or mention.is_possessive:
+        return None
+    if mention.kind == "pronoun" and not mention.is_subject:
+        return None
+    if any(word.small in PREPOSITIONS or word.small in VERBS for word in words[at : mention.first]):
+        return None
+    ended = paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:]
+    limit = mention.last + 6
+    for word in words[mention.last : limit]:
+        gap = paragraph.text[paragraph.end_of(mention) : word.start]
+        if word.start >= stop or any(mark in gap for mark in ".!?;:"):
+            break
+        if word.small in VERBS and word.small not in ("saying", "asking", "crying"):
+            return ("direct" if ended in ",—-!?" else "follows_saying"), mention
+        if word.small in CLAUSE_STARTERS and word.small != "then":
+            break
+    return ("acts" if ended in ",—-" else "follows"), mention
+
+
+def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Mention] | None:
+    """Find `Anna said, "..."`: the last verb of speech of the sentence and the subject before it."""
+    text = paragraph.text[start : quote.start]
+    if not _LEADS_IN.search(text):
+        return None
+    sentence = start
+    for match in _SENTENCE_END.finditer(text):
+        sentence = start + match.end()
+    words = paragraph.words
+    first, last = paragraph.first_word(sentence), paragraph.first_word(quote.start)
+    verb = next(
+        (number for number in range(last - 1, max(first - 1, last - 15), -1) if words[number].small in VERBS), -1
+    )
+    subjects = [found for found in paragraph.told if first <= found.first < last and found.is_subject]
+    if verb >= 0:
+        near = [found for found in subjects if found.last <= verb]
+        if near:
+            return ("before" if near[-1] is near[0] else "before_near"), near[-1]
+    return ("leads", subjects[0]) if subjects else None
+
+
+def find_addressed(paragraph: Paragraph, index: int) -> list[Mention]:
+    """Return whom a quote addresses by name, as `Anna` in `Come, Anna.`."""
+    quote, found = paragraph.speech[index], []
+    for mention in paragraph.said[index]:
+        if mention.kind != "name" or mention.is_possessive:
+            continue
+        before = paragraph.text[quote.start : paragraph.start_of(mention)]
+        after = paragraph.text[paragraph.end_of(mention) : quote.end]
+        if _VOCATIVE_BEFORE.search(before[-30:]) and _VOCATIVE_AFTER.match(after):
+            found.append(mention)
+    return found
+
+
+def find_addressed_pronoun(paragraph: Paragraph, index: int) -> str:
+    """Return `he` if a quote says sir, `she` if madam, and nothing else."""
+    quote = paragraph.speech[index]
+    found = set()
+    for number in range(paragraph.first_word(quote.start), paragraph.first_word(quote.end)):
+        word = paragraph.words[number]
+        pronoun = "he" if word.small in MALE_ADDRESS else "she" if word.small in FEMALE_ADDRESS else ""
+        if not pronoun or (word.small == "miss" and word.text[0].isupper()):
+            continue
+        before = paragraph.text[quote.start : word.start]
+        if _VOCATIVE_BEFORE.search(before[-30:]) and _VOCATIVE_AFTER.match(paragraph.text[word.end : quote.end]):
+            found.add(pronoun)
+    return found.pop() if len(found) == 1 else ""
