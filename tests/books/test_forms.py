@@ -128,8 +128,8 @@ def pdf(pages):
 
 
 PAGES = [
-    ["Tales", "CHAPTER I", "The boat left the harbor, and nobody knew how of-", "ten it would come back to us again.",
-     "So it was.", "1"],
+    ["Tales", "CHAPTER I", "The boat left the harbor, and no one knew how of-",
+     "ten it would come back to us all again.", "So it was.", "1"],
     ["Tales", "The second page goes on with what was told on the", "first one.", "2"],
     ["Tales", "CHAPTER II", "It came back.", "3"],
     ["Tales", "There it lay.", "4"],
@@ -140,7 +140,8 @@ def test_pdf_with_a_text_layer():
     pytest.importorskip("pypdf")
     document, found = texts(pdf(PAGES), "a.pdf")
     assert found == [
-        ["CHAPTER I", "The boat left the harbor, and nobody knew how often it would come back to us again. So it was.",
+        ["CHAPTER I",
+         "The boat left the harbor, and no one knew how often it would come back to us all again. So it was.",
          "The second page goes on with what was told on the first one."],
         ["CHAPTER II", "It came back.", "There it lay."],
     ]  # fmt: skip
