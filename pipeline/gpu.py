@@ -128,18 +128,20 @@ def limit_memory(device: torch.device, share: float) -> None:
     torch.cuda.set_per_process_memory_fraction(max(share - _CONTEXT_BYTES / total, share / 2), device)
 
 
-def record(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def record(run: Callable[[], None], device: torch.device, *, is_urgent: bool = False) -> Callable[[], None]:
     """Return a call that does again what `run` does: on CUDA the replay of a graph, elsewhere `run` itself.
 
     Args:
         run: asks the host nothing, and touches only tensors that stay where they are. It is run some times here. A
             tensor that its last run made stays, too: each replay fills it anew.
         device: where it computes.
+        is_urgent: its kernels go before those of other streams, whatever stream it is replayed on.
     """
     if device.type != "cuda":
         return run
     with on_device(device), torch.no_grad():
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        # Kernels keep the priority of the stream that they were captured on.
+        stream = _make_stream(device, is_urgent=is_urgent)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_NUM_WARM_UPS):
@@ -147,7 +149,7 @@ def record(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # Other threads of the process may use the card meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             run()
     return graph.replay
 
@@ -163,7 +165,11 @@ def use_own_stream(device: torch.device, *, is_urgent: bool = False) -> None:
         return
     # What was loaded was loaded on the stream that all threads share.
     torch.cuda.synchronize(device)
-    torch.cuda.set_stream(torch.cuda.Stream(device, priority=-1 if is_urgent else 0))  # type: ignore[no-untyped-call]
+    torch.cuda.set_stream(_make_stream(device, is_urgent=is_urgent))
+
+
+def _make_stream(device: torch.device, *, is_urgent: bool) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device, priority=-1 if is_urgent else 0)  # type: ignore[no-untyped-call]
 
 
 def on_device(device: torch.device) -> AbstractContextManager[Any]:

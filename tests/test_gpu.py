@@ -1,6 +1,7 @@
 """What is said where a GPU cannot be used, and which failures end a process; no GPU is needed."""
 
 import sys
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -113,6 +114,36 @@ def test_a_process_stays_within_its_share_less_its_context(monkeypatch, share, l
     gpu.limit_memory(torch.device("cuda:1"), share)
     gpu.limit_memory(torch.device("cpu"), share)
     assert limits == ([] if limit is None else [(pytest.approx(limit), torch.device("cuda:1"))])
+
+
+@pytest.mark.parametrize(("is_urgent", "priority"), [(True, -1), (False, 0)])
+def test_a_graph_is_captured_on_a_stream_of_its_priority(monkeypatch, is_urgent, priority):
+    """Its kernels keep that priority wherever it is replayed; warm-ups run on the same stream."""
+    events = []
+
+    class Stream(SimpleNamespace):
+        def wait_stream(self, other):
+            pass
+
+    @contextmanager
+    def capture(graph, stream, capture_error_mode):
+        events.append(("capture", stream.priority))
+        yield
+
+    @contextmanager
+    def on_stream(stream):
+        events.append(("stream", stream.priority))
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device, priority: Stream(priority=priority))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream(priority=0))
+    monkeypatch.setattr(torch.cuda, "stream", on_stream)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay="replay"))
+    monkeypatch.setattr(gpu, "on_device", lambda device: nullcontext())
+    replay = gpu.record(lambda: events.append("run"), torch.device("cuda:0"), is_urgent=is_urgent)
+    assert replay == "replay"
+    assert events == [("stream", priority), "run", "run", "run", ("capture", priority), "run"]
 
 
 def test_a_stream_of_ones_own_waits_for_what_was_loaded(monkeypatch):

@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,6 +35,9 @@ from pipeline.llm.sampling import SamplingParams, philox_uniforms
 from pipeline.llm.scheduler import SlotScheduler
 
 logger = logging.getLogger(__name__)
+
+_record = partial(record, is_urgent=True)
+"""Steps are short and wait for each other: a codec beside them fills what they leave of the card."""
 
 _STEPS_AHEAD = 2
 """Steps that are on their way to the GPU while the host reads an older one: as many each sequence runs too long."""
@@ -83,7 +87,7 @@ class GraphedRunner:
         sampling: SamplingParams,
         *,
         pack_tokens: int = 1_024,
-        record: Record = record,
+        record: Record = _record,
     ) -> None:
         self.model = model
         self.slots: SlotScheduler[AdmittedRequest] = SlotScheduler(num_slots)
