@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import jobs.synthesize
 import jobs.verify
 from pipeline import read_output, read_status, repair_output, synthesize_manifest, verify_output
 from pipeline.audio.clips import decode_clip, read_header
+from pipeline.config.run import AudioConfig
 from pipeline.errors import ConfigError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.report import write_report
@@ -88,6 +90,30 @@ def test_a_unit_is_one_object_with_the_samples_of_its_files(runs):
     assert writer["libflac"].startswith("reference libFLAC ") and writer["soundfile"]
     assert verify_output(open_storage(packed.output)) == verify_output(open_storage(files.output))
     assert read_status(packed.output) == read_status(files.output)
+
+
+def test_flac_files_hold_the_samples_of_wav_files(runs, tmp_path):
+    _, files = runs
+    flac = files.model_copy(update={"output": str(tmp_path / "output"), "audio": AudioConfig(format="flac")})
+    synthesize_manifest(flac)
+    wavs = {row["utterance_id"]: row["audio_path"] for row in read_output(files.output)}
+    places = {row["utterance_id"]: row["audio_path"] for row in read_output(flac.output)}
+    assert places.pop("empty") is None and all(place.endswith(".flac") for place in places.values())
+    for name, place in places.items():
+        assert soundfile.info(place).format == "FLAC"
+        clips = [decode_clip(Path(path).read_bytes()).samples for path in (place, wavs[name])]
+        assert np.array_equal(*clips)
+    assert verify_output(open_storage(flac.output)).num_checked == 9
+    before = {name: Path(place).read_bytes() for name, place in places.items()}
+    Path(places["u001"]).unlink()
+    assert repair_output(flac).num_rows == 1
+    assert {name: Path(place).read_bytes() for name, place in places.items()} == before
+
+
+def test_another_encoder_is_reported(packed, caplog, monkeypatch):
+    monkeypatch.setattr("pipeline.audio.clips._flac_vendor", lambda data: "reference libFLAC 9.9.9 20990101")
+    assert redo_rows(packed, Selection(ids={"u002"})).num_ok == 1
+    assert 'libflac: "reference libFLAC 1' in caplog.text and '→ "reference libFLAC 9.9.9 20990101"' in caplog.text
 
 
 def test_an_audition_is_resumed_and_the_layout_is_pinned(runs, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import wave
@@ -20,6 +21,7 @@ from pipeline.audio.clips import (
     ClipHeader,
     data_uri,
     decode_clip,
+    encoder_versions,
     format_of,
     read_header,
     suffix_of,
@@ -140,3 +142,10 @@ def test_impossible_audio_is_refused(samples, rate, message):
 def test_writers_import_no_torch():
     code = "import sys, pipeline.audio.samples; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_flac_names_its_encoder_and_a_wav_depends_on_none():
+    assert encoder_versions("wav") == {}
+    found = encoder_versions("flac")
+    assert re.fullmatch(r"reference libFLAC \d+\.\d+\.\d+ \d{8}", found["libflac"])
+    assert found["libsndfile"].startswith("libsndfile-") and found["soundfile"] == soundfile.__version__
