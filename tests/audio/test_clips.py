@@ -148,4 +148,4 @@ def test_a_flac_names_its_encoder_and_a_wav_depends_on_none():
     assert encoder_versions("wav") == {}
     found = encoder_versions("flac")
     assert re.fullmatch(r"reference libFLAC \d+\.\d+\.\d+ \d{8}", found["libflac"])
-    assert found["libsndfile"].startswith("libsndfile-") and found["soundfile"] == soundfile.__version__
+    assert found["libsndfile"] == soundfile.__libsndfile_version__ and found["soundfile"] == soundfile.__version__
