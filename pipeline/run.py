@@ -94,12 +94,11 @@ def plan_run(config: Config) -> RunPlan:
     check_writable("output", config.output, config.storage)
     asr_sha256 = fingerprint_recognizer(config)
     manifest = Manifest.open(config.manifest, config.storage)
+    definitions = read_definitions(config.speakers.path, config.storage)
     removed = Tombstones.read(open_storage(config.output, config.storage)).ids("speaker")
-    definitions = [
-        definition
-        for definition in read_definitions(config.speakers.path, config.storage)
-        if definition.speaker_id not in removed
-    ]
+    if gone := sorted(removed.intersection(definition.speaker_id for definition in definitions)):
+        logger.warning("removed from %s, and speaking no more: %.200s", config.output, ", ".join(gone))
+        definitions = [definition for definition in definitions if definition.speaker_id not in removed]
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon, asr_sha256)
@@ -228,7 +227,10 @@ def enroll_speakers(config: Config, replaced: Collection[str] = ()) -> Enrollmen
     plan = plan_run(config)
     undefined = sorted({*replaced} - {definition.speaker_id for definition in plan.definitions})
     if undefined:
-        raise ConfigError(f"--replace {undefined[0]}: not defined in {config.speakers.path}; check the spelling")
+        raise ConfigError(
+            f"--replace {undefined[0]}: not defined in {config.speakers.path}, or removed from {config.output}; check "
+            "the spelling, or take a new speaker_id"
+        )
     with _open_output(plan, replaced) as output:
         if replaced:
             _adopt(plan, output)  # Which voices rows were planned with must be on record before they go.

@@ -10,7 +10,16 @@ import jobs.redo
 import jobs.remove
 import jobs.synthesize
 import jobs.verify
-from pipeline import read_output, read_status, redo_rows, repair_output, replay_rows, run, synthesize_manifest
+from pipeline import (
+    enroll_speakers,
+    read_output,
+    read_status,
+    redo_rows,
+    repair_output,
+    replay_rows,
+    run,
+    synthesize_manifest,
+)
 from pipeline.cluster import llm_actor
 from pipeline.errors import ConfigError
 from pipeline.output.lease import Lease
@@ -84,11 +93,14 @@ def check_that_carl_is_gone(config, clips):
     assert report.is_intact and report.orphaned == [] and report.num_checked == 4
 
 
-def test_nobody_brings_a_speaker_back(output, clips, capsys):
+def test_nobody_brings_a_speaker_back(output, clips, capsys, caplog):
     assert jobs.remove.main([output.output, "--speakers", "carl", "--reason", REASON]) == 0
     assert "4 row(s) removed: 4 with" in capsys.readouterr().out
     check_that_carl_is_gone(output, clips)
     summary = synthesize_manifest(output)
+    assert f"removed from {output.output}, and speaking no more: carl" in caplog.text
+    with pytest.raises(ConfigError, match=r"--replace carl: not defined in .*, or removed from"):
+        enroll_speakers(output, ["carl"])
     assert (summary.num_ok, summary.num_removed, summary.num_rejected, summary.num_units_done) == (4, 4, 0, 0)
     assert jobs.redo.main([output.output, "--ids", "u001"]) == 1
     assert redo_rows(output, Selection(ids={"u001", "u002"})).num_rows == 1

@@ -30,6 +30,12 @@ def test_shipped_configs_differ_where_their_use_does():
     assert len(set(pinned)) == len(names)
 
 
+@pytest.mark.parametrize("name", ["cluster_s3", "nightly_dataset"])
+def test_shipped_configs_for_stores_put_one_object_a_unit(name):
+    audio = load_config(f"configs/{name}.yaml").audio
+    assert (audio.format, audio.layout) == ("flac", "packed")
+
+
 def test_plain_speakers_path_is_a_mapping_with_path():
     assert parse_config(MINIMAL) == parse_config({**MINIMAL, "speakers": {"path": "s.yaml"}})
 
