@@ -136,13 +136,8 @@ class Coordinator:
 
     def _dispatch(self) -> None:
         for pool in self._pools.values():
-            while pool.queue:
-                call = pool.queue[0]
-                replica = pool.pick(call)
-                if replica is None:
-                    break
-                pool.queue.popleft()
-                self._send(call, replica)
+            while pool.queue and (taken := pool.take_call()) is not None:
+                self._send(*taken)
 
     def _send(self, call: Call, replica: Replica) -> None:
         call.result, report = self._specs[call.stage].send(replica.handle, call, self._lease)

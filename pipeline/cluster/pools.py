@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ray.exceptions import GetTimeoutError, RayError
@@ -29,6 +30,8 @@ START_TRIES = 3
 """Starts of one replica that may fail before it counts as one that cannot start."""
 _RETRY_S, _LONGEST_RETRY_S = 30.0, 600.0
 """Until such a replica is tried again; doubles each time."""
+_LOOK_AHEAD = 16
+"""Calls among which one is looked for whose input is on a replica's node; also how often a call is overtaken so."""
 _REST_S, _LONGEST_REST_S = 1.0, 30.0
 """Until a replica gets work again after a request to a store failed; doubles each time."""
 
@@ -182,7 +185,27 @@ class Pool:
         for slot, num_failed in due:
             self._add(slot, num_failed)
 
-    def pick(self, call: Call) -> Replica | None:
+    def take_call(self) -> tuple[Call, Replica] | None:
+        """Take the next call off the queue; returns it with the replica that shall have it, or none if none may.
+
+        A replica on another node than the first call's input takes one behind it whose input is at hand, if there is
+        any: where a stage falls behind, results would cross the network as often as not.
+        """
+        call = self.queue[0]
+        replica = self._pick(call)
+        if replica is None:
+            return None
+        may_wait = not call.is_isolated and call.state.node_id not in (None, replica.node_id)
+        if may_wait and call.num_overtaken < _LOOK_AHEAD:
+            for other in islice(self.queue, 1, _LOOK_AHEAD):
+                if other.state.node_id == replica.node_id and not other.is_isolated:
+                    call.num_overtaken += 1
+                    call = other
+                    break
+        self.queue.remove(call)
+        return call, replica
+
+    def _pick(self, call: Call) -> Replica | None:
         """Return the ready replica that shall take a call, if any may: one where its input is, with the least to do."""
         now = time.monotonic()
         room = [

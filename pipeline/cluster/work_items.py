@@ -91,7 +91,7 @@ class UnitState:
         self.quarantine = deque(row for row in rows if row not in skipped)
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """Something asked of a replica, or waiting to be."""
 
@@ -102,6 +102,8 @@ class Call:
     replica: Replica | None = None
     result: Any = None
     """Reference to what it makes."""
+    num_overtaken: int = 0
+    """Times that a call behind it was taken first, as its input was on the replica's node."""
 
     @property
     def is_isolated(self) -> bool:

@@ -29,6 +29,7 @@ from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import HangError, ObjectChanged, RejectionCode, RunStopped, StorageError, StoreRefused
+from pipeline.manifest.units import WorkUnit
 from tests.cluster.fake_stages import FAKE_STAGES, FAKES, FakeStage, reported, run, units
 from tests.inline_ray import InlineActor, InlineRay, inline_ray
 
@@ -238,27 +239,53 @@ def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypa
     for replica in pool.replicas:
         replica.is_ready = True
     sick, well = pool.replicas
-    call = Call(Stage.WRITER, UnitState(units(1)[0], {}))
     for number in range(3):
         sick.rests_until = 0.0
         sick.rest(now := time.monotonic())
         assert now + 2**number / 2 <= sick.rests_until <= now + 2**number
-        assert pool.pick(call) is well
+        pool.queue.append(Call(Stage.WRITER, UnitState(units(1)[0], {})))
+        assert pool.take_call()[1] is well
 
 
-def test_a_call_goes_where_its_input_is_as_long_as_there_is_room(monkeypatch):
+@pytest.fixture
+def placed_pool(monkeypatch):
+    """Three writers of two calls each, one on node a and two on b; queue calls by the nodes of their input."""
     monkeypatch.setattr(ray_api, "ray", InlineRay())
     pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeStage, [{}], 2), 3, 2)
     for replica, node in zip(pool.replicas, "abb", strict=True):
         pool.note_ready(replica, node)
-    picked = []
-    for _ in range(6):
-        call = Call(Stage.WRITER, UnitState(units(1)[0], {}))
-        call.state.node_id = "b"
-        picked.append(pool.pick(call))
-        picked[-1].calls.append(call)
-    assert [pool.replicas.index(replica) for replica in picked] == [1, 2, 1, 2, 0, 0]
-    assert pool.pick(call) is None
+
+    def take_all(nodes):
+        for number, node in enumerate(nodes):
+            state = UnitState(WorkUnit("s", number, number), {})
+            state.node_id = node
+            pool.queue.append(Call(Stage.WRITER, state))
+        taken = []
+        while pool.queue and (next_one := pool.take_call()) is not None:
+            call, replica = next_one
+            replica.calls.append(call)
+            taken.append((call.state.unit.first_row, pool.replicas.index(replica)))
+        return taken
+
+    return pool, take_all
+
+
+def test_a_call_goes_where_its_input_is_as_long_as_there_is_room(placed_pool):
+    pool, take_all = placed_pool
+    assert take_all("bbbbbbb") == [(0, 1), (1, 2), (2, 1), (3, 2), (4, 0), (5, 0)]
+    assert [call.state.unit.first_row for call in pool.queue] == [6]
+
+
+def test_where_calls_wait_a_replica_takes_one_whose_input_is_at_hand_but_none_waits_for_ever(placed_pool):
+    pool, take_all = placed_pool
+    assert take_all("bbbbbaa") == [(0, 1), (1, 2), (2, 1), (3, 2), (5, 0), (6, 0)]
+    first = pool.queue[0]
+    for _ in range(pools._LOOK_AHEAD - first.num_overtaken):
+        pool.replicas[0].calls.pop()
+        assert take_all("a") == [(0, 0)]
+        assert pool.queue[0] is first
+    pool.replicas[0].calls.pop()
+    assert take_all("a") == [(first.state.unit.first_row, 0)]
 
 
 @pytest.mark.parametrize(("slept_s", "is_hung"), [(0.0, True), (100.0, False)])
