@@ -1,7 +1,7 @@
 """`jobs.synthesize` that kills itself, or its writer, once at each of the points that SPARK_TTS_KILL_AT names.
 
-It notes each unit that it begins in the file that SPARK_TTS_BEGUN names. SPARK_TTS_SLOW_WRITER_S makes its writers wait
-before each unit, so that audio waits for them.
+It notes each unit that it begins in the file that SPARK_TTS_BEGUN names. As long as the file that SPARK_TTS_SLOW names
+exists, writers wait before each unit; how many units wait for a writer is told in that file.
 
 Points in the driver: planning, resume, enrollment, finishing, first_commit. In a writer: before_commit, during_commit,
 after_commit. Others are left to the harness. SPARK_TTS_KILLED and the point's name make the path of a file that is made
@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import jobs.synthesize
@@ -28,7 +29,8 @@ from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
 
 BEGUN = os.environ.get("SPARK_TTS_BEGUN", os.devnull)
-SLOW_WRITER_S = float(os.environ.get("SPARK_TTS_SLOW_WRITER_S", "0"))
+SLOW = os.environ.get("SPARK_TTS_SLOW", "")
+SLOW_S = 3.0
 POINTS = os.environ.get("SPARK_TTS_KILL_AT", "").split(",")
 MARK = os.environ.get("SPARK_TTS_KILLED", "")
 WRITER_POINTS = ("before_commit", "during_commit", "after_commit")
@@ -42,6 +44,11 @@ class RecordedCoordinator(Coordinator):
             with open(BEGUN, "a") as file:
                 file.write(f"{self._max_units} {call.state.unit.unit_id}\n")
         super()._send(call, replica)
+
+    def _dispatch(self):
+        super()._dispatch()
+        with suppress(FileNotFoundError), open(SLOW, "r+") as file:
+            file.write(f"{len(self._pools[Stage.WRITER].queue):5}")
 
 
 def die_once(mark, point):
@@ -90,12 +97,13 @@ class KilledWriter(WriterActor):
 
 
 class SlowWriter(WriterActor):
-    """A writer that waits before each unit."""
+    """A writer that does not keep up, as long as that is asked for."""
 
-    slow_s = SLOW_WRITER_S
+    slow, slow_s = SLOW, SLOW_S
 
     def write(self, *arguments):
-        time.sleep(self.slow_s)
+        if os.path.exists(self.slow):
+            time.sleep(self.slow_s)
         return super().write(*arguments)
 
 
@@ -109,7 +117,7 @@ def main():
     run_units.Coordinator = RecordedCoordinator
     if not set(POINTS).isdisjoint(WRITER_POINTS):
         write_with(KilledWriter)
-    elif SLOW_WRITER_S:
+    elif SLOW:
         write_with(SlowWriter)
     die_after("planning", run, "plan_run")
     die_after("resume", CommitLog, "committed")

@@ -25,7 +25,7 @@ NUM_ROWS, UNIT_SIZE = 600, 4
 LEASE_S = 5.0
 HANG_S = 15.0
 LONGEST_S = 600.0
-SLOW_WRITER_S = 0.7
+BACKLOG = 3
 
 
 def check_nodes(folder, weights, cluster_address):
@@ -62,18 +62,21 @@ def kill_nodes(folder, config, expected, num_kills=4):
     replicas = config.replicas
     codec = replicas.codec.model_copy(update={"count": 2})
     config = config.model_copy(update={"replicas": replicas.model_copy(update={"codec": codec})})
-    environment = {"SPARK_TTS_SLOW_WRITER_S": str(SLOW_WRITER_S)}
+    slow = folder / "slow"
+    slow.write_text("0")
     begin = len(output_of(folder, whole=True))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        driver = start(folder, config, "nodes", cluster.address, module="tests.soak.driver", **environment)
+        driver = start(folder, config, "nodes", cluster.address, module="tests.soak.driver", SPARK_TTS_SLOW=str(slow))
         while driver.poll() is None and num_killed < num_kills:
-            wait_for_commits(driver, folder / "nodes", 12)
+            wait_for_commits(driver, folder / "nodes", 5)
+            wait_for_backlog(driver, slow)
             if driver.poll() is None:
                 cluster.remove_node(workers.pop(0), allow_graceful=False)
                 num_killed += 1
                 workers.append(cluster.add_node(num_cpus=1))
+        slow.unlink()
         assert driver.wait(LONGEST_S) == 0, output_of(folder)
     finally:
         cluster.shutdown()
@@ -140,6 +143,14 @@ def wait_for_commits(driver, output, num_more):
     wanted, deadline = count_commits(str(output)) + num_more, time.monotonic() + LONGEST_S
     while driver.poll() is None and count_commits(str(output)) < wanted:
         assert time.monotonic() < deadline, "no progress"
+        time.sleep(0.1)
+
+
+def wait_for_backlog(driver, slow):
+    """Wait until some units wait for a writer, or the driver has ended."""
+    deadline = time.monotonic() + LONGEST_S
+    while driver.poll() is None and int(slow.read_text()) < BACKLOG:
+        assert time.monotonic() < deadline, "the writer keeps up"
         time.sleep(0.1)
 
 
