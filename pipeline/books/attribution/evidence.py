@@ -25,6 +25,7 @@ SOMEBODY_ELSE = -1
 MAX_CANDIDATES = 8
 _STEPS_BACK = 60
 """Mentions before a turn that make somebody a candidate."""
+_MAX_CHARS_AFTER = 3_000
 _TURNS_AROUND = 8
 _NEAR_TURNS = 6
 
@@ -144,7 +145,8 @@ class Chapter:
         scores: dict[int, float] = defaultdict(float)
         turn, starts = self.turns[number], self.trail.starts
         first, last = turn.quotes[0][0], turn.quotes[-1][0]
-        for step in self.trail.steps[max(0, starts[first] - _STEPS_BACK) : starts[last + 1]]:
+        stop = min(starts[last + 1], starts[first] + _STEPS_BACK)
+        for step in self.trail.steps[max(0, starts[first] - _STEPS_BACK) : stop]:
             nearness = (1.5 if step.is_subject else 1.0) / (1 + max(0, first - step.paragraph))
             scores[step.person] = max(scores[step.person], nearness)
         for other in range(max(0, number - _TURNS_AROUND), min(len(self.turns), number + _TURNS_AROUND + 1)):
@@ -235,8 +237,8 @@ class Chapter:
         floor = paragraph.speech[index - 1].end if index else 0
         stop = paragraph.speech[index].start
         end = last_paragraph.speech[index if last == first else last_index].end
-        before = [mention for mention in paragraph.told if floor <= paragraph.start_of(mention) < stop]
-        after = [mention for mention in last_paragraph.told if last_paragraph.start_of(mention) >= end]
+        before = paragraph.told_within(floor, stop)
+        after = last_paragraph.told_within(end, end + _MAX_CHARS_AFTER)
         return (
             [mention for mention in before if (first, mention.first) not in tagged],
             [mention for mention in after if (last, mention.first) not in tagged],

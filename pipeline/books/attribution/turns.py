@@ -22,6 +22,8 @@ from pipeline.books.quotes import Quote, find_quotes
 CERTAIN_STYLES = frozenset(("inverted", "direct", "before"))
 """Tags with a verb of speech."""
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*\s")
+_MAX_TAGS = 8
+"""Of a turn; a paragraph of a thousand quotes has one at each."""
 _LEADS_IN = re.compile(r"[,:;—][\s\"'“‘]*$")
 _VOCATIVE_BEFORE = re.compile(
     r"(?:^|[\"'“‘,;:.!?—(]|\b(?:oh|ah|my|dear|dearest|poor|no|yes|well|but|and|yet)\b)[\s\"'“‘]*$", re.I
@@ -56,9 +58,18 @@ class Paragraph:
         """Where it ends, a possessive `'s` left out."""
         return self.words[mention.last - 1].end
 
+    def told_within(self, start: int, stop: int) -> list[Mention]:
+        """Return the mentions outside of speech that start between two places of the text."""
+        first, last = self.first_word(start), self.first_word(stop)
+        return self.told[bisect_left(self.told, first, key=_first) : bisect_left(self.told, last, key=_first)]
+
     def first_word(self, position: int) -> int:
         """Return the number of the first word at or after a position."""
         return bisect_left(self.starts, position)
+
+
+def _first(mention: Mention) -> int:
+    return mention.first
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,8 @@ def find_turns(paragraphs: list[Paragraph]) -> list[Turn]:
                 current = Turn([], [])
                 turns.append(current)
             current.quotes.append((number, index))
-            current.tags += [tag for tag in tags if tag not in current.tags]
+            if len(current.tags) < _MAX_TAGS:
+                current.tags += [tag for tag in tags if tag not in current.tags]
             open_turn = current if not quote.is_closed else None
     return turns
 
@@ -135,7 +147,7 @@ def _hands_over(paragraph: Paragraph, index: int, turn: Turn) -> bool:
     if not _SENTENCE_END.search(paragraph.text[start:stop]):
         return False
     named = {person for tag in turn.tags for person in tag.mention.people}
-    acting = [m for m in paragraph.told if start <= paragraph.start_of(m) < stop and m.is_subject and m.people]
+    acting = [m for m in paragraph.told_within(start, stop) if m.is_subject and m.people]
     return bool(named and acting) and not named & set(acting[-1].people)
 
 
@@ -178,12 +190,9 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
     if paragraph.text[quote.end : words[at].start].strip(" ,—-\"'”’;"):
         return None
     if words[at].small in VERBS:
-        reach = at + 4
-        for mention in paragraph.told:
-            if mention.first <= at:
-                continue
+        for mention in paragraph.told_within(words[at].end, stop):
             between = words[at + 1 : mention.first]
-            if mention.first > reach or words[mention.first].start >= stop:
+            if mention.first > at + 4:
                 break
             if any(mark in paragraph.text[words[at].end : words[mention.first].start] for mark in ".!?;,:"):
                 break
@@ -207,8 +216,8 @@ def _is_noun(words: list[Word], at: int, stop: int) -> bool:
 
 def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str, Mention] | None:
     words = paragraph.words
-    mention = next((found for found in paragraph.told if found.first >= at), None)
-    if mention is None or mention.first > at + 2 or words[mention.first].start >= stop or mention.is_possessive:
+    mention = next(iter(paragraph.told_within(words[at].start, stop)), None)
+    if mention is None or mention.first > at + 2 or mention.is_possessive:
         return None
     if mention.kind == "pronoun" and not mention.is_subject:
         return None
@@ -240,7 +249,7 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
     verb = next(
         (number for number in range(last - 1, max(first - 1, last - 15), -1) if words[number].small in VERBS), -1
     )
-    subjects = [found for found in paragraph.told if first <= found.first < last and found.is_subject]
+    subjects = [found for found in paragraph.told_within(sentence, quote.start) if found.is_subject]
     if verb >= 0:
         near = [found for found in subjects if found.last <= verb]
         if near:
@@ -254,9 +263,7 @@ def find_addressed(paragraph: Paragraph, index: int) -> list[Mention]:
     for mention in paragraph.said[index]:
         if mention.kind != "name" or mention.is_possessive:
             continue
-        before = paragraph.text[quote.start : paragraph.start_of(mention)]
-        after = paragraph.text[paragraph.end_of(mention) : quote.end]
-        if _VOCATIVE_BEFORE.search(before[-30:]) and _VOCATIVE_AFTER.match(after):
+        if _is_vocative(paragraph.text, quote, paragraph.start_of(mention), paragraph.end_of(mention)):
             found.append(mention)
     return found
 
@@ -270,7 +277,12 @@ def find_addressed_pronoun(paragraph: Paragraph, index: int) -> str:
         pronoun = "he" if word.small in MALE_ADDRESS else "she" if word.small in FEMALE_ADDRESS else ""
         if not pronoun or (word.small == "miss" and word.text[0].isupper()):
             continue
-        before = paragraph.text[quote.start : word.start]
-        if _VOCATIVE_BEFORE.search(before[-30:]) and _VOCATIVE_AFTER.match(paragraph.text[word.end : quote.end]):
+        if _is_vocative(paragraph.text, quote, word.start, word.end):
             found.add(pronoun)
     return found.pop() if len(found) == 1 else ""
+
+
+def _is_vocative(text: str, quote: Quote, start: int, end: int) -> bool:
+    """Return whether marks part these words from the rest of the quote."""
+    before = text[max(quote.start, start - 30) : start]
+    return bool(_VOCATIVE_BEFORE.search(before) and _VOCATIVE_AFTER.match(text[end : min(quote.end, end + 30)]))
