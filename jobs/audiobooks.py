@@ -17,6 +17,7 @@ from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
+from pipeline.run import check_setup
 
 _MAX_SHOWN = 10
 
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             estimate = estimate_catalogue(config)
             say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
             refuse_unreadable([book.problem for book in estimate.refused])
-            return EXIT_OK
+            check_setup(config)
+            return EXIT_REJECTIONS if estimate.total.rejected else EXIT_OK
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         refuse_unreadable(summary.refused)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.output.status import read_status
     from pipeline.output.verify import verify_output
     from pipeline.repair import redo_rows, repair_output, sweep_output
-    from pipeline.run import enroll_speakers, plan_run, replay_rows, synthesize_manifest
+    from pipeline.run import enroll_speakers, forecast_run, plan_run, replay_rows, synthesize_manifest
     from pipeline.synthesis.speakers import SpeakerRegistry
     from pipeline.synthesis.synthesizer import Synthesizer
 
@@ -39,6 +39,7 @@ _HOMES = {
     "Utterance": "manifest.rows",
     "SynthesisError": "errors",
     "enroll_speakers": "run",
+    "forecast_run": "run",
     "load_config": "config.run",
     "make_audiobooks": "books.audiobooks",
     "plan_run": "run",
@@ -67,6 +68,7 @@ __all__ = [
     "Synthesizer",
     "Utterance",
     "enroll_speakers",
+    "forecast_run",
     "load_config",
     "make_audiobooks",
     "plan_run",

@@ -25,10 +25,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.forecast import Forecast, Forecaster
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replay_actor import replay_remotely
 from pipeline.cluster.replica import Networks, ReplicaSetup
+from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.run_units import run_units
 from pipeline.cluster.unit_states import UnitPlanner, commit_kept_units
 from pipeline.cluster.work_items import UnitState
@@ -59,8 +61,9 @@ from pipeline.synthesis.recognition import fingerprint_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
 from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
 from pipeline.synthesis.take_pool import TakePool
+from pipeline.text import read_text_support
 from pipeline.text.lexicon import read_lexicon
-from pipeline.weights.weights import fingerprint_weights, resolve_weights
+from pipeline.weights.weights import check_headers, fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +87,12 @@ class RunPlan:
         return self.manifest.count_units(self.config.unit_size)
 
 
-def plan_run(config: Config) -> RunPlan:
+def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
     """Check everything that can be checked without work: manifest, speakers, weights.
+
+    Args:
+        config: the whole run.
+        manifest: in place of the one that the config names, where that is not written yet.
 
     Raises:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
@@ -93,7 +100,7 @@ def plan_run(config: Config) -> RunPlan:
     """
     check_writable("output", config.output, config.storage)
     asr_sha256 = fingerprint_recognizer(config)
-    manifest = Manifest.open(config.manifest, config.storage)
+    manifest = manifest or Manifest.open(config.manifest, config.storage)
     definitions = read_definitions(config.speakers.path, config.storage)
     removed = Tombstones.read(open_storage(config.output, config.storage)).ids("speaker")
     if gone := sorted(removed.intersection(definition.speaker_id for definition in definitions)):
@@ -102,6 +109,47 @@ def plan_run(config: Config) -> RunPlan:
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon, asr_sha256)
+
+
+def forecast_run(config: Config) -> Forecast:
+    """Check all that a run checks, and count what it would do; synthesizes and writes nothing.
+
+    Raises:
+        ConfigError, ManifestError, WeightsError, SpeakerError: what a run would refuse, with the same message.
+    """
+    plan = plan_run(config)
+    storage, table, speakers = _check_plan(plan)
+    adopted = _plan_adoption(plan, storage, table, speakers)
+    plan = _with_revisions(plan, adopted)
+    support, tombstones = read_text_support(plan.weights_dir), Tombstones.read(storage)
+    forecaster = Forecaster(
+        config, plan.manifest, CommitLog(storage), adopted, speakers.generations, plan.lexicon, support, tombstones
+    )
+    found = forecaster.count(_list_limited(plan), CommitLog(storage).committed())
+    if found.num_synthesized or speakers.missing:
+        with ray_cluster():
+            plan_replicas(config.replicas)
+    return found
+
+
+def check_setup(config: Config) -> None:
+    """Check all that a run checks, but for its manifest, which is not written yet; raises as `forecast_run`."""
+    _check_plan(plan_run(config, Manifest(open_storage(config.output, config.storage), [])))
+    with ray_cluster():
+        plan_replicas(config.replicas)
+
+
+def _check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
+    """Compare a plan with its output, and look at the files that a run would read; writes nothing."""
+    check_headers(plan.weights_dir)
+    storage = open_storage(plan.config.output, plan.config.storage)
+    record = RunRecord(storage)
+    Lease.refuse_if_held(storage)
+    table = record.read_table() if record.check(_pin(plan)) else ShardTable()
+    speakers = OutputSpeakers.read(storage, plan.definitions)
+    speakers.note_failures(table.speakers or {})
+    speakers.check_recordings(plan.config)
+    return storage, table, speakers
 
 
 def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> RunSummary:
@@ -275,15 +323,7 @@ def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
         table = output.record.read_table()
     output.speakers.note_failures(table.speakers or {})
     output.speakers.update_notes()
-    adopted = plan_adoption(
-        plan.manifest,
-        output.log,
-        table,
-        speakers=output.speakers.generations,
-        enrolled=output.speakers.enrolled,
-        withdrawn=Tombstones.read(output.storage).ids("speaker"),
-        columns=plan.config.columns,
-    )
+    adopted = _plan_adoption(plan, output.storage, table, output.speakers)
     if adopted != table:
         if is_change(table, adopted):
             output.log.clear_success()
@@ -292,6 +332,18 @@ def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
                 logger.info("%s", describe_adoption(table, adopted))
         output.record.write_table(adopted)
     return _with_revisions(plan, adopted)
+
+
+def _plan_adoption(plan: RunPlan, storage: Storage, table: ShardTable, speakers: OutputSpeakers) -> ShardTable:
+    return plan_adoption(
+        plan.manifest,
+        CommitLog(storage),
+        table,
+        speakers=speakers.generations,
+        enrolled=speakers.enrolled,
+        withdrawn=Tombstones.read(storage).ids("speaker"),
+        columns=plan.config.columns,
+    )
 
 
 def _place(plan: RunPlan, record: RunRecord) -> RunPlan:

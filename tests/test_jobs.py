@@ -16,6 +16,22 @@ import jobs.verify
 from jobs.console import run_command
 from pipeline.errors import RunStopped, StorageError
 from pipeline.manifest.rows import Manifest
+from tests.inline_ray import InlineRay, inline_ray
+
+
+class ManyGPUs(InlineRay):
+    """A cluster with room for every shipped config."""
+
+    def nodes(self):
+        return [{**node, "Resources": {"CPU": 512.0, "GPU": 64.0}} for node in super().nodes()]
+
+
+@pytest.fixture(autouse=True)
+def without_processes():
+    """For what only looks at the cluster, or nobody kills."""
+    with inline_ray(ManyGPUs()):
+        yield
+
 
 GOOD_ROW = {"utterance_id": ["a"], "text": ["Hello."], "speaker_id": ["anna"]}
 

@@ -10,6 +10,8 @@ from pipeline.config.run import Config
 
 _CPU_S_PER_S = {"demo": 0.22}
 """CPU seconds for a second of audio, by weights; see docs/performance.md."""
+_STATED_PACE = {"demo": 1.2}
+"""Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
 _OFFICIAL_CPU_S_PER_S = 2.3
 _STAGES = ("llm", "codec", "writer")
 
@@ -27,6 +29,11 @@ class Cost:
     elapsed_s: float | None = None
     gpu_hours: float | None = None
     cpu_hours: float | None = None
+
+
+def stated_pace(weights: str) -> float:
+    """Return how many seconds these weights speak for each that `pipeline.text` expects."""
+    return _STATED_PACE.get(weights, 1.0)
 
 
 def estimate_cost(config: Config, audio_s: float, starts: Sequence[Mapping[str, Any]]) -> Cost:

@@ -17,13 +17,15 @@ from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue
 from pipeline.books.chapter_length import refuse_long_chapters
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
-from pipeline.books.cost import Cost, estimate_cost
+from pipeline.books.cost import Cost, estimate_cost, stated_pace
 from pipeline.books.importing import ROWS_PER_SHARD
+from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.config.run import Config
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import Utterance, read_utterance
 from pipeline.manifest.units import count_units
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.records import hash_input
 from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
@@ -33,8 +35,6 @@ from pipeline.text import describe_unread
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import find_text_support
 
-_STATED_PACE = {"demo": 1.2}
-"""Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 _MIN_ROWS_FOR_PACE, _MAX_ROWS_FOR_PACE = 20, 2_000
@@ -141,11 +141,16 @@ class _Estimator:
         output = open_storage(config.output, config.storage)
         log, self.run = CommitLog(output), RunRecord(output).find()
         self._removed = Tombstones.read(output)
+        speakers = OutputSpeakers.read(output, definitions)
+        self._generations = speakers.generations
         self._done = _find_done(log) if self.run else frozenset[str]()
-        self.pace, self.pace_source = _STATED_PACE.get(config.weights, 1.0), "as stated in docs/performance.md"
+        self.pace, self.pace_source = stated_pace(config.weights), "as stated in docs/performance.md"
         measured = self._measure_pace(log) if self.run else None
         if measured is not None:
             self.pace, self.pace_source = measured
+
+    def _hash(self, row: Mapping[str, Any]) -> str:
+        return hash_input(row, self._generations.get(row["speaker_id"]))
 
     def _measure_pace(self, log: CommitLog) -> tuple[float, str] | None:
         spoken_s = expected_s = 0.0
@@ -179,7 +184,7 @@ class _Estimator:
                 continue
             seconds = self._estimate_row(row, found)
             found.audio_s += seconds
-            if row["utterance_id"] in self._done:
+            if not self._done.isdisjoint((row["utterance_id"], self._hash(row))):
                 found.num_done += 1
             else:
                 found.left_s += seconds
@@ -243,8 +248,9 @@ def _read_spoken(log: CommitLog) -> Iterator[dict[str, Any]]:
 
 
 def _find_done(log: CommitLog) -> frozenset[str]:
+    """Return what committed rows are found again by: their `input_hash`, in commits of older formats their id."""
     return frozenset(
-        str(utterance_id)
-        for table in log.iter_metadata(["utterance_id"])
-        for utterance_id in table.column("utterance_id").to_pylist()
+        str(row["input_hash"] or row["utterance_id"])
+        for table in log.iter_metadata(["utterance_id", "input_hash"])
+        for row in table.to_pylist()
     )

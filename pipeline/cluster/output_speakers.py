@@ -7,10 +7,12 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pipeline.audio.references import check_recording
 from pipeline.cluster.enrollment_actor import enroll_remotely
 from pipeline.config.run import Config
-from pipeline.errors import SpeakerError
-from pipeline.storage import Storage
+from pipeline.config.secrets import without_signature
+from pipeline.errors import SpeakerError, SynthesisError
+from pipeline.storage import Storage, read_bytes
 from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,28 @@ class OutputSpeakers:
     def update_notes(self) -> None:
         """Write the license, consent and notes of enrolled speakers where they have changed."""
         self._put(self.registry.with_notes(self.definitions))
+
+    def check_recordings(self, config: Config) -> None:
+        """Read the headers of the recordings that enrollment would read.
+
+        Speakers whose recording cannot be used count as failed, or stop as they would stop a run.
+
+        Raises:
+            SpeakerError: one cannot be used, and `speakers.on_error` is `stop`.
+        """
+        failures = []
+        for definition in self.missing:
+            if (audio := definition.reference_audio) is None:
+                continue
+            name = f"speaker {definition.speaker_id!r}: {without_signature(audio)}"
+            try:
+                check_recording(read_bytes(audio, config.storage), name)
+            except (FileNotFoundError, IsADirectoryError):
+                failures.append((definition, f"{name}: there is no such file; correct reference_audio"))
+            except (SynthesisError, ValueError) as error:
+                failures.append((definition, str(error) if isinstance(error, SpeakerError) else f"{name}: {error}"))
+        _report(config, [message for _, message in failures])
+        self.failed |= {definition.speaker_id for definition, _ in failures}
 
     def enroll(self, config: Config) -> list[str]:
         """Enroll who is missing. What was enrolled is kept, whatever becomes of the rest.

@@ -89,6 +89,15 @@ class Lease:
             seen = mark
             time.sleep(min(1.0, timeout_s / 10))
 
+    @staticmethod
+    def refuse_if_held(storage: Storage) -> None:
+        """Raise `ConfigError` if a process of this host that is alive drives an output; of others nothing is known."""
+        found = _read(storage)
+        if found is not None and _is_alive_here(found[0]):
+            raise ConfigError(
+                f"{storage.uri}: another driver is at work: {_describe_holder(found[0])}; wait for its end"
+            )
+
     @classmethod
     def _take(cls, storage: Storage, owner: dict[str, Any], timeout_s: float, condition: dict[str, Any]) -> Lease:
         etag = storage.put(LEASE_PATH, _to_bytes(owner, 0), **condition)

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
@@ -160,6 +161,16 @@ def _check_layout(directory: Path, uri: str) -> None:
             f"{uri}: {', '.join(missing)} missing; expected the official layout; point `weights` "
             "at the directory that holds BiCodec and LLM, and copy what is missing"
         )
+
+
+def check_headers(weights_dir: Path) -> None:
+    """Open every file of tensors, whose header says how long it is; raises `WeightsError` for one that is cut short."""
+    for path in sorted(weights_dir.rglob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
 
 
 def _fill_once(target: Path, fill: Callable[[Path], None]) -> Path:

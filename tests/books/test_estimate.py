@@ -15,9 +15,17 @@ from pipeline.config.run import load_config, parse_config
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from pipeline.storage import open_storage
 from tests.books.small_book import configure
+from tests.inline_ray import inline_ray
 
 MEASURED_S = 796.5
 """Of audio, as the demo voice `ross` read the extract: 88 of its 91 sentences, 3 were rejected."""
+
+
+@pytest.fixture(autouse=True)
+def without_processes():
+    """A dry run only looks at the cluster."""
+    with inline_ray():
+        yield
 
 
 @pytest.fixture(scope="module")
