@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.dry_run import check_books
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
@@ -17,7 +18,6 @@ from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
-from pipeline.run import check_setup
 
 _MAX_SHOWN = 10
 
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             estimate = estimate_catalogue(config)
             say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
-            refuse_unreadable([book.problem for book in estimate.refused])
-            check_setup(config)
-            return EXIT_REJECTIONS if estimate.total.rejected else EXIT_OK
+            return check_books(config, estimate)
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         refuse_unreadable(summary.refused)
@@ -58,20 +56,21 @@ def describe(config: Config, estimate: CatalogueEstimate) -> str:
     total, cost = estimate.total, estimate.cost
     lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
     for refused in estimate.refused:
-        lines.append(one_line(f"{refused.book_id}: not imported, see below"))
-        lines += describe_words(refused.report, with_parts=True)
+        lines += [
+            f"{one_line(refused.book_id)}: not imported, see below",
+            *describe_words(refused.report, with_parts=True),
+        ]
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
     if total.num_removed:
         lines.append(f"  removed    {total.num_removed:,} sentences were withdrawn, and are not spoken")
     if total.num_done:
-        left_s = format_duration(total.left_s)
-        lines.append(f"  done       {total.num_done:,} sentences are in {config.output}; {left_s} of audio are left")
+        left = f"{format_duration(total.left_s)} of audio are left"
+        lines.append(f"  done       {total.num_done:,} sentences are in {config.output}; {left}")
     if cost.elapsed_s is None or cost.x_real_time is None:
         lines.append(f"  time       not known: {cost.source}")
     else:
-        machines = [f"{cost.gpu_hours:.2f} GPU-hours"] if cost.gpu_hours else []
-        machines.append(f"{cost.cpu_hours:.2f} CPU-hours")
+        machines = [f"{cost.gpu_hours:.2f} GPU-hours"] * bool(cost.gpu_hours) + [f"{cost.cpu_hours:.2f} CPU-hours"]
         lines += [
             f"  time       {format_duration(cost.elapsed_s)} with {cost.num_replicas} LLM replica(s), "
             f"{cost.x_real_time:.2f} x real time, {cost.source}",

@@ -9,18 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline import Config, forecast_run, load_config, replay_rows, synthesize_manifest
-from pipeline.audio.chapter_formats import bytes_per_second
+from pipeline import Config, load_config, replay_rows, synthesize_manifest
 from pipeline.audio.clips import suffix_of
-from pipeline.books.cost import estimate_cost, stated_pace
 from pipeline.config.printable import one_line
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.progress import RunSummary, format_duration
-from pipeline.output.row_counts import check_rejected_share
-from pipeline.output.run_record import RunRecord
 from pipeline.storage import check_writable, open_storage
 
 
@@ -47,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def synthesize() -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
-            return _forecast(config)
+            return show_forecast(config)
         if options.only:
             return _replay(config, options.only, options.to)
         summary = synthesize_manifest(config)
@@ -71,36 +68,6 @@ def _replay(config: Config, ids: Sequence[str], to: str) -> int:
         verdict = {True: "as committed", False: "DIFFERS from what is committed", None: "not committed yet"}
         say(f"{one_line(take.utterance_id)}\t{one_line(found)}\t{verdict[take.is_same]}")
     return EXIT_OK if all(take.is_same for take in takes) else EXIT_REJECTIONS
-
-
-def _forecast(config: Config) -> int:
-    """Check what a run checks and print what it would do; the exit code is that of the checks."""
-    found = forecast_run(config)
-    audio_s = found.expected_s * stated_pace(config.weights)
-    run = RunRecord(open_storage(config.output, config.storage)).find()
-    cost = estimate_cost(config, audio_s, run.starts if run else ())
-    within = " within `limit`" if config.limit else ""
-    say(f"manifest   {config.manifest}: {found.num_rows:,} rows{within} in {found.num_shards:,} shard(s)")
-    kinds = ("new", "changed", "moved", "unchanged", "gone", "duplicates", "withdrawn")
-    say("rows       " + ", ".join(f"{getattr(found, f'num_{kind}'):,} {kind}" for kind in kinds))
-    say(
-        f"to do      {found.num_synthesized:,} rows to synthesize, {found.num_kept:,} kept, {found.num_units:,} unit(s)"
-    )
-    if found.all_rejected:
-        reasons = ", ".join(f"{code} {count:,}" for code, count in sorted(found.all_rejected.items()))
-        say(f"rejected   {found.all_rejected.total():,}: {reasons}")
-        for utterance_id, code, message in found.examples:
-            say(f"  {utterance_id!r:.60} {code}: {one_line(message):.200}")
-    num_bytes = bytes_per_second(config.audio.format, config.audio.sample_rate) * audio_s + found.metadata_bytes
-    say(f"audio      about {format_duration(audio_s)} to come, {num_bytes / 1e6:,.1f} MB")
-    if cost.elapsed_s is None:
-        say(f"time       not known: {cost.source}")
-    else:
-        say(f"time       about {format_duration(cost.elapsed_s)}, {cost.source}")
-    say(f"output     {config.output}")
-    say("Nothing was synthesized: this was a dry run.")
-    check_rejected_share(found.all_rejected, found.num_rows, config.quality)
-    return EXIT_REJECTIONS if found.all_rejected else EXIT_OK
 
 
 def _print_summary(config: Config, summary: RunSummary) -> None:
