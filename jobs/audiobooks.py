@@ -56,10 +56,8 @@ def describe(config: Config, estimate: CatalogueEstimate) -> str:
     total, cost = estimate.total, estimate.cost
     lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
     for refused in estimate.refused:
-        lines += [
-            f"{one_line(refused.book_id)}: not imported, see below",
-            *describe_words(refused.report, with_parts=True),
-        ]
+        lines.append(f"{one_line(refused.book_id)}: not imported, see below")
+        lines += describe_words(refused.report, with_parts=True)
     lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
     lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
     if total.num_removed:
