@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
     parser.add_argument("--to", required=True, help="where chapters go: a folder or an object-store prefix")
     parser.add_argument("--config", type=Path, help="YAML file of pauses, loudness and formats")
-    parser.add_argument("--formats", help="comma-separated: wav, flac, m4b, opus, mp3 (default wav)")
+    parser.add_argument("--formats", help="comma-separated: wav, flac, m4b, opus, mp3, epub (default wav)")
     parser.add_argument(
         "--acx", action="store_true", help="settings that meet ACX, and exit 1 where a chapter does not"
     )
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--covers", help="folder or prefix of <book_id>.jpg or .png; MANIFEST/_covers has those of EPUBs"
     )
     parser.add_argument("--contents", metavar="MANIFEST", help="the manifest of jobs.import_books, for changed books")
+    parser.add_argument("--books", metavar="CATALOGUE", help="the books; an EPUB gives its pages to `--formats epub`")
     parser.add_argument("--allow-missing", action="store_true", help="make chapters without their rejected sentences")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             allow_missing=options.allow_missing,
             covers=options.covers,
             contents=options.contents,
+            books=options.books,
             settings=StorageConfig(endpoint_url=options.endpoint_url),
         )
         for report in reports:

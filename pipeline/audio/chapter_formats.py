@@ -49,12 +49,12 @@ def bytes_per_second(suffix: str, sample_rate: int) -> float:
     """Return about how many bytes a second of mono speech takes.
 
     Args:
-        suffix: wav, flac, opus, mp3 or m4b.
+        suffix: wav, flac, opus, mp3, m4b or epub.
         sample_rate: Hz.
     """
     if suffix in ("wav", "flac"):
         return 2 * sample_rate * (_FLAC_SHARE if suffix == "flac" else 1.0)
-    return _CODECS[suffix][1] / 8
+    return _CODECS["m4b" if suffix == "epub" else suffix][1] / 8
 
 
 def encode_chapter(wav: BinaryIO, suffix: str, tags: Mapping[str, str], cover: bytes | None = None) -> bytes:

@@ -21,6 +21,7 @@ from pipeline.audio.chapter_formats import BookPart, encode_chapter, encode_m4b
 from pipeline.audio.clips import ClipHeader, read_header
 from pipeline.audio.loudness import Loudness, check_acx
 from pipeline.books.chapter_audio import ChapterAudio, WrittenChapter
+from pipeline.books.read_along import SpokenChapter, make_read_along
 from pipeline.books.reading_order import read_chapters
 from pipeline.books.subtitles import write_srt, write_vtt
 from pipeline.books.tags import BookTags, mark_titles, read_tags
@@ -69,6 +70,7 @@ def assemble(
     allow_missing: bool = False,
     covers: str | None = None,
     contents: str | None = None,
+    books: str | None = None,
     settings: StorageConfig | None = None,
 ) -> Iterator[ChapterReport]:
     """Make the chapters of every book of a run, and yield each as it is done.
@@ -85,6 +87,7 @@ def assemble(
         covers: folder or prefix of `<book_id>.jpg` or `.png`.
         contents: the manifest of `import_books`, whose contents say which rows a book has now; without it all rows of
             the run are read, in their order.
+        books: the catalogue, whose EPUBs give their pages to books to read along; others have plain pages.
         settings: how to reach the store.
 
     Raises:
@@ -94,6 +97,7 @@ def assemble(
     check_libraries()
     source, target = open_storage(output, settings), open_storage(to, settings)
     listed = open_storage(contents, settings) if contents is not None else None
+    catalogue = open_storage(books, settings) if books is not None else None
     taken = set[str]()
     for book_id, chapters in read_chapters(source, listed):
         assembler = _BookAssembler(source, target, safe_file_name(book_id), config, read_tags(listed, book_id))
@@ -103,6 +107,8 @@ def assemble(
             yield assembler.make_chapter(number, rows, allow_missing)
         if "m4b" in config.formats:
             assembler.make_m4b()
+        if "epub" in config.formats:
+            assembler.make_read_along(catalogue)
 
 
 def _read_cover(covers: str | None, book_id: str, settings: StorageConfig | None) -> bytes | None:
@@ -186,8 +192,8 @@ class _BookAssembler:
         return f"{self.folder}/{report.chapter:03d}"
 
     def _chapter_formats(self) -> list[str]:
-        # M4B is made from the chapters' WAVs, so they stay beside it.
-        wanted = {"wav" if name == "m4b" else name for name in self.config.formats}
+        # M4B and EPUB are made from the chapters' WAVs, so they stay beside them.
+        wanted = {"wav" if name in ("m4b", "epub") else name for name in self.config.formats}
         return sorted(wanted)
 
     def _fill_from_record(self, report: ChapterReport) -> bool:
@@ -261,6 +267,45 @@ class _BookAssembler:
         ]
         self.target.put(path, encode_m4b(parts, self.chapters[0].sample_rate, tags, self.cover))
         self._put_record(record_path, {"inputs_sha256": inputs})
+
+    def make_read_along(self, catalogue: Storage | None) -> None:
+        """Make the book to read along, or keep it where no chapter changed, came or went, and the book is the same."""
+        path, record_path = f"{self.folder}/{self._book_name()}.epub", f"{self.folder}/epub.json"
+        if not self.chapters:
+            if self.is_withdrawn:
+                self._delete(path)
+                self._delete(record_path)
+            return
+        own = self._read_own_pages(catalogue)
+        inputs = _hash(
+            [_FORMAT_VERSION, [done.inputs_sha256 for done in self.chapters], hashlib.sha256(own or b"").hexdigest()]
+        )
+        if self._read_record(record_path, inputs) and self.target.exists(path):
+            return
+        spoken = [
+            SpokenChapter(
+                done.chapter, done.title, self._read_cues(done), done.sample_rate, partial(self._encode, done)
+            )
+            for done in self.chapters
+        ]
+        made = make_read_along(spoken, own, self.tags.of_book(), self.name)
+        self.target.put(path, made.data)
+        counts = {"num_marked": made.num_marked, "num_sentences": made.num_sentences}
+        self._put_record(record_path, {"inputs_sha256": inputs, **counts})
+
+    def _read_own_pages(self, catalogue: Storage | None) -> bytes | None:
+        if catalogue is None or not self.tags.path.lower().endswith(".epub"):
+            return None
+        try:
+            return catalogue.get(self.tags.path)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _read_cues(self, done: ChapterReport) -> list[dict[str, Any]]:
+        return list(self._read_record(f"{self._stem(done)}.json", done.inputs_sha256).get("sentences", ()))
+
+    def _encode(self, done: ChapterReport) -> bytes:
+        return encode_chapter(self._open_wav(done), "m4b", done.tags)
 
     def _open_wav(self, done: ChapterReport) -> BinaryIO:
         path = f"{self._stem(done)}.wav"

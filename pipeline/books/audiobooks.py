@@ -100,6 +100,7 @@ def _assemble(config: Config, settings: AudiobookConfig) -> list[ChapterReport]:
         allow_missing=settings.allow_missing,
         covers=f"{config.manifest.rstrip('/')}/_covers",
         contents=config.manifest,
+        books=settings.catalogue,
         settings=config.storage,
     )
     for chapter in chapters:

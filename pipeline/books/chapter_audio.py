@@ -86,7 +86,7 @@ class ChapterAudio:
                 steps = to_pcm16(self._bring_to_level(samples, gain_db, is_pause=row is None))
                 meter.add((steps / 32_768).astype(np.float32), is_pause=row is None)
                 if row is not None:
-                    cue = {name: row[name] for name in ("utterance_id", "speaker_id", "text")}
+                    cue = {name: row[name] for name in ("utterance_id", "speaker_id", "text", "boundary")}
                     cues.append({**cue, "start_sample": position, "end_sample": position + steps.size})
                 position += steps.size
                 if 2 * position > MAX_WAV_BYTES:

@@ -194,7 +194,10 @@ class _Estimator:
         rate = self._config.audio.sample_rate
         per_second = sum(
             bytes_per_second(suffix, self._assembly.sample_rate or rate)
-            for suffix in {*self._assembly.formats, *(("wav",) if "m4b" in self._assembly.formats else ())}
+            for suffix in {
+                *self._assembly.formats,
+                *(("wav",) if {"m4b", "epub"} & set(self._assembly.formats) else ()),
+            }
         )
         found.output_bytes = (
             bytes_per_second(self._config.audio.format, rate) * found.audio_s

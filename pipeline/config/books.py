@@ -10,7 +10,7 @@ from pydantic import ConfigDict, model_validator
 from pipeline.config.settings import Address, Settings, setting
 from pipeline.errors import ConfigError
 
-Format = Literal["wav", "flac", "m4b", "opus", "mp3"]
+Format = Literal["wav", "flac", "m4b", "opus", "mp3", "epub"]
 _LIBRARIES = {
     "lxml": "lxml", "charset_normalizer": "charset-normalizer", "markdown_it": "markdown-it-py",
     "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av",
@@ -71,7 +71,8 @@ class AssemblyConfig(Settings):
     sample_rate: int | None = setting(None, ge=8_000, le=192_000)
     """Hz; none keeps the clips' own."""
     formats: tuple[Format, ...] = ("wav",)
-    """What is written besides VTT, SRT and JSON; `m4b` is one file for the whole book."""
+    """What is written besides VTT, SRT and JSON; `m4b` is one file for the whole book, `epub` the book to read along:
+    its pages, the times of their sentences, and its audio."""
     folders: Literal["book_id", "author"] = setting("book_id")
     """Where the files of a book lie: in a folder of its book_id, or in `Author/Series/Title`, as players expect it."""
 

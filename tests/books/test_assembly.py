@@ -1,10 +1,13 @@
 """Chapters from clips: exact times, equal bytes, one loudness, only what changed is made again."""
 
 import hashlib
+import io
 import json
+import re
 import resource
 import tempfile
 import tracemalloc
+import zipfile
 from fractions import Fraction
 
 import av
@@ -450,3 +453,22 @@ def test_srt_has_the_times_of_vtt(tmp_path):
     list(assemble(run, str(tmp_path / "out"), AssemblyConfig()))
     srt = (tmp_path / "out" / "book" / "001.srt").read_text()
     assert srt.startswith("1\n00:00:00,500 --> 00:00:01,500\nSentence <0>.\n\n2\n00:00:03,000 --> ")
+
+
+def test_a_book_to_read_along_is_made_once_and_follows_its_chapters(tmp_path):
+    run, places, _ = make_book(tmp_path)
+    config, out = AssemblyConfig(formats=("epub",)), tmp_path / "out"
+    list(assemble(run, str(out), config, books=str(tmp_path / "books"), **places))
+    first = files_of(out)
+    record = json.loads((out / "book" / "epub.json").read_text())
+    assert (record["num_marked"], record["num_sentences"]) == (6, 6)
+    with zipfile.ZipFile(out / "book" / "book.epub") as book:
+        smil, package = book.read("OPS/read-along/002.smil").decode(), book.read("OPS/package.opf").decode()
+        with av.open(io.BytesIO(book.read("OPS/read-along/002.m4a"))) as audio:
+            assert audio.streams.audio[0].codec_context.name == "aac"
+    about = json.loads((out / "book" / "002.json").read_text())
+    begins = [sentence["start_sample"] / RATE for sentence in about["sentences"]]
+    assert re.findall(r'clipBegin="([\d.]+)s"', smil) == [f"{begin:.3f}" for begin in begins]
+    assert "<dc:title>Book</dc:title><dc:creator>Writer</dc:creator><dc:language>en</dc:language>" in package
+    list(assemble(run, str(out), config, books=str(tmp_path / "books"), **places))
+    assert files_of(out) == first
