@@ -135,6 +135,16 @@ def test_rows_that_are_not_synthesized_yet_never_are(output, clips, monkeypatch)
     assert {row["speaker_id"] for row in pq.read_table(f"{output.output}/speakers.parquet").to_pylist()} == {"anna"}
 
 
+def test_a_run_of_nobody_ends(output):
+    """All speakers withdrew before the second unit: there is a run to finish, and nothing to synthesize."""
+    shutil.rmtree(output.output)
+    synthesize_manifest(output.model_copy(update={"limit": 4}))
+    remove_rows(open_storage(output.output), (), ["anna", "carl"], REASON)
+    summary = synthesize_manifest(output)
+    assert (summary.num_removed, summary.num_ok, summary.num_units_left) == (8, 0, 0)
+    assert verify_output(open_storage(output.output)).is_intact and (Path(output.output) / "_SUCCESS").exists()
+
+
 def test_a_run_ends_a_removal_that_was_cut_short(output, clips):
     storage = open_storage(output.output)
     Tombstones.add(storage, make_tombstones("speaker", ["carl"], REASON))
