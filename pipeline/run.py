@@ -66,6 +66,8 @@ from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import check_headers, fingerprint_weights, resolve_weights
 
 logger = logging.getLogger(__name__)
+_MOST_UNITS_AT_ONCE = 64
+"""Of an LLM replica: each is a thread of its process."""
 
 
 @dataclass(frozen=True)
@@ -452,9 +454,15 @@ def _synthesize_left(
         kept = commit_kept_units(
             planner, output.log, output.lease, left, weights_sha256=plan.weights_sha256, is_packed=is_packed
         )
-        for receipt in kept:
-            progress.add(receipt)
-            committed.add(receipt.unit_id)
+        num_units = num_rows = 0
+        for state, receipt in kept:
+            if receipt is not None:
+                progress.add(receipt)
+                committed.add(receipt.unit_id)
+            else:
+                num_units += 1
+                num_rows += state.unit.num_rows - len(state.skipped)
+        plan = _fill_slots(plan, num_units, num_rows)
     if _count_left(plan, committed).num_units == 0:
         return plan
     with ray_cluster():
@@ -465,6 +473,14 @@ def _synthesize_left(
         units = (unit for unit in _list_limited(plan) if unit.unit_id not in committed)
         _synthesize(plan, output, progress, map(planner.plan, units), networks)
     return plan
+
+
+def _fill_slots(plan: RunPlan, num_units: int, num_rows: int) -> RunPlan:
+    """Let each LLM replica work on more units at a time where few of their rows are left, or its slots stay empty."""
+    replicas, unit_size = plan.config.replicas, plan.config.unit_size
+    more = min(_MOST_UNITS_AT_ONCE, round(replicas.units_per_llm * unit_size * num_units / max(num_rows, 1)))
+    replicas = replicas.model_copy(update={"units_per_llm": max(replicas.units_per_llm, more)})
+    return replace(plan, config=plan.config.model_copy(update={"replicas": replicas}))
 
 
 def _make_planner(plan: RunPlan, output: _Output) -> UnitPlanner:

@@ -106,7 +106,7 @@ def _adopt(storage: Storage, config: Config, lease: Lease, clock: Callable, took
     left = [unit for unit in manifest.plan(_UNIT_SIZE) if unit.unit_id not in committed]
     with clock("commit_kept_units_s"):
         kept = commit_kept_units(planner, log, lease, iter(left), weights_sha256="0" * 64, is_packed=False)
-        num_kept_units = sum(1 for _ in kept)
+        num_kept_units = sum(receipt is not None for _, receipt in kept)
     took |= {"takes_to_keep": len(pool), "units_planned": len(left), "units_kept": num_kept_units}
     if num_kept_units == len(left):
         with clock("drop_former_s"):

@@ -156,11 +156,11 @@ class Forecaster:
     def _count_unit(self, unit: WorkUnit, rows: Sequence[Mapping[str, Any]]) -> None:
         state = self._planner.plan(unit)
         for number, row in enumerate(rows, unit.first_row):
-            if number in state.rejections:
+            if self._tombstones.reason_for(row) is not None:
+                self.found.num_withdrawn += 1
+            elif number in state.rejections:
                 self.found.num_duplicates += 1
                 self._reject(row, RejectionCode.DUPLICATE_ID, state.rejections[number].message)
-            elif self._tombstones.reason_for(row) is not None:
-                self.found.num_withdrawn += 1
             elif number in state.kept:
                 self._keep(unit, number, state.kept[number])
             else:

@@ -69,7 +69,7 @@ def commit_kept_units(
     *,
     weights_sha256: str,
     is_packed: bool,
-) -> Iterator[UnitReceipt]:
+) -> Iterator[tuple[UnitState, UnitReceipt | None]]:
     """Commit the units of which nothing is left to synthesize; no network is needed for that.
 
     Args:
@@ -81,14 +81,14 @@ def commit_kept_units(
         is_packed: whether commits hold their clips.
 
     Yields:
-        the receipt of each commit.
+        what is left to do of each unit; with a receipt where that was to commit it.
     """
     records = KeptRecords(log)
 
-    def keep(unit: WorkUnit) -> UnitReceipt | None:
+    def keep(unit: WorkUnit) -> tuple[UnitState, UnitReceipt | None]:
         state = planner.plan(unit)
         if len(state.skipped) < unit.num_rows:
-            return None
+            return state, None
         table = planner.manifest.read_rows(unit)
         fields = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
         hashes = hash_rows(unit, fields, planner.speakers)
@@ -113,9 +113,9 @@ def commit_kept_units(
         lease.check()
         commit = build_commit_table([made[row] for row in sorted(made)], table, is_packed=is_packed)
         committed = log.commit(unit, commit)
-        return UnitReceipt.of(unit.unit_id, [*rejected, *removed], committed=committed, num_kept=len(state.kept))
+        receipt = UnitReceipt.of(unit.unit_id, [*rejected, *removed], committed=committed, num_kept=len(state.kept))
+        return state, receipt
 
-    for receipt in map_ahead(keep, units):
+    for outcome in map_ahead(keep, units):
         lease.renew_if_due()
-        if receipt is not None:
-            yield receipt
+        yield outcome
