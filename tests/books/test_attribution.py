@@ -73,6 +73,7 @@ HARROWS = (Names("Mr. Harrow"), Names("Mrs. Harrow"), Names("Clara Harrow", ("Cl
         ('Clara put down her book and said, "The mill is shut."', "Clara Harrow"),
         ('"The mill is shut," said Clara\'s brother.', None),
         ('"The mill is shut," said Mr. Pell.', "Mr. Pell"),
+        ('"The mill is shut," said Mr. John Harrow.', "Mr. John Harrow"),
         ('They drove past a house called "The Mill" in the rain.', None),
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.books.attribution.chain import find_probabilities
 from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter
-from pipeline.books.attribution.people import Names, People, name_key
+from pipeline.books.attribution.people import Names, People, name_key, split_words
 from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
 from pipeline.books.attribution.words import TITLES, VERBS
 from pipeline.books.quotes import Quote
@@ -110,7 +110,14 @@ def _add_named(people: People, texts: Iterable[str]) -> None:
             names.update(dict.fromkeys(pattern.findall(text)))
     for name in names:
         key = name_key(name)
-        if key and key[0] not in _NO_NAMES and not people.find(key) and not people.find(key[-1:]):
+        if not key or key[0] in _NO_NAMES or people.find(key):
+            continue
+        is_new = not people.find(key[-1:])
+        if key[0] in TITLES or (len(key) > 1 and people.is_name(split_words(name)[0])):
+            is_new = key[0] in TITLES or not people.extend(
+                people.find(key[:1]), split_words(name)[1]
+            )  # John Harrow is not Mr. Harrow.
+        if is_new:
             people.add(Names(re.sub(r"['’]s?$", "", name)))
 
 

@@ -87,10 +87,18 @@ def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention
             if key in people.common:
                 return Mention(at, stop, "name", tuple(people.exact[key]), is_possessive=words[stop - 1].is_possessive)
         elif found := people.find(key):
+            if stop < len(words) and word.small not in TITLES and words[stop].text[0].isupper():
+                found = people.extend(found, words[stop]) if _joins(text, words, stop) else found
+            if not found:
+                break
             return Mention(at, stop, "name", found, is_possessive=words[stop - 1].is_possessive)
-    if word.small in TITLES and last > at + 1:  # Somebody nobody knows: `Mrs. Long` must not leave `Long` behind.
+    # Somebody nobody knows: `Mrs. Long` and `Ann Harrow` must not leave `Long` and `Harrow` behind.
+    stop = at + 1
+    while stop < len(words) and words[stop].text[0].isupper() and _joins(text, words, stop):
+        stop += 1
+    if stop > at + 1 and (word.small in TITLES or people.is_name(word)):
         pronoun = _pronoun_of_title(word.small)
-        return Mention(at, at + 2, "name", pronoun=pronoun, is_possessive=words[at + 1].is_possessive)
+        return Mention(at, stop, "name", pronoun=pronoun, is_possessive=words[stop - 1].is_possessive)
     return None
 
 

@@ -141,8 +141,19 @@ class People:
             return tuple(self.exact[key])
         if key[0] not in TITLES or len(key) == 1:
             return tuple(self.partial.get(key, ()))
-        found = self.exact.get(key[1:], []) + self.partial.get(key[1:], []) + self.partial.get(key[-1:], [])
+        found = self.exact.get(key[1:], []) + self.partial.get(key[1:], [])
         return tuple(dict.fromkeys(number for number in found if self._may_have_title(number, key[0])))
+
+    def extend(self, numbers: Iterable[int], surname: Word) -> tuple[int, ...]:
+        """Return who may go by one more name: those whose surname nobody has told."""
+        if not self.is_name(surname):
+            return tuple(numbers)
+        names = {number: [key for key in self.people[number].names if key[0] not in TITLES] for number in numbers}
+        return tuple(number for number, keys in names.items() if all(len(key) == 1 for key in keys))
+
+    def is_name(self, word: Word) -> bool:
+        """Return whether the book writes a word with a capital because it is a name."""
+        return word.text[0].isupper() and self._words.get(word.small, 0) < self._words.get(word.text, 0)
 
     def _may_have_title(self, number: int, title: str) -> bool:
         person = self.people[number]
