@@ -25,10 +25,10 @@ _BESIDE_SIGNATURE = re.compile(
 _MIN_SECRET_CHARS = 8
 _PATTERNS = (
     # What stands before the host of a URI.
-    (re.compile(r"(\w://)[^/@\s'\"]+@"), r"\1...@"),
+    (re.compile(r"(//)[^/@\s'\"]+@"), r"\1...@"),
     # Signed queries.
     (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?..."),
-    (re.compile(r"(?i)([?&](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
+    (re.compile(r"(?i)([?&;](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
     (re.compile(r"(?i)(secret|token|signature|password|access_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"), r"\1\2..."),
 )
 
@@ -56,8 +56,15 @@ def redact_all(value: Any) -> Any:
 
 def has_credentials(uri: str) -> bool:
     """Tell whether a URI names a user or a key before its host."""
-    scheme, separator, rest = uri.partition("://")
-    return bool(separator) and scheme.lower() != "file" and "@" in rest.partition("/")[0]
+    scheme, separator, rest = uri.partition("//")
+    is_address = bool(separator) and (not scheme or scheme.endswith(":"))
+    return is_address and "@" in rest.partition("/")[0]
+
+
+def is_signed(uri: str) -> bool:
+    """Tell whether an address carries a signature, which opens what it names."""
+    fields = uri.partition("?")[2].partition("#")[0].split("&")
+    return any(_SIGNED_FIELD.fullmatch(field.partition("=")[0]) for field in fields)
 
 
 def without_signature(uri: str) -> str:
@@ -70,18 +77,17 @@ def without_signature(uri: str) -> str:
     if not mark or "://" not in place:
         return redact(uri)
     fields = [field for field in query.partition("#")[0].split("&") if field]
-    is_signed = any(_SIGNED_FIELD.fullmatch(field.partition("=")[0]) for field in fields)
-    kept = [field for field in fields if not _signs(field, is_signed)]
+    kept = [field for field in fields if not _signs(field, is_signed(uri))]
     if place.startswith(("http://", "https://")) and kept:
         kept = [hashlib.sha256("&".join(kept).encode("utf-8", "surrogatepass")).hexdigest()[:16]]
     return redact(place) + (f"?{'&'.join(kept)}" if kept else "")
 
 
-def _signs(field: str, is_signed: bool) -> bool:
+def _signs(field: str, is_beside: bool) -> bool:
     name = field.partition("=")[0]
     return bool(
         _SIGNED_FIELD.fullmatch(name)
-        or (is_signed and _BESIDE_SIGNATURE.fullmatch(name))
+        or (is_beside and _BESIDE_SIGNATURE.fullmatch(name))
         or _SECRET_NAME.search(name)
         or _SECRET_VALUE.search(field)
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.config.run import StorageConfig
-from pipeline.config.secrets import has_credentials, redact
+from pipeline.config.secrets import has_credentials, is_signed, redact, without_signature
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises
 
@@ -65,6 +66,15 @@ def open_storage(uri: str, settings: StorageConfig | None = None) -> Storage:
                 f"{redact(address)}: credentials in an address; take them out and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY (or the store's own variables)"
             )
+    if "://" in uri and is_signed(uri):
+        raise ConfigError(
+            f"{without_signature(uri)}: a signed address, which stands for one object for a while; name the place "
+            "itself, and give the store's credentials by its own variables"
+        )
+    if settings.endpoint_url and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", settings.endpoint_url):
+        raise ConfigError(
+            f"storage.endpoint_url: {redact(settings.endpoint_url)}: expected http://HOST:PORT or https://HOST"
+        )
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme == "file":
         from pipeline.storage.local import LocalStorage

@@ -25,6 +25,8 @@ KEY = "PLANTED-wJalrXUtnFEMI"
         f"{{'aws_secret_access_key': '{KEY}'}}",
         f"password={KEY}",
         f"https://{KEY}@host/",
+        f"//user:{KEY}@host/x: no such folder",
+        f"https://host/x;sig={KEY} is no store",
     ],
 )
 def test_redacted(text):
@@ -47,7 +49,17 @@ def test_innocent_text_stays():
     assert not has_credentials("file:///a@b")
 
 
-@pytest.mark.parametrize("uri", [f"s3://user:{KEY}@bucket/x", f"gs://{KEY}@bucket"])
+KEYED = [
+    f"s3://user:{KEY}@bucket/x",
+    f"gs://{KEY}@bucket",
+    f"//user:{KEY}@host/x",
+    f"file://user:{KEY}@host/x",
+    f"s3://bucket/x?X-Amz-Signature={KEY}&X-Amz-Expires=600",
+    f"az://container/x?sv=2020&sig={KEY}",
+]
+
+
+@pytest.mark.parametrize("uri", KEYED)
 def test_keys_in_addresses_are_refused_without_being_shown(uri):
     with pytest.raises(ConfigError) as caught:
         open_storage(uri)
@@ -55,6 +67,15 @@ def test_keys_in_addresses_are_refused_without_being_shown(uri):
     with pytest.raises(ConfigError) as caught:
         open_storage("s3://bucket/x", StorageConfig(endpoint_url=f"http://me:{KEY}@host"))
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://host", "host:9000", "https://host/x?y=1", "http://", "ftp://host", "https://a b"]
+)
+def test_an_endpoint_that_is_none_is_a_wrong_setting(url):
+    """It was taken for a store that does not answer, and the run for one to start again."""
+    with pytest.raises(ConfigError, match=r"storage\.endpoint_url: .*: expected http://HOST:PORT or https://HOST"):
+        open_storage("s3://bucket/x", StorageConfig(endpoint_url=url))
 
 
 def test_run_json_holds_no_secret(tmp_path, random_weights):
