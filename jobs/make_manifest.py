@@ -58,6 +58,8 @@ def read_lines(path: Path) -> pa.Table:
     Raises:
         ManifestError: the file cannot be read or lacks a column.
     """
+    if path.exists() and not path.is_file():  # Arrow waits for ever at a pipe into which nobody writes.
+        raise ManifestError(f"{path}: expected a file, found a folder, a pipe or a device; write the lines to a file")
     as_text = dict.fromkeys((*REQUIRED, "language"), pa.string())
     try:
         if path.suffix == ".jsonl":

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -215,6 +216,13 @@ def test_lines_that_make_no_manifest_are_refused(tmp_path, capsys, content):
     (tmp_path / "lines.csv").write_text(content)
     assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m")]) == 2
     assert "lines.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_lines_from_no_file_are_refused_and_not_waited_for(tmp_path, capsys, make):
+    make(tmp_path / "lines.csv")
+    assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m")]) == 2
+    assert "expected a file" in capsys.readouterr().err
 
 
 def test_the_demo_manifest_holds_its_lines():
