@@ -25,7 +25,7 @@ from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
 
 _CLIP_KINDS = ("missing", "changed")
-_COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "row")
+_COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "segments", "row")
 
 
 @dataclass(frozen=True)

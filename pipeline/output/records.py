@@ -35,6 +35,27 @@ _DATASETS_KEY, _DATASETS_FEATURES = b"huggingface", {"info": {"features": {AUDIO
 """By which the package `datasets` knows that a column is sound."""
 
 
+SEGMENT_TYPE = pa.struct(
+    [
+        ("take", pa.int32()),
+        ("estimated_s", pa.float64()),
+        ("num_semantic_tokens", pa.int32()),
+        ("silence_ratio", pa.float64()),
+        ("clipped_ratio", pa.float64()),
+        ("longest_pause_s", pa.float64()),
+        ("end_db", pa.float64()),
+        ("num_words", pa.int32()),
+        ("num_word_errors", pa.int32()),
+        ("num_letters", pa.int32()),
+        ("num_letter_errors", pa.int32()),
+        ("num_letters_heard", pa.int32()),
+        ("repeated", pa.string()),
+        ("similarity", pa.float64()),
+    ]
+)
+"""What a gate judged of one segment's last take; null from the pause on where nobody listened."""
+
+
 class _Column(NamedTuple):
     name: str
     type: pa.DataType
@@ -77,6 +98,7 @@ _COLUMNS = (
     _Column("weights_sha256", pa.string()),
     _Column("created_at", pa.timestamp("us", tz="UTC")),
     _Column("input_hash", pa.string(), 3),
+    _Column("segments", pa.list_(SEGMENT_TYPE), 3),
 )
 FORMAT_VERSION = max(column.since for column in _COLUMNS)
 """Of what this version writes. A new column is one more entry above, with the next number."""
@@ -109,6 +131,8 @@ class TakeFacts:
     speaker_similarity: float | None = None
     recognized_text: str | None = None
     quality_note: str | None = None
+    segments: list[dict[str, Any]] | None = None
+    """What gates judged of the last take of each segment that was decoded, in reading order, see `SEGMENT_TYPE`."""
 
 
 @dataclass(frozen=True)

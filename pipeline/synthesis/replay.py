@@ -22,7 +22,7 @@ from pipeline.synthesis.takes import UtteranceOutcome, Wanted, next_takes, recor
 if TYPE_CHECKING:
     from pipeline.synthesis.stages import AudioStage, TokenStage  # Load torch, which a driver does without.
 
-_COMMITTED = ("utterance_id", "row", "status", "audio_sha256", "error_code", "take", "num_segments")
+_COMMITTED = ("utterance_id", "row", "status", "audio_sha256", "error_code", "take", "num_segments", "segments")
 
 
 @dataclass(frozen=True)

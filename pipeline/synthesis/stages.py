@@ -165,6 +165,7 @@ class TokenStage:
                     planned.boundary,
                     planned.text,
                     job.script.language,
+                    planned.estimated_s,
                 )
             )
             return False
@@ -216,7 +217,8 @@ class AudioStage:
             samples: (num_samples,) what it sounds like.
         """
         quality = self._config.quality
-        rejection, hearing = judge_audio(measure(samples, self.sample_rate), quality), None
+        stats = measure(samples, self.sample_rate)
+        rejection, hearing = judge_audio(stats, quality), None
         if rejection is None and self._listener is not None:
             hearing = self._listener.listen(samples, take.text, take.language, take.global_tokens)
             rejection = judge_hearing(hearing, quality)
@@ -225,5 +227,14 @@ class AudioStage:
             rejection = Rejection(rejection.code, message)
         num_tokens = len(take.semantic_tokens)
         return SegmentAudio(
-            take.segment, take.take, num_tokens, take.boundary, samples, self.sample_rate, rejection, hearing
+            take.segment,
+            take.take,
+            num_tokens,
+            take.boundary,
+            samples,
+            self.sample_rate,
+            rejection,
+            hearing,
+            stats,
+            take.estimated_s,
         )

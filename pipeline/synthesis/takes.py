@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.clips import Audio
-from pipeline.audio.samples import join_segments, resample, set_level
+from pipeline.audio.samples import AudioStats, join_segments, resample, set_level
 from pipeline.config.run import AudioConfig, Config, TextConfig
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
@@ -145,6 +145,8 @@ class Take:
     text: str
     """What it should say, spelled out."""
     language: str
+    estimated_s: float = 0.0
+    """Expected speaking time."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,24 @@ class SegmentAudio:
     """Why the take is not good enough, if so."""
     hearing: Hearing | None = None
     """What a listener heard in it, if one was asked."""
+    stats: AudioStats | None = None
+    """How loud it is."""
+    estimated_s: float = 0.0
+    """Expected speaking time."""
+
+    def measures(self) -> dict[str, Any]:
+        """Return what gates judged of it, as the metadata keeps it; see `SEGMENT_TYPE`."""
+        found: dict[str, Any] = {
+            "take": self.take,
+            "estimated_s": self.estimated_s,
+            "num_semantic_tokens": self.num_semantic_tokens,
+        }
+        if self.stats is not None:
+            found |= {"silence_ratio": self.stats.silence_ratio, "clipped_ratio": self.stats.clipped_ratio}
+        if self.hearing is not None:
+            found |= asdict(self.hearing.contour) | {"similarity": self.hearing.similarity}
+            found |= {} if self.hearing.reading is None else asdict(self.hearing.reading)
+        return found
 
 
 Wanted = Mapping[int, Mapping[int, int]]
@@ -219,10 +239,12 @@ def recorded_takes(record: Mapping[str, Any] | None) -> Mapping[int, int]:
     """Return the takes that make a committed utterance's audio once more, by segment; none means all from take 0 on.
 
     Args:
-        record: `status`, `num_segments` and `take` of its commit, if there is one.
+        record: `status`, `num_segments`, `take` and `segments` of its commit, if there is one.
     """
-    # The recorded take of a single segment is the one to make: it may be a later one on request. Of several segments
-    # only the highest take is on record, so all are made from take 0 on, as the run did.
+    if record is not None and record["status"] == "ok" and record.get("segments"):
+        return {segment: found["take"] for segment, found in enumerate(record["segments"])}
+    # Commits of older formats record the highest take alone: of a single segment it is the one to make, as it may be a
+    # later one on request; several segments are made from take 0 on, as the run did.
     if record is None or record["status"] != "ok" or record["num_segments"] != 1:
         return {}
     return {0: record["take"] or 0}
@@ -310,6 +332,7 @@ class UtteranceOutcome:
             speaker_similarity=min(similarities, default=None),
             recognized_text=" ".join(heard) if heard else None,
             quality_note="; ".join(notes) or None,
+            segments=[segment.measures() for segment in self.segments] or None,
         )
 
     def finish(self, settings: AudioConfig) -> Audio:

@@ -118,6 +118,7 @@ def test_an_utterance_that_lacks_audio_is_an_internal_error(outcome):
         ({"status": "ok", "num_segments": 1, "take": 2}, {0: 2}),
         ({"status": "ok", "num_segments": 1, "take": None}, {0: 0}),
         ({"status": "ok", "num_segments": 2, "take": 1}, {}),
+        ({"status": "ok", "num_segments": 2, "take": 1, "segments": [{"take": 0}, {"take": 1}]}, {0: 0, 1: 1}),
         ({"status": "rejected", "num_segments": 1, "take": 2}, {}),
     ],
 )
