@@ -37,7 +37,7 @@ _CHINESE = "[\u3000-\u303f\u3040-\u30ff\u3400-\u9fff\uff00-\uffef]"
 _BETWEEN_CHINESE = re.compile(f"{_CHINESE}$")
 _STARTS_CHINESE = re.compile(f"^{_CHINESE}")
 _MAX_VERSE_LINE = 65
-_MAX_HEADING_CHARS, _MAX_TOLD_CHARS = 120, 600
+_MAX_HEADING_CHARS, _MAX_TOLD_CHARS, _MAX_LABEL_CHARS = 120, 600, 24
 _SHAPED_WORDS = 3.5
 
 
@@ -177,7 +177,8 @@ def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: lis
     label = group[0].strip()
     is_short = len(group) <= 3 and len(flat) <= _MAX_HEADING_CHARS
     # Old novels tell in the heading what the chapter is about.
-    is_told = num_blank >= 2 and is_bare_label(label) and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
+    has_label = is_bare_label(label) or (rank_of(label) is not None and ":" in label[:_MAX_LABEL_CHARS])
+    is_told = num_blank >= 2 and has_label and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
     if (is_heading_line(label) and (is_short or is_told)) or (len(group) == 1 and is_roman_number(label)):
         return [Block("heading", clean_text(flat, unread), _level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)

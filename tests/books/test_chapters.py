@@ -354,3 +354,10 @@ def test_numbers_on_lines_of_their_own_and_long_titles_of_old_novels_are_heading
     told = "OLIVER BECOMES BETTER ACQUAINTED WITH THE\nCHARACTERS OF HIS NEW ASSOCIATES; AND PURCHASES\nEXPERIENCE."
     found = split(f"CHAPTER I.\n{told}\n\n\nOne.\n\n\n\n CHAPTER II.\n{told}\n{told}\n\n\nTwo.\n", "a.txt")
     assert [len(chapter.blocks) for chapter in found.chapters] == [2, 2]
+    people = (
+        "Chapter VI: The Reverend Arthur Beebe, the Reverend Cuthbert Eager,\nMr. Emerson, Miss Lavish and\nMiss Lucy"
+    )
+    found = split(
+        f"Chapter V: A Walk\n\n\nOne.\n\n\n\n{people} Drive Out in Carriages to See a\nView.\n\n\nTwo.\n", "a.txt"
+    )
+    assert len(found.chapters) == 2
