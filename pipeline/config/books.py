@@ -95,7 +95,7 @@ class ImportConfig(Settings):
 
     max_left_out: float = setting(0.1, ge=0.0, le=1.0)
     """Share of a book's words that may be left out; a book over it needs an entry of `chapters`. What a book itself
-    marks as license, contents, notes or hidden does not count."""
+    marks as license, contents, notes, caption or hidden does not count."""
     chapters: dict[str, ChapterChoice] = setting({})
     """By book_id."""
 
