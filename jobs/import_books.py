@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = StorageConfig(endpoint_url=options.endpoint_url)
         if options.output is None and not options.dry_run:
             raise ConfigError("--output: required; say where the manifest goes, or pass --dry-run")
+        if not options.narrator.strip():
+            raise ConfigError("--narrator: empty; name the speaker of books without a cast")
         check_libraries()
         rules = check_settings(ImportConfig, read_settings(options.config, "max_left_out: 0.2"), str(options.config))
         casts = read_casts(options.casting, settings)

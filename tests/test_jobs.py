@@ -108,6 +108,9 @@ def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, r
         ({"output": ""}, "output"),
         ({"manifest": "a\0b"}, "manifest"),
         ({"speakers": "configs"}, "configs"),
+        ({"speakers": ".."}, "found a folder"),
+        ({"text": {"lexicon": ".."}}, "found a folder"),
+        ({"weights": "x" * 5_000}, "there is no such directory"),
     ],
 )
 def test_bad_input_stops_before_work_with_exit_2(run_file, capsys, changes, message):
@@ -163,6 +166,11 @@ def test_every_command_has_a_help_with_its_exit_codes(name, capsys):
     out = " ".join(capsys.readouterr().out.split())
     usage = "spark-tts-batch COMMAND" if name == "cli" else f"python -m jobs.{name}"
     assert out.startswith(f"usage: {usage} ") and "exit codes: 0 done; 1 done, but" in out
+
+
+def test_a_name_that_is_too_long_for_a_file_is_reported(capsys):
+    assert jobs.status.main(["x" * 5_000]) == 3
+    assert "File name too long" in capsys.readouterr().err
 
 
 def test_status_and_verify_of_nothing_say_so(tmp_path, capsys):

@@ -136,7 +136,7 @@ class LocalStorage(Storage):
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
-        while not folder.is_dir():
+        while not os.path.isdir(folder):
             missing.append(folder)
             folder = folder.parent
         try:
@@ -176,7 +176,7 @@ class LocalStorage(Storage):
                     raise TransientError from OSError(errno.EAGAIN, "somebody writes into the file")
                 return data, etag
         except StorageError:
-            if (self._root / path).is_dir():
+            if os.path.isdir(self._root / path):
                 raise FileNotFoundError(errno.ENOENT, "a folder, no object", f"{self.uri}/{path}") from None
             raise
 

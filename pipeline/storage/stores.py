@@ -31,7 +31,7 @@ def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
     if "://" in storage.uri:
         return
     path = Path(storage.uri)
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    existing = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
     if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
         # Disks become so by themselves, after an error: then this is an output to go on with.
         raise StorageError(f"{name}: {uri}: {existing} is on a read-only file system; mount it for writing")
@@ -45,6 +45,8 @@ def split_uri(uri: str) -> tuple[str, str]:
     folder, _, name = uri.rstrip("/").rpartition("/")
     if folder.endswith(":/") or folder.endswith(":"):
         raise ConfigError(f"{uri}: expected the address of one object, found a whole bucket")
+    if name in ("", ".", ".."):
+        raise ConfigError(f"{uri}: expected the address of one file, found a folder")
     return folder or ("/" if uri.startswith("/") else "."), name
 
 

@@ -148,7 +148,7 @@ def list_files(directory: Path, patterns: Sequence[str]) -> set[str]:
 
 
 def _check_layout(directory: Path, uri: str) -> None:
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # Which has an answer for names of any length, too.
         raise WeightsError(
             f"{uri}: there is no such directory; expected a Spark-TTS model directory, `demo`, `random`, "
             "`hf://owner/name` or an object-store address"
