@@ -109,6 +109,7 @@ def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, r
         ({"manifest": "a\0b"}, "manifest"),
         ({"speakers": "configs"}, "configs"),
         ({"speakers": ".."}, "found a folder"),
+        ({"speakers": "a\\b"}, "no name that every store can hold"),
         ({"text": {"lexicon": ".."}}, "found a folder"),
         ({"weights": "x" * 5_000}, "there is no such directory"),
     ],

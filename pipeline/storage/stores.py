@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import has_credentials, is_signed, redact, without_signature
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises
+from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises, check_path
 
 
 def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
@@ -47,6 +47,10 @@ def split_uri(uri: str) -> tuple[str, str]:
         raise ConfigError(f"{uri}: expected the address of one object, found a whole bucket")
     if name in ("", ".", ".."):
         raise ConfigError(f"{uri}: expected the address of one file, found a folder")
+    try:
+        check_path(name)
+    except ValueError:
+        raise ConfigError(f"{uri!a}: ends with no name that every store can hold; rename that file") from None
     return folder or ("/" if uri.startswith("/") else "."), name
 
 
