@@ -32,7 +32,7 @@ from pipeline.cluster.replay_actor import replay_remotely
 from pipeline.cluster.replica import Networks, ReplicaSetup
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.run_units import run_units
-from pipeline.cluster.unit_states import UnitPlanner, commit_kept_units
+from pipeline.cluster.unit_states import UnitPlanner, commit_kept_units, find_other_verdicts
 from pipeline.cluster.work_items import UnitState
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact_all
@@ -128,6 +128,8 @@ def forecast_run(config: Config) -> Forecast:
         config, plan.manifest, CommitLog(storage), adopted, speakers.generations, plan.lexicon, support, tombstones
     )
     found = forecaster.count(_list_limited(plan), CommitLog(storage).committed())
+    if table.shards:
+        forecaster.judge_again(table.quality or _find_limits(plan, RunRecord(storage)))
     if found.num_synthesized or speakers.missing:
         with ray_cluster():
             plan_replicas(config.replicas)
@@ -184,6 +186,7 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
             output.log.clear_success()
             plan = _synthesize_left(plan, output, committed, progress, networks)
             plan.manifest.check_unchanged()
+        _judge_again(plan, output, progress, networks)
         return _finish(plan, output, progress)
 
 
@@ -326,6 +329,10 @@ def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
     output.speakers.note_failures(table.speakers or {})
     output.speakers.update_notes()
     adopted = _plan_adoption(plan, output.storage, table, output.speakers)
+    if adopted.quality is None:
+        adopted = replace(
+            adopted, quality=_find_limits(plan, output.record) if table.shards else plan.config.quality.limits()
+        )
     if adopted != table:
         if is_change(table, adopted):
             output.log.clear_success()
@@ -334,6 +341,28 @@ def _adopt(plan: RunPlan, output: _Output) -> RunPlan:
                 logger.info("%s", describe_adoption(table, adopted))
         output.record.write_table(adopted)
     return _with_revisions(plan, adopted)
+
+
+def _find_limits(plan: RunPlan, record: RunRecord) -> dict[str, float]:
+    """Return the limits that an older version pinned: those that its rows were judged by."""
+    pinned = record.read().pinned
+    return {name: pinned.get(f"quality.{name}", limit) for name, limit in plan.config.quality.limits().items()}
+
+
+def _judge_again(plan: RunPlan, output: _Output, progress: Progress, networks: Networks | None) -> None:
+    """Make again the rows that other limits of `quality` judge otherwise; all others stay as they are."""
+    table, quality = output.record.read_table(), plan.config.quality
+    if table.quality is None or table.quality == quality.limits():
+        return
+    states = find_other_verdicts(output.log, table, table.quality, quality)
+    first = next(states, None)
+    if first is not None:
+        logger.info("the limits of quality have changed: rows are judged again")
+        output.log.clear_success()
+        with ray_cluster():
+            output.speakers.enroll(plan.config)
+            _synthesize(plan, output, progress, chain([first], states), networks)
+    output.record.write_table(replace(table, quality=quality.limits()))
 
 
 def _plan_adoption(plan: RunPlan, storage: Storage, table: ShardTable, speakers: OutputSpeakers) -> ShardTable:
@@ -522,7 +551,7 @@ def _finish(plan: RunPlan, output: _Output, progress: Progress, *, is_repair: bo
         rejected=dict(summary.rejected.most_common()),
         audio_s=summary.audio_s,
         num_units_done=progress.num_units,
-        num_units_skipped=num_committed - progress.num_units,
+        num_units_skipped=max(0, num_committed - progress.num_units),
         num_units_left=plan.num_units - num_committed,
         elapsed_s=progress.elapsed_s if progress.num_units else 0.0,
         x_real_time=progress.x_real_time if progress.num_units else 0.0,

@@ -9,6 +9,7 @@ import hashlib
 import random
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline import enroll_speakers, repair_output, synthesize_manifest, verify_output
+from pipeline import enroll_speakers, forecast_run, repair_output, synthesize_manifest, verify_output
 from pipeline.benchmark.instant import InstantCodec, InstantEngine
 from pipeline.cluster.replica import Networks
 from pipeline.errors import ConfigError, RunStopped, SpeakerError, StoreRefused, SynthesisError
@@ -324,3 +325,40 @@ def test_a_run_of_few_rows_that_are_rejected_is_not_finished(tmp_path, random_we
             world.run(world.config.model_copy(update={"quality": strict}))
         assert not (tmp_path / "output" / "_SUCCESS").exists()
     assert world.run().num_rejected == 16 and (tmp_path / "output" / "_SUCCESS").exists()
+
+
+@pytest.mark.usefixtures("without_processes")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_other_limits_of_quality_touch_the_rows_alone_that_they_judge_otherwise(
+    tmp_path, random_weights, monkeypatch, seed
+):
+    world = World(tmp_path, random_weights, seed)
+    world.shards["b"][0]["text"] = "boat " * 12
+    world.shards["m"][1]["text"] = "river " * 12
+    world.write()
+    loose = world.config
+    world.run()
+    before = describe(loose.output)
+    paces = sorted(row["segments"][0]["estimated_s"] / 0.5 for row in before)
+    assert paces[-3] < paces[-2] < paces[-1]
+    limit = (paces[-3] + paces[-2]) / 2
+    strict = loose.model_copy(update={"quality": loose.quality.model_copy(update={"max_pace": limit})})
+    commits = {path: path.read_bytes() for path in Path(loose.output).glob("metadata/**/*.parquet")}
+    summary = world.run(strict)
+    assert (summary.num_synthesized, summary.rejected) == (2, {"too_fast": 2})
+    assert sum(path.read_bytes() != data for path, data in commits.items()) == 2
+    assert world.run(strict).num_synthesized == 0
+    judged = describe(loose.output)
+    assert forecast_run(loose).num_synthesized == 2
+    deadly = Deadly(monkeypatch, loose.output)
+    for config, expected in ((loose, before), (strict, judged)):
+        for left in (4, 7, 9):
+            deadly.left = left
+            with suppress(SynthesisError):
+                world.run(config)
+        deadly.left = None
+        world.run(config)
+        assert describe(loose.output) == expected
+    assert world.run(loose).num_synthesized == 2
+    assert describe(loose.output) == before
+    assert verify_output(open_storage(loose.output)).is_intact

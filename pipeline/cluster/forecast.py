@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.cluster.unit_states import UnitPlanner
+from pipeline.cluster.unit_states import UnitPlanner, find_other_verdicts
 from pipeline.config.run import Config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Manifest, read_utterance
@@ -56,6 +56,8 @@ class Forecast:
     """Rows that were removed for good; they are not synthesized."""
     num_gone: int = 0
     """Rows that the manifest has no more: their takes would be deleted."""
+    num_judged_again: int = 0
+    """Of the unchanged rows, those on which other limits of `quality` may change the verdict: they are made again."""
     num_kept: int = 0
     """Of the unchanged and moved rows, those whose commit would be written anew."""
     committed: RowCounts = field(default_factory=RowCounts)
@@ -72,7 +74,7 @@ class Forecast:
     @property
     def num_synthesized(self) -> int:
         """Rows that would be synthesized, or rejected for their text."""
-        return self.num_new + self.num_changed
+        return self.num_new + self.num_changed + self.num_judged_again
 
     @property
     def all_rejected(self) -> Counter[str]:
@@ -144,6 +146,17 @@ class Forecaster:
                 left_ids.update(row["utterance_id"] for row in rows)
         self.found.num_gone = len(self._ids - left_ids)
         return self.found
+
+    def judge_again(self, before: Mapping[str, float]) -> None:
+        """Count the committed rows that are made again where limits of `quality` have changed.
+
+        Args:
+            before: the limits that rows were judged by.
+        """
+        if before != self._config.quality.limits():
+            for state in find_other_verdicts(self._log, self._table, before, self._config.quality):
+                self.found.num_judged_again += state.num_rows
+                self.found.num_units += 1
 
     def _read_former(self) -> None:
         def read(unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]]]:

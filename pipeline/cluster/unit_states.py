@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.cluster.work_items import UnitState
+from pipeline.config.run import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS
-from pipeline.manifest.units import WorkUnit
+from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
 from pipeline.output.records import build_commit_table, build_record, removed_record
 from pipeline.output.row_counts import UnitReceipt
+from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
+from pipeline.synthesis.quality import is_judged_otherwise
 from pipeline.synthesis.take_pool import KeptRecords, TakePool, hash_rows
 from pipeline.synthesis.takes import Rejection
 
@@ -119,3 +122,21 @@ def commit_kept_units(
     for outcome in map_ahead(keep, units):
         lease.renew_if_due()
         yield outcome
+
+
+def find_other_verdicts(
+    log: CommitLog, table: ShardTable, before: Mapping[str, float], quality: QualityConfig
+) -> Iterator[UnitState]:
+    """Yield the committed units with rows on which other limits may change the verdict; those are to be made again.
+
+    Args:
+        log: of the output.
+        table: of its shards.
+        before: the limits that rows were judged by, see `QualityConfig.limits`.
+        quality: the limits of today.
+    """
+    for unit_id, commit in log.iter_commits(("row", "status", "error_code", "segments"), table.holds):
+        rows = [row["row"] for row in commit.to_pylist() if is_judged_otherwise(row, before, quality)]
+        unit = parse_unit_id(unit_id)
+        if rows and unit is not None:
+            yield UnitState(unit, {}, {row: {} for row in rows})

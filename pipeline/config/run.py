@@ -66,22 +66,37 @@ class SamplingConfig(Settings):
     """Of those, only as many as together have this probability."""
 
 
+QUALITY_LIMITS = (
+    "min_pace",
+    "max_pace",
+    "max_silence_ratio",
+    "max_clipped_ratio",
+    "max_wer",
+    "max_cer",
+    "min_heard",
+    "max_heard",
+    "min_similarity",
+    "max_pause_s",
+)
+"""Of `quality`: free to change, as rows are judged again from what is on record of them."""
+
+
 class QualityConfig(Settings):
     """When a take is good enough, and what happens when it is not."""
 
     max_takes: int = setting(3, changes="audio", ge=1, le=20)
     """Takes of a segment before its utterance is rejected; each take has its own seed."""
-    min_pace: float = setting(0.4, changes="audio", ge=0.0)
+    min_pace: float = setting(0.4, ge=0.0)
     """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
-    max_pace: float = setting(2.5, changes="audio", gt=0.0)
+    max_pace: float = setting(2.5, gt=0.0)
     """Fastest plausible pace, as a multiple of the expected one; above it a take is `too_fast`."""
     length_cap_factor: float = setting(3.0, changes="audio", ge=1.0)
     """The cap on new tokens, as a multiple of the estimated speaking time."""
     length_cap_extra_s: float = setting(2.0, changes="audio", ge=0.0)
     """Added to the cap, so that short texts have room."""
-    max_silence_ratio: float = setting(0.8, changes="audio", gt=0.0, le=1.0)
+    max_silence_ratio: float = setting(0.8, gt=0.0, le=1.0)
     """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
-    max_clipped_ratio: float = setting(0.02, changes="audio", gt=0.0, le=1.0)
+    max_clipped_ratio: float = setting(0.02, gt=0.0, le=1.0)
     """Largest share of samples at full scale; above it a take is `clipped`."""
     asr: Literal["none", "pocketsphinx", "whisper"] = setting("none", changes="audio")
     """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`. `whisper`: the languages of its
@@ -89,24 +104,28 @@ class QualityConfig(Settings):
     asr_model: Address | None = setting(None)
     """The model of `whisper`: a name such as `tiny.en` or `large-v3`, a directory, `hf://owner/name` or an object-store
     address; the content is pinned, not the path."""
-    max_wer: float = setting(0.75, changes="audio", gt=0.0)
+    max_wer: float = setting(0.75, gt=0.0)
     """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
-    max_cer: float = setting(0.5, changes="audio", gt=0.0)
+    max_cer: float = setting(0.5, gt=0.0)
     """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
-    min_heard: float = setting(0.82, changes="audio", ge=0.0, le=1.0)
+    min_heard: float = setting(0.82, ge=0.0, le=1.0)
     """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""
-    max_heard: float = setting(1.15, changes="audio", ge=1.0)
+    max_heard: float = setting(1.15, ge=1.0)
     """Most letters heard, as a share of the text's; above it a take is `repeated`."""
-    min_similarity: float = setting(0.5, changes="audio", ge=-2.0, le=1.0)
+    min_similarity: float = setting(0.5, ge=-2.0, le=1.0)
     """Least likeness of the voice heard, 1 for the same global tokens, 0 for any; below it a take is `wrong_voice`.
     Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
-    max_pause_s: float = setting(1.0, changes="audio", gt=0.0)
+    max_pause_s: float = setting(1.0, gt=0.0)
     """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
     stop_above_rejected: float = setting(0.2, gt=0.0, le=1.0)
     """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops. Judged while it works, of
     the rows of this start, and at its end, of all rows: then without `_SUCCESS`."""
     stop_after_rows: int = setting(500, ge=1)
     """Rows to see before `stop_above_rejected` may act while the run works; at its end it acts on any number."""
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits by which takes are judged."""
+        return {name: float(getattr(self, name)) for name in QUALITY_LIMITS}
 
 
 class AudioConfig(Settings):

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from pipeline.config.run import QUALITY_LIMITS
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
 from pipeline.manifest.shards import DAMAGED_PARQUET
@@ -24,6 +25,7 @@ from pipeline.storage import ObjectExists, PreconditionFailed, Storage, check_pa
 
 RUN_PATH, SHARDS_PATH, ENVIRONMENTS_PATH = "run.json", "shards.parquet", "environments.json"
 _MAX_STARTS = 20
+_FREE = frozenset(f"quality.{name}" for name in QUALITY_LIMITS)
 _REMEDY = "put back a copy of it, or choose another output"
 
 
@@ -250,7 +252,9 @@ class RunRecord:
             raise _not_ours(place, error) from None
 
     def _refuse_differences(self, run: Run, pinned: Mapping[str, Any]) -> None:
-        differences = [*compare(run.pinned, pinned)]
+        # Earlier versions pinned limits that are free now.
+        known = {name: value for name, value in run.pinned.items() if name in pinned or name not in _FREE}
+        differences = [*compare(known, pinned)]
         if differences:
             listed = "\n".join(f"  {text}" for text in differences[:50])
             rest = f"\n  and {len(differences) - 50:,} more" if len(differences) > 50 else ""

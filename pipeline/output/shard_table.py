@@ -23,6 +23,7 @@ from pipeline.output.records import FORMAT_KEY, FORMAT_VERSION, newer_format
 from pipeline.storage import check_path
 
 _SPEAKERS_KEY = b"spark_tts_batch.speakers"
+_QUALITY_KEY = b"spark_tts_batch.quality"
 _COLUMNS_KEY = b"spark_tts_batch.columns"
 _SCHEMA_OF_FORMAT_2 = pa.schema(
     [
@@ -87,6 +88,9 @@ class ShardTable:
     columns: pa.Schema | None = None
     """The columns that are passed through, pinned by the first start; None where an older version began."""
 
+    quality: Mapping[str, float] | None = None
+    """The limits that every row was judged by, see `QualityConfig.limits`; None where an older version judged them."""
+
     def order(self, shards: Sequence[Shard]) -> list[str]:
         """Return the names of a manifest's shards in the order in which they join this output."""
         names = [shard.name for shard in shards]
@@ -142,7 +146,7 @@ class ShardTable:
             for name, known in self.shards.items()
             if name not in current or current[name].revision != known.revision
         ]
-        return ShardTable(current, (*self.former, *gone), speakers, columns)
+        return ShardTable(current, (*self.former, *gone), speakers, columns, self.quality)
 
     def _next_revision(self, name: str) -> int:
         known = [self.shards[name].revision] if name in self.shards else []
@@ -173,6 +177,8 @@ def format_shards(table: ShardTable) -> bytes:
         metadata[_SPEAKERS_KEY] = json.dumps(table.speakers).encode()
     if table.columns is not None:
         metadata[_COLUMNS_KEY] = base64.b64encode(table.columns.serialize().to_pybytes())
+    if table.quality is not None:
+        metadata[_QUALITY_KEY] = json.dumps(table.quality).encode()
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, _SCHEMA.with_metadata(metadata)), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
@@ -220,7 +226,8 @@ def parse_shards(data: bytes, place: str) -> ShardTable:
             shards[name] = shard
     columns = metadata.get(_COLUMNS_KEY)
     schema = None if columns is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns)))
-    return ShardTable(shards, tuple(former), _parse_speakers(metadata.get(_SPEAKERS_KEY)), schema)
+    speakers, quality = (_parse_numbers(metadata.get(key)) for key in (_SPEAKERS_KEY, _QUALITY_KEY))
+    return ShardTable(shards, tuple(former), speakers, schema, quality)
 
 
 def _from_row(row: Mapping[str, Any]) -> ShardRecord:
@@ -234,10 +241,10 @@ def _from_row(row: Mapping[str, Any]) -> ShardRecord:
     )
 
 
-def _parse_speakers(data: bytes | None) -> Mapping[str, int] | None:
+def _parse_numbers(data: bytes | None) -> dict[str, Any] | None:
     if data is None:
         return None
-    speakers = json.loads(data)
-    if not isinstance(speakers, dict) or not all(isinstance(value, int) for value in speakers.values()):
-        raise ValueError("its speakers are no numbers by id")
-    return speakers
+    numbers = json.loads(data)
+    if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
+        raise ValueError("its speakers or limits are no numbers by name")
+    return numbers

@@ -7,11 +7,13 @@ listener hears in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from pipeline.audio.samples import AudioStats
 from pipeline.config.run import QualityConfig
 from pipeline.errors import RejectionCode
-from pipeline.synthesis.listening import Hearing
+from pipeline.synthesis.listening import Contour, Hearing
 from pipeline.synthesis.recognition import Reading
 from pipeline.synthesis.takes import Rejection
 
@@ -136,3 +138,46 @@ def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> R
             f"(quality.max_cer is {quality.max_cer:g})",
         )
     return None
+
+
+_LIMITS_OF = {
+    RejectionCode.TOO_FAST: ("max_pace",),
+    RejectionCode.TOO_SLOW: ("min_pace",),
+    RejectionCode.MOSTLY_SILENCE: ("max_silence_ratio",),
+    RejectionCode.CLIPPED: ("max_clipped_ratio",),
+    RejectionCode.LONG_PAUSE: ("max_pause_s",),
+    RejectionCode.CUT_SHORT: ("min_heard",),
+    RejectionCode.REPEATED: ("max_heard",),
+    RejectionCode.WRONG_WORDS: ("max_wer", "max_cer"),
+    RejectionCode.WRONG_VOICE: ("min_similarity",),
+}
+"""By which limits a take is rejected with a code."""
+
+
+def is_judged_otherwise(record: Mapping[str, Any], before: Mapping[str, float], quality: QualityConfig) -> bool:
+    """Tell whether other limits may change the verdict on a committed row.
+
+    An accepted row is judged again by what is on record of its segments; commits of older formats have nothing, and
+    their rows stay. A rejected one may pass if the limit that it failed is looser, since its takes are gone.
+
+    Args:
+        record: `status`, `error_code` and `segments` of its commit.
+        before: the limits that it was judged by, see `QualityConfig.limits`.
+        quality: the limits of today.
+    """
+    if record["status"] == "ok":
+        return any(_judge_segment(segment, quality) is not None for segment in record["segments"] or ())
+    limits, now = _LIMITS_OF.get(record["error_code"], ()), quality.limits()
+    return any(now[name] > before[name] if name.startswith("max") else now[name] < before[name] for name in limits)
+
+
+def _judge_segment(measures: Mapping[str, Any], quality: QualityConfig) -> Rejection | None:
+    rejection = judge_tokens(measures["num_semantic_tokens"], False, measures["estimated_s"], quality)
+    if rejection is None and measures["silence_ratio"] is not None:
+        rejection = judge_audio(AudioStats(0.0, 0.0, measures["silence_ratio"], measures["clipped_ratio"]), quality)
+    if rejection is None and measures["longest_pause_s"] is not None:
+        names = ("num_words", "num_word_errors", "num_letters", "num_letter_errors", "num_letters_heard", "repeated")
+        reading = None if measures["num_words"] is None else Reading(*(measures[name] for name in names))
+        contour = Contour(measures["longest_pause_s"], measures["end_db"])
+        rejection = judge_hearing(Hearing(contour, None, reading, measures["similarity"], None), quality)
+    return rejection
