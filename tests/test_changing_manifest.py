@@ -21,7 +21,7 @@ import yaml
 from pipeline import enroll_speakers, forecast_run, repair_output, synthesize_manifest, verify_output
 from pipeline.benchmark.instant import InstantCodec, InstantEngine
 from pipeline.cluster.replica import Networks
-from pipeline.errors import ConfigError, RunStopped, SpeakerError, StoreRefused, SynthesisError
+from pipeline.errors import ConfigError, ManifestError, RunStopped, SpeakerError, StoreRefused, SynthesisError
 from pipeline.llm import Generation
 from pipeline.llm.prompt import SpeechVocabulary, Voice
 from pipeline.storage import open_storage
@@ -362,3 +362,23 @@ def test_other_limits_of_quality_touch_the_rows_alone_that_they_judge_otherwise(
     assert world.run(loose).num_synthesized == 2
     assert describe(loose.output) == before
     assert verify_output(open_storage(loose.output)).is_intact
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_a_manifest_of_another_run_takes_nothing(tmp_path, random_weights):
+    world = World(tmp_path, random_weights, 3)
+    world.run()
+    before = describe(world.config.output)
+    kept = world.shards
+    for shards in ({"b": world.new_rows(3)}, {"b": []}):
+        world.shards = shards
+        world.write()
+        with pytest.raises(ManifestError, match=r"none of the manifest's [03] rows is among the 16 "):
+            world.run()
+        assert (Path(world.config.output) / "_SUCCESS").exists()
+        assert describe(world.config.output) == before
+    # One row is enough to be the same run, whatever became of its text.
+    world.shards = {"x": [{**kept["m"][2], "text": "another text"}]}
+    world.write()
+    assert world.run().num_synthesized == 1
+    world.check(tmp_path)

@@ -238,6 +238,11 @@ class Manifest:
             self._confirm(np.sort(suspects[start : start + _SUSPECTS_PER_PASS]), shards, duplicates)
         return {name: sorted(rows) for name, rows in duplicates.items()}
 
+    def has_any_id(self, ids: Collection[str]) -> bool:
+        """Tell whether a row has one of these ids; reads the id column alone, until one is found."""
+        wanted = frozenset(ids)
+        return any(not wanted.isdisjoint(batch) for _, _, batch in self._read_ids())
+
     def find_ids(self, ids: Collection[str]) -> dict[str, tuple[Shard, int]]:
         """Find the first row of each id; reads the id column alone, until all are found.
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.errors import DamagedCommit, RejectionCode
+from pipeline.errors import DamagedCommit, ManifestError, RejectionCode
 from pipeline.manifest.columns import check_columns, choose_columns
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
@@ -29,6 +29,7 @@ from pipeline.output.verify import hash_paths
 from pipeline.storage import Storage
 
 logger = logging.getLogger(__name__)
+_IDS_PER_PASS = 1_000_000
 
 
 def plan_adoption(
@@ -56,19 +57,46 @@ def plan_adoption(
         columns: of the manifest to pass through, as the config has them.
 
     Raises:
-        ManifestError: a shard does not fit into the table that the output has begun.
+        ManifestError: a shard does not fit into the table that the output has begun, or no row of the manifest is
+            among those of the output: one of the two belongs to another run.
     """
     names = {shard.name for shard in manifest.shards}
     is_same = names == {*table.shards} and all(map(table.is_current, manifest.shards))
     pinned = _pin_columns(manifest, table, columns)
     if is_same and table.speakers == speakers and table.columns == pinned:
         return table
+    _refuse_another_run(manifest, log, table)
     duplicates = find_duplicates(manifest, table) if is_same else manifest.find_duplicates(table.order(manifest.shards))
     stale = {*_find_other_duplicates(log, table, duplicates)}
     before = enrolled if table.speakers is None else table.speakers
     changed = {name for name in {*before, *speakers} if before.get(name) != speakers.get(name)}
     stale |= {*_find_speakers(manifest, table, changed - {*withdrawn})}
     return table.adopt(manifest.shards, duplicates, speakers, stale, pinned)
+
+
+def _refuse_another_run(manifest: Manifest, log: CommitLog, table: ShardTable) -> None:
+    """Stop before a wrong path takes all that an output holds for rows that were deleted from its manifest."""
+    if any(map(table.is_current, manifest.shards)):
+        return
+    num_committed, ids = 0, set[str]()
+    units = (unit for name, shard in table.shards.items() for unit in log.list_shard(name, shard.revision))
+    for unit in units:
+        try:
+            found = log.read_commit(unit, ("utterance_id",)).column("utterance_id").drop_null().to_pylist()
+        except DamagedCommit:
+            continue
+        num_committed += len(found)
+        ids.update(found)
+        if len(ids) >= _IDS_PER_PASS:
+            if manifest.has_any_id(ids):
+                return
+            ids.clear()
+    if num_committed and not (ids and manifest.has_any_id(ids)):
+        raise ManifestError(
+            f"none of the manifest's {manifest.num_rows:,} rows is among the {num_committed:,} that the output holds, "
+            "by utterance_id; an output follows its manifest, so all of them would be deleted. Is `manifest` or `output` "
+            "that of another run? Correct the one that is, or name a new output"
+        )
 
 
 def _pin_columns(manifest: Manifest, table: ShardTable, wanted: Sequence[str] | None) -> pa.Schema:
