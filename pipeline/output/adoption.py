@@ -94,8 +94,8 @@ def _refuse_another_run(manifest: Manifest, log: CommitLog, table: ShardTable) -
     if num_committed and not (ids and manifest.has_any_id(ids)):
         raise ManifestError(
             f"none of the manifest's {manifest.num_rows:,} rows is among the {num_committed:,} that the output holds, "
-            "by utterance_id; an output follows its manifest, so all of them would be deleted. Is `manifest` or `output` "
-            "that of another run? Correct the one that is, or name a new output"
+            "by utterance_id; an output follows its manifest, so all of them would be deleted. Is `manifest` or "
+            "`output` that of another run? Correct the one that is, or name a new output"
         )
 
 
