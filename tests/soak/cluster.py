@@ -113,7 +113,7 @@ def check_cluster(folder, weights):
     try:
         _send_and_resume(temporary, log, config, words)
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)  # Daemons that end write on for a moment.
 
 
 def _send_and_leave(submitter, words, log):
