@@ -1,4 +1,4 @@
-"""English sums of money in words, shillings and pence among them: rules in their order."""
+"""English sums of money in words, shillings and pence among them: currencies, and rules in their order."""
 
 from __future__ import annotations
 
@@ -7,9 +7,32 @@ from re import Match
 
 from pipeline.text.english_numbers import SCALES, cardinal, fraction
 from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, START, after, before
-from pipeline.text.english_units import CURRENCIES, SMALL_COINS
 
-_SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(CURRENCIES, key=len, reverse=True))) + ")"
+_CURRENCIES = {
+    "$": ("dollar", "dollars", "cent"), "US$": ("US dollar", "US dollars", "cent"),
+    "AU$": ("Australian dollar", "Australian dollars", "cent"), "CA$": ("Canadian dollar", "Canadian dollars", "cent"),
+    "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
+    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "S$": ("Singapore dollar", "Singapore dollars", "cent"),
+    "NZ$": ("New Zealand dollar", "New Zealand dollars", "cent"), "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"),
+    "R$": ("real", "reais", "centavo"), "MX$": ("Mexican peso", "Mexican pesos", "centavo"),
+    "€": ("euro", "euros", "cent"), "£": ("pound", "pounds", "penny"), "¥": ("yen", "yen", "sen"),
+    "₹": ("rupee", "rupees", "paisa"), "₩": ("won", "won", "jeon"), "₽": ("ruble", "rubles", "kopek"),
+    "₿": ("bitcoin", "bitcoins", "satoshi"), "₺": ("lira", "lira", "kurus"), "₫": ("dong", "dong", "hao"),
+    "฿": ("baht", "baht", "satang"), "₴": ("hryvnia", "hryvnias", "kopiyka"), "₪": ("shekel", "shekels", "agora"),
+    "₱": ("peso", "pesos", "centavo"), "₦": ("naira", "naira", "kobo"), "₸": ("tenge", "tenge", "tiyn"),
+    "CN¥": ("yuan", "yuan", "fen"), "RMB": ("yuan", "yuan", "fen"), "CNY": ("yuan", "yuan", "fen"),
+    "USD": ("US dollar", "US dollars", "cent"), "EUR": ("euro", "euros", "cent"),
+    "GBP": ("pound", "pounds", "penny"), "JPY": ("yen", "yen", "sen"), "CHF": ("Swiss franc", "Swiss francs", "cent"),
+    "CAD": ("Canadian dollar", "Canadian dollars", "cent"), "AUD": ("Australian dollar", "Australian dollars", "cent"),
+    "NZD": ("New Zealand dollar", "New Zealand dollars", "cent"), "SEK": ("Swedish krona", "Swedish kronor", "ore"),
+    "NOK": ("Norwegian krone", "Norwegian kroner", "ore"), "DKK": ("Danish krone", "Danish kroner", "ore"),
+    "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "SGD": ("Singapore dollar", "Singapore dollars", "cent"),
+    "INR": ("rupee", "rupees", "paisa"), "KRW": ("won", "won", "jeon"), "BRL": ("real", "reais", "centavo"),
+    "MXN": ("Mexican peso", "Mexican pesos", "centavo"), "ZAR": ("rand", "rand", "cent"),
+    "Rs.": ("rupee", "rupees", "paisa"), "Rs": ("rupee", "rupees", "paisa"), "BTC": ("bitcoin", "bitcoins", "satoshi"),
+}  # fmt: skip
+_SMALL_COINS = {"penny": "pence", "sen": "sen", "fen": "fen", "jeon": "jeon", "paisa": "paise", "ore": "ore"}
+_SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(_CURRENCIES, key=len, reverse=True))) + ")"
 _SCALE = r"(?:(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z]))?"
 _AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"
 _PENCE = {"1": "one penny", "2": "twopence", "3": "threepence", "4": "fourpence", "5": "fivepence", "6": "sixpence",
@@ -43,7 +66,7 @@ def _say_lone_shillings(match: Match[str]) -> str:
 def _say_money(match: Match[str]) -> str:
     written = match["symbol"]
     found = match.groupdict()
-    one, many, coin = CURRENCIES[found.get("code") or written]
+    one, many, coin = _CURRENCIES[found.get("code") or written]
     amount, low = match["amount"], match["low"]
     minus = "minus " if found["sign"] or found.get("inner") else ""
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d{2}", amount):
@@ -78,7 +101,7 @@ def _sum(amount: str, one: str, many: str, coin: str) -> str:
     if len(cents) > 2:
         return f"{cardinal(f'{whole}.{cents}')} {many}"
     count = int(cents.ljust(2, "0"))
-    coins = f"{cardinal(str(count))} {coin if count == 1 else SMALL_COINS.get(coin, coin + 's')}"
+    coins = f"{cardinal(str(count))} {coin if count == 1 else _SMALL_COINS.get(coin, coin + 's')}"
     if not whole.strip("0"):
         return coins
     return f"{cardinal(whole)} {one if whole == '1' else many} and {coins}"

@@ -1,33 +1,9 @@
-"""English names of currencies and units of measure, and how they are written."""
+"""English names of units of measure and of symbols that stand alone, and how they are written."""
 
 from __future__ import annotations
 
 import re
 
-CURRENCIES = {
-    "$": ("dollar", "dollars", "cent"), "US$": ("US dollar", "US dollars", "cent"),
-    "AU$": ("Australian dollar", "Australian dollars", "cent"), "CA$": ("Canadian dollar", "Canadian dollars", "cent"),
-    "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
-    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "S$": ("Singapore dollar", "Singapore dollars", "cent"),
-    "NZ$": ("New Zealand dollar", "New Zealand dollars", "cent"), "NT$": ("Taiwan dollar", "Taiwan dollars", "cent"),
-    "R$": ("real", "reais", "centavo"), "MX$": ("Mexican peso", "Mexican pesos", "centavo"),
-    "€": ("euro", "euros", "cent"), "£": ("pound", "pounds", "penny"), "¥": ("yen", "yen", "sen"),
-    "₹": ("rupee", "rupees", "paisa"), "₩": ("won", "won", "jeon"), "₽": ("ruble", "rubles", "kopek"),
-    "₿": ("bitcoin", "bitcoins", "satoshi"), "₺": ("lira", "lira", "kurus"), "₫": ("dong", "dong", "hao"),
-    "฿": ("baht", "baht", "satang"), "₴": ("hryvnia", "hryvnias", "kopiyka"), "₪": ("shekel", "shekels", "agora"),
-    "₱": ("peso", "pesos", "centavo"), "₦": ("naira", "naira", "kobo"), "₸": ("tenge", "tenge", "tiyn"),
-    "CN¥": ("yuan", "yuan", "fen"), "RMB": ("yuan", "yuan", "fen"), "CNY": ("yuan", "yuan", "fen"),
-    "USD": ("US dollar", "US dollars", "cent"), "EUR": ("euro", "euros", "cent"),
-    "GBP": ("pound", "pounds", "penny"), "JPY": ("yen", "yen", "sen"), "CHF": ("Swiss franc", "Swiss francs", "cent"),
-    "CAD": ("Canadian dollar", "Canadian dollars", "cent"), "AUD": ("Australian dollar", "Australian dollars", "cent"),
-    "NZD": ("New Zealand dollar", "New Zealand dollars", "cent"), "SEK": ("Swedish krona", "Swedish kronor", "ore"),
-    "NOK": ("Norwegian krone", "Norwegian kroner", "ore"), "DKK": ("Danish krone", "Danish kroner", "ore"),
-    "HKD": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "SGD": ("Singapore dollar", "Singapore dollars", "cent"),
-    "INR": ("rupee", "rupees", "paisa"), "KRW": ("won", "won", "jeon"), "BRL": ("real", "reais", "centavo"),
-    "MXN": ("Mexican peso", "Mexican pesos", "centavo"), "ZAR": ("rand", "rand", "cent"),
-    "Rs.": ("rupee", "rupees", "paisa"), "Rs": ("rupee", "rupees", "paisa"), "BTC": ("bitcoin", "bitcoins", "satoshi"),
-}  # fmt: skip
-SMALL_COINS = {"penny": "pence", "sen": "sen", "fen": "fen", "jeon": "jeon", "paisa": "paise", "ore": "ore"}
 LONE_SYMBOLS = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "ruble",
                 "₿": "bitcoin", "¢": "cent", "₺": "lira", "₴": "hryvnia", "₪": "shekel", "₱": "peso", "₫": "dong",
                 "฿": "baht", "₦": "naira", "₸": "tenge", "¤": "currency"}  # fmt: skip
