@@ -34,6 +34,9 @@ def show_forecast(config: Config) -> int:
         say(f"rejected   {found.all_rejected.total():,}: {reasons}")
         for utterance_id, code, message in found.examples:
             say(f"  {utterance_id!r:.60} {code}: {one_line(message):.200}")
+    for kind, count in sorted(found.unread.items()):
+        utterance_id, note = found.unread_examples[kind]
+        say(f"not spoken {count:,} rows with a {kind}, such as {utterance_id!r:.60}: {one_line(note):.200}")
     num_bytes = bytes_per_second(config.audio.format, config.audio.sample_rate) * audio_s + found.metadata_bytes
     say(f"audio      about {format_duration(audio_s)} to come, {num_bytes / 1e6:,.1f} MB")
     if cost.elapsed_s is None:

@@ -24,7 +24,7 @@ from pipeline.output.tombstones import Tombstones
 from pipeline.synthesis.speakers import NOT_ENROLLED
 from pipeline.synthesis.take_pool import KeptTake, TakePool
 from pipeline.synthesis.takes import write_script
-from pipeline.text import TextSupport
+from pipeline.text import TextSupport, describe_unread
 
 _FORMER_COLUMNS = ("utterance_id", "status", "error_code", "duration_s")
 _METADATA_BYTES = 1_000
@@ -66,6 +66,10 @@ class Forecast:
     """Rows that would be rejected for what can be seen before synthesis, by code."""
     examples: list[tuple[str, str, str]] = field(default_factory=list)
     """(utterance_id, code, message) of a few of them."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """Rows with something that would not be spoken, by its kind: symbol, digit, script, emoji."""
+    unread_examples: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """(utterance_id, what it is) of the first of each kind."""
     expected_s: float = 0.0
     """Seconds of audio that would be made, as `pipeline.text` expects them."""
     num_segments: int = 0
@@ -197,6 +201,10 @@ class Forecaster:
         except UtteranceError as error:
             self._reject(row, error.code, error.message)
             return
+        for kind in sorted({unread.kind for unread in script.unread}):
+            self.found.unread[kind] += 1
+            note = describe_unread(unread for unread in script.unread if unread.kind == kind)
+            self.found.unread_examples.setdefault(kind, (str(row["utterance_id"]), str(note)))
         self.found.num_segments += len(script.segments)
         self.found.expected_s += sum(segment.estimated_s for segment in script.segments)
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import yaml
 
+from jobs.dry_run import show_forecast
 from pipeline import forecast_run
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 from pipeline.output.lease import Lease
@@ -124,3 +125,21 @@ def test_it_refuses_what_a_run_refuses(world, tmp_path):
     crowded = config.replicas.model_copy(update={"llm": config.replicas.llm.model_copy(update={"count": 40})})
     with inline_ray(InlineRay()), pytest.raises(ConfigError, match=r"need 40\.75 CPUs where the cluster has 4"):
         forecast_run(config.model_copy(update={"replicas": crowded}))
+
+
+def test_what_would_not_be_spoken_is_counted_by_kind_with_an_example(world, capsys):
+    texts = (
+        "A \u2318 in the garden.",
+        "A \u2318 and a \u23ce here.",
+        "The \u03bb\u03cc\u03b3\u03bf\u03c2 is old.",
+    )
+    for at, text in enumerate(texts):
+        world.shards["b"][at] |= {"text": text, "language": "en"}
+    world.write()
+    found = forecast_run(world.config)
+    assert found.unread == {"symbol": 2, "script": 1}
+    first, note = found.unread_examples["symbol"]
+    assert first == world.shards["b"][0]["utterance_id"]
+    assert note == "not spoken: symbol \u2318 (PLACE OF INTEREST SIGN)"
+    show_forecast(world.config)
+    assert "not spoken 2 rows with a symbol, such as" in capsys.readouterr().out
