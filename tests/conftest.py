@@ -33,6 +33,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their parameter: a WAV holds the second in which it was made, and all processes need one name."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Give the next test one thread again, whatever this one set."""
