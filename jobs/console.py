@@ -9,7 +9,7 @@ from collections.abc import Callable
 from jobs.signals import interruptible
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
-from pipeline.errors import RunStopped, StorageError, SynthesisError
+from pipeline.errors import DamagedCommit, RunStopped, StorageError, SynthesisError
 
 EXIT_OK = 0
 EXIT_REJECTIONS = 1
@@ -44,6 +44,9 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     try:
         with interruptible(notice, EXIT_INTERRUPTED):
             return command()
+    except DamagedCommit as error:  # The same command would stop at it again.
+        say(f"stopped: {redact(str(error))}", error=True)
+        return EXIT_STOPPED
     except (RunStopped, StorageError) as error:
         say(f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.", error=True)
         return EXIT_STOPPED

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
@@ -68,15 +70,12 @@ def read_lines(path: Path) -> pa.Table:
             )
             table = pa.json.read_json(path, parse_options=options)
         else:
-            table = pa.csv.read_csv(
-                path,
-                parse_options=pa.csv.ParseOptions(
-                    delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True
-                ),
-                convert_options=pa.csv.ConvertOptions(column_types=as_text),
-            )
+            table = _read_csv(path, "\t" if path.suffix == ".tsv" else ",", as_text)
     except (OSError, pa.ArrowException) as error:
-        raise ManifestError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise ManifestError(
+            f"{path}: cannot be read: {' '.join(str(error).split()):.300}; expected UTF-8, commas in .csv, tabs in "
+            ".tsv, one JSON object a line in .jsonl, with the same types in every row"
+        ) from None
     # A schema given to the JSON reader makes columns that the file never names.
     absent = [name for name in as_text if name in table.column_names and table[name].null_count == table.num_rows]
     table = table.drop_columns(absent if path.suffix == ".jsonl" else [])
@@ -87,6 +86,30 @@ def read_lines(path: Path) -> pa.Table:
             "commas in .csv, tabs in .tsv, one JSON object a line in .jsonl"
         )
     return table
+
+
+def _read_csv(path: Path, delimiter: str, as_text: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read every column as text, but for whole numbers that are written as such: `0012` and `1.50` stay as they are."""
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with open(path, encoding="utf-8-sig", newline="", errors="replace") as file:
+        names = next(csv.reader(file, delimiter=delimiter), [])
+    text = {name: pa.string() for name in names} | dict(as_text)
+    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+    table = pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
+    for at, name in enumerate(table.column_names):
+        if name not in as_text and _holds_whole_numbers(table[name]):
+            table = table.set_column(at, name, _to_numbers(table[name]))
+    return table
+
+
+def _holds_whole_numbers(column: pa.ChunkedArray) -> bool:
+    """Tell whether numbers say all that the texts do: no leading zeros, signs or spaces; an empty text is no number."""
+    filled = pc.filter(column, pc.not_equal(column, ""))
+    return len(filled) > 0 and bool(pc.all(pc.match_substring_regex(filled, "^(0|-?[1-9][0-9]{0,17})$")).as_py())
+
+
+def _to_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column), pa.int64())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Synthesize chosen rows again: `python -m jobs.redo OUTPUT --ids a,b | --code CODE | --rejected [--next-take]`."""
+"""Synthesize chosen rows again: `python -m jobs.redo OUTPUT --ids A B | --code CODE | --rejected [--next-take]`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         counts = redo_rows(config, selection, next_take=options.next_take)
         if not counts.num_rows:
-            say("no row was chosen: nothing to do")
+            say("no row was chosen: nothing to do; duplicates and removed rows are never synthesized again")
             return EXIT_REJECTIONS
         say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}")
         return EXIT_REJECTIONS if counts.rejected else EXIT_OK

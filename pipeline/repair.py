@@ -82,6 +82,7 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
         SynthesisError: as `synthesize_manifest`.
     """
     storage = open_storage(config.output, config.storage)
+    _check_ids(storage, selection.ids)
     return synthesize_again(config, lambda plan: _choose(storage, selection, next_take))
 
 
@@ -144,6 +145,21 @@ def _state_of(storage: Storage, unit: WorkUnit, rows: Collection[int]) -> UnitSt
     table = CommitLog(storage).read_commit(unit, _COLUMNS)
     wanted = {row["row"]: recorded_takes(row) for row in table.to_pylist() if row["row"] in rows}
     return UnitState(unit, {}, wanted)
+
+
+def _check_ids(storage: Storage, ids: Collection[str]) -> None:
+    if not ids:
+        return
+    log, holds = CommitLog(storage), RunRecord(storage).read_table().holds
+    unknown = {*ids}
+    for table in log.iter_metadata(("utterance_id",), holds):
+        unknown.difference_update(table.column("utterance_id").to_pylist())
+    if unknown:
+        listed = ", ".join(sorted(unknown)[:20])
+        raise ConfigError(
+            f"--ids: no row of {storage.uri} has the utterance_id(s) {listed}; nothing was changed. "
+            "Ids are separated by spaces; the metadata has all of them"
+        )
 
 
 def _choose(storage: Storage, selection: Selection, next_take: bool) -> Iterator[UnitState]:

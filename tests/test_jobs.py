@@ -227,6 +227,19 @@ def test_lines_that_make_no_manifest_are_refused(tmp_path, capsys, content):
     assert "lines.csv" in capsys.readouterr().err
 
 
+def test_columns_of_others_stay_as_they_are_written(tmp_path):
+    (tmp_path / "lines.csv").write_text(
+        "\ufeffutterance_id,text,speaker_id,zip,day,price,seed,word\n1,A.,b,01234,2024-01-02,1.50,7,\n2,B.,b,0,x,2,,null\n"
+    )
+    rows = jobs.make_manifest.read_lines(tmp_path / "lines.csv").to_pylist()
+    assert [row["zip"] for row in rows] == ["01234", "0"]
+    assert [row["day"] for row in rows] == ["2024-01-02", "x"]
+    assert [row["price"] for row in rows] == ["1.50", "2"]
+    assert [row["seed"] for row in rows] == [7, None]
+    assert [row["word"] for row in rows] == ["", "null"]
+    assert [row["utterance_id"] for row in rows] == ["1", "2"]
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_lines_from_no_file_are_refused_and_not_waited_for(tmp_path, capsys, make):
     make(tmp_path / "lines.csv")

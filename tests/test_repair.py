@@ -194,7 +194,7 @@ def test_the_commands_repair_sweep_and_redo(output, capsys):
     assert "1 row(s) synthesized again: 1 accepted, 0 rejected; checking again" in capsys.readouterr().out
     assert jobs.redo.main([output.output, "--ids", "u004"]) == 0
     assert "1 row(s) synthesized again: 1 accepted, 0 rejected\n" in capsys.readouterr().out
-    assert jobs.redo.main([output.output, "--ids", "nobody"]) == 1
+    assert jobs.redo.main([output.output, "--ids", "nobody", "u004"]) == 2
     assert "no row was chosen: nothing to do" in capsys.readouterr().out
 
 

@@ -174,3 +174,10 @@ def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, random_weights, 
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 0))
     summary = run.synthesize_manifest(make_config(tmp_path, random_weights))
     assert summary.num_rows == 0 and "holds no rows" in caplog.text
+
+
+def test_an_output_in_its_own_manifest_is_refused(begun, tmp_path):
+    for place in ("manifest", "manifest/out"):
+        message = refusal(begun.model_copy(update={"output": str(tmp_path / place)}))
+        assert "lies in the manifest" in message
+    begin(begun.model_copy(update={"output": str(tmp_path / "manifest-out")}))
