@@ -195,7 +195,7 @@ def test_the_commands_repair_sweep_and_redo(output, capsys):
     assert jobs.redo.main([output.output, "--ids", "u004"]) == 0
     assert "1 row(s) synthesized again: 1 accepted, 0 rejected\n" in capsys.readouterr().out
     assert jobs.redo.main([output.output, "--ids", "nobody", "u004"]) == 2
-    assert "no row was chosen: nothing to do" in capsys.readouterr().out
+    assert "nobody; nothing was changed" in capsys.readouterr().err
 
 
 def test_rows_that_are_rejected_again_are_reported_and_are_exit_code_1(output, capsys):
