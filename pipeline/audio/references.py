@@ -76,10 +76,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
             promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
             is_cut = samples.size < num_frames or (promised is not None and int(promised[1]) < 0xFFFF0000)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise SpeakerError(
-            f"{name}: cannot be read as audio: {describe_failure(error)}; give a WAV, FLAC, OGG or MP3 file of 3 to "
-            "30 s of speech"
-        ) from error
+        raise _unreadable(name, error) from error
     _check_samples(samples, rate, name)
     for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
         logger.warning("%s: %s; the voice may not be as expected", name, doubt)
@@ -92,15 +89,19 @@ def check_recording(source: bytes, name: str) -> None:
         with soundfile.SoundFile(ByteFile(source)) as file:
             rate, num_frames = file.samplerate, file.frames
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise SpeakerError(
-            f"{name}: cannot be read as audio: {describe_failure(error)}; give a WAV, FLAC, OGG or MP3 file of 3 to "
-            "30 s of speech"
-        ) from error
+        raise _unreadable(name, error) from error
     _check_header(rate, num_frames, name)
     if num_frames == 0:
         raise SpeakerError(f"{name}: holds no sample; record 3 to 30 s of speech")
     if num_frames > MAX_REFERENCE_S * rate:
         raise _too_long(name, num_frames / rate)
+
+
+def _unreadable(name: str, error: Exception) -> SpeakerError:
+    return SpeakerError(
+        f"{name}: cannot be read as audio: {describe_failure(error)}; give a WAV, FLAC, OGG or MP3 file of 3 to "
+        "30 s of speech"
+    )
 
 
 def _check_header(rate: int, num_frames: int, name: str) -> None:
