@@ -56,7 +56,7 @@ from pipeline.output.row_counts import RowCounts, check_rejected_share
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
-from pipeline.storage import Storage, check_writable, open_storage, probe_store
+from pipeline.storage import Storage, check_apart, check_writable, open_storage, probe_store
 from pipeline.synthesis.recognition import fingerprint_recognizer
 from pipeline.synthesis.replay import Replay, find_rows
 from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry, read_definitions
@@ -100,7 +100,10 @@ def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
         ManifestError, SpeakerError, WeightsError, ConfigError: something is wrong; the message says what to do.
         StorageError: a store does not answer, or the output is on a file system that is read-only.
     """
-    _refuse_output_in_manifest(config)
+    # All that is below a folder of shards is read.
+    check_apart(
+        "output", config.output, "manifest", config.manifest, "where it would be read as shards", config.storage
+    )
     check_writable("output", config.output, config.storage)
     asr_sha256 = fingerprint_recognizer(config)
     manifest = manifest or Manifest.open(config.manifest, config.storage)
@@ -155,13 +158,6 @@ def _check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
     speakers.note_failures(table.speakers or {})
     speakers.check_recordings(plan.config)
     return storage, table, speakers
-
-
-def _refuse_output_in_manifest(config: Config) -> None:
-    """A folder of shards is read with all that is below it: an output in it would be a part of its own manifest."""
-    output, manifest = (open_storage(uri, config.storage).uri.rstrip("/") for uri in (config.output, config.manifest))
-    if f"{output}/".startswith(f"{manifest}/"):
-        raise ConfigError(f"output: {config.output} lies in the manifest {config.manifest}; name a place beside it")
 
 
 def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> RunSummary:

@@ -10,7 +10,7 @@ from pipeline.books.catalogue import list_books
 from pipeline.config.books import AudiobookConfig, check_libraries
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
-from pipeline.storage import Storage, open_storage
+from pipeline.storage import Storage, check_apart, open_storage
 from pipeline.synthesis.speakers import read_definitions
 
 
@@ -46,18 +46,11 @@ def open_catalogue(config: Config) -> Catalogue:
         ("output", config.output),
         ("audiobook.chapters", settings.chapters),
     ):
-        if f"{open_storage(place, config.storage).uri}/".startswith(f"{storage.uri.rstrip('/')}/"):
-            raise ConfigError(
-                f"{name}: {place} lies in the catalogue {settings.catalogue}, where it would be read as books; name "
-                "a place beside it"
-            )
-    manifest = open_storage(config.manifest, config.storage).uri.rstrip("/")
+        reason = "where it would be read as books"
+        check_apart(name, place, "catalogue", settings.catalogue, reason, config.storage)
     for name, place in (("output", config.output), ("audiobook.chapters", settings.chapters)):
-        if f"{open_storage(place, config.storage).uri}/".startswith(f"{manifest}/"):
-            raise ConfigError(
-                f"{name}: {place} lies in the manifest {config.manifest}, where an import expects its own files alone; "
-                "name a place beside it"
-            )
+        reason = "where an import expects its own files alone"
+        check_apart(name, place, "manifest", config.manifest, reason, config.storage)
     catalogue = Catalogue(
         settings, storage, read_casts(settings.casting, config.storage), Cast(narrator=settings.narrator)
     )

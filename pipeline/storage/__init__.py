@@ -15,7 +15,7 @@ from pipeline.storage.base import (
     content_type,
     describe_cause,
 )
-from pipeline.storage.stores import check_writable, open_storage, probe_store, read_bytes, split_uri
+from pipeline.storage.stores import check_apart, check_writable, open_storage, probe_store, read_bytes, split_uri
 
 __all__ = [
     "ObjectExists",
@@ -25,6 +25,7 @@ __all__ = [
     "StorePromises",
     "Throttled",
     "TransientError",
+    "check_apart",
     "check_path",
     "check_writable",
     "content_type",

@@ -15,6 +15,25 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import ObjectExists, PreconditionFailed, Storage, StorePromises, check_path
 
 
+def check_apart(name: str, uri: str, outer: str, outer_uri: str, reason: str, settings: StorageConfig) -> None:
+    """Refuse a place that is another one, or lies in it.
+
+    Args:
+        name: of the setting or option that gives the place, for messages.
+        uri: the place.
+        outer: what the other one is.
+        outer_uri: the other one.
+        reason: why they must be apart.
+        settings: of the stores.
+
+    Raises:
+        ConfigError: it lies there, or no store has such an address.
+    """
+    inner, around = (open_storage(place, settings).uri.rstrip("/") for place in (uri, outer_uri))
+    if f"{inner}/".startswith(f"{around}/"):
+        raise ConfigError(f"{name}: {uri} lies in the {outer} {outer_uri}, {reason}; name a place beside it")
+
+
 def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
     """Refuse an address that nothing can be written to, as far as that shows without writing.
 
