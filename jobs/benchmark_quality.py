@@ -9,6 +9,7 @@ from dataclasses import asdict
 from jobs.console import EXIT_OK
 from jobs.options import count, file_to_write
 from pipeline.errors import ConfigError
+from pipeline.storage import write_bytes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     for take in judge_takes(voices, config, options.takes, options.seed):
         takes.append(take)
         if options.each:
-            with options.each.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(take)) + "\n")
+            write_bytes(str(options.each), "".join(f"{json.dumps(asdict(take))}\n" for take in takes).encode())
     results = {
         "source": options.source,
         "seed": options.seed,
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     }
     print(json.dumps(results, indent=1))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_bytes(str(options.json), f"{json.dumps(results, indent=1)}\n".encode())
     return EXIT_OK
 
 

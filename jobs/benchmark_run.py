@@ -11,6 +11,7 @@ from typing import Any
 from jobs.console import EXIT_OK
 from jobs.options import count, file_to_write
 from pipeline.benchmark import BOOK, OFFICIAL_SIZES
+from pipeline.storage import write_bytes
 
 _DTYPES = ("float32", "bfloat16")
 _PARTS = {
@@ -71,5 +72,5 @@ def run(options: argparse.Namespace) -> int:
     print(to_table(results))
     print(to_picture(results))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_bytes(str(options.json), f"{json.dumps(results, indent=2)}\n".encode())
     return EXIT_OK

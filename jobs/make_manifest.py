@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline.errors import ManifestError
+from pipeline.config.run import StorageConfig
+from pipeline.errors import ManifestError, StorageError
+from pipeline.storage import check_writable, open_storage
 
 REQUIRED = ("utterance_id", "text", "speaker_id")
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXIT_CODES,
     )
     parser.add_argument("lines", type=Path, help="file with columns utterance_id, text, speaker_id and any others")
-    parser.add_argument("--output", required=True, type=Path, help="folder for the shards; must be new or empty")
+    parser.add_argument("--output", required=True, help="folder for the shards; must be new or empty")
     parser.add_argument("--rows-per-shard", type=int, default=100_000, help="rows of each shard (default 100,000)")
     options = parser.parse_args(arguments)
 
@@ -37,21 +39,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = read_lines(options.lines)
         if options.rows_per_shard < 1:
             raise ManifestError(f"--rows-per-shard {options.rows_per_shard}: expected at least 1")
-        starts = range(0, max(table.num_rows, 1), options.rows_per_shard)
-        try:
-            options.output.mkdir(parents=True, exist_ok=True)
-            if any(options.output.iterdir()):
-                raise ManifestError(f"{options.output}: the folder is not empty; name a new one")
-            for number, start in enumerate(starts):
-                shard = table.slice(start, options.rows_per_shard)
-                pq.write_table(shard, options.output / f"part-{number:05d}.parquet", row_group_size=8_192)
-        except OSError as error:
-            problem = f"cannot be written ({error.strerror})"
-            raise ManifestError(f"{options.output}: {problem}; name another folder") from None
-        say(f"{table.num_rows:,} rows in {len(starts):,} shard(s) under {options.output}")
+        num_shards = write_shards(table, options.output, options.rows_per_shard)
+        say(f"{table.num_rows:,} rows in {num_shards:,} shard(s) under {options.output}")
         return EXIT_OK
 
     return run_command(make)
+
+
+def write_shards(table: pa.Table, place: str, rows_per_shard: int) -> int:
+    """Write a table as shards, all of them or none; return how many there are.
+
+    Raises:
+        ConfigError, ManifestError: the place is no folder that can be written to, or it is not empty.
+        StorageError: the disk is full, or the store does not answer.
+    """
+    check_writable("--output", place, StorageConfig())
+    output = open_storage(place)
+    if next(output.list(), None) is not None:
+        raise ManifestError(f"{place}: the folder is not empty; name a new one")
+    written: list[str] = []
+    try:
+        for start in range(0, max(table.num_rows, 1), rows_per_shard):
+            sink = pa.BufferOutputStream()
+            pq.write_table(table.slice(start, rows_per_shard), sink, row_group_size=8_192)
+            written.append(f"part-{len(written):05d}.parquet")
+            output.put(written[-1], sink.getvalue().to_pybytes())
+    except StorageError:
+        for path in written:  # A part of the rows would be taken for all of them.
+            output.delete(path)
+        raise
+    return len(written)
 
 
 def read_lines(path: Path) -> pa.Table:

@@ -43,4 +43,8 @@ def file_to_write(text: str) -> Path:
     path = Path(text)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r}: expected the name of a file in a folder that exists")
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a file, found a pipe or a device; name another file")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r}: nothing can be written to its folder; name another one")
     return path

@@ -14,8 +14,9 @@ from jobs.guard import run_guarded
 from jobs.options import CommandParser, file_to_write
 from pipeline.audio.clips import format_of
 from pipeline.config.printable import one_line
-from pipeline.config.run import apply_overrides
+from pipeline.config.run import StorageConfig, apply_overrides
 from pipeline.errors import ConfigError, UtteranceError
+from pipeline.storage import check_writable
 
 if TYPE_CHECKING:
     from pipeline import Synthesizer
@@ -73,10 +74,7 @@ def _speak(options: argparse.Namespace) -> int:
     if options.voice_preview is None:
         speaker = _CLONE if options.clone else options.speaker or synthesizer.speakers[0]
         return _write(synthesizer, text, speaker, options.out, options)
-    try:
-        options.voice_preview.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--voice-preview {options.voice_preview}: {error.strerror}; name another folder") from None
+    check_writable("--voice-preview", str(options.voice_preview), StorageConfig())
     speakers = [options.speaker] if options.speaker else synthesizer.speakers
     files = {speaker: options.voice_preview / f"{quote(speaker, safe=' ')[:100]}.wav" for speaker in speakers}
     return max(_write(synthesizer, text, speaker, file, options) for speaker, file in files.items())
@@ -88,10 +86,7 @@ def _write(synthesizer: Synthesizer, text: str, speaker: str, file: Path, option
     except UtteranceError as error:
         say(f"{one_line(speaker)}: rejected, {error.code}: {error}", error=True)
         return EXIT_REJECTIONS
-    try:
-        audio.write(file)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be written ({error.strerror}); name another file") from None
+    audio.write(file)
     say(f"{file}: {audio.duration_s:.1f} s, {one_line(speaker)}")
     return EXIT_OK
 

@@ -1,5 +1,6 @@
 """The commands: their exit codes and what they print. None of these needs Ray."""
 
+import errno
 import importlib
 import json
 import os
@@ -217,7 +218,27 @@ def test_ids_and_texts_that_look_like_dates_stay_text(tmp_path):
 def test_a_manifest_that_cannot_be_written_is_reported(tmp_path, capsys):
     (tmp_path / "lines.csv").write_text("utterance_id,text,speaker_id\n1,a,b\n")
     assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "lines.csv")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "lines.csv is not a folder; name another folder" in capsys.readouterr().err
+
+
+def test_shards_are_written_all_or_none(tmp_path, capsys, monkeypatch):
+    """A full disk left the first shards, which the next start took for a folder of somebody else."""
+    (tmp_path / "lines.csv").write_text("utterance_id,text,speaker_id\n1,a,b\n2,a,b\n3,a,b\n")
+    arguments = [str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m"), "--rows-per-shard", "1"]
+    fsync, calls = os.fsync, []
+
+    def fill(handle):
+        calls.append(handle)
+        if len(calls) == 5:  # Of file and folder each, and of the folder's own parent.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    assert jobs.make_manifest.main(arguments) == 3
+    assert "No space left on device; free some space" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "m") == []
+    assert jobs.make_manifest.main(arguments) == 0
+    assert Manifest.open(str(tmp_path / "m")).num_rows == 3
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "utterance_id,text,speaker_id\n1,2\n"])

@@ -65,6 +65,27 @@ def test_code_of_others_is_never_loaded():
             assert not re.search(r"pickle\.loads?\(|\bmarshal\b|\bshelve\b", source), path
 
 
+def test_files_are_written_by_the_storage_alone():
+    """One path writes what a user names: a random name, no links followed, synced, renamed when whole."""
+    own_folders = {
+        "pipeline/storage/local.py",
+        "pipeline/weights/weights.py",  # A partial folder of the cache, renamed when whole.
+        "pipeline/weights/random_weights.py",  # The same.
+        "pipeline/demo_voice/training/progress.py",  # A log.
+        "pipeline/demo_voice/training/measure.py",  # A folder for one measurement.
+    }
+    writes = re.compile(
+        r"""open\([^)]*["'][rwax+bt]*[wax+][bt]*["']|\.write_(text|bytes)\(|save_file\(|write_table\([^)]*path|os\.replace"""
+    )
+    for path in sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("jobs/*.py")]):
+        name = str(path.relative_to(ROOT))
+        if name in own_folders or name.startswith("pipeline/benchmark/"):  # Benchmarks work in folders of their own.
+            continue
+        lines = [line for line in path.read_text().splitlines() if writes.search(line) and "BytesIO" not in line]
+        lines = [line for line in lines if not re.search(r"(wave|av)\.open\((to|result), ", line)]  # In memory.
+        assert not lines, f"{name}: write through pipeline.storage: {lines}"
+
+
 def test_a_plan_reads_what_it_names_and_writes_its_output(tmp_path, random_weights):
     rows = simple_rows(0, 2)
     rows[0] |= {"utterance_id": "/etc/passwd", "text": "file:///etc/shadow", "speaker_id": "../../etc/hosts"}

@@ -18,6 +18,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from pipeline.storage import write_bytes
+
 ClipFormat = Literal["wav", "flac"]
 CLIP_FORMATS: tuple[ClipFormat, ...] = get_args(ClipFormat)
 FULL_SCALE = 32_767
@@ -99,12 +101,16 @@ class Audio:
         return _wav_header(self.sample_rate, len(data)) + data
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a mono 16-bit file in the format that the suffix of its name says: .wav or .flac.
+        """Write a mono 16-bit file in the format that the suffix of its name says: .wav or .flac; whole or not at all.
+
+        Args:
+            path: any address that a run's output may have.
 
         Raises:
             ValueError: any other suffix.
+            StorageError: it cannot be written.
         """
-        Path(path).write_bytes(self.encode(format_of(path)))
+        write_bytes(os.fspath(path), self.encode(format_of(path)))
 
     def _repr_html_(self) -> str:
         return f'<audio controls src="{data_uri(self.encode())}"></audio>'

@@ -15,7 +15,15 @@ from pipeline.storage.base import (
     content_type,
     describe_cause,
 )
-from pipeline.storage.stores import check_apart, check_writable, open_storage, probe_store, read_bytes, split_uri
+from pipeline.storage.stores import (
+    check_apart,
+    check_writable,
+    open_storage,
+    probe_store,
+    read_bytes,
+    split_uri,
+    write_bytes,
+)
 
 __all__ = [
     "ObjectExists",
@@ -34,4 +42,5 @@ __all__ = [
     "probe_store",
     "read_bytes",
     "split_uri",
+    "write_bytes",
 ]

@@ -144,6 +144,17 @@ def read_bytes(uri: str, settings: StorageConfig | None = None) -> bytes:
         return bytes(file.read())
 
 
+def write_bytes(uri: str, data: bytes, settings: StorageConfig | None = None) -> None:
+    """Write one file anywhere: a path or any URI of `open_storage`; whole or not at all, as `Storage.put` does.
+
+    Raises:
+        ConfigError: no store has such an address.
+        StorageError: it cannot be written.
+    """
+    folder, name = split_uri(uri)
+    open_storage(folder, settings).put(name, data)
+
+
 def probe_store(storage: Storage) -> StorePromises:
     """Put, read, list and delete an object of our own, to see what the store honors."""
     # No folder of its own: on a disk it would stay behind.

@@ -1,7 +1,9 @@
 """Clips: equal samples give equal bytes in each format, and a header is believed only if the clip is whole."""
 
+import errno
 import hashlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from pipeline.audio.clips import (
     read_header,
     suffix_of,
 )
+from pipeline.errors import StorageError
 
 TONE = 0.1 * np.sin(np.arange(16_000) / 10)
 
@@ -114,6 +117,25 @@ def test_the_suffix_decides_the_format(tmp_path):
         with pytest.raises(ValueError, match=rf"{name}: expected a name that ends in one of \.wav, \.flac"):
             audio.write(tmp_path / name)
         assert not (tmp_path / name).exists()
+
+
+def test_a_clip_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """It was written in place: a full disk left half a file, and a link led the write elsewhere."""
+    audio, path = Audio(TONE.astype(np.float32), 16_000), tmp_path / "tone.wav"
+    (tmp_path / "elsewhere.wav").write_bytes(b"another's")
+    path.symlink_to("elsewhere.wav")
+    audio.write(path)
+    assert not path.is_symlink()
+    assert (tmp_path / "elsewhere.wav").read_bytes() == b"another's"
+
+    def fail(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match=r"No space left on device; free some space"):
+        Audio(audio.samples[:8], 16_000).write(path)
+    assert path.read_bytes() == audio.encode()
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere.wav", "tone.wav"]
 
 
 def test_audio_writes_measures_and_plays(tmp_path):

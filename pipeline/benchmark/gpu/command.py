@@ -24,6 +24,7 @@ from pipeline.benchmark.gpu.verdict import (
 )
 from pipeline.benchmark.gpu.whole import measure_pipeline, measure_small
 from pipeline.benchmark.gpu.workload import GpuWorkload, Networks
+from pipeline.storage import write_bytes
 
 _CEILINGS = "ceilings.json"
 _FIRST = "machine"
@@ -92,7 +93,7 @@ def measure_gpu(load: GpuWorkload, json_file: Path | None, *, is_quick: bool, sa
         say(describe(name, result))
         if json_file is not None:
             found = {part: result.to_json() for part, result in results.items()}
-            json_file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write_bytes(str(json_file), f"{json.dumps(found, indent=1)}\n".encode())
 
     def command(name: str, file: Path) -> list[str]:
         return python_module("pipeline.benchmark.gpu", name, str(file), str(options))

@@ -14,6 +14,7 @@ from pipeline.demo_voice.training.flite import Analysis, FliteVoice
 from pipeline.demo_voice.training.phonetic_tokens import PitchContour, tokenize_phones
 from pipeline.demo_voice.training.sentences import make_sentences
 from pipeline.demo_voice.training.voices import PITCHES_HZ, VOICES, global_tokens
+from pipeline.storage import write_bytes
 
 _PEAK = 0.9
 
@@ -120,10 +121,7 @@ def render_utterances(count: int, seed: int) -> list[Recording]:
 
 def save(path: Path, items: list[Plan] | list[Recording]) -> None:
     """Write a part of the corpus; whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        pickle.dump(items, file)
-    partial.rename(path)
+    write_bytes(str(path), pickle.dumps(items))
 
 
 def load(path: Path) -> list[Plan] | list[Recording]:

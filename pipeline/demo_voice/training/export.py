@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.codec.checkpoint import name_weights
@@ -22,6 +22,7 @@ from pipeline.demo_voice.training.sentences import MAX_SPOKEN_CHARS, TRAINED_MAR
 from pipeline.demo_voice.training.sizes import BICODEC, FEATURES
 from pipeline.demo_voice.training.vocabulary import Vocabulary
 from pipeline.demo_voice.training.voices import VOICES, global_tokens
+from pipeline.storage import write_bytes
 from pipeline.text.support import TEXT_SUPPORT_FILE
 from pipeline.weights.random_weights import EXTRACTOR_CONFIG, REFERENCE_CONFIG
 
@@ -105,7 +106,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     }
     for name, tensor in halved.items():
         assert not tensor.is_floating_point() or bool(torch.isfinite(tensor).all()), name
-    save_file(halved, path)
+    write_bytes(str(path), save(halved))
 
 
 class _FlowList(list[int]):
@@ -118,8 +119,8 @@ yaml.SafeDumper.add_representer(
 
 
 def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(dict(content), sort_keys=False, width=120), encoding="utf-8")
+    write_bytes(str(path), yaml.safe_dump(dict(content), sort_keys=False, width=120).encode())
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_bytes(str(path), json.dumps(content, indent=1).encode())

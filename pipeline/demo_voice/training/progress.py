@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from pipeline.storage import write_bytes
 
 _SAVE_SECONDS = 90.0
 _LOG_STEPS = 20
@@ -76,7 +79,7 @@ class Training:
 
     def save(self) -> None:
         """Replace the checkpoint."""
-        partial = self._path.with_suffix(".partial")
+        sink = io.BytesIO()
         states = {name: state.state_dict() for name, state in self._states.items()}
-        torch.save({**states, "step": self.step, "spent": self._spent}, partial)
-        partial.rename(self._path)
+        torch.save({**states, "step": self.step, "spent": self._spent}, sink)
+        write_bytes(str(self._path), sink.getvalue())

@@ -18,6 +18,7 @@ from pipeline.demo_voice.training.encoder_training import train_semantic_encoder
 from pipeline.demo_voice.training.export import export
 from pipeline.demo_voice.training.language_training import train_language
 from pipeline.demo_voice.training.plots import plot_logs
+from pipeline.storage import write_bytes
 
 _PART = 2_000
 
@@ -77,7 +78,7 @@ def make_demo_voice(output: Path, work: Path, preset: Preset, *, measure: bool) 
         from pipeline.demo_voice.training.measure import measure_all
 
         report = json.dumps(measure_all(output, work / "measure"), indent=1)
-        (output / "figures.json").write_text(report + "\n", encoding="utf-8")
+        write_bytes(str(output / "figures.json"), f"{report}\n".encode())
 
 
 def _make_corpus(work: Path, kind: str, count: int) -> Sequence[Plan | Recording]:
