@@ -11,14 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet as pq
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline.config.run import StorageConfig
-from pipeline.errors import ManifestError, StorageError
-from pipeline.storage import check_writable, open_storage
+from pipeline.errors import ManifestError
+from pipeline.manifest.write_shards import write_shards
 
 REQUIRED = ("utterance_id", "text", "speaker_id")
 
@@ -39,36 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = read_lines(options.lines)
         if options.rows_per_shard < 1:
             raise ManifestError(f"--rows-per-shard {options.rows_per_shard}: expected at least 1")
-        num_shards = write_shards(table, options.output, options.rows_per_shard)
+        num_shards = write_shards(table, options.output, "--output", options.rows_per_shard)
         say(f"{table.num_rows:,} rows in {num_shards:,} shard(s) under {options.output}")
         return EXIT_OK
 
     return run_command(make)
-
-
-def write_shards(table: pa.Table, place: str, rows_per_shard: int) -> int:
-    """Write a table as shards, all of them or none; return how many there are.
-
-    Raises:
-        ConfigError, ManifestError: the place is no folder that can be written to, or it is not empty.
-        StorageError: the disk is full, or the store does not answer.
-    """
-    check_writable("--output", place, StorageConfig())
-    output = open_storage(place)
-    if next(output.list(), None) is not None:
-        raise ManifestError(f"{place}: the folder is not empty; name a new one")
-    written: list[str] = []
-    try:
-        for start in range(0, max(table.num_rows, 1), rows_per_shard):
-            sink = pa.BufferOutputStream()
-            pq.write_table(table.slice(start, rows_per_shard), sink, row_group_size=8_192)
-            written.append(f"part-{len(written):05d}.parquet")
-            output.put(written[-1], sink.getvalue().to_pybytes())
-    except StorageError:
-        for path in written:  # A part of the rows would be taken for all of them.
-            output.delete(path)
-        raise
-    return len(written)
 
 
 def read_lines(path: Path) -> pa.Table:
