@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from pipeline.config.dataset import NightlyFile
 from pipeline.config.run import Config
 from pipeline.config.settings import list_settings
 from pipeline.errors import ConfigError
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(name: str) -> int:
-    settings = {setting.name: setting for setting in list_settings(Config)}
+    settings = {setting.name: setting for group in (NightlyFile, Config) for setting in list_settings(group)}
     shown = [found for known, found in settings.items() if f"{known}.".startswith(f"{name}." if name else "")]
     if not shown:
         near = difflib.get_close_matches(name, settings, n=3, cutoff=0.5)
