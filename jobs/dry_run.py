@@ -12,7 +12,7 @@ from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
 from pipeline.output.row_counts import check_rejected_share
 from pipeline.output.run_record import RunRecord
-from pipeline.run import check_setup
+from pipeline.run.dry_run import check_setup
 from pipeline.storage import open_storage
 
 

@@ -11,7 +11,7 @@ from jobs.options import CommandParser
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
-from pipeline.repair import Selection, read_config_of
+from pipeline.run.repair import Selection, read_config_of
 from pipeline.storage import open_storage
 
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = _open_manifest(storage, options.manifest)
         is_intact = _audit(storage, manifest)
         if options.repair and not is_intact:
-            from pipeline.repair import read_config_of, repair_output
+            from pipeline.run.repair import read_config_of, repair_output
 
             if options.config:
                 config = load_config(options.config, {"output": options.output})
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}; checking again")
             is_intact = _audit(storage, manifest) and not counts.rejected
         if options.sweep:
-            from pipeline.repair import sweep_output
+            from pipeline.run.repair import sweep_output
 
             say(f"{sweep_output(storage):,} orphan(s) deleted")
         return EXIT_OK if is_intact else EXIT_REJECTIONS

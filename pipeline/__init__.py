@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from pipeline.output.reader import read_output
     from pipeline.output.status import read_status
     from pipeline.output.verify import verify_output
-    from pipeline.repair import redo_rows, repair_output, sweep_output
-    from pipeline.run import enroll_speakers, forecast_run, plan_run, replay_rows, synthesize_manifest
+    from pipeline.run.dry_run import forecast_run
+    from pipeline.run.enroll import enroll_speakers
+    from pipeline.run.plan import plan_run
+    from pipeline.run.repair import redo_rows, repair_output, sweep_output
+    from pipeline.run.replay import replay_rows
+    from pipeline.run.synthesize import synthesize_manifest
     from pipeline.synthesis.speakers import SpeakerRegistry
     from pipeline.synthesis.synthesizer import Synthesizer
 
@@ -38,19 +42,19 @@ _HOMES = {
     "Synthesizer": "synthesis.synthesizer",
     "Utterance": "manifest.rows",
     "SynthesisError": "errors",
-    "enroll_speakers": "run",
-    "forecast_run": "run",
+    "enroll_speakers": "run.enroll",
+    "forecast_run": "run.dry_run",
     "load_config": "config.run",
     "make_audiobooks": "books.audiobooks",
-    "plan_run": "run",
+    "plan_run": "run.plan",
     "read_output": "output.reader",
     "read_status": "output.status",
-    "redo_rows": "repair",
-    "repair_output": "repair",
-    "synthesize_manifest": "run",
-    "sweep_output": "repair",
+    "redo_rows": "run.repair",
+    "repair_output": "run.repair",
+    "synthesize_manifest": "run.synthesize",
+    "sweep_output": "run.repair",
     "verify_output": "output.verify",
-    "replay_rows": "run",
+    "replay_rows": "run.replay",
 }
 
 __all__ = [

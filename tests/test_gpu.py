@@ -9,7 +9,7 @@ import torch
 
 from pipeline import gpu
 from pipeline.errors import ConfigError
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from tests.inline_ray import InlineRay, inline_ray
 from tests.runs import SMALL, make_config, simple_rows, write_shard
 

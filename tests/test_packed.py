@@ -17,7 +17,7 @@ from pipeline.config.run import AudioConfig
 from pipeline.errors import ConfigError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.report import write_report
-from pipeline.repair import Selection, redo_rows
+from pipeline.run.repair import Selection, redo_rows
 from pipeline.storage import open_storage
 from pipeline.storage.local import LocalStorage
 from tests.inline_ray import inline_ray

@@ -17,7 +17,6 @@ from pipeline import (
     redo_rows,
     repair_output,
     replay_rows,
-    run,
     synthesize_manifest,
 )
 from pipeline.cluster import llm_actor
@@ -27,7 +26,8 @@ from pipeline.output.removal import remove_rows
 from pipeline.output.report import write_report
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from pipeline.output.verify import verify_output
-from pipeline.repair import Selection
+from pipeline.run import synthesize
+from pipeline.run.repair import Selection
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 from tests.runs import make_config, read_metadata, simple_rows, text_of, write_shard
@@ -187,7 +187,7 @@ def test_what_a_manifest_is_about_to_replace_is_removed_as_well(output, clips, t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "_finish", die)
+        patch.setattr(synthesize, "finish_run", die)
         synthesize_manifest(config)
     storage = open_storage(output.output)
     assert len(list(storage.list("metadata/"))) == 4

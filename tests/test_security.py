@@ -12,10 +12,12 @@ import pytest
 import torch
 import yaml
 
-from pipeline import Synthesizer, run
+from pipeline import Synthesizer
 from pipeline.codec.features import _read_weights
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
+from pipeline.run.open_output import open_output
+from pipeline.run.plan import plan_run
 from pipeline.synthesis.speakers import read_definitions
 from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.watch import Watch
@@ -91,7 +93,7 @@ def test_a_plan_reads_what_it_names_and_writes_its_output(tmp_path, random_weigh
     rows[0] |= {"utterance_id": "/etc/passwd", "text": "file:///etc/shadow", "speaker_id": "../../etc/hosts"}
     write_shard(tmp_path / "manifest" / "a.parquet", rows)
     config = make_config(tmp_path, random_weights)
-    with Watch(config.output) as watch, run._open_output(run.plan_run(config)) as output:
+    with Watch(config.output) as watch, open_output(plan_run(config)) as output:
         output.log.put_audio("a", rows[0]["utterance_id"], b"wav", "wav")
     assert watch.offences == []
     assert not [

@@ -20,7 +20,7 @@ from pipeline.cluster.replica import Networks
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
 

@@ -29,7 +29,7 @@ from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RunStopped
 from pipeline.llm import Generation, LLMEngine, Request
 from pipeline.output.commit_log import CommitLog
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from pipeline.storage import open_storage
 from pipeline.synthesis.enrollment import enroll_from_file
 from pipeline.synthesis.load_networks import load_codec, load_engine

@@ -20,7 +20,7 @@ from pipeline.config.books import AudiobookConfig
 from pipeline.config.run import Config
 from pipeline.output.progress import RunSummary, format_duration
 from pipeline.output.report import write_report
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from pipeline.storage import open_storage
 
 logger = logging.getLogger(__name__)

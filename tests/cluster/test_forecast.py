@@ -16,8 +16,8 @@ from pipeline.output.lease import Lease
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from pipeline.storage import open_storage
 from tests.inline_ray import InlineRay, inline_ray
+from tests.run.test_changing_manifest import World
 from tests.runs import read_metadata
-from tests.test_changing_manifest import World
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
 from pipeline.config.run import ReplicasConfig
 from pipeline.errors import RejectionCode
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from pipeline.synthesis import stages
 from pipeline.synthesis.takes import Rejection
 from tests.inline_ray import inline_ray

@@ -10,7 +10,7 @@ import yaml
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import RedactingFormatter, has_credentials, redact, redact_all, without_signature
 from pipeline.errors import ConfigError
-from pipeline.run import _describe_start
+from pipeline.run.open_output import describe_start
 from pipeline.storage import describe_cause, open_storage
 from tests.runs import make_config, simple_rows, write_shard
 
@@ -80,7 +80,7 @@ def test_an_endpoint_that_is_none_is_a_wrong_setting(url):
 
 def test_run_json_holds_no_secret(tmp_path, random_weights):
     config = make_config(tmp_path, random_weights, storage={"endpoint_url": f"http://me:{KEY}@host"})
-    assert KEY not in str(_describe_start(config))
+    assert KEY not in str(describe_start(config))
 
 
 @pytest.mark.parametrize("name", ["output", "manifest", "weights", "speakers"])

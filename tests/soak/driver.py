@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 import jobs.synthesize
-import pipeline.run as run
 from pipeline.cluster import run_units
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.output_speakers import OutputSpeakers
@@ -27,6 +26,7 @@ from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.output.commit_log import CommitLog
+from pipeline.run import synthesize
 
 BEGUN = os.environ.get("SPARK_TTS_BEGUN", os.devnull)
 SLOW = os.environ.get("SPARK_TTS_SLOW", "")
@@ -119,10 +119,10 @@ def main():
         write_with(KilledWriter)
     elif SLOW:
         write_with(SlowWriter)
-    die_after("planning", run, "plan_run")
+    die_after("planning", synthesize, "plan_run")
     die_after("resume", CommitLog, "committed")
     die_after("enrollment", OutputSpeakers, "enroll")
-    die_after("first_commit", run.Progress, "add")
+    die_after("first_commit", synthesize.Progress, "add")
     die_after("finishing", CommitLog, "summarize")
     return jobs.synthesize.main()
 

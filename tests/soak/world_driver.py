@@ -11,10 +11,10 @@ import numpy as np
 import jobs.synthesize
 import jobs.verify
 from jobs.guard import run_guarded
-from pipeline import run
 from pipeline.benchmark import instant
 from pipeline.cluster.replica import Networks
 from pipeline.llm import Generation
+from pipeline.run import replicas
 
 STEP_S = 0.02
 """Of the engine, so that there is time to do harm."""
@@ -44,8 +44,8 @@ NETWORKS = Networks(make_engine, instant.INSTANT_NETWORKS.load_codec)
 
 def use(networks):
     """Have every run and repair of this process use these."""
-    make_setup = run._make_setup
-    run._make_setup = lambda plan, speakers, _=None: make_setup(plan, speakers, networks)
+    make_setup = replicas.make_setup
+    replicas.make_setup = lambda plan, speakers, _=None: make_setup(plan, speakers, networks)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.verify import verify_output
-from pipeline.run import _probe
+from pipeline.run.open_output import check_promises
 from pipeline.storage import open_storage, probe_store
 from pipeline.storage import s3 as s3_storage
 from tests.faulty_store import FaultyProxy
@@ -113,7 +113,7 @@ def test_listings_that_lag_are_found_out(seaweedfs, tmp_path):
         storage = open_storage(config.output, config.storage)
         assert not probe_store(storage).list_after_write
         with pytest.raises(ConfigError, match="does not show an object right after it was put"):
-            _probe(storage, config)
+            check_promises(storage, config)
 
 
 def test_a_commit_that_listings_hide_is_made_again_and_changes_nothing(seaweedfs):
@@ -162,9 +162,9 @@ def test_a_store_that_ignores_conditions_is_found_out(tmp_path, monkeypatch, cap
         config = make_config(tmp_path, "demo", storage=settings.model_dump(), output="s3://bucket/output")
         if required:
             with pytest.raises(ConfigError, match="ignores `If-None-Match`"):
-                _probe(storage, config)
+                check_promises(storage, config)
         else:
-            _probe(storage, config)
+            check_promises(storage, config)
             assert "make sure that only one driver runs" in caplog.text
     finally:
         server.kill()

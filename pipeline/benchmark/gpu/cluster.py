@@ -19,7 +19,7 @@ from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replica import Networks
 from pipeline.codec import BiCodec, DecodedItem
 from pipeline.config.run import Config
-from pipeline.run import synthesize_manifest
+from pipeline.run.synthesize import synthesize_manifest
 from pipeline.synthesis.load_networks import load_codec, load_engine
 
 _UNIT_SIZE = 8

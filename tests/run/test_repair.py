@@ -7,14 +7,15 @@ import pytest
 
 import jobs.redo
 import jobs.verify
-from pipeline import repair_output, run, sweep_output, synthesize_manifest, verify_output
+from pipeline import repair_output, sweep_output, synthesize_manifest, verify_output
 from pipeline.audio.clips import Audio
 from pipeline.errors import ConfigError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.verify import Audit
-from pipeline.repair import Selection, read_config_of, redo_rows
+from pipeline.run import synthesize
+from pipeline.run.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
 from tests.fakes import MemoryStorage
 from tests.inline_ray import inline_ray
@@ -92,7 +93,7 @@ def test_a_repair_that_is_killed_is_made_good_by_the_next(output, monkeypatch):
     commit = Path(output.output) / "metadata/a/000000000-000000003.parquet"
     commit.write_bytes(commit.read_bytes()[:500])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "_synthesize", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(synthesize, "synthesize_units", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         repair_output(output)
     assert not commit.exists() and not (Path(output.output) / "_SUCCESS").exists()
     assert len(verify_output(open_storage(output.output)).uncommitted) == 1

@@ -20,7 +20,8 @@ from pipeline.output.lease import Lease
 from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import Audit, sweep_orphans
-from pipeline.run import RunPlan, synthesize_again
+from pipeline.run.plan import RunPlan
+from pipeline.run.synthesize import synthesize_again
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
 

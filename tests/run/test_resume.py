@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import repair_output, run
+from pipeline import plan_run, repair_output, replay_rows, synthesize_manifest
 from pipeline.cluster.unit_states import UnitPlanner
 from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.adoption import find_duplicates
+from pipeline.run.changed_manifest import adopt_manifest
+from pipeline.run.open_output import open_output
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.runs import make_config, simple_rows, write_shard
@@ -40,9 +42,9 @@ def begun(tmp_path, random_weights):
 
 def begin(config):
     """Do what a start does before it needs Ray; return the table of shards."""
-    plan = run.plan_run(config)
-    with run._open_output(plan) as output:
-        run._adopt(plan, output)
+    plan = plan_run(config)
+    with open_output(plan) as output:
+        adopt_manifest(plan, output)
         return output.record.read_table()
 
 
@@ -119,7 +121,7 @@ def test_a_changed_manifest_is_refused_where_rows_are_made_again(begun, tmp_path
         (lambda: write_shard(tmp_path / "manifest" / "new.parquet", simple_rows(0, 1)), "shard new: new"),
     ):
         change()
-        for command in (repair_output, lambda config: run.replay_rows(config, ["u001"])):
+        for command in (repair_output, lambda config: replay_rows(config, ["u001"])):
             with pytest.raises(ConfigError, match=r"run jobs\.synthesize first") as caught:
                 command(begun)
             assert said in str(caught.value)
@@ -172,7 +174,7 @@ def test_nothing_of_the_probe_or_the_locks_stays_behind(begun):
 
 def test_a_manifest_without_rows_is_said_to_have_none(tmp_path, random_weights, caplog):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 0))
-    summary = run.synthesize_manifest(make_config(tmp_path, random_weights))
+    summary = synthesize_manifest(make_config(tmp_path, random_weights))
     assert summary.num_rows == 0 and "holds no rows" in caplog.text
 
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import ManifestError
 from pipeline.output.records import COMMIT_SCHEMA
 from tests.inline_ray import inline_ray
-from tests.test_changing_manifest import World
+from tests.run.test_changing_manifest import World
 
 PASSED = {"domain": "string", "source": "string", "rating": "int32"}
 
