@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from pipeline.manifest.rows import Shard
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import LEASE_PATH
-from pipeline.output.records import build_commit_table
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import ObjectInfo, Storage
 

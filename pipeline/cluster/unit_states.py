@@ -12,9 +12,10 @@ from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
-from pipeline.output.records import build_commit_table, build_record, removed_record
+from pipeline.output.records import build_record, removed_record
 from pipeline.output.row_counts import UnitReceipt
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones

@@ -11,9 +11,10 @@ from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, des
 from pipeline.errors import RejectionCode
 from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.records import StoredClip, build_commit_table, build_record, pack_clip, removed_record
+from pipeline.output.records import StoredClip, build_record, pack_clip, removed_record
 from pipeline.output.row_counts import UnitReceipt
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage

@@ -9,8 +9,8 @@ from itertools import accumulate
 from typing import Any
 
 from pipeline.manifest.units import parse_unit_id
+from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import CommitFile
 from pipeline.storage import Storage
 
 

@@ -21,7 +21,8 @@ from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit, shard_folder
-from pipeline.output.records import AUDIO_COLUMN, CommitFile, audio_path, replace_records, write_commit
+from pipeline.output.commit_file import CommitFile, replace_records, write_commit
+from pipeline.output.records import AUDIO_COLUMN, audio_path
 from pipeline.output.row_counts import RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
 

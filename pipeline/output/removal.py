@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError, DamagedCommit, SynthesisError
 from pipeline.manifest.rows import Manifest, safe_file_name
 from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.output.commit_file import replace_records
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
-from pipeline.output.records import removed_record, replace_records
+from pipeline.output.records import removed_record
 from pipeline.output.row_counts import RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones, make_tombstones

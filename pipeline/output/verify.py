@@ -23,8 +23,9 @@ from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
+from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.records import AUDIO_FOLDER, CommitFile, clip_name
+from pipeline.output.records import AUDIO_FOLDER, clip_name
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
 from pipeline.output.tombstones import REMOVED_PATH, Tombstones

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import WeightsError
-from pipeline.storage import open_storage
-from pipeline.weights.weights import cache_dir, fetch_from_hub, fetch_from_store, fingerprint_files, list_files
+from pipeline.weights.fetching import cache_dir, fetch_files, fingerprint_files, list_files
 
 WHISPER_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """Of a Whisper model as CTranslate2 reads it."""
@@ -31,12 +30,8 @@ def resolve_whisper(model: str, storage: StorageConfig) -> Path:
 
     if model in available_models() and not Path(model).exists():
         directory = _fetch_by_name(model)
-    elif model.startswith("hf://"):
-        directory = fetch_from_hub(model, WHISPER_FILES)
-    elif "://" in model and not model.startswith("file://"):
-        directory = fetch_from_store(model, storage, WHISPER_FILES)
     else:
-        directory = Path(open_storage(model, storage).uri)
+        directory = fetch_files(model, storage, WHISPER_FILES)
     missing = [name for name in _REQUIRED_FILES if not (directory / name).is_file()]
     if missing:
         raise WeightsError(

@@ -5,21 +5,16 @@ Knows the official layout and the cache; knows nothing of what the files mean.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 
 from pipeline.config.run import StorageConfig
-from pipeline.errors import ConfigError, WeightsError
+from pipeline.errors import WeightsError
 from pipeline.storage import open_storage
 from pipeline.text.support import TEXT_SUPPORT_FILE, TextSupport, parse_text_support, read_text_support
+from pipeline.weights.fetching import cache_dir, fetch_files, fill_once, fingerprint_files, list_files
 
 MODEL_FILES = (
     "config.yaml",
@@ -42,25 +37,8 @@ MODEL_FILES = (
 _FILES_WITHOUT_EFFECT = frozenset({"speakers.yaml", "LLM/tokenizer_config.json"})
 _REQUIRED_FILES = ("BiCodec/config.yaml", "BiCodec/model.safetensors", "LLM/config.json", "LLM/tokenizer.json")
 _LLM_WEIGHTS = ("LLM/model.safetensors", "LLM/model.safetensors.index.json")
-_HUB_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?/?")
-_CHUNK_BYTES = 8 << 20
 DEMO_VOICE = Path(__file__).parents[1] / "demo_voice"
 """Trained by `jobs.train_demo_voice`; its README.md says from what."""
-
-
-def cache_dir() -> Path:
-    """Return where fetched weights are kept: `SPARK_TTS_CACHE`, or a folder in the user's cache.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    configured = os.environ.get("SPARK_TTS_CACHE")
-    if configured:
-        return Path(configured)
-    try:
-        return Path.home() / ".cache" / "spark-tts-batch"
-    except RuntimeError:
-        raise ConfigError("weights: this user has no home folder to keep them in; set SPARK_TTS_CACHE to one") from None
 
 
 def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
@@ -83,13 +61,9 @@ def resolve_weights(uri: str, *, storage: StorageConfig | None = None) -> Path:
     elif uri == "random":
         from pipeline.weights.random_weights import RANDOM_NAME, make_random_weights
 
-        directory = _fill_once(cache_dir() / RANDOM_NAME, make_random_weights)
-    elif uri.startswith("hf://"):
-        directory = fetch_from_hub(uri, MODEL_FILES)
-    elif "://" in uri and not uri.startswith("file://"):
-        directory = fetch_from_store(uri, storage, MODEL_FILES)
+        directory = fill_once(cache_dir() / RANDOM_NAME, make_random_weights)
     else:
-        directory = Path(open_storage(uri, storage).uri)
+        directory = fetch_files(uri, storage, MODEL_FILES)
     _check_layout(directory, uri)
     return directory
 
@@ -126,27 +100,6 @@ def fingerprint_weights(weights_dir: str | Path) -> str:
     return fingerprint_files(Path(weights_dir), list_files(Path(weights_dir), MODEL_FILES) - _FILES_WITHOUT_EFFECT)
 
 
-def fingerprint_files(directory: Path, names: Iterable[str]) -> str:
-    """Return the SHA-256 of files by name and content, 64 hexadecimal digits.
-
-    Raises:
-        WeightsError: a file cannot be read.
-    """
-    combined = hashlib.sha256()
-    try:
-        for name in sorted(names):
-            with open(directory / name, "rb") as file:
-                combined.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    except OSError as error:
-        raise WeightsError(f"{error.filename}: cannot be read ({error.strerror}); copy the file again") from error
-    return combined.hexdigest()
-
-
-def list_files(directory: Path, patterns: Sequence[str]) -> set[str]:
-    """Return the files under a directory that a pattern names, relative to it."""
-    return {path.relative_to(directory).as_posix() for pattern in patterns for path in directory.glob(pattern)}
-
-
 def _check_layout(directory: Path, uri: str) -> None:
     if not os.path.isdir(directory):  # Which has an answer for names of any length, too.
         raise WeightsError(
@@ -171,82 +124,3 @@ def check_headers(weights_dir: Path) -> None:
                 pass
         except (OSError, SafetensorError) as error:
             raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
-
-
-def _fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """Make a directory that is either absent or complete, however many processes make it at the same time."""
-    if target.is_dir():
-        return target
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if target.is_dir():
-                return target
-            shutil.rmtree(partial, ignore_errors=True)  # what a killed process has left
-            partial.mkdir()
-            fill(partial)
-            partial.rename(target)
-    except OSError as error:
-        raise WeightsError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or set SPARK_TTS_CACHE to "
-            "another folder"
-        ) from error
-    return target
-
-
-def fetch_from_hub(uri: str, patterns: Sequence[str]) -> Path:
-    """Fetch a repository's files that a pattern names; returns their directory.
-
-    Raises:
-        ConfigError: the address is malformed, or huggingface_hub is not installed.
-        WeightsError: they cannot be fetched.
-    """
-    match = _HUB_ADDRESS.fullmatch(uri)
-    if match is None:
-        raise ConfigError(f"{uri}: expected hf://owner/name or hf://owner/name@revision")
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise ConfigError(
-            f"{uri}: the package huggingface_hub is not installed; run pip install 'spark-tts-batch[hub]'"
-        ) from error
-    try:
-        directory = snapshot_download(
-            match[1], revision=match[2], allow_patterns=list(patterns), cache_dir=cache_dir() / "hub"
-        )
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
-        raise WeightsError(
-            f"{uri}: cannot be fetched ({' '.join(str(error).split()):.300}); check the name and the network, or "
-            "download the files and give their directory"
-        ) from error
-    return Path(directory)
-
-
-def fetch_from_store(uri: str, settings: StorageConfig | None, patterns: Sequence[str]) -> Path:
-    """Fetch the objects under an address that a pattern names; returns their directory.
-
-    Raises:
-        WeightsError: there are none, or they cannot be written here.
-        StorageError: the object store does not answer.
-    """
-    store = open_storage(uri, settings)
-    wanted = (info for info in store.list() if any(fnmatchcase(info.path, pattern) for pattern in patterns))
-    objects = sorted(wanted, key=lambda info: info.path)
-    if not objects:
-        raise WeightsError(f"{uri}: no model files under this address; expected some of: {', '.join(patterns)}")
-    # Changed objects have other etags, so what is cached under this name never goes stale.
-    identity = "\n".join([uri, *(f"{info.path}\0{info.size}\0{info.etag}" for info in objects)])
-
-    def download(partial: Path) -> None:
-        for info in objects:
-            path = partial / info.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with store.open_input(info) as source, open(path, "wb") as target:
-                while chunk := source.read(_CHUNK_BYTES):
-                    target.write(chunk)
-                target.flush()
-                os.fsync(target.fileno())  # The folder gets its name next, and is never looked at again.
-
-    return _fill_once(cache_dir() / "store" / hashlib.sha256(identity.encode()).hexdigest()[:32], download)

@@ -30,8 +30,9 @@ from pipeline.config.run import StorageConfig
 from pipeline.errors import StorageError
 from pipeline.manifest.rows import Shard
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table, pack_clip
+from pipeline.output.records import pack_clip
 from pipeline.output.removal import remove_rows
 from pipeline.output.report import write_report
 from pipeline.storage import ObjectInfo, open_storage
@@ -115,7 +116,7 @@ def test_times_are_exact_and_loudness_meets_its_target(tmp_path):
 
 def test_packed_clips_make_the_same_chapters_and_are_read_a_row_group_at_a_time(tmp_path, monkeypatch):
     config = AssemblyConfig(formats=("wav", "flac"))
-    monkeypatch.setattr("pipeline.output.records._ROW_GROUP_BYTES", 80_000)  # Two clips.
+    monkeypatch.setattr("pipeline.output.commit_file._ROW_GROUP_BYTES", 80_000)  # Two clips.
     for name in ("files", "packed"):
         run = make_run(tmp_path / f"{name}-run", range(6), is_packed=name == "packed")
         list(assemble(run, str(tmp_path / name), config))

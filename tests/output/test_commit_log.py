@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.errors import DamagedCommit, StorageError
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import COMMIT_SCHEMA, audio_path, build_commit_table
+from pipeline.output.records import COMMIT_SCHEMA, audio_path
 from pipeline.output.verify import VerifyReport, verify_output
 from pipeline.storage import Storage, open_storage
 from tests.fakes import FlakyStorage, MemoryStorage

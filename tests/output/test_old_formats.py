@@ -14,7 +14,7 @@ from pipeline import read_output, read_status, repair_output, synthesize_manifes
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError
 from pipeline.manifest.units import WorkUnit
-from pipeline.output import records
+from pipeline.output import commit_file, records
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.removal import remove_rows
 from pipeline.output.report import write_report
@@ -119,23 +119,30 @@ def test_rows_are_removed_from_an_old_output(old):
 
 def test_columns_of_a_format_1_manifest_keep_their_values():
     """`language` was passed through in format 1; other names of format 2 were free."""
-    ours = records._schema_of(1)
+    ours = records.schema_of(1)
     values = {"utterance_id": ["x"], "status": ["ok"], "shard": ["s"], "row": [0], "audio_sha256": ["0" * 64]}
     table = pa.table([values.get(f.name) or pa.nulls(1, f.type) for f in ours], schema=ours)
     table = table.append_column("language", pa.array(["zh"])).append_column("audio_path", pa.array([7]))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    (row,) = records.parse_commit(sink.getvalue().to_pybytes(), "here", None).to_pylist()
+    (row,) = commit_file.parse_commit(sink.getvalue().to_pybytes(), "here", None).to_pylist()
     assert (row["language"], row["manifest_audio_path"]) == ("zh", 7)
     assert row["audio_path"] == f"audio/s/x.{'0' * 12}.wav"
 
 
-def test_a_new_column_is_no_damage_to_older_commits(old, monkeypatch):
-    """One more column made every older output damaged, and a repair deleted its good commits."""
+def add_column(monkeypatch):
+    """Have this version write one more column, in the next format."""
     newer = (*records._COLUMNS, records._Column("snr_db", pa.float32(), records.FORMAT_VERSION + 1))
     monkeypatch.setattr(records, "_COLUMNS", newer)
-    monkeypatch.setattr(records, "FORMAT_VERSION", records.FORMAT_VERSION + 1)
-    monkeypatch.setattr(records, "COMMIT_SCHEMA", records._schema_of(records.FORMAT_VERSION))
+    version, schema = records.FORMAT_VERSION + 1, records.schema_of(records.FORMAT_VERSION + 1)
+    for module in (records, commit_file):
+        monkeypatch.setattr(module, "FORMAT_VERSION", version)
+        monkeypatch.setattr(module, "COMMIT_SCHEMA", schema)
+
+
+def test_a_new_column_is_no_damage_to_older_commits(old, monkeypatch):
+    """One more column made every older output damaged, and a repair deleted its good commits."""
+    add_column(monkeypatch)
     storage = open_storage(str(old / "output"))
     assert verify_output(storage).is_intact
     table = CommitLog(storage).read_commit(WorkUnit("a", 0, 2), ["utterance_id", "snr_db"])
@@ -159,12 +166,9 @@ def test_what_format_2_says_of_a_clip_is_kept_by_later_formats(monkeypatch):
     record = {"utterance_id": "x", "status": "ok", "shard": "s", "row": 0, "language": "zh"}
     record |= {"audio_path": "audio/s/x.flac", "audio_format": "flac", "audio_sha256": "0" * 64}
     rows = pa.table({"utterance_id": ["x"], "text": ["Hi."], "speaker_id": ["a"]})
-    data = records.write_commit(records.build_commit_table([record], rows))
-    newer = (*records._COLUMNS, records._Column("snr_db", pa.float32(), records.FORMAT_VERSION + 1))
-    monkeypatch.setattr(records, "_COLUMNS", newer)
-    monkeypatch.setattr(records, "FORMAT_VERSION", records.FORMAT_VERSION + 1)
-    monkeypatch.setattr(records, "COMMIT_SCHEMA", records._schema_of(records.FORMAT_VERSION))
-    (row,) = records.parse_commit(data, "here", None).to_pylist()
+    data = commit_file.write_commit(commit_file.build_commit_table([record], rows))
+    add_column(monkeypatch)
+    (row,) = commit_file.parse_commit(data, "here", None).to_pylist()
     assert {name: row[name] for name in record} == record and row["snr_db"] is None
 
 

@@ -14,8 +14,9 @@ from pipeline.config.run import StorageConfig
 from pipeline.errors import DamagedCommit
 from pipeline.manifest.units import WorkUnit
 from pipeline.output import records
+from pipeline.output.commit_file import CommitFile, build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, CommitFile, build_commit_table, clip_name
+from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, clip_name
 from pipeline.storage import Storage, open_storage
 from tests.fakes import MemoryStorage
 from tests.faulty_store import FaultyProxy

@@ -14,9 +14,10 @@ from pipeline import read_status
 from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
-from pipeline.output.records import AUDIO_COLUMN, build_commit_table, pack_clip
+from pipeline.output.records import AUDIO_COLUMN, pack_clip
 from pipeline.output.removal import plan_removal, read_ids, remove_rows
 from pipeline.output.tombstones import REMOVED_PATH, Tombstones
 from pipeline.output.verify import verify_output

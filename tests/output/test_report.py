@@ -12,8 +12,9 @@ import soundfile
 
 import jobs.report
 import jobs.status
+from pipeline.output.commit_file import build_commit_table, write_commit
 from pipeline.output.histograms import MEASURES, Histogram
-from pipeline.output.records import audio_path, build_commit_table, write_commit
+from pipeline.output.records import audio_path
 from pipeline.output.report import MAX_REJECTED, _link, draw_plot, write_report
 from pipeline.output.status import read_status
 from pipeline.storage import open_storage

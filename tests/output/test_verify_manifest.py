@@ -9,8 +9,8 @@ import pytest
 
 import jobs.verify
 from pipeline.manifest.rows import Manifest
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.outputs import begin_run

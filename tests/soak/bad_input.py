@@ -34,8 +34,8 @@ from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest, read_utterance, safe_file_name
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage

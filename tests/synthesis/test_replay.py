@@ -7,8 +7,8 @@ import pytest
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table
 from pipeline.synthesis.replay import Replay, find_rows
 from tests.fakes import MemoryStorage
 

@@ -88,7 +88,7 @@ def test_a_store_is_fetched_once_until_it_changes(tmp_path: Path, cache: Path, m
         opened.append(uri)
         return open_storage(str(source), settings)
 
-    monkeypatch.setattr("pipeline.weights.weights.open_storage", open_fake)
+    monkeypatch.setattr("pipeline.weights.fetching.open_storage", open_fake)
     first = resolve_weights("s3://bucket/model")
     assert cache in first.parents and not (first / "notes.txt").exists()
     assert fingerprint_weights(first) == fingerprint_weights(TINY)
@@ -109,7 +109,7 @@ def test_a_store_puts_nothing_beside_the_cache(cache: Path, monkeypatch: pytest.
     """A folder was made outside the cache before its name was looked at."""
     storage = MemoryStorage()
     storage.objects = {"BiCodec/config.yaml": (b"", "v1"), name: (b"1", "v2")}
-    monkeypatch.setattr("pipeline.weights.weights.open_storage", lambda uri, settings: storage)
+    monkeypatch.setattr("pipeline.weights.fetching.open_storage", lambda uri, settings: storage)
     with pytest.raises(StorageError, match=r"holds 'LLM/model-/"):
         resolve_weights("s3://bucket/model")
     assert not cache.exists()
