@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
+# Which build of PyTorch: cpu, cuda (what fits this machine's driver), or empty for what pip's index offers.
+TORCH ?=
 # Processes of `make test`, each with a Ray of its own; files stay whole and in order.
 WORKERS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -10,7 +12,8 @@ INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-bu
 .PHONY: help demo audiobook test check soak lock locked clean
 
 help:
-	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes)"
+	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes); TORCH=cpu or TORCH=cuda"
+	@echo "                chooses the build of PyTorch that is installed first"
 	@echo "make audiobook  read chapter I of Alice aloud, into demo-audiobook/chapters (a second call resumes)"
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
@@ -58,10 +61,17 @@ clean:
 # torch first, so that a build of the pinned version that is there already (README) is kept.
 .venv/base: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
-	@echo "Once, some minutes without a word: PyTorch, Ray and others are installed into .venv."
-	@echo "PyTorch is 2.7 GB of wheels on the public index, 192 MB for CPUs only; README says how to choose."
+	@echo "Once, some minutes: PyTorch, Ray and others are installed into .venv: 1.6 GB, with CUDA several times that."
+	@echo "PyTorch is 2.7 GB of wheels on the public index, 192 MB for CPUs only: make TORCH=cpu, make TORCH=cuda."
+	@case "$(TORCH)" in ""|cpu|cuda) ;; *) echo "TORCH=$(TORCH): expected cpu, cuda, or nothing"; exit 1;; esac
 	$(PYTHON) -m venv .venv
-	$(INSTALL) torch
+ifneq ($(TORCH),)
+	$(INSTALL) uv
+	$(BIN)/uv pip install --python .venv --torch-backend $(if $(filter cuda,$(TORCH)),auto,cpu) --constraint constraints.txt torch \
+		|| echo "The builds of PyTorch cannot be reached from here; what pip's index offers is taken."
+endif
+	$(filter-out --quiet,$(INSTALL)) torch
+	@$(BIN)/python -W ignore -c 'import torch; print("PyTorch", torch.__version__, "for", "CUDA " + torch.version.cuda if torch.version.cuda else "CPUs")'
 	@touch $@
 
 .venv/demo: .venv/base pyproject.toml

@@ -15,6 +15,7 @@ from jobs.options import COMPLETION, PROGRAM, CommandParser
 
 COMMANDS = {
     "say": "speak a text at once, without Ray",
+    "init": "example configs, with lines and speakers, into a folder",
     "synthesize": "synthesize a manifest: audio and metadata into an output",
     "audiobooks": "a catalogue of books in, chapters out",
     "status": "how far an output is",

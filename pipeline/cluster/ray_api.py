@@ -5,8 +5,11 @@ Ray's exceptions are types, and are imported from `ray.exceptions` where they ar
 
 from __future__ import annotations
 
+import os
+import site
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
@@ -21,6 +24,7 @@ from ray.exceptions import (
     RayActorError,
     RayError,
 )
+from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 REPLICA_DEATHS = (RayActorError, ActorPlacementGroupRemoved, OutOfMemoryError)
@@ -65,9 +69,21 @@ def is_initialized() -> bool:
     return bool(ray.is_initialized())
 
 
-def init(*arguments: Any, **options: Any) -> None:
-    """Start a Ray, or connect to one."""
-    ray.init(*arguments, **options)
+def connect(**options: Any) -> None:
+    """Connect to the Ray that RAY_ADDRESS names."""
+    ray.init(**options)
+
+
+def start(**options: Any) -> None:
+    """Start a Ray on this machine.
+
+    Its workers find this package where it is here, and nothing in the folder where the command was called: a
+    `pipeline.py` or `jobs/` there is somebody else's. Ray has no public way to say so.
+    """
+    root = str(Path(__file__).parents[2])
+    found = [] if root in site.getsitepackages() else [root]
+    job = JobConfig(_client_job=True, _py_driver_sys_path=found)
+    ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, job_config=job, **options)
 
 
 def shutdown() -> None:

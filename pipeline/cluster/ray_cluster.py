@@ -102,11 +102,11 @@ def ray_cluster() -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            ray_api.init(logging_level=logging.ERROR)
+            ray_api.connect(logging_level=logging.ERROR)
         else:
             _spare_the_home_folder()
             # Not one that somebody else started here: it may end before this run does.
-            ray_api.init("local", num_cpus=os.cpu_count(), include_dashboard=False, logging_level=logging.ERROR)
+            ray_api.start(logging_level=logging.ERROR)
     except Exception as error:  # Ray has no narrower type for a start that fails.
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if address:
