@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print and judge; the exit code is 1 where a limit is missed or a part fails."""
     from pipeline.benchmark.gpu.command import make_quick, measure_gpu
     from pipeline.benchmark.gpu.workload import GpuWorkload
-    from pipeline.gpu import find_device
+    from pipeline.hardware.gpu import find_device
 
     device = find_device("--device", options.device, 0.0)
     if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":

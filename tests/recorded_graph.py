@@ -20,7 +20,7 @@ _ASKS_THE_HOST = {"aten._local_scalar_dense", "aten.nonzero", "aten.lift_fresh",
 
 
 class RecordedGraph(TorchDispatchMode):
-    """What `pipeline.gpu.record` makes on a card.
+    """What `pipeline.hardware.gpu.record` makes on a card.
 
     Attributes:
         threads: those that have replayed it.

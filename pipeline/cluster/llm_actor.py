@@ -121,7 +121,7 @@ class LLMActor(ReplicaBase):
 
     def _serve(self) -> None:
         """Own the engine: take in jobs, step, hand out results; ends only with the process."""
-        from pipeline.gpu import use_own_stream
+        from pipeline.hardware.gpu import use_own_stream
 
         try:
             # Its kernels are short and wait for each other; a codec beside it fills what they leave.

@@ -96,7 +96,7 @@ def ending_a_sick_process() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from pipeline.gpu import is_device_failure
+        from pipeline.hardware.gpu import is_device_failure
 
         if is_device_failure(error):
             logger.exception("the device failed; this replica ends")
@@ -183,7 +183,7 @@ def limit_gpu_memory(device: str, num_gpus: float) -> None:
     """Keep this process within the share of a card that Ray reserved for it, whatever its neighbors take."""
     import torch
 
-    from pipeline.gpu import limit_memory
+    from pipeline.hardware.gpu import limit_memory
 
     if device != "cpu" and torch.cuda.is_available():
         limit_memory(torch.device("cuda" if device == "auto" else device), num_gpus)

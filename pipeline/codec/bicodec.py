@@ -38,7 +38,7 @@ from pipeline.codec.pack_decoder import DecodedItem, PackDecoder
 from pipeline.codec.pack_queue import PackQueue
 from pipeline.codec.vocos import pack_products
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
-from pipeline.gpu import use_own_stream
+from pipeline.hardware.gpu import use_own_stream
 
 if TYPE_CHECKING:
     from pipeline.codec.features import SpeechFeatures

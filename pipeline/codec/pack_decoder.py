@@ -21,7 +21,7 @@ from pipeline.codec.checkpoint import BiCodecConfig
 from pipeline.codec.networks import DecodeNetwork
 from pipeline.codec.packs import Pack, Place, fill_pack, find_gap
 from pipeline.codec.spans import Spans
-from pipeline.gpu import Record, on_device, record
+from pipeline.hardware.gpu import Record, on_device, record
 
 logger = logging.getLogger(__name__)
 

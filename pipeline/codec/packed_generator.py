@@ -28,7 +28,7 @@ from pipeline.codec.decoder import (
     WaveGenerator,
 )
 from pipeline.codec.winograd import WinogradConvolution, is_faster
-from pipeline.packed_linear import PackedLinear
+from pipeline.hardware.packed_linear import PackedLinear
 
 _CONVOLUTIONS = (FoldedConv1d, FoldedConvTranspose1d)
 _STRETCH_FLOATS = 1 << 18

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.codec.spans import Spans, spread, zero_outside
-from pipeline.packed_linear import PackedLinear
+from pipeline.hardware.packed_linear import PackedLinear
 
 _NORM_EPS = 1e-6
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from pipeline.codec.cpu_kernels import SnakeParameters, from_points, to_points
-from pipeline.packed_linear import PackedLinear
+from pipeline.hardware.packed_linear import PackedLinear
 
 _FINITE_POINTS = tuple(
     map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2", "1/4", "-4", "3/2", "-3/4", "-1/4", "4", "3/4", "-3/2"))

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.hardware.packed_linear import PackedLinear
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.llm.qwen2 import Qwen2
 from pipeline.llm.requests import AdmittedRequest, Generation, Openings
 from pipeline.llm.sampling import SamplingParams, draw, find_candidates, philox_uniforms
 from pipeline.llm.scheduler import SlotScheduler
-from pipeline.packed_linear import PackedLinear
 
 
 class EagerRunner:

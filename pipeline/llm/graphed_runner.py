@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.gpu import Record, on_device, record
+from pipeline.hardware.gpu import Record, on_device, record
 from pipeline.llm import kernels
 from pipeline.llm.fused_qwen2 import FusedQwen2
 from pipeline.llm.kernels import NOT_LIVE, SlotState, Tiles

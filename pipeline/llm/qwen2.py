@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.errors import ConfigError
+from pipeline.hardware.packed_linear import PackedLinear
 from pipeline.llm.checkpoint import Qwen2Config, load_tensors
-from pipeline.packed_linear import PackedLinear
 
 _WIDE = 0.75
 """A cache of which no more than this is needed is made narrower; that takes about as long as a step."""

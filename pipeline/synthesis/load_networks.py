@@ -10,7 +10,7 @@ import torch
 from pipeline.codec import BiCodec
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
-from pipeline.gpu import find_device
+from pipeline.hardware.gpu import find_device
 from pipeline.llm import LLMEngine, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
 

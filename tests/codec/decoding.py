@@ -12,7 +12,7 @@ from pipeline.codec.networks import DecodeNetwork
 from pipeline.codec.pack_decoder import PackDecoder
 from pipeline.codec.pack_queue import PackQueue
 from pipeline.codec.vocos import pack_products
-from pipeline.gpu import Record, record
+from pipeline.hardware.gpu import Record, record
 
 AUDIO_ATOL = 2e-5
 

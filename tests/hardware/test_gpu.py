@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pipeline import gpu
 from pipeline.errors import ConfigError
+from pipeline.hardware import gpu
 from pipeline.run.synthesize import synthesize_manifest
 from tests.inline_ray import InlineRay, inline_ray
 from tests.runs import SMALL, make_config, simple_rows, write_shard

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.packed_linear import PackedLinear
+from pipeline.hardware.packed_linear import PackedLinear
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
