@@ -9,7 +9,7 @@ WORKERS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 
-.PHONY: help demo audiobook test check soak lock locked clean
+.PHONY: help demo audiobook test check soak lock locked licenses clean
 
 help:
 	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes); TORCH=cpu or TORCH=cuda"
@@ -18,6 +18,7 @@ help:
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
 	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
+	@echo "make licenses   list the licenses of all that is installed: docs/licenses.md"
 	@echo "make locked     install from requirements.lock, by hash"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -36,6 +37,7 @@ check: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+	$(BIN)/hadolint Dockerfile
 
 # In place of what the other targets install: nothing but files whose hashes are known, torch aside.
 locked: requirements.lock
@@ -51,6 +53,11 @@ locked: requirements.lock
 lock: .venv/dev
 	$(INSTALL) uv
 	$(BIN)/uv pip compile --quiet --constraint constraints.txt pyproject.toml --output-file requirements.lock
+
+licenses: .venv/dev
+	$(INSTALL) pip-licenses
+	@{ printf '# Licenses\n\nOf every package that `make test` installs, by `make licenses`. The product needs fewer, see `pyproject.toml`.\n\n'; \
+		$(BIN)/pip-licenses --format markdown --ignore-packages spark-tts-batch pip-licenses prettytable wcwidth; } > docs/licenses.md
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
