@@ -207,6 +207,8 @@ class NightConfig(Settings):
     dataset: DatasetConfig
     run: Config
     """Of the night's run: its manifest and output lie in the corpus."""
+    extra_columns: tuple[str, ...] = ()
+    """Of the texts, kept as text beside `NIGHT_COLUMNS`: what `columns` names."""
 
     @model_validator(mode="after")
     def _refuse_what_cannot_be_judged(self) -> NightConfig:
@@ -218,6 +220,8 @@ class NightConfig(Settings):
 
 
 _OWN = ("texts", "dataset")
+OWN_COLUMNS = ("utterance_id", "text", "speaker_id", "seed", "language")
+"""Of every manifest."""
 
 
 def load_night_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> NightConfig:
@@ -255,14 +259,15 @@ def parse_night_config(raw: Mapping[str, Any], source: str = "config") -> NightC
     audio = {"format": "flac", "layout": "packed", **_group(raw, "audio")}
     quality = {"stop_above_rejected": 1.0, **_group(raw, "quality")}  # The gate judges the night.
     extra = raw.get("columns") or ()
-    if not isinstance(extra, list | tuple):
+    if not isinstance(extra, list | tuple) or not all(isinstance(name, str) for name in extra):
         raise ConfigError(f"{source}: columns: expected a list of columns of the texts, got {extra!r:.80}")
+    extra = [name for name in extra if name not in (*NIGHT_COLUMNS, *OWN_COLUMNS)]
     run = parse_config(
         {
             **{name: value for name, value in raw.items() if name not in _OWN},
             "manifest": f"{corpus}/manifest",
             "output": f"{corpus}/output",
-            "columns": [*NIGHT_COLUMNS, *(name for name in extra if name not in NIGHT_COLUMNS)],
+            "columns": [*NIGHT_COLUMNS, *extra],
             "audio": audio,
             "quality": quality,
         },
@@ -270,9 +275,8 @@ def parse_night_config(raw: Mapping[str, Any], source: str = "config") -> NightC
     )
     if run.limit is not None:
         raise ConfigError(f"{source}: limit: a night is whole; for less of it, set dataset.plan.rows")
-    return check_settings(
-        NightConfig, {"texts": own.texts, "corpus": corpus, "dataset": own.dataset, "run": run}, source
-    )
+    fields = {"texts": own.texts, "corpus": corpus, "dataset": own.dataset, "run": run, "extra_columns": extra}
+    return check_settings(NightConfig, fields, source)
 
 
 def _group(raw: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class SpeakerDefinition(BaseModel):
     consent: str | None = None
     """Who agreed to its use, when, to what."""
     notes: str | None = None
+    split: Literal["train", "validation", "test"] | None = None
+    """Of a nightly data set: the only one whose texts the voice reads."""
 
     @model_validator(mode="after")
     def _check_one_kind(self) -> SpeakerDefinition:
@@ -97,7 +99,9 @@ class SpeakerDefinition(BaseModel):
 
         The address of a recording is in it without what signs it: a signature is new each time, and a key.
         """
-        left_out = {*NOTE_FIELDS} if self.kind == "created" else {"language", *NOTE_FIELDS}
+        left_out = {*NOTE_FIELDS, "split"}
+        if self.kind != "created":
+            left_out.add("language")
         fields = self.model_dump(exclude_none=True, exclude=left_out)
         if self.kind == "created":
             fields = {"pitch": "moderate", "speed": "moderate", **fields}

@@ -1,0 +1,265 @@
+"""The texts that a corpus has seen, night by night, as hashes: what is new, what was corrected, what was said before.
+
+A ledger holds no text. A night reads the hashes of all ledgers, some 64 bytes a text, and of the rest only what
+belongs to texts that were corrected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.config.dataset import Split
+from pipeline.dataset.corpus import LEDGER, Corpus
+from pipeline.dataset.normal_form import HASH_BYTES
+from pipeline.errors import ConfigError
+from pipeline.manifest.shards import DAMAGED_PARQUET
+
+PLANNED = "planned"
+_HASH = pa.binary(HASH_BYTES)
+_HASHES = ("key", "content", "spoken", "written")
+LEDGER_SCHEMA = pa.schema(
+    [
+        # Which text: its source and id; and what it says, as it was written.
+        pa.field("key", _HASH, nullable=False),
+        pa.field("content", _HASH, nullable=False),
+        # Its words as they are spoken, and as they are written; null where nobody may say them.
+        pa.field("spoken", _HASH),
+        pa.field("written", _HASH),
+        # `planned`, or why not.
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("voices", pa.list_(pa.string())),
+        # The rows of earlier nights that it takes the place of.
+        pa.field("supersedes", pa.list_(pa.string())),
+    ]
+)
+_COUNTS_KEY = b"spark_tts_batch.plan"
+_THREADS = 8
+
+
+class HashIndex:
+    """Finds hashes among many: 24 bytes each.
+
+    Args:
+        hashes: (n,) of `HASH_BYTES` each, as bytes one after another; of equal ones the last counts.
+    """
+
+    def __init__(self, hashes: bytes | NDArray[np.uint8]) -> None:
+        pairs = np.frombuffer(hashes, ">u8").reshape(-1, 2)
+        high = pairs[:, 0].astype(np.uint64)
+        self._rows = np.argsort(high, kind="stable").astype(np.int64)
+        self._high, self._low = high[self._rows], pairs[:, 1].astype(np.uint64)[self._rows]
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+    def find(self, hashes: bytes) -> NDArray[np.int64]:
+        """Return the row of each hash, -1 where there is none.
+
+        Args:
+            hashes: as bytes one after another.
+        """
+        pairs = np.frombuffer(hashes, ">u8").reshape(-1, 2)
+        high, low = pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
+        found = np.full(len(high), -1, np.int64)
+        if len(self._high) == 0:
+            return found
+        at = np.searchsorted(self._high, high, side="right") - 1
+        left = np.arange(len(high))
+        while len(left):  # Once more for each hash whose first half is that of another.
+            left = left[(at[left] >= 0) & (self._high[np.maximum(at[left], 0)] == high[left])]
+            same = self._low[at[left]] == low[left]
+            found[left[same]] = self._rows[at[left[same]]]
+            left = left[~same]
+            at[left] -= 1
+        return found
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A text of an earlier night."""
+
+    night: str
+    outcome: str
+    version: int
+    split: Split | None
+    voices: tuple[str, ...]
+
+
+class Ledger:
+    """All ledgers of a corpus but that of one night.
+
+    Args:
+        corpus: whose.
+        nights: those that count, in order.
+    """
+
+    def __init__(self, corpus: Corpus, nights: Sequence[str]) -> None:
+        self._corpus, self._nights = corpus, tuple(nights)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            tables = list(pool.map(lambda night: _read(corpus, night, (*_HASHES, "outcome")), self._nights))
+        self._starts = np.cumsum([0, *(table.num_rows for table in tables)])
+        self.keys = HashIndex(b"".join(_bytes_of(table, "key") for table in tables))
+        """Of texts, by row; those of a text that was corrected are found by its last version."""
+        self.content = b"".join(_bytes_of(table, "content") for table in tables)
+        planned = [pc.equal(table["outcome"], PLANNED).to_numpy() for table in tables]
+        self._planned = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *planned]))
+        """Rows of texts that were planned."""
+        said = [
+            np.frombuffer(b"".join(_bytes_of(table, name) for table in tables), np.uint8).reshape(-1, HASH_BYTES)
+            for name in ("spoken", "written")
+        ]
+        self._said = HashIndex(np.concatenate([hashes[self._planned] for hashes in said]))
+        self._planned_content: HashIndex | None = None
+        self._kept: dict[str, pa.Table] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def is_content(self, rows: NDArray[np.int64], content: bytes) -> NDArray[np.bool_]:
+        """Tell which rows say what is given; -1 says nothing.
+
+        Args:
+            rows: (n,) of this ledger.
+            content: hashes as bytes one after another.
+        """
+        known = np.frombuffer(self.content, np.uint8).reshape(-1, HASH_BYTES)
+        given = np.frombuffer(content, np.uint8).reshape(-1, HASH_BYTES)
+        same = np.zeros(len(rows), np.bool_)
+        at = np.flatnonzero(rows >= 0)
+        same[at] = (known[rows[at]] == given[at]).all(axis=1)
+        return same
+
+    def find_said(self, hashes: Iterable[bytes]) -> int | None:
+        """Return the row of a text that was planned and has one of these hashes of words, or None."""
+        found = self._said.find(b"".join(hashes))
+        found = found[found >= 0]
+        return int(self._planned[found[0] % len(self._planned)]) if len(found) else None
+
+    def find_content(self, content: bytes) -> int | None:
+        """Return the row of a text that was planned and written just so, or None."""
+        if self._planned_content is None:
+            known = np.frombuffer(self.content, np.uint8).reshape(-1, HASH_BYTES)
+            self._planned_content = HashIndex(known[self._planned])
+        found = int(self._planned_content.find(content)[0])
+        return None if found < 0 else int(self._planned[found])
+
+    def key_of(self, row: int) -> bytes:
+        """Return which text a row is of."""
+        night, at = self._place(row)
+        return bytes(self._rest(night)["key"][at].as_py())
+
+    def read(self, row: int) -> Earlier:
+        """Return all that is known of a row; reads the ledger of its night."""
+        night, at = self._place(row)
+        fields = self._rest(night).slice(at, 1).to_pylist()[0]
+        return Earlier(night, fields["outcome"], fields["version"], fields["split"], tuple(fields["voices"] or ()))
+
+    def _place(self, row: int) -> tuple[str, int]:
+        index = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._nights[index], int(row - self._starts[index])
+
+    def _rest(self, night: str) -> pa.Table:
+        if night not in self._kept:
+            if len(self._kept) >= _THREADS:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[night] = _read(self._corpus, night, ("key", "outcome", "version", "split", "voices"))
+        return self._kept[night]
+
+
+def _bytes_of(table: pa.Table, name: str) -> bytes:
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # Of no rows.
+        return b""
+    if column.null_count:
+        column = column.fill_null(bytes(HASH_BYTES))
+    return bytes(column.buffers()[1])[column.offset * HASH_BYTES :][: len(column) * HASH_BYTES]
+
+
+def _read(corpus: Corpus, night: str, columns: Sequence[str] | None) -> pa.Table:
+    path = f"{LEDGER}{night}.parquet"
+    info = corpus.storage.find(path)
+    if info is None:
+        raise ConfigError(
+            f"{corpus.storage.uri_of(path)}: missing, though the night's manifest is there; put back a copy of it, "
+            "without which texts would be said again"
+        )
+    try:
+        with pq.ParquetFile(corpus.storage.open_input(info), pre_buffer=True) as file:
+            if not file.schema_arrow.remove_metadata().equals(LEDGER_SCHEMA):
+                raise pa.ArrowInvalid("its columns are not those of a ledger")
+            table = file.read(list(columns) if columns is not None else None, use_threads=False)
+        table.validate(full=True)
+        return table
+    except DAMAGED_PARQUET as error:
+        raise ConfigError(
+            f"{corpus.storage.uri_of(path)}: damaged ({' '.join(str(error).split())[:200]}); put back a copy of it"
+        ) from error
+
+
+def write_ledger(corpus: Corpus, night: str, table: pa.Table, counts: Mapping[str, Any]) -> None:
+    """Write what a night has seen, before its manifest, without which it does not count.
+
+    Args:
+        corpus: whose.
+        night: which.
+        table: of `LEDGER_SCHEMA`.
+        counts: what the plan says of itself.
+    """
+    table = table.replace_schema_metadata({_COUNTS_KEY: json.dumps(counts, default=str).encode()})
+    sink = pa.BufferOutputStream()
+    plain = [name for name in LEDGER_SCHEMA.names if name not in _HASHES]
+    compression = {**dict.fromkeys(_HASHES, "none"), **dict.fromkeys(_leaves(plain), "zstd")}
+    pq.write_table(table, sink, compression=compression, use_dictionary=_leaves(plain), write_statistics=False)
+    corpus.storage.put(f"{LEDGER}{night}.parquet", bytes(sink.getvalue().to_pybytes()))
+
+
+def _leaves(names: Sequence[str]) -> list[str]:
+    return [f"{name}.list.element" if pa.types.is_list(LEDGER_SCHEMA.field(name).type) else name for name in names]
+
+
+def read_counts(corpus: Corpus, night: str) -> dict[str, Any]:
+    """Return what the plan of a night says of itself.
+
+    Raises:
+        ConfigError: the ledger is missing or damaged.
+    """
+    path = f"{LEDGER}{night}.parquet"
+    try:
+        schema = pq.read_schema(pa.BufferReader(corpus.storage.get(path)))
+        counts = json.loads((schema.metadata or {})[_COUNTS_KEY])
+        return dict(counts)
+    except (FileNotFoundError, KeyError, ValueError, TypeError, *DAMAGED_PARQUET) as error:
+        raise ConfigError(f"{corpus.storage.uri_of(path)}: missing or damaged; put back a copy of it") from error
+
+
+def read_superseded(corpus: Corpus, until: str) -> dict[str, str]:
+    """Return the rows that later texts took the place of: the night on which that was, by utterance_id.
+
+    Args:
+        corpus: whose.
+        until: the last night that counts.
+
+    Raises:
+        ConfigError: a ledger is missing or damaged.
+    """
+    nights = [night for night in corpus.list_nights() if night <= until]
+    superseded: dict[str, str] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for night, table in zip(
+            nights, pool.map(lambda name: _read(corpus, name, ["supersedes"]), nights), strict=True
+        ):
+            column = table["supersedes"].drop_null()
+            superseded |= {utterance_id: night for ids in column.to_pylist() for utterance_id in ids}
+    return superseded
