@@ -29,8 +29,10 @@ from pipeline.output.records import (
 
 _ROW_GROUP_BYTES = 4 << 20
 """Of clips in a row group of a packed commit: what is read for one clip, and never more than Arrow's 2 GiB."""
-_DATASETS_KEY, _DATASETS_FEATURES = b"huggingface", {"info": {"features": {AUDIO_COLUMN: {"_type": "Audio"}}}}
-"""By which the package `datasets` knows that a column is sound."""
+DATASETS_METADATA = {
+    b"huggingface": json.dumps({"info": {"features": {AUDIO_COLUMN: {"_type": "Audio"}}}}).encode(),
+}
+"""Of a schema, by which the package `datasets` knows that a column is sound."""
 # Beside its place and status: a book's order and titles, without which no chapter could say that a sentence is gone.
 _KEPT_OF_REMOVED = ("book_id", "book_title", "author", "chapter", "chapter_title", "position", "boundary")
 
@@ -117,22 +119,28 @@ def write_commit(table: pa.Table) -> bytes:
     counted in statistics: a byte that is damaged later harms one clip.
     """
     metadata = {**(table.schema.metadata or {}), FORMAT_KEY: str(FORMAT_VERSION).encode()}
-    options: dict[str, Any] = {"compression": "zstd"}
     if AUDIO_COLUMN in table.column_names:
-        metadata[_DATASETS_KEY] = json.dumps(_DATASETS_FEATURES).encode()
-        clips = f"{AUDIO_COLUMN}.bytes"
-        others = [path for path in _leaf_paths(table.schema) if path != clips]
-        options = {
-            "compression": {**dict.fromkeys(others, "zstd"), clips: "none"},
-            "use_dictionary": others,
-            "write_statistics": others,
-        }
+        metadata |= DATASETS_METADATA
+    options = packed_parquet_options(table.schema)
     table = table.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
         for part in _cut_into_groups(table):
             writer.write_table(part, row_group_size=max(1, part.num_rows))
     return bytes(sink.getvalue().to_pybytes())
+
+
+def packed_parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """Return how tables of this schema are written: clips as they are, all else compressed."""
+    if AUDIO_COLUMN not in schema.names:
+        return {"compression": "zstd"}
+    clips = f"{AUDIO_COLUMN}.bytes"
+    others = [path for path in _leaf_paths(schema) if path != clips]
+    return {
+        "compression": {**dict.fromkeys(others, "zstd"), clips: "none"},
+        "use_dictionary": others,
+        "write_statistics": others,
+    }
 
 
 def _leaf_paths(schema: pa.Schema) -> list[str]:
