@@ -112,7 +112,7 @@ _COLUMNS = """\
 
 `audio` (FLAC, mono, 16 bit), `id`, `text`, `spoken_text` (numbers and abbreviations spelled out, as it was sent to the
 model), `speaker`, `language`, `duration` (seconds), `measures` (level in dBFS, silence, pace in characters a second,
-word and letter errors, likeness of the voice, take), `seed`, `weights` (sha256), `license`, `night` (when the row came),
+word and letter errors, likeness of the voice, take), `seed`, `weights` (sha256), `license`, `night` (of the row),
 `clip_sha256` (of the clip before its comments), and what the texts had beside.
 
 `files.json` lists every data file with its size and sha256; `removed.parquet` the rows that earlier snapshots had and

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset.rows import SplitRows, add_clips
 from pipeline.errors import DamagedCommit
 from pipeline.manifest.shards import DAMAGED_PARQUET
-from pipeline.output.records import packed_parquet_options
+from pipeline.output.commit_file import packed_parquet_options
 from pipeline.storage import Storage
 
 _GROUP_ROWS, _GROUP_BYTES = 100, 16 << 20
@@ -41,18 +41,22 @@ class DataFile:
     sha256: str
 
 
+def name_by_content(stem: str, suffix: str, data: bytes) -> str:
+    """Return the name of an object, which holds its hash."""
+    return f"{stem}-{hashlib.sha256(data).hexdigest()[:12]}{suffix}"
+
+
 def put_by_content(storage: Storage, folder: str, stem: str, suffix: str, data: bytes) -> tuple[str, str]:
     """Put an object whose name holds its hash; one that is there already is left as it is.
 
     Returns:
         its path and the sha256 of its bytes.
     """
-    sha256 = hashlib.sha256(data).hexdigest()
-    path = f"{folder}/{stem}-{sha256[:12]}{suffix}"
+    path = f"{folder}/{name_by_content(stem, suffix, data)}"
     found = storage.find(path)
     if found is None or found.size != len(data):
         storage.put(path, data)
-    return path, sha256
+    return path, hashlib.sha256(data).hexdigest()
 
 
 @dataclass

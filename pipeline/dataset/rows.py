@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.audio.flac_comments import with_comments
 from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.output.records import AUDIO_COLUMN, AUDIO_TYPE, COMMIT_SCHEMA, DATASETS_METADATA, clip_name
+from pipeline.output.commit_file import DATASETS_METADATA
+from pipeline.output.records import AUDIO_COLUMN, AUDIO_TYPE, COMMIT_SCHEMA, clip_name
 
 SPLIT_COLUMN = "split"
 """Of the commits; a snapshot's files are of one split each."""

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.dataset import NightConfig
 from pipeline.dataset.card import CardFile, make_card
-from pipeline.dataset.data_files import DataWriter, put_by_content, read_rows
+from pipeline.dataset.data_files import DataWriter, name_by_content, put_by_content, read_rows
 from pipeline.dataset.listing import (
     CARD_NAME,
     FORMAT,
@@ -40,8 +40,9 @@ from pipeline.dataset.rows import ContentHash, take_rows
 from pipeline.dataset.statistics import NightCounts, summarize
 from pipeline.errors import ConfigError
 from pipeline.manifest.units import shard_folder
+from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, CommitFile
+from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardRecord
 from pipeline.output.tombstones import Tombstones
@@ -223,7 +224,7 @@ class _SnapshotWriter:
                 f"{self._output.uri}: {num_committed:,} of the {commits.record.num_rows:,} rows of {night} are "
                 "synthesized; run the night to its end first"
             )
-        path = put_counts(self._storage, self._folder, night, counts.to_table())
+        path = put_counts(self._storage, self._folder, night, counts.to_table(), known)
         if known is not None and known.content == content.hexdigest():
             return NightFiles(night, known.content, num_rows, path, known.files)
         size = self._config.dataset.publish.shard_mb * 1e6
@@ -299,16 +300,19 @@ class _SnapshotWriter:
 
     def _sweep(self, snapshot: Snapshot) -> None:
         """Delete what an earlier, interrupted call wrote and this one did not."""
-        wanted = snapshot.paths()
+        wanted = snapshot.paths() | {f"{self._folder}/{name}" for name in (CARD_NAME, REMOVED_NAME, STATS_NAME)}
         for info in list(self._storage.list(f"{self._folder}/")):
             if info.path not in wanted:
                 self._storage.delete(info.path)
 
 
-def put_counts(storage: Storage, folder: str, night: str, counts: pa.Table) -> str:
-    """Put the counts of a night; return their path."""
+def put_counts(storage: Storage, folder: str, night: str, counts: pa.Table, known: NightFiles | None = None) -> str:
+    """Put the counts of a night, unless an earlier snapshot has the same; return their path."""
     sink = io.BytesIO()
     pq.write_table(counts, sink, compression="zstd")
+    name = name_by_content(night, ".parquet", sink.getvalue())
+    if known is not None and known.counts_path.endswith(f"/{name}"):
+        return known.counts_path
     return put_by_content(storage, f"{folder}/counts", night, ".parquet", sink.getvalue())[0]
 
 

@@ -128,7 +128,7 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
     totals = every.group_by(["kind", "item"]).aggregate([("count", "sum"), ("seconds", "sum"), ("night", "min")])
     totals = totals.sort_by([("kind", "ascending"), ("item", "ascending")])
     by_kind: dict[str, list[dict[str, Any]]] = {}
-    wanted = pa.array([*_GROUPS, "rejected", "rejected_speaker", *(measure.name for measure in NIGHT_MEASURES)])
+    wanted = pa.array([*_GROUPS, "rejected", "rejected_speaker"])
     for row in totals.filter(pc.is_in(totals.column("kind"), wanted)).to_pylist():
         by_kind.setdefault(row["kind"], []).append(row)
     splits = by_kind.get("split", [])
@@ -143,7 +143,7 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
             name: {**_size_of(nights[name]), **{title: growth[kind][at] for kind, title in _COVERAGE.items()}}
             for at, name in enumerate(names)
         },
-        "measures": {measure.name: _distribution(by_kind, measure) for measure in NIGHT_MEASURES},
+        "measures": {found.measure.name: _distribution(found) for found in merge_histograms(nights)},
         "coverage": {title: growth[kind][-1] if names else 0 for kind, title in _COVERAGE.items()},
     }
 
@@ -187,16 +187,21 @@ def _growth(totals: pa.Table, num_nights: int) -> dict[str, list[int]]:
     return found
 
 
-def histogram_of(by_kind: Mapping[str, list[dict[str, Any]]], measure: Measure) -> Histogram:
-    """Return the counts of a measure's bins as a histogram."""
-    histogram = Histogram(measure)
-    for row in by_kind.get(measure.name, []):
-        histogram.counts[int(row["item"])] += row["count_sum"]
-    return histogram
+def merge_histograms(nights: Mapping[str, pa.Table]) -> list[Histogram]:
+    """Return the histograms of all nights together, in the order of `NIGHT_MEASURES`.
+
+    Args:
+        nights: the counts of each.
+    """
+    found = [Histogram(measure) for measure in NIGHT_MEASURES]
+    for table in nights.values():
+        for histogram in found:
+            rows = table.filter(pc.equal(table.column("kind"), histogram.measure.name))
+            histogram.counts[[int(item) for item in rows.column("item").to_pylist()]] += rows.column("count").to_numpy()
+    return found
 
 
-def _distribution(by_kind: Mapping[str, list[dict[str, Any]]], measure: Measure) -> dict[str, float] | None:
-    histogram = histogram_of(by_kind, measure)
+def _distribution(histogram: Histogram) -> dict[str, float] | None:
     if not histogram.counts.any():
         return None
     return {f"p{round(100 * share):02d}": round(histogram.quantile(share), 3) for share in _QUANTILES}

@@ -1,0 +1,33 @@
+"""A corpus of three nights, made once for all tests of data sets."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.dataset import NightConfig
+from tests.dataset.corpora import make_config, make_corpus
+from tests.inline_ray import inline_ray
+
+
+@pytest.fixture(scope="package", autouse=True)
+def without_processes():
+    with inline_ray():
+        yield
+
+
+@pytest.fixture(scope="package")
+def pristine(tmp_path_factory, random_weights, without_processes):
+    """Three nights of twelve rows with a snapshot each; nobody changes it."""
+    config = make_config(tmp_path_factory.mktemp("corpus"), random_weights)
+    make_corpus(config)
+    return config
+
+
+@pytest.fixture
+def config(pristine, tmp_path):
+    """A copy of them."""
+    shutil.copytree(Path(pristine.corpus).parent, tmp_path / "world")
+    raw = pristine.model_dump_json().replace(str(Path(pristine.corpus).parent), str(tmp_path / "world"))
+    return NightConfig.model_validate(json.loads(raw))
