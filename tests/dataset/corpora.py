@@ -14,7 +14,7 @@ from pipeline.config.dataset import parse_night_config
 from pipeline.dataset.snapshot import write_snapshot
 from pipeline.storage import open_storage
 from tests.runs import LOOSE, SMALL
-from tests.test_changing_manifest import ECHO
+from tests.run.test_changing_manifest import ECHO
 
 NIGHTS = ("2026-11-27", "2026-11-28", "2026-11-29")
 NAMES = ("ada", "iris", "ross")

@@ -31,7 +31,7 @@ from tests.dataset.corpora import (
     put_night,
     run_night,
 )
-from tests.test_changing_manifest import Deadly
+from tests.run.test_changing_manifest import Deadly
 
 
 def folder_of(config, night):
