@@ -13,8 +13,8 @@ from pipeline import synthesize_manifest
 from pipeline.config.dataset import parse_night_config
 from pipeline.dataset.snapshot import write_snapshot
 from pipeline.storage import open_storage
-from tests.runs import LOOSE, SMALL
 from tests.run.test_changing_manifest import ECHO
+from tests.runs import LOOSE, SMALL
 
 NIGHTS = ("2026-11-27", "2026-11-28", "2026-11-29")
 NAMES = ("ada", "iris", "ross")
