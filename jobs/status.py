@@ -16,6 +16,7 @@ from pipeline.output.histograms import MEASURES
 from pipeline.output.progress import format_duration
 
 _MAX_BOOKS = 20
+_MAX_PROBLEM = 500
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             say(json.dumps(status))
             return EXIT_OK
-        say(f"{options.output}: {status['state']}")
+        say(f"{options.output}: {_describe_state(status)}")
         say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
         say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} clips")
@@ -48,6 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_OK
 
     return run_command(show)
+
+
+def _describe_state(status: dict[str, Any]) -> str:
+    state, since = status["state"], str(status["started_at"] or "").replace("T", " ")[:19]
+    if state == "running":
+        speed = "nothing committed by this start yet"
+        if status["rows_per_hour"]:
+            speed = f"{status['rows_per_hour']:,.0f} rows an hour, about {format_duration(status['left_s'])} left"
+        return f"running, {one_line(status['driver'])}; {speed}"
+    if state == "failed":
+        return f"failed, start of {since} UTC: {one_line(status['problem'])[:_MAX_PROBLEM]}"
+    if state == "interrupted":
+        return f"interrupted, start of {since} UTC; the same command goes on"
+    return "the sample that limit asks for is finished" if state == "sampled" else str(state)
 
 
 def _print_measures(status: dict[str, Any]) -> None:

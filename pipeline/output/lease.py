@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,36 @@ logger = logging.getLogger(__name__)
 LEASE_PATH = "lease.json"
 _held: set[str] = set()
 """Tokens of this process's own leases; one that it could not give back, as the store was away, is nobody's."""
+
+
+_SEEN_S = 120.0
+"""A driver that renewed its lease in so many seconds works; other machines' clocks may differ by some of them."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease."""
+
+    description: str
+    is_alive_here: bool | None
+    """Whether the process lives; None where it is on another machine."""
+    seen_at: float | None
+    """Seconds since 1970 when it last renewed the lease, by its own clock."""
+
+    def seems_alive(self, now: float) -> bool:
+        """Tell whether it works, as far as can be known from here."""
+        if self.is_alive_here is not None:
+            return self.is_alive_here
+        return self.seen_at is not None and abs(now - self.seen_at) < _SEEN_S
+
+
+def read_holder(storage: Storage) -> Holder | None:
+    """Return who holds the lease of an output, if anybody does."""
+    found = _read(storage)
+    if found is None:
+        return None
+    holder = found[0]
+    return Holder(_describe_holder(holder), _is_alive_here(holder) if _is_here(holder) else None, holder.get("seen_at"))
 
 
 class LeaseLost(RunStopped):
@@ -207,12 +238,12 @@ def _is_lease(holder: Any) -> bool:
     """Tell whether a lease's numbers are numbers; one that somebody edited has an owner that gave no name."""
     if not isinstance(holder, dict) or (holder.get("boot") and "pid" not in holder):
         return False
-    numbers = [holder.get(name, 0) for name in ("pid", "epoch", "heartbeat", "started_at")]
+    numbers = [holder.get(name, 0) for name in ("pid", "epoch", "heartbeat", "started_at", "seen_at")]
     return all(isinstance(number, int | float) and 0 <= number < 1e11 for number in numbers)
 
 
 def _to_bytes(owner: dict[str, Any], heartbeat: int) -> bytes:
-    return json.dumps({**owner, "heartbeat": heartbeat}, indent=1).encode()
+    return json.dumps({**owner, "heartbeat": heartbeat, "seen_at": time.time()}, indent=1).encode()
 
 
 def _describe_process() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.config.run import StorageConfig
 from pipeline.manifest.units import count_units
+from pipeline.output.activity import Activity, read_activity
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.histograms import MEASURES, Histogram
 from pipeline.output.row_counts import RowCounts
@@ -23,7 +25,7 @@ from pipeline.storage import Storage, open_storage
 
 MAX_CHAPTERS = 3_000
 _MAX_TITLE = 240
-_COUNTED = ("status", "error_code", "duration_s")
+_COUNTED = ("status", "error_code", "duration_s", "created_at")
 _BOOK = ("book_id", "book_title", "chapter", "chapter_title")
 
 
@@ -41,6 +43,10 @@ class Survey:
     """What one pass over the commits of an output counts."""
 
     def __init__(self) -> None:
+        self.since: float | None = None
+        """Rows that were committed later, in seconds since 1970, are counted apart."""
+        self.num_rows_since = 0
+        self.last_commit: float | None = None
         self.histograms = {measure.name: Histogram(measure) for measure in MEASURES}
         self.num_units = 0
         self.counts = RowCounts()
@@ -53,10 +59,18 @@ class Survey:
         spoken = table.filter(is_ok)
         self.num_units += 1
         self.counts.add(*(table[name].to_pylist() for name in ("status", "error_code", "duration_s")))
+        self._visit_times(table)
         for name, histogram in self.histograms.items():
             if name in spoken.column_names:
                 histogram.add(spoken[name].cast(pa.float64()).drop_null().to_numpy())
         self._visit_chapters(table, is_ok, pc.equal(table["status"], "removed"))
+
+    def _visit_times(self, table: pa.Table) -> None:
+        if self.since is None or "created_at" not in table.column_names:
+            return
+        times = pc.cast(table["created_at"], pa.int64()).drop_null().to_numpy() / 1e6
+        self.num_rows_since += int((times >= self.since).sum())
+        self.last_commit = max(self.last_commit or 0.0, float(times.max(initial=0.0)))
 
     def _visit_chapters(self, table: pa.Table, is_ok: pa.ChunkedArray, is_removed: pa.ChunkedArray) -> None:
         # Other manifests may have columns of these names that mean something else.
@@ -126,7 +140,8 @@ def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
         endpoint_url: S3 endpoint for other stores than AWS.
 
     Returns:
-        `state` (`finished` or `unfinished`), `num_rows`, `num_units` of the whole run, `num_committed_rows`,
+        `state` (see `Activity`), with `driver`, `started_at` (ISO), `problem`, and while it runs `rows_per_hour` of
+        this start and `left_s`; `num_rows`, `num_units` of the whole run, `num_committed_rows`,
         `num_committed_units`, `num_ok`, `num_rejected`, `num_removed`, `rejected` (count by code), `audio_s`;
         `measures` (of duration, rate and level: median, limits, outliers), and of a catalogue `books` with their
         chapters.
@@ -158,14 +173,30 @@ def survey_output(
     """
     log, record = CommitLog(storage), RunRecord(storage)
     unit_size, shards = record.read().unit_size, record.read_table()
+    activity = read_activity(storage)
+    survey.since = activity.started_at
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
     for unit_id, table in log.iter_commits(list(dict.fromkeys([*counted, *columns])), shards.holds):
         survey.visit(table)
         if visit is not None:
             visit(unit_id, table)
+    num_rows = sum(shard.num_rows for shard in shards.shards.values())
     return {
-        "state": "finished" if log.is_finished() else "unfinished",
-        "num_rows": sum(shard.num_rows for shard in shards.shards.values()),
+        **_describe_activity(activity, survey, num_rows),
+        "num_rows": num_rows,
         "num_units": count_units((shard.num_rows for shard in shards.shards.values()), unit_size),
         **survey.summary(),
     }
+
+
+def _describe_activity(activity: Activity, survey: Survey, num_rows: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"state": activity.state, "driver": activity.driver, "problem": activity.problem}
+    found["started_at"] = found["rows_per_hour"] = found["left_s"] = None
+    if activity.started_at is not None:
+        found["started_at"] = datetime.fromtimestamp(activity.started_at, UTC).isoformat()
+        if activity.state == "running" and survey.num_rows_since and survey.last_commit:
+            # Loading is part of it, so that this is what a start has come to so far.
+            rate = survey.num_rows_since / max(survey.last_commit - activity.started_at, 1.0)
+            found["rows_per_hour"] = rate * 3_600
+            found["left_s"] = max(0, num_rows - survey.counts.num_rows) / rate
+    return found

@@ -49,6 +49,8 @@ def finish_run(plan: RunPlan, output: OpenOutput, progress: Progress, *, is_repa
             "commits were deleted or replaced while the run was at work. Find out who else writes there; the same "
             "command makes again what is gone, and jobs.verify names what is wrong"
         )
+    if result.num_units_left:
+        output.record.add_to_start({"is_sample": True})
     # A start that was killed between its last commit and the mark left only this to do.
     if result.num_units_left == 0 and (progress.num_units or not log.is_finished()):
         if not is_repair:

@@ -6,23 +6,24 @@ import logging
 import os
 import platform
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.config.run import Config
-from pipeline.config.secrets import redact_all
-from pipeline.errors import ConfigError
+from pipeline.config.secrets import redact, redact_all
+from pipeline.errors import ConfigError, SynthesisError
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.lease import Lease
+from pipeline.output.lease import Lease, LeaseLost
 from pipeline.output.removal import carry_out_removals
 from pipeline.output.run_record import RunRecord
 from pipeline.run.plan import RunPlan, pin_settings
 from pipeline.storage import Storage, open_storage, probe_store
 
 logger = logging.getLogger(__name__)
+_MAX_PROBLEM = 2_000
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,22 @@ def open_output(plan: RunPlan, replaced: Collection[str] = ()) -> Iterator[OpenO
         record.begin(pin_settings(plan), describe_start(config))
         if not carry_out_removals(storage, lease):
             logger.warning("%s: what was removed may have left audio; run jobs.verify --repair", config.output)
-        speakers = OutputSpeakers.read(storage, plan.definitions, replaced)
-        yield OpenOutput(storage, record, CommitLog(storage), lease, speakers)
+        with _recorded_failure(record):
+            speakers = OutputSpeakers.read(storage, plan.definitions, replaced)
+            yield OpenOutput(storage, record, CommitLog(storage), lease, speakers)
+
+
+@contextmanager
+def _recorded_failure(record: RunRecord) -> Iterator[None]:
+    """Note in the record of this start which error stopped it, for `jobs.status`, where the store lets us."""
+    try:
+        yield
+    except LeaseLost:
+        raise  # The record's last start is another driver's.
+    except SynthesisError as error:
+        with suppress(SynthesisError):
+            record.add_to_start({"failed": redact(str(error))[:_MAX_PROBLEM]})
+        raise
 
 
 def check_promises(storage: Storage, config: Config) -> None:

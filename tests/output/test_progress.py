@@ -13,7 +13,8 @@ def test_line_shows_rows_audio_speed_rejects_and_time_left():
     now[0] = 10.0
     progress.add(make_receipt(48, {"no_speech": 2}, 300.0))
     assert progress.line() == (
-        "70/120 utterances (58%) · 5 min 00 s of audio · 30.00 x real time · 2 rejected · about 10.0 s left"
+        "70/120 utterances (58%), 50 of them by this start · 5 min 00 s of audio · 30.00 x real time · 2 rejected · "
+        "about 10.0 s left"
     )
     assert (progress.num_done, progress.x_real_time) == (50, 30.0)
 
