@@ -24,7 +24,7 @@ COMMANDS = {
     "redo": "synthesize some rows of an output again",
     "remove": "take speakers or rows out of an output for good",
     "enroll": "turn recordings into voices ahead of a run",
-    "make_manifest": "make a manifest from a CSV or JSON Lines file",
+    "make_manifest": "make or extend a manifest of Parquet shards from tables of other forms",
     "import_books": "make a manifest from books",
     "assemble": "make chapters from the clips of an output",
     "submit": "send a run to a Ray cluster, follow it, stop it",

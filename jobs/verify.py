@@ -10,6 +10,7 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import load_config
+from pipeline.config.manifest import recorded_reading
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.errors import SynthesisError
@@ -58,15 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_manifest(storage: Storage, place: str | None) -> Manifest | None:
-    """Open the manifest that is named, which must be there, or the run's own; say so where that is not at hand."""
-    if place is not None:
-        return Manifest.open(place, storage.settings)
+    """Open the manifest that is named, which must be there, or the run's own; say so where that is not at hand.
+
+    Both are read as the run read its own.
+    """
     starts = RunRecord(storage).read().starts
-    recorded = starts[-1].get("config", {}).get("manifest") if starts else None
-    problem = "the run's record names none"
+    config = starts[-1].get("config", {}) if starts else {}
+    reading = recorded_reading(config, f"{storage.uri}/run.json")
+    if place is not None:
+        return Manifest.open(place, storage.settings, reading)
+    recorded, problem = config.get("manifest"), "the run's record names none"
     if isinstance(recorded, str):
         try:
-            return Manifest.open(recorded, storage.settings)
+            return Manifest.open(recorded, storage.settings, reading)
         except SynthesisError as error:
             problem = str(error).splitlines()[0]
     say(f"texts are not compared with the manifest: {problem}; pass --manifest PLACE")

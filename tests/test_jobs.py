@@ -207,10 +207,15 @@ def test_a_manifest_is_made_from_lines(tmp_path, capsys, name, content):
     assert "not empty" in capsys.readouterr().err
 
 
+def read_rows(path):
+    manifest = Manifest.open(str(path))
+    return [row for unit in manifest.plan(100) for row in manifest.read_rows(unit).to_pylist()]
+
+
 def test_ids_and_texts_that_look_like_dates_stay_text(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_text('{"utterance_id": "2024-01-01", "text": "2024-05-05", "speaker_id": "a", "more": {"b": 1}}\n')
-    assert jobs.make_manifest.read_lines(path).to_pylist() == [
+    assert read_rows(path) == [
         {"utterance_id": "2024-01-01", "text": "2024-05-05", "speaker_id": "a", "more": {"b": 1}}
     ]
 
@@ -252,7 +257,7 @@ def test_columns_of_others_stay_as_they_are_written(tmp_path):
     (tmp_path / "lines.csv").write_text(
         "\ufeffutterance_id,text,speaker_id,zip,day,price,seed,word\n1,A.,b,01234,2024-01-02,1.50,7,\n2,B.,b,0,x,2,,null\n"
     )
-    rows = jobs.make_manifest.read_lines(tmp_path / "lines.csv").to_pylist()
+    rows = read_rows(tmp_path / "lines.csv")
     assert [row["zip"] for row in rows] == ["01234", "0"]
     assert [row["day"] for row in rows] == ["2024-01-02", "x"]
     assert [row["price"] for row in rows] == ["1.50", "2"]
@@ -261,18 +266,33 @@ def test_columns_of_others_stay_as_they_are_written(tmp_path):
     assert [row["utterance_id"] for row in rows] == ["1", "2"]
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_lines_from_no_file_are_refused_and_not_waited_for(tmp_path, capsys, make):
+@pytest.mark.parametrize(("make", "code"), [(Path.mkdir, 2), (os.mkfifo, 3)])
+def test_lines_from_no_file_are_refused_and_not_waited_for(tmp_path, capsys, make, code):
     make(tmp_path / "lines.csv")
-    assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m")]) == 2
+    assert jobs.make_manifest.main([str(tmp_path / "lines.csv"), "--output", str(tmp_path / "m")]) == code
     assert "expected a file" in capsys.readouterr().err
 
 
+def test_a_manifest_is_appended_to_and_no_row_twice(tmp_path, capsys):
+    (tmp_path / "one.csv").write_text("utterance_id,text,speaker_id\n1,A.,b\n2,B.,b\n")
+    (tmp_path / "two.jsonl").write_text('{"key": 2, "line": "B."}\n{"key": 3, "line": "C."}\n')
+    output = ["--output", str(tmp_path / "m")]
+    assert jobs.make_manifest.main([str(tmp_path / "one.csv"), *output]) == 0
+    named = ["--set", "columns.utterance_id=key", "--set", "columns.text=line", "--set", "default_speaker=b"]
+    for _ in range(2):  # The second time all of it is there.
+        assert jobs.make_manifest.main([str(tmp_path / "two.jsonl"), *output, "--append", *named]) == 0
+    assert "0 rows in 0 shard(s)" in (said := capsys.readouterr().out)
+    assert "1 rows in 1 shard(s)" in said
+    assert [row["utterance_id"] for row in read_rows(tmp_path / "m")] == ["1", "2", "3"]
+    (tmp_path / "two.jsonl").write_text('{"key": 2, "line": "Other."}\n')
+    assert jobs.make_manifest.main([str(tmp_path / "two.jsonl"), *output, "--append", *named]) == 2
+    assert "'2' with another text or speaker" in capsys.readouterr().err
+
+
 def test_the_demo_manifest_holds_its_lines():
-    lines = jobs.make_manifest.read_lines(Path("configs/demo/lines.csv"))
     manifest = Manifest.open("configs/demo/manifest")
     rows = [row for unit in manifest.plan(100) for row in manifest.read_rows(unit).to_pylist()]
-    assert rows == lines.to_pylist()
+    assert rows == read_rows("configs/demo/lines.csv")
     assert len(manifest.shards) == 2
     assert len(rows) >= 48
     assert json.dumps(rows)

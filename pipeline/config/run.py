@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from pipeline.config.books import AudiobookConfig
+from pipeline.config.manifest import ColumnsConfig, Reading, TableConfig, accept_plain_columns
 from pipeline.config.settings import Address, Settings, check_settings, setting
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
@@ -278,10 +279,12 @@ class Config(Settings):
     weights: Address = setting()
     """A model directory, an object-store URI, `hf://owner/name`, or `demo`; the content is pinned, not the path."""
     manifest: Address = setting()
-    """A Parquet file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`."""
-    columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = setting(None)
-    """Columns of the manifest that the metadata passes through; None takes all. The first start pins names and types,
-    so that all nights are one table."""
+    """A file, a folder of them, or a glob; local or `s3://`, `gs://`, `az://`. Parquet (Hugging Face's, too),
+    CSV, TSV, JSON, JSON Lines, Excel, or text with a row in each line."""
+    columns: ColumnsConfig = ColumnsConfig()
+    default_speaker: Annotated[str, Field(min_length=1)] | None = setting(None)
+    """Who speaks rows of the manifest that name nobody."""
+    table: TableConfig = TableConfig()
     speakers: SpeakersConfig = setting()
     output: Address = setting()
     """Where audio and metadata go: a local folder or an object-store prefix."""
@@ -306,9 +309,11 @@ class Config(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_plain_speakers_path(cls, data: Any) -> Any:
+    def _accept_plain_forms(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("speakers"), str):
-            return {**data, "speakers": {"path": data["speakers"]}}
+            data = {**data, "speakers": {"path": data["speakers"]}}
+        if isinstance(data, dict) and "columns" in data:
+            data = {**data, "columns": accept_plain_columns(data["columns"])}
         return data
 
     @model_validator(mode="after")
@@ -353,6 +358,11 @@ class Config(Settings):
                 "expected a part of one GPU, or whole ones"
             )
 
+    @property
+    def reading(self) -> Reading:
+        """How the manifest is read."""
+        return Reading(self.columns, self.default_speaker, self.table)
+
     def pinned(self) -> dict[str, Any]:
         """Return the settings that change audio or plan, by dotted name; a resume must repeat them."""
         return dict(_pinned(self, ""))
@@ -387,6 +397,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping
         raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
     if isinstance(raw.get("speakers"), str):
         raw["speakers"] = {"path": raw["speakers"]}
+    if isinstance(raw.get("columns"), list):
+        raw["columns"] = accept_plain_columns(raw["columns"])
     apply_overrides(raw, overrides)
     return parse_config(raw, source=str(path))
 

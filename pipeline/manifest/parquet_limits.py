@@ -101,6 +101,13 @@ class LimitedParquet:
                 self._refuse_over(group, num_bytes)  # There would be memory for it, but no time.
                 yield table.column(0).combine_chunks()
 
+    def iter_tables(self, max_rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield all rows in tables of so many at most, of some columns or all."""
+        for group in range(len(self.group_sizes)):
+            batches, schema = self._read(group, columns, max_rows)
+            for batch in batches:
+                yield expand(pa.Table.from_batches([batch], schema), self.schema, self._limits)
+
     def _read(
         self, group: int, columns: Sequence[str] | None, max_rows: int
     ) -> tuple[Iterable[pa.RecordBatch], pa.Schema]:

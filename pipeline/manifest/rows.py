@@ -20,8 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.config.manifest import Reading
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError, RejectionCode, UtteranceError
+from pipeline.manifest.conversion import convert_tables
+from pipeline.manifest.forms import PARQUET, suffix_of_form
 from pipeline.manifest.shards import (
     OWN_COLUMNS,
     REQUIRED_COLUMNS,
@@ -30,10 +33,11 @@ from pipeline.manifest.shards import (
     find_name_clashes,
     find_shards,
     open_shard,
+    to_strings,
     unify_extra_columns,
 )
 from pipeline.manifest.units import WorkUnit, count_units, plan_units
-from pipeline.storage import Storage
+from pipeline.storage import ObjectInfo, Storage
 
 MAX_ID_BYTES = 4_096
 MAX_NAME_BYTES = 200
@@ -88,8 +92,11 @@ class RowReader:
             ObjectChanged: the shard has other bytes than when it was opened, or is gone.
             ManifestError: the shard is damaged.
         """
-        assert unit.source is not None, unit.unit_id
-        table = self._shards.read(unit.source, unit.first_row, unit.last_row)
+        if unit.rows is not None:
+            table = unit.rows
+        else:
+            assert unit.source is not None, unit.unit_id
+            table = self._shards.read(unit.source, unit.first_row, unit.last_row)
         if columns is not None:
             table = table.select([name for name in table.column_names if name in columns])
         else:
@@ -97,7 +104,7 @@ class RowReader:
         for name in OWN_COLUMNS:
             if name in table.column_names and name != "seed":
                 index = table.column_names.index(name)
-                table = table.set_column(index, pa.field(name, pa.string()), _to_strings(table.column(name)))
+                table = table.set_column(index, pa.field(name, pa.string()), to_strings(table.column(name)))
         return table
 
     def _complete(self, table: pa.Table) -> pa.Table:
@@ -137,27 +144,41 @@ class Manifest:
         return RowReader(self._storage, columns)
 
     @classmethod
-    def open(cls, uri: str, settings: StorageConfig | None = None) -> Manifest:
-        """Find the shards and check their schemas.
+    def open(
+        cls,
+        uri: str,
+        settings: StorageConfig | None = None,
+        reading: Reading | None = None,
+        required: Collection[str] = REQUIRED_COLUMNS,
+    ) -> Manifest:
+        """Find the shards and check their schemas; read files of other forms than shards once, whole.
 
         Args:
             uri: a file, a folder or a glob (`*`, `?`, `[...]`, `**`), local or in a store. In a folder every
-                `*.parquet` at any depth counts, except below names that begin with `_` or `.`.
+                `*.parquet` at any depth counts, or every other table where there is none, except below names that begin
+                with `_` or `.`.
             settings: how to reach the store.
+            reading: which column is which, and how text is cut.
+            required: columns without which a file is refused; another own column has nulls where a file lacks it.
 
         Raises:
             ManifestError: nothing found, or shards that cannot be used; lists every problem.
         """
         storage, found = find_shards(uri, settings or StorageConfig())
+        reading = reading or Reading()
         with ThreadPoolExecutor(8) as pool:
-            opened = list(pool.map(lambda info: open_shard(storage, info), found))
-        problems = [text for result in opened if not isinstance(result, Shard) for text in result]
+            opened = list(pool.map(lambda info: _open(storage, info, reading, required), found))
         shards = [result for result in opened if isinstance(result, Shard)]
+        problems = [result for result in opened if isinstance(result, str)]
+        foreign = [result for result in opened if isinstance(result, ObjectInfo)]
+        if foreign:
+            converted, wrong = convert_tables(storage, foreign, reading, required)
+            shards, problems = shards + converted, problems + wrong
         problems += find_name_clashes(shards)
         if problems:
             shown = "\n".join(f"  {text}" for text in problems[:_MAX_PROBLEMS])
             rest = f"\n  and {len(problems) - _MAX_PROBLEMS:,} more" if len(problems) > _MAX_PROBLEMS else ""
-            raise ManifestError(f"{uri}: {len(problems):,} problem(s) in {len(found):,} shard(s):\n{shown}{rest}")
+            raise ManifestError(f"{uri}: {len(problems):,} problem(s) in {len(found):,} file(s):\n{shown}{rest}")
         return cls(storage, shards)
 
     @property
@@ -193,8 +214,11 @@ class Manifest:
         return self._reader.read_column(shard, column)
 
     def locate(self, unit: WorkUnit) -> WorkUnit:
-        """Return a unit of this manifest with its shard."""
-        return replace(unit, source=self._by_name[unit.shard])
+        """Return a unit of this manifest with its shard, or with its rows where only this process can read them."""
+        shard = self._by_name[unit.shard]
+        if shard.copy is None:
+            return replace(unit, source=shard)
+        return replace(unit, rows=self._reader.read(shard, unit.first_row, unit.last_row))
 
     def read_rows(self, unit: WorkUnit, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of a unit of this manifest's plan; see `RowReader.read_rows`."""
@@ -214,7 +238,7 @@ class Manifest:
         """Tell whether a shard has a row of one of these speakers; reads that column alone."""
         wanted = pa.array(list(speaker_ids), pa.string())
         columns = self._reader.read_column(shard, "speaker_id")
-        return any(pc.any(pc.is_in(_to_strings(column), wanted)).as_py() for column in columns)
+        return any(pc.any(pc.is_in(to_strings(column), wanted)).as_py() for column in columns)
 
     def find_duplicates(self, shard_order: Sequence[str] = ()) -> dict[str, list[int]]:
         """Find the rows whose id an earlier row has (by shard, then row); null ids are left out.
@@ -294,13 +318,25 @@ class Manifest:
         for shard in self.shards if shards is None else shards:
             first = 0
             for batch in self._reader.read_column(shard, "utterance_id"):
-                ids = _to_strings(batch).to_pylist()
+                ids = to_strings(batch).to_pylist()
                 rows = np.arange(first, first + len(ids), dtype=np.int64)
                 first += len(ids)
                 if batch.null_count:
                     valid = [index for index, text in enumerate(ids) if text is not None]
                     rows, ids = rows[valid], [ids[index] for index in valid]
                 yield shard, rows, ids
+
+
+def _open(storage: Storage, info: ObjectInfo, reading: Reading, required: Collection[str]) -> Shard | ObjectInfo | str:
+    """Return the shard that a file is; the file itself if it must be converted; or what is wrong with it."""
+    if suffix_of_form(info.path) not in (PARQUET, None):
+        return info
+    try:
+        shard, differences = open_shard(storage, info)
+    except ManifestError as error:
+        return str(error)
+    renamed = any(name != source for name, source in reading.columns.sources.items())
+    return info if differences or renamed or reading.default_speaker is not None else shard
 
 
 def read_utterance(row: Mapping[str, Any]) -> Utterance:
@@ -357,15 +393,3 @@ def safe_file_name(utterance_id: str) -> str:
 def _hash_ids(ids: list[str]) -> NDArray[np.uint64]:
     # Python's own 64-bit hash: keyed anew in every process, which is fine, as it never leaves this one.
     return np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64)
-
-
-def _to_strings(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    try:
-        column = column.cast(pa.string())
-        column.validate(full=True)
-    except pa.ArrowInvalid:  # Bytes that are not UTF-8, which Parquet does not check.
-        raw = column.cast(pa.large_binary()).to_pylist()
-        return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
-    return column

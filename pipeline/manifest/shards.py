@@ -5,11 +5,12 @@ Knows nothing of utterances or units.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -20,8 +21,11 @@ import pyarrow as pa
 
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError, ObjectChanged
+from pipeline.manifest.forms import is_table, list_forms
 from pipeline.manifest.parquet_limits import LimitedParquet, OverLimit, expand
 from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
+
+logger = logging.getLogger(__name__)
 
 REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
 OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
@@ -34,8 +38,20 @@ _KEPT_FILES = 4
 
 
 @dataclass(frozen=True)
+class ShardCopy:
+    """The rows of a file that is no shard itself, as Parquet; see `pipeline.manifest.conversion`."""
+
+    open: Callable[[], pa.NativeFile]
+    fingerprint: str
+    """Of the file itself."""
+
+
+@dataclass(frozen=True)
 class Shard:
-    """One Parquet file. `name` is its path below the manifest's root without `.parquet`, safe as a folder name."""
+    """One Parquet file, or some rows of a file of another form.
+
+    `name` is its path below the manifest's root without `.parquet`, safe as a folder name.
+    """
 
     name: str
     uri: str
@@ -47,6 +63,8 @@ class Shard:
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
     revision: int = 0
     """That an output gave it, see `WorkUnit.revision`."""
+    copy: ShardCopy | None = field(default=None, compare=False, repr=False)
+    """Its rows, where the file has another form; only in the process that read it."""
 
 
 class ShardReader:
@@ -78,7 +96,7 @@ class ShardReader:
         """Yield one column in batches, and read no other."""
         num_rows = 0
         with _report_damage(shard):
-            file = _open_parquet(self._storage, shard.info)
+            file = _open_shard_file(self._storage, shard)
             for piece in file.iter_column(column, _ROWS_AT_ONCE):
                 num_rows += len(piece)
                 yield piece
@@ -87,6 +105,8 @@ class ShardReader:
             file.close()
 
     def _read(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
+        if shard.copy is not None:
+            self._check_source(shard)
         file, starts = self._open(shard)
         pieces = []
         # Of row groups that start at the same row all but the last are empty.
@@ -119,7 +139,8 @@ class ShardReader:
     def _follow(self, shard: Shard) -> None:
         """Go on with an object of the same bytes: a file that was touched or copied, a node that has its own copy."""
         info = self._storage.find(shard.info.path)
-        if info is None or _fingerprint(self._storage, info) != shard.fingerprint:
+        expected = shard.fingerprint if shard.copy is None else shard.copy.fingerprint
+        if info is None or fingerprint(self._storage, info) != expected:
             raise ObjectChanged(
                 f"{shard.uri}: this shard was {'deleted' if info is None else 'replaced or rewritten'} during the run; "
                 "put it back as it was and run the same command again, or begin a new output"
@@ -128,10 +149,17 @@ class ShardReader:
         if shard.name in self._files:
             self._files.pop(shard.name)[0].close()
 
+    def _check_source(self, shard: Shard) -> None:
+        """Look at the file that a copy was made of, as every read of a shard's own file does by itself."""
+        info = self._infos.get(shard.name, shard.info)
+        found = self._storage.find(info.path)
+        if found is None or found.etag != info.etag:
+            raise ObjectChanged(f"{shard.uri}: was {'deleted' if found is None else 'replaced or rewritten'}")
+
     def _open(self, shard: Shard) -> tuple[LimitedParquet, list[int]]:
         if shard.name not in self._files:
             with _report_damage(shard):
-                file = _open_parquet(self._storage, self._infos.get(shard.name, shard.info))
+                file = _open_shard_file(self._storage, shard, self._infos.get(shard.name))
             self._files[shard.name] = (file, [0, *accumulate(file.group_sizes)][:-1])
             if len(self._files) > _KEPT_FILES:
                 self._files.popitem(last=False)[1][0].close()
@@ -147,6 +175,12 @@ class ShardReader:
                 self._row_groups[key] = file.read_row_group(group)
         self._row_groups.move_to_end(key)
         return self._row_groups[key]
+
+
+def _open_shard_file(storage: Storage, shard: Shard, info: ObjectInfo | None = None) -> LimitedParquet:
+    if shard.copy is not None:
+        return LimitedParquet(shard.copy.open(), storage.settings.limits)
+    return _open_parquet(storage, info or shard.info)
 
 
 def _open_parquet(storage: Storage, info: ObjectInfo) -> LimitedParquet:
@@ -185,12 +219,29 @@ def find_shards(uri: str, settings: StorageConfig) -> tuple[Storage, list[Object
             if (info := storage.find(name)) is not None:
                 return storage, [info]
         storage = open_storage(uri, settings)
-        listed = storage.list()
-        found = [info for info in listed if info.path.endswith(".parquet") and not re.search(r"(^|/)[._]", info.path)]
-        expected = "no such file, and no *.parquet below a folder of this name"
+        found = _choose_files(uri, storage.list())
+        expected = "no such file, and no *.parquet or other table below a folder of this name"
     if not found:
-        raise ManifestError(f"{uri}: {expected}; expected a Parquet file, a folder of them, or a glob")
+        raise ManifestError(f"{uri}: {expected}; expected a file ({list_forms()}), a folder of them, or a glob")
     return storage, found
+
+
+def _choose_files(uri: str, listed: Iterator[ObjectInfo]) -> list[ObjectInfo]:
+    """Return the files of a folder that are its manifest: those in Parquet, or else all other tables."""
+    shards, tables = list[ObjectInfo](), list[ObjectInfo]()
+    for info in listed:
+        if re.search(r"(^|/)[._]", info.path):
+            continue
+        if info.path.endswith(".parquet"):
+            shards.append(info)
+        elif is_table(info.path):
+            tables.append(info)
+    beside = [info.path for info in tables if ".json" not in info.path]  # Which lie beside many a data set.
+    if shards and beside:
+        logger.warning(
+            "%s: has Parquet files, so that %s is not read; name it by a glob if it should be", uri, beside[0]
+        )
+    return shards or tables
 
 
 def _translate_glob(pattern: str) -> str:
@@ -202,42 +253,51 @@ def _translate_glob(pattern: str) -> str:
     )
 
 
-def open_shard(storage: Storage, info: ObjectInfo) -> Shard | list[str]:
-    """Read a footer; returns the problems where there are any."""
+def open_shard(storage: Storage, info: ObjectInfo) -> tuple[Shard, list[str]]:
+    """Read a footer.
+
+    Returns:
+        the shard, and what its own columns lack to be read as they are.
+
+    Raises:
+        ManifestError: it is no Parquet, or larger than it may be.
+    """
     uri = storage.uri_of(info.path)
     try:
         file = _open_parquet(storage, info)
         schema, num_rows = file.schema, sum(file.group_sizes)
         file.close()
     except OverLimit as error:
-        return [f"{uri}: {error}"]
+        raise ManifestError(f"{uri}: {error}") from None
     except (*DAMAGED_PARQUET, EOFError) as error:
-        return [f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, or keep it elsewhere"]
-    problems = [f"{uri}: {text}" for text in _check_schema(schema)]
-    return problems or Shard(
-        _shard_name(info.path), uri, num_rows, _fingerprint(storage, info), info, schema.remove_metadata()
-    )
+        raise ManifestError(
+            f"{uri}: not a Parquet file ({str(error).splitlines()[0][:120]}); convert it, keep it elsewhere, or let "
+            f"its name say its form: {list_forms()}"
+        ) from None
+    for name in dict.fromkeys(schema.names):
+        if schema.names.count(name) > 1:
+            raise ManifestError(f"{uri}: column {name!r} occurs {schema.names.count(name)} times; rename all but one")
+    shard = Shard(shard_name(info.path), uri, num_rows, fingerprint(storage, info), info, schema.remove_metadata())
+    return shard, [*_check_schema(schema)]
 
 
-def _fingerprint(storage: Storage, info: ObjectInfo) -> str:
+def fingerprint(storage: Storage, info: ObjectInfo) -> str:
+    """Return a text that is equal for files of equal content."""
     return f"{info.size}-{storage.content_hash(info)}"
 
 
 def _check_schema(schema: pa.Schema) -> Iterator[str]:
-    for name in dict.fromkeys(schema.names):
-        if schema.names.count(name) > 1:
-            yield f"column {name!r} occurs {schema.names.count(name)} times; rename all but one"
     for name in OWN_COLUMNS:
         if name not in schema.names:
             if name in REQUIRED_COLUMNS:
-                yield f"column {name!r} is missing; found {', '.join(schema.names[:12]) or 'none'}: add or rename it"
+                yield f"column {name!r} is missing"
             continue
         kind = schema.types[schema.names.index(name)]
         if name == "seed":
             if not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
-                yield f"column 'seed' is {kind}; expected int64: cast it"
+                yield f"column 'seed' is {kind}"
         elif not _is_text(kind):
-            yield f"column {name!r} is {kind}; expected string: cast it"
+            yield f"column {name!r} is {kind}"
 
 
 def unify_extra_columns(shards: Sequence[Shard]) -> pa.Schema:
@@ -272,7 +332,20 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _shard_name(path: str) -> str:
+def to_strings(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return a column of texts as `string`; bytes that are not UTF-8 are replaced by U+FFFD."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        column = column.cast(pa.string())
+        column.validate(full=True)
+    except pa.ArrowInvalid:  # Bytes that are not UTF-8, which Parquet does not check.
+        raw = column.cast(pa.large_binary()).to_pylist()
+        return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
+    return column
+
+
+def shard_name(path: str) -> str:
     """Return a path that is safe as a folder of the output: hidden names would be skipped, `a=b` taken for a key."""
     parts = path.removesuffix(".parquet").split("/")
     encoded = [quote(part, safe=" ()+,@").replace("~", "%7E") for part in parts]

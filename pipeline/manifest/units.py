@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from pipeline.manifest.shards import Shard
 
@@ -23,6 +25,8 @@ class WorkUnit:
     last_row: int
     source: Shard | None = field(default=None, compare=False, repr=False)
     """The shard itself, for whoever reads rows and has no manifest."""
+    rows: pa.Table | None = field(default=None, compare=False, repr=False)
+    """The rows themselves, in place of a shard that others could not read."""
     revision: int = 0
     """Which content of the shard: it grows whenever the shard is planned anew."""
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.manifest import recorded_reading
 from pipeline.errors import ConfigError, DamagedCommit, SynthesisError
 from pipeline.manifest.rows import Manifest, safe_file_name
 from pipeline.manifest.shards import DAMAGED_PARQUET
@@ -111,7 +112,9 @@ def _refuse_unknown(storage: Storage, unknown: Mapping[str, set[str]], starts: l
     if left:
         place = starts[-1].get("config", {}).get("manifest") if starts else None
         try:
-            left -= Manifest.open(str(place), storage.settings).find_ids(left).keys() if place else set()
+            if place:
+                reading = recorded_reading(starts[-1]["config"], f"{storage.uri}/run.json")
+                left -= Manifest.open(str(place), storage.settings, reading).find_ids(left).keys()
         except SynthesisError as error:
             note = f"\n  (rows that are not synthesized yet could not be looked up: {str(error).splitlines()[0]:.200})"
     problems = [f"utterance {name!r}" for name in sorted(left)] + [

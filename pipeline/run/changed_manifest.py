@@ -51,7 +51,7 @@ def plan_shards(plan: RunPlan, storage: Storage, table: ShardTable, speakers: Ou
         speakers=speakers.generations,
         enrolled=speakers.enrolled,
         withdrawn=Tombstones.read(storage).ids("speaker"),
-        columns=plan.config.columns,
+        columns=plan.config.columns.keep,
     )
 
 

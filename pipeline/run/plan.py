@@ -62,7 +62,7 @@ def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
     )
     check_writable("output", config.output, config.storage)
     asr_sha256 = fingerprint_recognizer(config)
-    manifest = manifest or Manifest.open(config.manifest, config.storage)
+    manifest = manifest or Manifest.open(config.manifest, config.storage, config.reading)
     definitions = read_definitions(config.speakers.path, config.storage)
     removed = Tombstones.read(open_storage(config.output, config.storage)).ids("speaker")
     if gone := sorted(removed.intersection(definition.speaker_id for definition in definitions)):

@@ -9,6 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config.manifest import ColumnsConfig
 from pipeline.errors import ManifestError
 from pipeline.output.records import COMMIT_SCHEMA
 from tests.inline_ray import inline_ray
@@ -44,7 +45,7 @@ def nights(request, tmp_path_factory, random_weights):
         add_night(manifest, "n0", 20, license=["CC0"] * 4, source=pa.nulls(4), domain=domain)
         with pytest.raises(ManifestError, match=r"n0\.parquet: .*license. is new.*columns: \[domain, source, rating\]"):
             world.run()
-        world.config = world.config.model_copy(update={"columns": tuple(PASSED)})
+        world.config = world.config.model_copy(update={"columns": ColumnsConfig(keep=tuple(PASSED))})
         assert world.run().num_synthesized == 4
     return Path(world.config.output)
 

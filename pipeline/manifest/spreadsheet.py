@@ -1,0 +1,138 @@
+"""Excel files (.xlsx): the values that are shown, not the formulas behind them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from pipeline.config.extras import need_extra
+from pipeline.errors import ManifestError
+from pipeline.manifest.tables import ROWS_AT_ONCE, Problems, Rows, Source
+
+
+def read_spreadsheet(source: Source) -> Iterator[Rows]:
+    """Yield the rows of a sheet: the only one that has cells, or `table.sheet`; its first row names the columns."""
+    if find_spec("openpyxl") is None:
+        raise ManifestError(need_extra(f"{source.uri}: Excel", "openpyxl", "excel"))
+    data = _read_whole(source)
+    import openpyxl
+
+    try:
+        # Twice: a formula whose value was never computed shows as an empty cell.
+        values, formulas = (
+            openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=data_only) for data_only in (True, False)
+        )
+    except Exception as error:  # Its readers raise whatever a damaged file makes of them.
+        raise source.error(
+            f"not an Excel file that can be read ({type(error).__name__}: {str(error)[:100]}); save it as .xlsx or CSV "
+            "without a password"
+        ) from None
+    name = _choose_sheet(values, source)
+    yield from _read_sheet(values[name], formulas[name], source)
+
+
+def _read_whole(source: Source) -> bytes:
+    """Return the file's bytes, once it is known how much they unpack to."""
+    limit_mb = source.limits.max_row_group_mb
+    with source.open() as file:
+        data = file.read(int(source.limits.max_file_mb * 1e6) + 1)
+    if len(data) > source.limits.max_file_mb * 1e6:
+        raise source.error(
+            f"more than storage.limits.max_file_mb ({source.limits.max_file_mb:g}), which is read whole; save it as "
+            "CSV, or raise it"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked_mb = sum(entry.file_size for entry in archive.infolist()) / 1e6
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise source.error(
+            f"not an Excel file of today ({str(error)[:100]}); an .xls, or one with a password? save it as .xlsx or CSV"
+        ) from None
+    if unpacked_mb > limit_mb:
+        raise source.error(
+            f"unpacks to {unpacked_mb:,.0f} MB, more than storage.limits.max_row_group_mb ({limit_mb:g}); save "
+            "it as CSV"
+        )
+    return data
+
+
+def _choose_sheet(workbook: Any, source: Source) -> str:
+    names = [sheet.title for sheet in workbook.worksheets]
+    if source.table.sheet is not None:
+        if source.table.sheet not in names:
+            raise source.error(
+                f"table.sheet: no sheet is called {source.table.sheet!r}; it has {', '.join(names)[:200]}"
+            )
+        return source.table.sheet
+    filled = [sheet.title for sheet in workbook.worksheets if next(sheet.iter_rows(values_only=True), None)]
+    if len(filled) > 1:
+        raise source.error(
+            f"has {len(filled)} sheets with cells ({', '.join(filled)[:200]}); name one with table.sheet"
+        )
+    if not filled:
+        raise source.error("has no sheet with cells; expected the names of the columns, then a row for each utterance")
+    return str(filled[0])
+
+
+def _read_sheet(values: Any, formulas: Any, source: Source) -> Iterator[Rows]:
+    problems, names, columns = Problems(source), source.table.header, list[int]()
+    rows: list[Sequence[Any]] = []
+    numbers: list[int] = []
+    sheets = zip(values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=False)
+    for number, (cells, behind) in enumerate(sheets, start=1):
+        if all(cell is None for cell in behind):
+            continue
+        if names is None:
+            columns = [at for at, cell in enumerate(cells) if cell is not None]
+            names = tuple(str(cells[at]).strip() for at in columns)
+            _check_names(names, number, source)
+            continue
+        columns = columns or list(range(len(names)))
+        _check_cells(cells, behind, number, columns, names, problems)
+        rows.append([cells[at] if at < len(cells) else None for at in columns])
+        numbers.append(number)
+        if len(rows) >= ROWS_AT_ONCE:
+            yield _batch(rows, numbers, names)
+            rows, numbers = [], []
+    problems.check()
+    if names is None:
+        raise source.error("has no cells; expected the names of the columns, then a row for each utterance")
+    yield _batch(rows, numbers, names)
+
+
+def _batch(rows: Sequence[Sequence[Any]], numbers: Sequence[int], names: Sequence[str]) -> Rows:
+    cells = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return Rows(dict(zip(names, map(list, cells), strict=True)), numbers, "row", is_typed=True)
+
+
+def _check_names(names: Sequence[str], number: int, source: Source) -> None:
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            raise source.error(f"row {number:,}: column {name!r} occurs {names.count(name)} times; rename all but one")
+
+
+def _check_cells(
+    cells: Sequence[Any],
+    behind: Sequence[Any],
+    number: int,
+    columns: Sequence[int],
+    names: Sequence[str],
+    problems: Problems,
+) -> None:
+    from openpyxl.cell.cell import ERROR_CODES
+    from openpyxl.utils import get_column_letter
+
+    for at, (cell, formula) in enumerate(zip(cells, behind, strict=False)):
+        place = f"cell {get_column_letter(at + 1)}{number}"
+        if cell is None and formula is not None and at in columns:
+            problems.add(
+                f"{place}: the formula {str(formula)!r:.60} has no value; open and save the file in Excel, once"
+            )
+        elif isinstance(cell, str) and cell in ERROR_CODES:
+            problems.add(f"{place}: {cell} in place of a value; mend the formula")
+        elif cell is not None and at not in columns:
+            head = f"a name in its first row, as for {', '.join(names)[:80]}"
+            problems.add(f"{place}: {str(cell)!r:.60} stands in a column without {head}; name the column")
