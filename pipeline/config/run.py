@@ -293,7 +293,8 @@ class Config(Settings):
     unit_size: int = setting(128, changes="plan", ge=1, le=100_000)
     """Consecutive rows scheduled and committed together."""
     limit: int | None = setting(None, ge=1)
-    """Synthesize only the first units that hold this many rows, as an audition; the rest waits."""
+    """Synthesize only so many rows, rounded up to whole units spread over the manifest, as an audition; the rest waits.
+    A higher limit adds to it."""
     text: TextConfig = TextConfig()
     sampling: SamplingConfig = SamplingConfig()
     quality: QualityConfig = QualityConfig()

@@ -104,13 +104,30 @@ def with_revisions(plan: RunPlan, table: ShardTable) -> RunPlan:
 
 
 def list_limited(plan: RunPlan) -> Iterator[WorkUnit]:
-    """Yield the whole plan's first units that hold `limit` rows, or all."""
-    num_rows = 0
-    for unit in plan.manifest.plan(plan.config.unit_size):
-        if plan.config.limit is not None and num_rows >= plan.config.limit:
-            return
-        num_rows += unit.num_rows
-        yield unit
+    """Yield the units of the plan that a start concerns: all, or with `limit` so many rows in whole units.
+
+    These are spread over the manifest, and a higher limit adds to those of a lower one.
+    """
+    units = plan.manifest.plan(plan.config.unit_size)
+    if plan.config.limit is None:
+        return units
+    sizes = [unit.num_rows for unit in plan.manifest.plan(plan.config.unit_size)]
+    chosen, num_rows = set(), 0
+    for index in _spread(len(sizes)):
+        if num_rows >= plan.config.limit:
+            break
+        chosen.add(index)
+        num_rows += sizes[index]
+    return (unit for index, unit in enumerate(units) if index in chosen)
+
+
+def _spread(count: int) -> Iterator[int]:
+    """Yield the numbers below a count so that the first few, however many, lie far apart: by their bits in reverse."""
+    num_bits = max(count - 1, 0).bit_length()
+    for number in range(1 << num_bits):
+        index = int(f"{number:0{num_bits}b}"[::-1], 2) if num_bits else 0
+        if index < count:
+            yield index
 
 
 @dataclass(frozen=True)
