@@ -24,6 +24,7 @@ from pipeline.cluster.replica import (
     internal_error,
     limit_gpu_memory,
     load_networks,
+    read_voices,
     set_torch_threads,
 )
 from pipeline.errors import UtteranceError
@@ -32,7 +33,6 @@ from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
 from pipeline.text import read_text_support
 
@@ -67,10 +67,9 @@ class LLMActor(ReplicaBase):
         # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
         sys.setswitchinterval(_SWITCH_S)
         engine = load_networks(self._setup).load_engine(config, weights_dir)
-        storage = open_storage(config.output, config.storage)
-        speakers, self._removed = storage.get("speakers.parquet"), Tombstones.read(storage)
+        self._removed = Tombstones.read(open_storage(config.output, config.storage))
         self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
-        registry = SpeakerRegistry.from_parquet(speakers).only(self._setup.speakers)
+        registry = read_voices(self._setup)
         self._stage = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
         threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}

@@ -11,14 +11,14 @@ from pipeline.audio.references import check_recording
 from pipeline.cluster.enrollment_actor import enroll_remotely
 from pipeline.config.run import Config
 from pipeline.config.secrets import without_signature
-from pipeline.errors import SpeakerError, SynthesisError
+from pipeline.errors import ConfigError, SpeakerError, SynthesisError
+from pipeline.output.voices import SPEAKERS_PATH
 from pipeline.storage import Storage, read_bytes
 from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry
 
 logger = logging.getLogger(__name__)
 _KEEP_S = 30.0
 """Between puts of the voices while speakers are enrolled: what a killed driver may lose."""
-SPEAKERS_PATH = "speakers.parquet"
 
 
 @dataclass
@@ -66,6 +66,31 @@ class OutputSpeakers:
     def enrolled(self) -> dict[str, int]:
         """The voice of everybody who is enrolled, as `generations`."""
         return {name: speaker.generation for name, speaker in self.registry.items()}
+
+    @property
+    def voices(self) -> dict[str, str]:
+        """The voice of everybody who may speak and is enrolled, see `SpeakerRegistry.hash_voices`."""
+        return self.registry.only(self.generations).hash_voices()
+
+    def check_voices(self, spoken: Mapping[str, str], replaced: Collection[str] = ()) -> None:
+        """Compare the voices with those that rows were spoken with.
+
+        Args:
+            spoken: of the output's record.
+            replaced: ids of speakers to enroll anew.
+
+        Raises:
+            ConfigError: a speaker has another voice, although none was asked for.
+        """
+        for name, voice in self.registry.hash_voices().items():
+            before = spoken.get(name, voice)
+            is_same_generation = before.partition("-")[0] == voice.partition("-")[0]
+            if before != voice and is_same_generation and name not in replaced:
+                raise ConfigError(
+                    f"{self.storage.uri_of(SPEAKERS_PATH)}: holds another voice of speaker {name!r} than the one that "
+                    "this output's rows were spoken with: somebody replaced the file. Put it back as it was, or run "
+                    f"jobs.enroll --replace {name}, which synthesizes this speaker's rows again"
+                )
 
     def note_failures(self, planned: Mapping[str, int]) -> None:
         """Take over who could not be enrolled when the output's rows were planned last, see `generations`."""

@@ -12,14 +12,13 @@ from pipeline.cluster.replica import (
     find_weights,
     load_networks,
     locate_process,
+    read_voices,
     set_torch_threads,
     stack_in_log,
 )
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.supervised import SupervisedActor
-from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, Replayer, ReplayRow
-from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.text import read_text_support
 
 
@@ -50,8 +49,7 @@ class ReplayActor:
 
         config, networks, weights_dir = self._setup.config, load_networks(self._setup), find_weights(self._setup)
         self._use_threads("llm")
-        speakers = open_storage(config.output, config.storage).get("speakers.parquet")
-        registry = SpeakerRegistry.from_parquet(speakers).only(self._setup.speakers)
+        registry = read_voices(self._setup)
         engine, support = networks.load_engine(config, weights_dir), read_text_support(weights_dir)
         tokens = TokenStage(config, engine, registry, self._setup.lexicon, support)
         codec = networks.load_codec(config, weights_dir)

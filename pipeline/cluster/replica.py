@@ -18,10 +18,13 @@ from typing import Any
 from pipeline.cluster import ray_api
 from pipeline.config.run import Config
 from pipeline.config.secrets import redact
-from pipeline.errors import RejectionCode, WeightsError
+from pipeline.errors import ObjectChanged, RejectionCode, SpeakerError, WeightsError
 from pipeline.manifest.rows import RowReader
 from pipeline.output.environment import describe_environment
+from pipeline.output.voices import SPEAKERS_PATH
+from pipeline.storage import open_storage
 from pipeline.synthesis.recognition import Recognizer, load_recognizer
+from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ class ReplicaSetup:
     weights_sha256: str
     speakers: Mapping[str, int]
     """Who may speak: the speakers of the current definitions, see `SpeakerRegistry.generations`."""
+    voices: Mapping[str, str] = field(default_factory=dict)
+    """What these speakers' voices must be, see `SpeakerRegistry.hash_voices`."""
     asr_sha256: str | None = None
     """Of the recognizer's model, where it has one."""
     networks: Networks | None = None
@@ -160,6 +165,25 @@ def find_weights(setup: ReplicaSetup) -> Path:
             "(hf://owner/name@revision) in `weights`"
         )
     return weights_dir
+
+
+def read_voices(setup: ReplicaSetup) -> SpeakerRegistry:
+    """Return who may speak, in the voices that the driver saw.
+
+    Raises:
+        ObjectChanged: the output has other voices by now, or none.
+    """
+    storage = open_storage(setup.config.output, setup.config.storage)
+    try:
+        registry = SpeakerRegistry.from_parquet(storage.get(SPEAKERS_PATH)).only(setup.speakers)
+    except (FileNotFoundError, SpeakerError):
+        registry = SpeakerRegistry()
+    if registry.hash_voices() != setup.voices:
+        raise ObjectChanged(
+            f"{storage.uri_of(SPEAKERS_PATH)}: was replaced or deleted during the run, and rows were spoken with other "
+            "voices than it holds; put it back as it was and run the same command again"
+        )
+    return registry
 
 
 def find_recognizer(setup: ReplicaSetup, device: str, num_threads: int) -> Recognizer | None:

@@ -129,7 +129,7 @@ def convert_tables(
     spool, tables, hashes, problems = _Spool(), list[_Table](), list[NDArray[np.uint64]](), list[str]()
     for info in sorted(infos, key=lambda info: shard_name(info.path)):
         source = Source(storage.uri_of(info.path), _unused, reading.table, storage.settings.limits, "")
-        table = _Table(source, shard_name(info.path), info)
+        table = _Table(source, shard_name(info.path), storage.pin(info))
         try:
             hashes += _Intake(storage, table, reading, required, spool).run()
         except ManifestError as error:

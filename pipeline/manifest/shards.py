@@ -130,7 +130,7 @@ class ShardReader:
         # A listing's prefix is any characters, not whole folders.
         prefix = commonprefix([shard.info.path for shard in shards])  # noqa: RUF071
         wanted = {shard.info.path for shard in shards}
-        found = {info.path: info.etag for info in self._storage.list(prefix) if info.path in wanted}
+        found = {info.path: self._storage.pin(info).etag for info in self._storage.list(prefix) if info.path in wanted}
         with self._lock:
             for shard in shards:
                 if found.get(shard.info.path) != self._infos.get(shard.name, shard.info).etag:
@@ -139,6 +139,7 @@ class ShardReader:
     def _follow(self, shard: Shard) -> None:
         """Go on with an object of the same bytes: a file that was touched or copied, a node that has its own copy."""
         info = self._storage.find(shard.info.path)
+        info = info and self._storage.pin(info)
         expected = shard.fingerprint if shard.copy is None else shard.copy.fingerprint
         if info is None or fingerprint(self._storage, info) != expected:
             raise ObjectChanged(
@@ -153,7 +154,7 @@ class ShardReader:
         """Look at the file that a copy was made of, as every read of a shard's own file does by itself."""
         info = self._infos.get(shard.name, shard.info)
         found = self._storage.find(info.path)
-        if found is None or found.etag != info.etag:
+        if found is None or self._storage.pin(found).etag != info.etag:
             raise ObjectChanged(f"{shard.uri}: was {'deleted' if found is None else 'replaced or rewritten'}")
 
     def _open(self, shard: Shard) -> tuple[LimitedParquet, list[int]]:
@@ -264,6 +265,7 @@ def open_shard(storage: Storage, info: ObjectInfo) -> tuple[Shard, list[str]]:
     """
     uri = storage.uri_of(info.path)
     try:
+        info = storage.pin(info)
         file = _open_parquet(storage, info)
         schema, num_rows = file.schema, sum(file.group_sizes)
         file.close()

@@ -210,11 +210,13 @@ class Lease:
         found = None
         with suppress(StorageError):
             found = _read(self._storage)
-        holder = _describe_holder(found[0]) if found else "nobody"
-        self._lost = (
-            f"{self._storage.uri}: this driver lost its lease, now held by {holder}; what is committed is "
-            "safe, and the driver that holds the lease goes on with the rest"
-        )
+        if found:
+            problem = f"now held by {_describe_holder(found[0])}"
+            outcome = "what is committed is safe, and the driver that holds the lease goes on with the rest"
+        else:
+            problem = f"as {LEASE_PATH} is gone: somebody moved, renamed or deleted the output, or that file alone"
+            outcome = "put the output back where it was"
+        self._lost = f"{self._storage.uri}: this driver lost its lease, {problem}; {outcome}"
         self._fail_if_lost()
 
     def _fail_if_lost(self) -> None:

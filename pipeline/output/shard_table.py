@@ -24,6 +24,7 @@ from pipeline.storage import check_path
 
 _SPEAKERS_KEY = b"spark_tts_batch.speakers"
 _QUALITY_KEY = b"spark_tts_batch.quality"
+_VOICES_KEY = b"spark_tts_batch.voices"
 _COLUMNS_KEY = b"spark_tts_batch.columns"
 _SCHEMA_OF_FORMAT_2 = pa.schema(
     [
@@ -90,6 +91,8 @@ class ShardTable:
 
     quality: Mapping[str, float] | None = None
     """The limits that every row was judged by, see `QualityConfig.limits`; None where an older version judged them."""
+    voices: Mapping[str, str] | None = None
+    """Of the speakers who spoke, see `SpeakerRegistry.hash_voices`; None where nobody did since an older version."""
 
     def order(self, shards: Sequence[Shard]) -> list[str]:
         """Return the names of a manifest's shards in the order in which they join this output."""
@@ -146,7 +149,7 @@ class ShardTable:
             for name, known in self.shards.items()
             if name not in current or current[name].revision != known.revision
         ]
-        return ShardTable(current, (*self.former, *gone), speakers, columns, self.quality)
+        return ShardTable(current, (*self.former, *gone), speakers, columns, self.quality, self.voices)
 
     def _next_revision(self, name: str) -> int:
         known = [self.shards[name].revision] if name in self.shards else []
@@ -179,6 +182,8 @@ def format_shards(table: ShardTable) -> bytes:
         metadata[_COLUMNS_KEY] = base64.b64encode(table.columns.serialize().to_pybytes())
     if table.quality is not None:
         metadata[_QUALITY_KEY] = json.dumps(table.quality).encode()
+    if table.voices is not None:
+        metadata[_VOICES_KEY] = json.dumps(table.voices).encode()
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, _SCHEMA.with_metadata(metadata)), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
@@ -226,8 +231,8 @@ def parse_shards(data: bytes, place: str) -> ShardTable:
             shards[name] = shard
     columns = metadata.get(_COLUMNS_KEY)
     schema = None if columns is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns)))
-    speakers, quality = (_parse_numbers(metadata.get(key)) for key in (_SPEAKERS_KEY, _QUALITY_KEY))
-    return ShardTable(shards, tuple(former), speakers, schema, quality)
+    speakers, quality = (_parse(metadata.get(key), int | float) for key in (_SPEAKERS_KEY, _QUALITY_KEY))
+    return ShardTable(shards, tuple(former), speakers, schema, quality, _parse(metadata.get(_VOICES_KEY), str))
 
 
 def _from_row(row: Mapping[str, Any]) -> ShardRecord:
@@ -241,10 +246,10 @@ def _from_row(row: Mapping[str, Any]) -> ShardRecord:
     )
 
 
-def _parse_numbers(data: bytes | None) -> dict[str, Any] | None:
+def _parse(data: bytes | None, kind: Any) -> dict[str, Any] | None:
     if data is None:
         return None
-    numbers = json.loads(data)
-    if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
-        raise ValueError("its speakers or limits are no numbers by name")
-    return numbers
+    found = json.loads(data)
+    if not isinstance(found, dict) or not all(isinstance(value, kind) for value in found.values()):
+        raise ValueError("its speakers, limits or voices are not what stands under such names")
+    return found

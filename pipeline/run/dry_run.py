@@ -58,6 +58,7 @@ def _check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
     Lease.refuse_if_held(storage)
     table = record.read_table() if record.check(pin_settings(plan)) else ShardTable()
     speakers = OutputSpeakers.read(storage, plan.definitions)
+    speakers.check_voices(table.voices or {})
     speakers.note_failures(table.speakers or {})
     speakers.check_recordings(plan.config)
     return storage, table, speakers

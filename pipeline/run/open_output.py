@@ -50,6 +50,7 @@ def open_output(plan: RunPlan, replaced: Collection[str] = ()) -> Iterator[OpenO
             logger.warning("%s: what was removed may have left audio; run jobs.verify --repair", config.output)
         with _recorded_failure(record):
             speakers = OutputSpeakers.read(storage, plan.definitions, replaced)
+            speakers.check_voices(record.read_table().voices or {}, replaced)
             yield OpenOutput(storage, record, CommitLog(storage), lease, speakers)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pipeline.cluster.output_speakers import OutputSpeakers
-from pipeline.cluster.replica import Networks, ReplicaSetup
+from pipeline.cluster.replica import Networks, ReplicaSetup, read_voices
 from pipeline.cluster.run_units import run_units
 from pipeline.cluster.unit_states import UnitPlanner
 from pipeline.cluster.work_items import UnitState
@@ -31,16 +31,36 @@ def synthesize_units(
     """Send units through all stages until each is committed; record how long it took with which replicas."""
     located = (replace(state, unit=plan.manifest.locate(state.unit)) for state in units)
     setup = make_setup(plan, output.speakers, networks)
+    _record_voices(output)
     counts = run_units(setup, located, output.record, output.lease, progress)
+    read_voices(setup)  # Replicas that started late have seen them, but not the others.
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
     output.record.add_to_start({"synthesized": synthesized})
 
 
+def _record_voices(output: OpenOutput) -> None:
+    """Note with which voices rows are spoken from now on, so that later starts see that they still are the same."""
+    table, speakers = output.record.read_table(), output.speakers
+    before = table.voices or {}
+    speakers.check_voices(before)  # Once more: some may just have been enrolled.
+    voices = {name: voice for name, voice in before.items() if name in speakers.registry} | speakers.voices
+    if voices != before:
+        output.record.write_table(replace(table, voices=voices))
+
+
 def make_setup(plan: RunPlan, speakers: OutputSpeakers, networks: Networks | None = None) -> ReplicaSetup:
     """Return what every replica of a run starts with; nothing in it grows with the manifest."""
-    rows, generations = plan.manifest.rows, speakers.generations
-    return ReplicaSetup(plan.config, rows, plan.lexicon, plan.weights_sha256, generations, plan.asr_sha256, networks)
+    return ReplicaSetup(
+        plan.config,
+        plan.manifest.rows,
+        plan.lexicon,
+        plan.weights_sha256,
+        speakers.generations,
+        speakers.voices,
+        plan.asr_sha256,
+        networks,
+    )
 
 
 def make_planner(plan: RunPlan, output: OpenOutput) -> UnitPlanner:

@@ -191,6 +191,17 @@ class Storage(ABC):
         raw = RangeFile(info.size, lambda start, stop: self._read_unchanged(info, start, stop), read_ahead)
         return pa.PythonFile(raw, mode="r")
 
+    def pin(self, info: ObjectInfo) -> ObjectInfo:
+        """Return the object as one that must not change while it is in use.
+
+        Reads of it then also fail after changes that `etag` does not show, as where a file was rewritten in its place
+        and its time set back. They may fail, too, where only its owner or name changed: compare it by content then.
+
+        Raises:
+            ObjectChanged: the object is no longer the one that `info` names.
+        """
+        return info
+
     def content_hash(self, info: ObjectInfo) -> str:
         """Return a text that is equal for equal content, as cheaply as the store can tell.
 

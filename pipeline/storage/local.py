@@ -9,6 +9,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from pipeline.storage.base import ObjectExists, ObjectInfo, PreconditionFailed, 
 _TEMPORARY = ".tmp-"
 """Prefix of files that are being written; a crash may leave some, and listings never show them."""
 _LOCK_FILE = ".tmp-lock"
+_PINNED = "@"
+"""Before what only a pinned file's etag has."""
 
 
 class LocalStorage(Storage):
@@ -39,6 +42,20 @@ class LocalStorage(Storage):
         """Open a file for random access."""
         self._read_unchanged(info, 0, 0)
         return super().open_input(info, read_ahead=read_ahead)
+
+    def pin(self, info: ObjectInfo) -> ObjectInfo:
+        """Add when the file's entry on the disk was changed last, which nobody can set back."""
+        pinned: list[ObjectInfo] = []
+
+        def attempt() -> None:
+            with self._explained("read", info.path), self._open_unchanged(info) as file:
+                pinned.append(replace(info, etag=_local_etag(os.fstat(file.fileno()), is_pinned=True)))
+
+        try:
+            self._retry("read", info.path, attempt)
+        except (PreconditionFailed, FileNotFoundError) as error:
+            raise self._changed(info.path, is_gone=isinstance(error, FileNotFoundError)) from error
+        return pinned[-1]
 
     def content_hash(self, info: ObjectInfo) -> str:
         """Return the sha256 of the bytes, all of which are read."""
@@ -253,7 +270,7 @@ class LocalStorage(Storage):
         """Open the file that `info` names, by its name anew for each read: one that was renamed over it is another."""
 
         def check() -> None:
-            if _local_etag(os.fstat(file.fileno())) != info.etag:
+            if _local_etag(os.fstat(file.fileno()), is_pinned=_PINNED in info.etag) != info.etag:
                 raise PreconditionFailed(info.path)
 
         with self._open("read", info.path) as file:
@@ -277,6 +294,8 @@ def _is_same_file(handle: int, path: Path) -> bool:
         return False
 
 
-def _local_etag(found: os.stat_result) -> str:
+def _local_etag(found: os.stat_result, *, is_pinned: bool = False) -> str:
     # Every write makes a new file, so the inode tells apart two of the same size within one tick of the clock.
-    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+    etag = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+    # The last change of the entry also moves when a link is made to the file, as a backup may.
+    return f"{etag}{_PINNED}{found.st_ctime_ns:x}" if is_pinned else etag

@@ -6,6 +6,7 @@ turns it into the tokens that every prompt of the speaker repeats, so that the v
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -223,6 +224,14 @@ class SpeakerRegistry(Mapping[str, Speaker]):
             else:
                 generations[definition.speaker_id] = NOT_ENROLLED if definition.speaker_id in failed else 0
         return generations
+
+    def hash_voices(self) -> dict[str, str]:
+        """Return a text for each speaker: the voice's generation and hash, whatever else is noted of the speaker."""
+        hashes = {}
+        for name, speaker in self._speakers.items():
+            digest = hashlib.sha256(canonical_json(asdict(speaker.voice)).encode()).hexdigest()
+            hashes[name] = f"{speaker.generation}-{digest[:16]}"
+        return hashes
 
     def with_notes(self, definitions: Iterable[SpeakerDefinition]) -> SpeakerRegistry:
         """Return a registry with the license, consent and notes that enrolled speakers have now."""

@@ -51,6 +51,12 @@ def rewrite_in_place(shard: Path) -> None:
         file.write(data)
 
 
+def rewrite_in_place_with_the_same_time(shard: Path) -> None:
+    found = shard.stat()
+    rewrite_in_place(shard)
+    os.utime(shard, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
 def cut_off(shard: Path) -> None:
     os.truncate(shard, 100)
 
@@ -59,7 +65,10 @@ def delete(shard: Path) -> None:
     shard.unlink()
 
 
-CHANGES = [replace, replace_with_the_same_time, rewrite_in_place, cut_off, delete]
+CHANGES = [
+    *(replace, replace_with_the_same_time, rewrite_in_place, rewrite_in_place_with_the_same_time),
+    *(cut_off, delete),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -93,7 +102,12 @@ def copy(shard: Path) -> None:
     os.replace(shard.with_name("copy"), shard)
 
 
-@pytest.mark.parametrize("change", [touch, copy])
+def link(shard: Path) -> None:
+    """As a backup does, which moves the time of the entry's last change."""
+    os.link(shard, shard.parent.parent / "backup")
+
+
+@pytest.mark.parametrize("change", [touch, copy, link])
 def test_another_file_with_the_same_bytes_is_read_on(shard, change):
     """Each node may have its own copy, and some network file systems number their files anew."""
     manifest = Manifest.open(str(shard.parent))

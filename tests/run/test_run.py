@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_o
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
+from pipeline.run import forecast_run
 from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.inline_ray import inline_ray
 from tests.runs import (
     LOOSE,
@@ -254,6 +257,39 @@ def test_a_shard_that_is_replaced_during_a_run_stops_it(tmp_path, configure, mon
     shard.write_bytes(old)
     monkeypatch.undo()
     assert synthesize_manifest(configure()).num_ok == 16
+
+
+def swap_voices(path):
+    voices = SpeakerRegistry.from_parquet(path.read_bytes())
+    anna, carl = voices["anna"], voices["carl"]
+    path.write_bytes(voices.add([replace(anna, voice=carl.voice), replace(carl, voice=anna.voice)]).to_parquet())
+
+
+@pytest.mark.usefixtures("without_processes")
+@pytest.mark.parametrize("harm", [swap_voices, Path.unlink, lambda path: path.write_bytes(b"nothing of ours")])
+def test_voices_that_are_replaced_during_a_run_stop_it(tmp_path, configure, monkeypatch, harm):
+    """A replica that started afterwards spoke in the other voice, under the same name."""
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 12))
+    config, commit = configure(), CommitLog.commit
+    path, kept = tmp_path / "output" / "speakers.parquet", []
+
+    def commit_and_harm(log, unit, table):
+        if not kept:
+            kept.append(path.read_bytes())
+            harm(path)
+        return commit(log, unit, table)
+
+    monkeypatch.setattr(CommitLog, "commit", commit_and_harm)
+    with pytest.raises(ObjectChanged, match=r"speakers\.parquet: was replaced or deleted during the run"):
+        synthesize_manifest(config)
+    assert not (tmp_path / "output" / "_SUCCESS").exists()
+    monkeypatch.undo()
+    if harm is swap_voices:
+        for start in (synthesize_manifest, forecast_run):
+            with pytest.raises(ConfigError, match=r"holds another voice of speaker 'anna' than the one .* Put it back"):
+                start(config)
+    path.write_bytes(kept[0])
+    assert synthesize_manifest(config).num_ok == 12
 
 
 @pytest.mark.usefixtures("without_processes")

@@ -30,7 +30,7 @@ from tests.soak.bad_input import check_all
 from tests.soak.cluster import check_cluster
 from tests.soak.kills import DRIVER_POINTS, REPLICAS, WRITER_POINTS, Killer, check_output, rows_of
 from tests.soak.nodes import check_nodes
-from tests.soak.world import NUM_CASES, check_world
+from tests.soak.world import HARMS, NUM_CASES, check_world
 
 PARTS = ("bad_input", "storage", "kills", "nodes", "cluster", "world")
 NUM_FAULTS, UNIT_SIZE = 10_000, 12
@@ -39,8 +39,8 @@ NUM_FAULTS, UNIT_SIZE = 10_000, 12
 class Soak:
     """The fixtures of the tests, and time that runs out."""
 
-    def __init__(self, minutes, seed, num_cases):
-        self.minutes, self.seed, self.num_cases = minutes, seed, num_cases
+    def __init__(self, minutes, seed, num_cases, harms):
+        self.minutes, self.seed, self.num_cases, self.harms = minutes, seed, num_cases, harms
 
     def write_manifest(self, folder, num_rows):
         """Eight shards of rows of two syllables each, no two alike; one shard has a single row."""
@@ -139,7 +139,7 @@ def test_soak(request, seaweedfs, tmp_path):
     if "world" in parts:
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
         weights = request.getfixturevalue("random_weights")
-        check_world(make_folder(tmp_path, "world"), weights, address, soak.num_cases, soak.seed)
+        check_world(make_folder(tmp_path, "world"), weights, address, soak.num_cases, soak.seed, soak.harms)
     if "nodes" in parts:
         address = request.getfixturevalue("ray_cluster").get_runtime_context().gcs_address
         check_nodes(make_folder(tmp_path, "nodes"), request.getfixturevalue("random_weights"), address)
@@ -175,8 +175,10 @@ def main():
     parser.add_argument("--rows", type=int, default=2_000, help="utterances of a run that is killed")
     parser.add_argument("--cases", type=int, default=NUM_CASES, help="of the part `world`, which ends with them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--harms", nargs="+", choices=HARMS, default=[], help="only these of the part `world`")
     options = parser.parse_args()
-    settings = _Settings((Soak(options.minutes, options.seed, options.cases), options.parts, options.rows))
+    soak = Soak(options.minutes, options.seed, options.cases, options.harms)
+    settings = _Settings((soak, options.parts, options.rows))
     with tempfile.TemporaryDirectory() as folder:
         arguments = [str(Path(__file__)), "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/soak"]
         return pytest.main(arguments, plugins=[settings])

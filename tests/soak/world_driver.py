@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -42,15 +43,18 @@ def make_engine(config, weights_dir):
 NETWORKS = Networks(make_engine, instant.INSTANT_NETWORKS.load_codec)
 
 
-def use(networks):
+@contextmanager
+def using(networks):
     """Have every run and repair of this process use these."""
     make_setup = replicas.make_setup
     replicas.make_setup = lambda plan, speakers, _=None: make_setup(plan, speakers, networks)
+    yield
+    replicas.make_setup = make_setup
 
 
 if __name__ == "__main__":
     from tests.soak.world_driver import NETWORKS as IMPORTABLE  # Replicas cannot import __main__.
 
-    use(IMPORTABLE)
     command = {"synthesize": jobs.synthesize, "verify": jobs.verify}[sys.argv.pop(1)]
-    sys.exit(run_guarded(command.main))
+    with using(IMPORTABLE):
+        sys.exit(run_guarded(command.main))
