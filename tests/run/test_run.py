@@ -18,7 +18,7 @@ from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_o
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
-from pipeline.run import forecast_run
+from pipeline.run.dry_run import forecast_run
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.inline_ray import inline_ray
