@@ -9,7 +9,7 @@ WORKERS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 
-.PHONY: help demo audiobook test check soak lock locked licenses clean
+.PHONY: help demo audiobook test check soak lock locked licenses site clean
 
 help:
 	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes); TORCH=cpu or TORCH=cuda"
@@ -18,7 +18,8 @@ help:
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
 	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
-	@echo "make licenses   list the licenses of all that is installed: docs/licenses.md"
+	@echo "make site       the documents as a site, with every command, setting and public name: site/index.html"
+	@echo "make licenses   list the licenses of all that is installed"
 	@echo "make locked     install from requirements.lock, by hash"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -54,10 +55,15 @@ lock: .venv/dev
 	$(INSTALL) uv
 	$(BIN)/uv pip compile --quiet --constraint constraints.txt pyproject.toml --output-file requirements.lock
 
+# mkdocs-material is kept until May 2027; what follows it reads the same file but knows no pages made by code yet.
+site: .venv/dev
+	$(INSTALL) mkdocs-material 'mkdocstrings[python]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
+	@echo "open site/index.html"
+
 licenses: .venv/dev
 	$(INSTALL) pip-licenses
-	@{ printf '# Licenses\n\nOf every package that `make test` installs, by `make licenses`. The product needs fewer, see `pyproject.toml`.\n\n'; \
-		$(BIN)/pip-licenses --format markdown --ignore-packages spark-tts-batch pip-licenses prettytable wcwidth; } > docs/licenses.md
+	@$(BIN)/pip-licenses --format markdown --ignore-packages spark-tts-batch pip-licenses prettytable wcwidth
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)

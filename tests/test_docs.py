@@ -22,15 +22,16 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = pipeline.nonsense
 
 
-def test_the_readme_names_every_module():
-    tree = README.partition("## The tree")[2].partition("## Where to go next")[0]
+def test_the_tree_of_the_architecture_names_every_module():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tree = text.partition("## The tree")[2].partition("## The parts")[0]
     for path in (ROOT / "pipeline").iterdir():
         if path.name.startswith("_") or path.name.endswith(".pyc"):
             continue
         name = path.name + ("/" if path.is_dir() else "")
-        assert name in tree, f"{name} is missing from the README's tree"
+        assert name in tree, f"{name} is missing from the tree of docs/architecture.md"
     for name in re.findall(r"\b(\w+\.py)\b", tree):
-        assert (ROOT / "pipeline" / name).exists(), f"{name} of the README's tree does not exist"
+        assert (ROOT / "pipeline" / name).exists(), f"{name} of the tree of docs/architecture.md does not exist"
 
 
 @pytest.mark.parametrize(
