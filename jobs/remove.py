@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
@@ -11,6 +12,7 @@ from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
+from pipeline.dataset.takedown import Takedown, is_corpus, plan_takedown, take_down
 from pipeline.errors import ConfigError
 from pipeline.output.progress import format_duration
 from pipeline.output.removal import Removal, plan_removal, read_ids, remove_rows
@@ -21,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 removed, 1 if damage hides whose audio some files are."""
     parser = CommandParser(
         prog="python -m jobs.remove",
-        description="Take rows or speakers out of an output for good: text, audio and enrolled tokens. Nothing brings "
-        "them back; what is to be spoken again needs a new row with a new id.",
+        description="Take rows or speakers out of an output or a whole data set for good: text, audio and enrolled "
+        "tokens. Nothing brings them back; what is to be spoken again needs a new row with a new id.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument(
         "--ids",
         nargs="+",
@@ -45,13 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def remove() -> int:
         storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
-        ids = _collect_ids(options.ids)
+        ids, reason = _collect_ids(options.ids), options.reason.strip()
+        done = "would be removed" if options.dry_run else "removed"
+        if is_corpus(storage):
+            plan = partial(plan_takedown, storage, ids, options.speakers)
+            takedown = plan() if options.dry_run else take_down(storage, ids, options.speakers, reason)
+            _describe_takedown(takedown, done)
+            removal = takedown.removal
+        elif options.dry_run:
+            removal = plan_removal(storage, ids, options.speakers)
+        else:
+            removal = remove_rows(storage, ids, options.speakers, reason)
+        _describe(removal, done)
         if options.dry_run:
-            _describe(plan_removal(storage, ids, options.speakers), "would be removed")
             say("Nothing was removed: this was a dry run.")
             return EXIT_OK
-        removal = remove_rows(storage, ids, options.speakers, options.reason.strip())
-        _describe(removal, "removed")
         if removal.is_complete:
             return EXIT_OK
         say(
@@ -75,6 +85,15 @@ def _collect_ids(words: Sequence[str]) -> list[str]:
             say(f"{len(found):,} id(s) from {word}")
         ids += found
     return list(dict.fromkeys(ids))
+
+
+def _describe_takedown(takedown: Takedown, done: str) -> None:
+    say(f"{takedown.num_rows:,} row(s) of {takedown.num_files:,} data file(s) {done}")
+    if takedown.snapshots:
+        nights = ", ".join(takedown.snapshots)
+        say(f"snapshots with a new revision, whose earlier one nobody can make again: {nights}")
+    for place in takedown.publications:
+        say(f"still published at {one_line(place)} until the next publication: run jobs.dataset again")
 
 
 def _describe(removal: Removal, done: str) -> None:

@@ -104,6 +104,10 @@ class DataWriter:
             file.duration_s += durations[at] or 0.0
             file.seconds_left -= durations[at] or 0.0
 
+    def number(self, split: str, number: int) -> None:
+        """Let the next file of a split have this number."""
+        self._open[split].number = number
+
     def finish(self) -> list[DataFile]:
         """Write what is left; return all files."""
         for split, file in self._open.items():

@@ -6,7 +6,7 @@ Knows nothing of files or stores.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,19 +68,24 @@ class SplitRows:
     """Empty where they were not asked for."""
 
 
-def take_rows(commit: pa.Table, night: str, license_: str) -> dict[str, SplitRows]:
+def take_rows(commit: pa.Table, night: str, license_: str, without: Collection[str] = ()) -> dict[str, SplitRows]:
     """Return the accepted rows of a commit by split, as a snapshot has them.
 
     Args:
         commit: of a unit, with its clips or without.
         night: of its rows.
         license_: of rows that have none of their own.
+        without: ids of rows to leave out.
 
     Raises:
         DamagedCommit: a clip is not the committed one.
         ConfigError: an accepted row has no clip in its commit, or one that is no FLAC.
     """
-    commit = commit.filter(pc.equal(commit.column("status"), "ok"))
+    is_wanted = pc.equal(commit.column("status"), "ok")
+    if without:
+        is_left = pc.is_in(commit.column("utterance_id"), pa.array(sorted(without), pa.string()))
+        is_wanted = pc.and_(is_wanted, pc.invert(is_left))
+    commit = commit.filter(is_wanted)
     rows = _convert(commit, night, license_)
     splits = _splits_of(commit)
     with_clips = AUDIO_COLUMN in commit.column_names
@@ -176,6 +181,8 @@ class ContentHash:
 
     def add(self, split: str, table: pa.Table) -> None:
         """Take in the next rows of a split."""
+        if not table.num_rows:
+            return
         digest = self.splits.setdefault(split, hashlib.blake2b(digest_size=16))
         names = [name for name in table.column_names if name != AUDIO_COLUMN]
         for row in table.select(names).to_pylist():

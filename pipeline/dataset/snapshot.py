@@ -49,8 +49,10 @@ from pipeline.output.tombstones import Tombstones
 from pipeline.storage import ObjectInfo, Storage, open_storage
 
 logger = logging.getLogger(__name__)
-_SEEN_PATH = "snapshots/seen.json"
+SEEN_PATH = "snapshots/seen.json"
 """What the commits of each night looked like when they were read last: a note that saves reading, and may be lost."""
+_NOWHERE = "rows to leave out that no snapshot has"
+"""In the note, beside the nights."""
 _NOT_READ = ("segments", "recognized_text", "error_message", "created_at", "input_hash", "quality_note")
 REMOVED_SCHEMA = pa.schema(
     [
@@ -98,7 +100,7 @@ def write_snapshot(
         night: all accepted rows up to this one are in the snapshot.
         config: of the data set.
         excluded: nights whose rows stay out.
-        reasons: why rows left, by id; none finds out.
+        reasons: rows to leave out although the run has them, as others took their place: why, by id.
 
     Raises:
         ConfigError: a night is not synthesized to its end, or its clips are not packed FLACs.
@@ -148,6 +150,8 @@ class _SnapshotWriter:
         self._log = CommitLog(output)
         self._folder = folder_of(night)
         self._columns: list[str] = []
+        self._left_out: dict[str, list[str]] = {}
+        """Ids of rows that the run has and the snapshot has not, by night."""
 
     def write(self, excluded: Collection[str], reasons: Mapping[str, str]) -> Snapshot:
         nights = self._list_commits(excluded)
@@ -155,12 +159,13 @@ class _SnapshotWriter:
         previous = read_snapshot(self._storage, earlier[-1]) if earlier else None
         known = previous.nights if previous is not None else {}
         seen = _read_seen(self._storage)
+        self._left_out = self._place(reasons, previous, seen)
         groups = {}
         for name, commits in sorted(nights.items()):
             signature = self._signature(name, commits)
             group = known.get(name)
             if group is None or seen.get(name) != [signature, group.content]:
-                group = self._write_night(name, commits, group)
+                group = self._write_night(name, commits, group, reasons)
                 seen[name] = [signature, group.content]
             groups[name] = group
         removed = self._list_removed(previous, groups, reasons)
@@ -168,7 +173,7 @@ class _SnapshotWriter:
         snapshot = Snapshot(self._night, about, groups, previous=None if previous is None else previous.night)
         self._sweep(snapshot)
         snapshot = describe_and_put(self._storage, snapshot, removed)
-        self._storage.put(_SEEN_PATH, json.dumps(seen, indent=1).encode())
+        self._storage.put(SEEN_PATH, json.dumps(seen, indent=1).encode())
         return snapshot
 
     def _list_commits(self, excluded: Collection[str]) -> dict[str, _Commits]:
@@ -190,10 +195,33 @@ class _SnapshotWriter:
             commits.units.sort(key=lambda info: info.path)
         return nights
 
+    def _place(
+        self, reasons: Mapping[str, str], previous: Snapshot | None, seen: dict[str, list[str]]
+    ) -> dict[str, list[str]]:
+        """Return the ids of rows to leave out by the night that the snapshot before has them in, or had."""
+        if previous is None:
+            return {}
+        placed: dict[str, list[str]] = {}
+        left = set(reasons)
+        for row in read_removed(self._storage, previous):
+            if row["id"] in left:
+                left.remove(row["id"])
+                placed.setdefault(row["night"], []).append(row["id"])
+        if left and sorted(left) != seen.get(_NOWHERE):
+            wanted = pa.array(sorted(left), pa.string())
+            for file in previous.files:
+                for table in read_rows(self._storage, file.path, ["id"]):
+                    for name in table.filter(pc.is_in(table.column("id"), wanted)).column("id").to_pylist():
+                        left.discard(name)
+                        placed.setdefault(file.night, []).append(name)
+        seen[_NOWHERE] = sorted(left)
+        return placed
+
     def _signature(self, night: str, commits: _Commits) -> str:
         """Return what changes whenever a night's commits do, without reading them."""
         facts = [(info.path, info.size, info.etag) for info in commits.units]
-        whole = repr((FORMAT, self._config.dataset.license, commits.record.num_rows, facts))
+        left_out = sorted(self._left_out.get(night, ()))
+        whole = repr((FORMAT, self._config.dataset.license, commits.record.num_rows, left_out, facts))
         return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
     def _read(self, info: ObjectInfo, *, clips: bool) -> pa.Table:
@@ -205,14 +233,16 @@ class _SnapshotWriter:
 
         return self._log.read(unit_id, read, info)
 
-    def _write_night(self, night: str, commits: _Commits, known: NightFiles | None) -> NightFiles:
+    def _write_night(
+        self, night: str, commits: _Commits, known: NightFiles | None, without: Collection[str]
+    ) -> NightFiles:
         """Return the files of a night: those that are known where its rows are the same, or new ones."""
         content, counts, seconds, num_rows = ContentHash(), NightCounts(), dict[str, float](), 0
         license_ = self._config.dataset.license
         num_committed = 0
         for table in map_ahead(partial(self._read, clips=False), commits.units):
             num_committed += table.num_rows
-            for split, rows in take_rows(table, night, license_).items():
+            for split, rows in take_rows(table, night, license_, without).items():
                 content.add(split, rows.table)
                 counts.add_rows(split, rows.table)
                 seconds[split] = seconds.get(split, 0.0) + sum(rows.table.column("duration").to_pylist())
@@ -230,7 +260,7 @@ class _SnapshotWriter:
         size = self._config.dataset.publish.shard_mb * 1e6
         writer = DataWriter(self._storage, self._folder, night, size, seconds)
         for info in commits.units:
-            for split, rows in take_rows(self._read(info, clips=True), night, license_).items():
+            for split, rows in take_rows(self._read(info, clips=True), night, license_, without).items():
                 writer.add(split, rows)
         files = tuple(writer.finish())
         logger.info("%s: %s row(s) in %d file(s)", night, f"{num_rows:,}", len(files))
@@ -364,7 +394,7 @@ def read_removed(storage: Storage, snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def _read_seen(storage: Storage) -> dict[str, list[str]]:
     try:
-        found = json.loads(storage.get(_SEEN_PATH))
+        found = json.loads(storage.get(SEEN_PATH))
         return {str(name): [str(part) for part in parts] for name, parts in found.items()}
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return {}

@@ -7,7 +7,7 @@ word. Knows nothing of stores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,13 @@ class NightCounts:
         self.counts["rejected", code] += 1
         self.counts["rejected_speaker", speaker] += 1
 
+    def keep_rejected(self, table: pa.Table, without: Collection[str]) -> None:
+        """Take over the rejected rows of earlier counts, but for those of some speakers."""
+        speakers = table.filter(pc.is_in(table.column("kind"), pa.array(["rejected", "rejected_speaker"])))
+        for row in speakers.to_pylist():
+            if row["kind"] == "rejected" or row["item"] not in without:
+                self.counts[row["kind"], row["item"]] += row["count"]
+
     def to_table(self) -> pa.Table:
         """Return the counts, sorted: equal counts give equal tables."""
         counts = dict(self.counts)
@@ -100,16 +107,6 @@ class NightCounts:
             [round(self.seconds.get(key, 0.0), 3) for key in keys],
         ]
         return pa.table(columns, schema=COUNTS_SCHEMA)
-
-
-def without_speakers(table: pa.Table, speakers: frozenset[str]) -> list[tuple[str, str, int]]:
-    """Return the counts of rejected rows but for those of some speakers, whose share of each code is not known."""
-    rejected = table.filter(pc.is_in(table.column("kind"), pa.array(["rejected", "rejected_speaker"])))
-    return [
-        (row["kind"], row["item"], row["count"])
-        for row in rejected.to_pylist()
-        if not (row["kind"] == "rejected_speaker" and row["item"] in speakers)
-    ]
 
 
 def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:

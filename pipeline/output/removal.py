@@ -69,13 +69,16 @@ class _Choice:
         return rows
 
 
-def plan_removal(storage: Storage, ids: Collection[str], speakers: Collection[str]) -> Removal:
+def plan_removal(
+    storage: Storage, ids: Collection[str], speakers: Collection[str], *, known: Collection[str] = ()
+) -> Removal:
     """Count what a removal would take away; changes nothing.
 
     Args:
         storage: the output.
         ids: utterance_ids.
         speakers: speaker_ids.
+        known: ids of either kind that are elsewhere, if not here.
 
     Raises:
         ConfigError: there is no run here, or it knows an id neither by its commits, voices or tombstones nor by its
@@ -86,7 +89,10 @@ def plan_removal(storage: Storage, ids: Collection[str], speakers: Collection[st
     run, current = record.read(), record.read_table()
     tombstones = Tombstones.read(storage)
     wanted = {"utterance": frozenset(ids), "speaker": frozenset(speakers)}
-    unknown = {kind: set(names - tombstones.ids(kind)) for kind, names in wanted.items()}  # type: ignore[arg-type]
+    unknown = {
+        kind: set(names - tombstones.ids(kind)) - {*known}  # type: ignore[arg-type]
+        for kind, names in wanted.items()
+    }
     found = Removal()
     log = CommitLog(storage)
     choice = _Choice.of(ids, speakers)
@@ -129,7 +135,9 @@ def _refuse_unknown(storage: Storage, unknown: Mapping[str, set[str]], starts: l
         )
 
 
-def remove_rows(storage: Storage, ids: Collection[str], speakers: Collection[str], reason: str) -> Removal:
+def remove_rows(
+    storage: Storage, ids: Collection[str], speakers: Collection[str], reason: str, *, known: Collection[str] = ()
+) -> Removal:
     """Remove rows and speakers for good; the same call again goes on where it was killed, and changes nothing else.
 
     Args:
@@ -137,6 +145,7 @@ def remove_rows(storage: Storage, ids: Collection[str], speakers: Collection[str
         ids: utterance_ids of rows to remove.
         speakers: speaker_ids, whose rows are all removed, and who never speak again.
         reason: kept with each row and each tombstone.
+        known: as `plan_removal` takes it.
 
     Returns:
         what was taken away by this call.
@@ -146,7 +155,7 @@ def remove_rows(storage: Storage, ids: Collection[str], speakers: Collection[str
         StorageError: the store failed; the same call goes on.
     """
     with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s) as lease:
-        found = plan_removal(storage, ids, speakers)
+        found = plan_removal(storage, ids, speakers, known=known)
         stones = [*make_tombstones("utterance", ids, reason), *make_tombstones("speaker", speakers, reason)]
         lease.check()
         Tombstones.add(storage, stones)

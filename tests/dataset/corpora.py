@@ -11,6 +11,7 @@ import yaml
 
 from pipeline import synthesize_manifest
 from pipeline.config.dataset import parse_night_config
+from pipeline.dataset.corpus import Corpus
 from pipeline.dataset.snapshot import write_snapshot
 from pipeline.storage import open_storage
 from tests.run.test_changing_manifest import ECHO
@@ -83,6 +84,7 @@ def run_night(config, night, rows):
 
 def make_corpus(config, num_nights=3, count=12):
     """Make nights with a snapshot each."""
+    Corpus(open_storage(config.corpus)).begin(config.dataset.name)
     for at, night in enumerate(NIGHTS[:num_nights]):
         run_night(config, night, make_night(night, 100 * at, count))
         write_snapshot(config.corpus, night, config)
