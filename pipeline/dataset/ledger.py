@@ -260,6 +260,6 @@ def read_superseded(corpus: Corpus, until: str) -> dict[str, str]:
         for night, table in zip(
             nights, pool.map(lambda name: _read(corpus, name, ["supersedes"]), nights), strict=True
         ):
-            column = table["supersedes"].drop_null()
-            superseded |= {utterance_id: night for ids in column.to_pylist() for utterance_id in ids}
+            ids = table["supersedes"].drop_null().to_pylist()
+            superseded |= {utterance_id: night for group in ids for utterance_id in group}
     return superseded

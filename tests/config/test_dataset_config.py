@@ -26,7 +26,7 @@ def with_dataset(**changes):
 def test_the_run_lies_in_the_corpus():
     config = parse(columns=["domain"], audio={"sample_rate": 24_000})
     assert (config.corpus, config.run.manifest, config.run.output) == ("corpus", "corpus/manifest", "corpus/output")
-    assert config.run.columns == (*NIGHT_COLUMNS, "domain")
+    assert config.run.columns.keep == (*NIGHT_COLUMNS, "domain") and config.extra_columns == ("domain",)
     assert (config.run.audio.format, config.run.audio.layout, config.run.audio.sample_rate) == (
         "flac",
         "packed",

@@ -1,0 +1,189 @@
+"""What is new in the files of texts: rows are compared with the ledger, not files, and only what differs is looked at.
+
+A row costs two hashes; of what differs forty bytes are kept, until its turn comes to be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dataset.ledger import Ledger
+from pipeline.dataset.normal_form import HASH_BYTES
+from pipeline.dataset.texts import TextFile, read_texts
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A text, as it was written."""
+
+    key: bytes
+    """Which text."""
+    content: bytes
+    """What it says."""
+    source: str
+    text_id: str
+    text: str | None
+    language: str | None
+    license: str | None
+    extra: Mapping[str, str | None]
+    earlier: int
+    """Its row in the ledger, -1 where it is new."""
+
+
+@dataclass
+class Scan:
+    """What differs from the ledger, in the order in which it is to be planned."""
+
+    files: Sequence[TextFile]
+    num_rows: int = 0
+    """Of all files."""
+    num_unchanged: int = 0
+    """Rows that the ledger has as they are."""
+    num_repeated: int = 0
+    """Rows that say what another row of the same id says."""
+    num_contradicted: int = 0
+    """Rows that say another thing than another row of the same id."""
+    keys: bytes = b""
+    contents: bytes = b""
+    file_numbers: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    row_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    earlier: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Rows of the above: corrections first, then what is new, as the night shuffles it."""
+
+    @property
+    def num_corrected(self) -> int:
+        """How many begin the order because an earlier night said something else."""
+        return int((self.earlier[self.order] >= 0).sum())
+
+    def read(self, first: int, count: int, extra: Sequence[str]) -> list[TextRow]:
+        """Read texts whose turn it is.
+
+        Args:
+            first: where in the order they begin.
+            count: how many.
+            extra: columns to keep.
+        """
+        chosen = self.order[first : first + count]
+        places: dict[int, dict[int, int]] = {}
+        for turn, at in enumerate(chosen):
+            places.setdefault(int(self.file_numbers[at]), {})[int(self.row_numbers[at])] = turn
+        found: list[TextRow | None] = [None] * len(chosen)
+        for number, wanted in places.items():
+            file, start = self.files[number], 0
+            for texts in read_texts(file, extra):
+                stop = start + len(texts.texts)
+                for row in range(start, stop):
+                    if row in wanted:
+                        turn, index = wanted[row], row - start
+                        at = int(chosen[turn])
+                        key = self.keys[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+                        found[turn] = TextRow(
+                            key=key,
+                            content=self.contents[at * HASH_BYTES : (at + 1) * HASH_BYTES],
+                            source=file.source.name,
+                            text_id=texts.ids[index] or key.hex()[:16],
+                            text=texts.texts[index],
+                            language=texts.languages[index],
+                            license=texts.licenses[index],
+                            extra={name: values[index] for name, values in texts.extra.items()},
+                            earlier=int(self.earlier[at]),
+                        )
+                start = stop
+        return [row for row in found if row is not None]
+
+
+def scan_texts(files: Sequence[TextFile], ledger: Ledger, salt: bytes, night: str) -> Scan:
+    """Read all texts once, and find those that the ledger has not.
+
+    Args:
+        files: in order.
+        ledger: of all other nights.
+        salt: of the corpus.
+        night: shuffles what is new.
+
+    Raises:
+        ManifestError: a file cannot be read.
+    """
+    scan = Scan(files)
+    keys, contents = bytearray(), bytearray()
+    file_numbers, row_numbers, earlier = array("i"), array("q"), array("q")
+    is_current = np.zeros(len(ledger), np.bool_)
+    for number, file in enumerate(files):
+        start = 0
+        for batch_keys, batch_contents in _hash_rows(file, salt):
+            rows = ledger.keys.find(batch_keys)
+            same = ledger.is_content(rows, batch_contents)
+            known = np.unique(rows[same])
+            scan.num_unchanged += int((~is_current[known]).sum())
+            scan.num_repeated += int(same.sum()) - int((~is_current[known]).sum())
+            is_current[known] = True
+            for at in np.flatnonzero(~same):
+                keys += batch_keys[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+                contents += batch_contents[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+                file_numbers.append(number)
+                row_numbers.append(start + int(at))
+                earlier.append(int(rows[at]))
+            start += len(same)
+        scan.num_rows += start
+    scan.keys, scan.contents = bytes(keys), bytes(contents)
+    scan.file_numbers, scan.row_numbers = np.array(file_numbers, np.int32), np.array(row_numbers, np.int64)
+    scan.earlier = np.array(earlier, np.int64)
+    _put_in_order(scan, is_current, night)
+    return scan
+
+
+def _hash_rows(file: TextFile, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the hashes of which text each row is, and of what it says."""
+    name = file.source.name
+    for texts in read_texts(file):
+        keys, contents = [], []
+        for text_id, text, language in zip(texts.ids, texts.texts, texts.languages, strict=True):
+            content = _hash(f"{text}\0{language}", salt)
+            # Without an id a text is what it says.
+            keys.append(_hash(f"{name}\0{text_id}", salt) if text_id is not None else _hash(f"{name}\0\0{text}", salt))
+            contents.append(content)
+        yield b"".join(keys), b"".join(contents)
+
+
+def _hash(text: str, salt: bytes) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES, key=salt).digest()
+
+
+def _put_in_order(scan: Scan, is_current: NDArray[np.bool_], night: str) -> None:
+    """Choose one row for each text, and shuffle them.
+
+    Of rows that contradict each other the one that the ledger has counts, else the first: a night must not correct
+    what the night before it corrected.
+    """
+    keys = np.frombuffer(scan.keys, ">u8").reshape(-1, 2)
+    contents = np.frombuffer(scan.contents, np.uint8).reshape(-1, HASH_BYTES)
+    grouped = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
+    ordered = keys[grouped]
+    is_first = np.ones(len(keys), np.bool_)
+    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    firsts = grouped[is_first]
+    leader = firsts[np.cumsum(is_first) - 1] if len(keys) else firsts
+    others = grouped[~is_first]
+    repeats = (contents[others] == contents[leader[~is_first]]).all(axis=1)
+    known = (scan.earlier[firsts] >= 0) & is_current[scan.earlier[firsts]] if len(is_current) else firsts < 0
+    scan.num_repeated += int(repeats.sum())
+    scan.num_contradicted = int((~repeats).sum()) + int(known.sum())
+    chosen = firsts[~known]
+    seed = int.from_bytes(hashlib.blake2b(night.encode(), digest_size=8).digest(), "big")
+    ranks = _shuffle(keys[chosen, 0].astype(np.uint64), seed)
+    scan.order = chosen[np.lexsort((ranks, scan.earlier[chosen] < 0))].astype(np.int64)
+
+
+def _shuffle(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Return other numbers for hashes, another for each seed (the last steps of splitmix64)."""
+    mixed = values ^ np.uint64(seed)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
