@@ -16,8 +16,11 @@ _SECRET_NAME = re.compile(
 # The value is a place, not the secret itself.
 _PLACE_NAME = re.compile(r"_(FILE|PATH|DIR|URI|URL)$", re.I)
 _SECRET_VALUE = re.compile(r"-----BEGIN |\b(AKIA|ASIA)[0-9A-Z]{16}\b|\b(hf_|ghp_|xox[bp]-)\w{16,}")
-# What signs an address is new each time, and opens what it names: of S3 and Google,
-_SIGNED_FIELD = re.compile(r"x-(amz|goog|oss|cos|obs)-.*|sig|signature", re.I)
+# What signs an address is new each time, and opens what it names: of S3 and Google, Tencent, Akamai, Backblaze,
+_SIGNED_FIELD = re.compile(
+    r"x-(amz|goog|oss|cos|obs)-.*|sig|signature|q-(sign|ak|key|header|url)\b.*|q-signature|hdn(ts|ea|tl)|authorization",
+    re.I,
+)
 # and, beside a field of that name, of Azure, CloudFront and older ones of S3 and Google.
 _BESIDE_SIGNATURE = re.compile(
     r"s[eprstv]|spr|srt|sip|sdd|sk\w{1,4}|saoid|suoid|scid|expires|policy|key-pair-id|\w*access_?(key)?id", re.I

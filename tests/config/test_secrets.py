@@ -109,6 +109,12 @@ AZURE = "sv=2024-08-04&se=2026-12-01T00%3A00Z&sr=b&sp=r&sig="
         ),
         (f"https://h/a.wav?id=5&token={KEY}", "https://h/a.wav?id=5&token=other"),
         (f"https://h/a.wav?{AZURE}{KEY}#{KEY}", "https://h/a.wav"),
+        (
+            f"https://h/a.wav?q-sign-time=1&q-ak=A&q-signature={KEY}",
+            "https://h/a.wav?q-sign-time=2&q-ak=B&q-signature=o",
+        ),
+        (f"https://h/a.wav?hdnts=exp=1~hmac={KEY}", "https://h/a.wav"),
+        (f"https://h/a.wav?Authorization={KEY}", "https://h/a.wav?Authorization=other"),
     ],
 )
 def test_an_address_that_is_signed_again_is_the_same(signed, again):
