@@ -9,12 +9,13 @@ WORKERS ?= 2
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL_BY_HASH := $(BIN)/pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 
-.PHONY: help demo audiobook test check soak lock locked licenses site clean
+.PHONY: help demo audiobook dataset test check soak lock locked licenses site clean
 
 help:
 	@echo "make demo       synthesize configs/demo.yaml into demo/ (a second call resumes); TORCH=cpu or TORCH=cuda"
 	@echo "                chooses the build of PyTorch that is installed first"
 	@echo "make audiobook  read chapter I of Alice aloud, into demo-audiobook/chapters (a second call resumes)"
+	@echo "make dataset    a small data set with the demo voice, into demo-dataset/snapshots; NIGHT=2026-11-30 names the night"
 	@echo "make test       make check, then the tests"
 	@echo "make check      format, lint, types, imports and spelling only"
 	@echo "make soak       an hour of kills and storage faults (MINUTES=...)"
@@ -28,6 +29,9 @@ demo: .venv/demo
 
 audiobook: .venv/books
 	@$(BIN)/python -m jobs.audiobooks --config configs/audiobook_demo.yaml
+
+dataset: .venv/demo
+	@$(BIN)/python -m jobs.dataset --config configs/dataset_demo.yaml $(if $(NIGHT),--night $(NIGHT))
 
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "example configs, with lines and speakers, into a folder",
     "synthesize": "synthesize a manifest: audio and metadata into an output",
     "audiobooks": "a catalogue of books in, chapters out",
+    "dataset": "a speech data set that grows every night",
     "status": "how far an output is",
     "report": "a page about an output, with players",
     "verify": "compare an output with what it says of itself; repair it",

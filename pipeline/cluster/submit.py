@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.dataset import load_night_config
 from pipeline.config.run import load_config
 from pipeline.config.secrets import has_credentials, looks_secret
 from pipeline.config.yaml_reader import read_yaml
@@ -119,7 +120,9 @@ def _check_config(working_dir: Path, path: str, overrides: list[str], command: s
     raw = read_yaml(content, path)
     _refuse_secrets(raw, path)
     written: dict[str, Any] = {}
-    if command in _RUNS:
+    if command == "jobs.dataset":
+        written["output"] = load_night_config(working_dir / path, overrides).corpus
+    elif command in _RUNS:
         config = load_config(working_dir / path, overrides)
         written["output"] = config.output
         if command == "jobs.audiobooks" and config.audiobook is not None:

@@ -398,6 +398,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping
         raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
     if isinstance(raw.get("speakers"), str):
         raw["speakers"] = {"path": raw["speakers"]}
+    if "dataset" in raw:
+        raise ConfigError(f"{path}: is the file of a data set that grows every night; run jobs.dataset with it")
     if isinstance(raw.get("columns"), list):
         raw["columns"] = accept_plain_columns(raw["columns"])
     apply_overrides(raw, overrides)

@@ -27,7 +27,7 @@ def forecast_run(config: Config) -> Forecast:
         ConfigError, ManifestError, WeightsError, SpeakerError: what a run would refuse, with the same message.
     """
     plan = plan_run(config)
-    storage, table, speakers = _check_plan(plan)
+    storage, table, speakers = check_plan(plan)
     adopted = plan_shards(plan, storage, table, speakers)
     plan = with_revisions(plan, adopted)
     support, tombstones = read_text_support(plan.weights_dir), Tombstones.read(storage)
@@ -45,12 +45,12 @@ def forecast_run(config: Config) -> Forecast:
 
 def check_setup(config: Config) -> None:
     """Check all that a run checks, but for its manifest, which is not written yet; raises as `forecast_run`."""
-    _check_plan(plan_run(config, Manifest(open_storage(config.output, config.storage), [])))
+    check_plan(plan_run(config, Manifest(open_storage(config.output, config.storage), [])))
     with ray_cluster():
         plan_replicas(config.replicas)
 
 
-def _check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
+def check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
     """Compare a plan with its output, and look at the files that a run would read; writes nothing."""
     check_headers(plan.weights_dir)
     storage = open_storage(plan.config.output, plan.config.storage)

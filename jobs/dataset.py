@@ -1,0 +1,116 @@
+"""A speech data set every night: `python -m jobs.dataset --config FILE [--night 2026-11-29] [--dry-run]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.dry_run import show_forecast
+from jobs.guard import run_guarded
+from jobs.options import CommandParser
+from pipeline.books.cost import estimate_cost
+from pipeline.config.dataset import NightConfig, load_night_config
+from pipeline.config.printable import one_line
+from pipeline.dataset.corpus import check_night, tonight
+from pipeline.dataset.night import NightSummary, forecast_night, make_night
+from pipeline.output.progress import format_duration
+from pipeline.output.run_record import RunRecord
+from pipeline.storage import open_storage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = CommandParser(
+        prog="python -m jobs.dataset",
+        description="A night of a data set: plan, synthesize, judge, publish; the same command again does what is "
+        "missing, or nothing.",
+        epilog=f"{EXIT_CODES}; a night that fails its gate is not published, exit 1",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML file with the whole data set")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument("--night", metavar="DATE", help="the night's name, such as 2026-11-29 (default: today, UTC)")
+    parser.add_argument("--dry-run", action="store_true", help="print what it comes to; write nothing, spend nothing")
+    parser.add_argument("--json", action="store_true", help="print what became of the night as JSON")
+    options = parser.parse_args(arguments)
+
+    def make() -> int:
+        config = load_night_config(options.config, options.set)
+        night = check_night(options.night or tonight())
+        if options.dry_run:
+            return _show_forecast(config, night, as_json=options.json)
+        summary = make_night(config, night)
+        if options.json:
+            say(json.dumps(summary.to_json(), ensure_ascii=False))
+        else:
+            _print_summary(config, summary)
+        return EXIT_OK if summary.record.has_passed else EXIT_REJECTIONS
+
+    return run_command(make)
+
+
+def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
+    plan = forecast_night(config, night)
+    if plan is None:
+        say(f"night      {night}: planned already; what is left of its run:")
+        return show_forecast(config.run)
+    if as_json:
+        say(json.dumps(plan, ensure_ascii=False))
+        return EXIT_OK
+    say(f"night      {night} of {config.dataset.name}, in {config.corpus}")
+    for line in _describe_plan(plan):
+        say(line)
+    run = RunRecord(open_storage(config.run.output, config.run.storage)).find()
+    cost = estimate_cost(config.run, plan["hours"] * 3_600, run.starts if run else ())
+    say(f"time       {'not known' if cost.elapsed_s is None else format_duration(cost.elapsed_s)}: {cost.source}")
+    say("Nothing was written: this was a dry run.")
+    return EXIT_OK
+
+
+def _describe_plan(plan: Mapping[str, Any]) -> list[str]:
+    """Return what a plan comes to, for a person."""
+    lines = [
+        f"texts      {plan['num_texts_seen']:,} seen, {plan['num_unchanged']:,} known, {plan['num_texts']:,} planned "
+        f"({plan['num_corrected']:,} corrected), {plan['num_waiting']:,} wait for another night",
+        f"rows       {plan['num_rows']:,}, about {format_duration(plan['hours'] * 3_600)} of audio; "
+        f"{plan['num_superseded']:,} of earlier nights leave, as their text was corrected",
+    ]
+    for title, group in (("splits", plan["splits"]), ("speakers", plan["speakers"])):
+        parts = [f"{name} {part['rows']:,} rows {part['hours']:.3f} h" for name, part in sorted(group.items())]
+        lines.append(f"{title:10} {one_line(', '.join(parts)) or 'none'}")
+    for reason, count in plan["left_out"].items():
+        examples = ", ".join(plan["examples"].get(reason, ())[:3])
+        lines.append(f"left out   {count:,} {reason}" + (f": {one_line(examples):.200}" if examples else ""))
+    return lines
+
+
+def _print_summary(config: NightConfig, summary: NightSummary) -> None:
+    record = summary.record
+    if not summary.is_new:
+        say(f"night {record.night}: published already; nothing to do")
+        return
+    if config.run.weights == "demo":
+        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
+    for line in _describe_plan(record.plan or {}):
+        say(line)
+    measures = record.measures or {}
+    rejected = ", ".join(f"{code} {count:,}" for code, count in measures.get("rejected", {}).items())
+    say(
+        f"accepted   {measures['num_accepted']:,} of {measures['num_rows']:,} rows, "
+        f"{format_duration(measures['hours'] * 3_600)} of audio" + (f"; rejected: {rejected}" if rejected else "")
+    )
+    for problem in (record.gate or {}).get("problems", ()):
+        say(f"gate       {one_line(problem)}")
+    if not record.has_passed:
+        say("The night is not published. The same command with other limits judges it again, without new synthesis.")
+    elif (made := summary.snapshot) is not None:
+        say(f"snapshot   {made.address}: {made.num_rows:,} rows, {made.hours:.3f} h, {made.num_left:,} left")
+    if record.published:
+        say(f"published  {record.published['to']}")
+    say(f"look: {summary.report}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main))

@@ -1,0 +1,214 @@
+"""A night of a data set in one call: planned, synthesized, judged, published. What `jobs.dataset` calls.
+
+Each step finds out by itself what is done, so that a second call does nothing more, and one after a kill the rest. The
+corpus's lease is held for all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.books.cost import stated_pace
+from pipeline.cluster.replica import Networks
+from pipeline.config.dataset import NightConfig
+from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night
+from pipeline.dataset.gate import judge_night, measure_night
+from pipeline.dataset.ledger import Ledger, read_counts, read_superseded
+from pipeline.dataset.never import read_never_texts
+from pipeline.dataset.normal_form import TextReader
+from pipeline.dataset.plan import Plan, Planner
+from pipeline.dataset.publish import publish
+from pipeline.dataset.report import write_corpus_report
+from pipeline.dataset.scan import scan_texts
+from pipeline.dataset.snapshot import SnapshotSummary, write_snapshot
+from pipeline.dataset.takedown import finish_takedown
+from pipeline.dataset.texts import find_files
+from pipeline.dataset.voices import Turns, divide_speakers
+from pipeline.errors import ConfigError
+from pipeline.manifest.rows import Manifest
+from pipeline.output.lease import Lease
+from pipeline.output.progress import RunSummary
+from pipeline.run.dry_run import check_plan, check_setup
+from pipeline.run.plan import plan_run
+from pipeline.run.synthesize import synthesize_manifest
+from pipeline.storage import check_writable, open_storage
+from pipeline.text import read_text_support
+
+logger = logging.getLogger(__name__)
+_THREADS = 8
+_NO_SALT = "00" * 16
+"""Of a dry run before the first night."""
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """What became of a night."""
+
+    record: NightRecord
+    is_new: bool = True
+    """Whether this call did anything."""
+    snapshot: SnapshotSummary | None = None
+    """Where this call wrote it."""
+    report: str | None = None
+    """Address of the page about the corpus, where this call wrote it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what became of the night, for programs."""
+        return {**asdict(self.record), "state": self.record.state, "is_new": self.is_new, "report": self.report}
+
+
+def make_night(config: NightConfig, night: str, *, networks: Networks | None = None) -> NightSummary:
+    """Make a night of a data set, or what is missing of it.
+
+    Args:
+        config: all of it.
+        night: its name, a date.
+        networks: as `synthesize_manifest` takes them.
+
+    Returns:
+        what became of it; a night that fails its gate is not published, and its record says why.
+
+    Raises:
+        ConfigError, ManifestError, SpeakerError, WeightsError: something is wrong; the message says what to do.
+        StorageError, RunStopped: stopped; what is done is safe, and the same call goes on.
+    """
+    corpus = open_corpus(config, night)
+    record = corpus.read_night(night)
+    if _is_done(config, record):
+        return NightSummary(record, is_new=False)
+    with Lease.acquire(corpus.storage, timeout_s=config.run.storage.lease_timeout_s) as lease:
+        finish_takedown(corpus.storage, lease)
+        if night not in corpus.list_nights():
+            plan_night(config, corpus, night, keep=True).write(corpus)
+        record = corpus.read_night(night)
+        if record.plan is None:
+            record = record.note("planned", plan=read_counts(corpus, night))
+            corpus.write_night(record)
+        run = synthesize_manifest(config.run, networks=networks)
+        lease.check()
+        record = _judge_nights(config, corpus, night, run)
+        snapshot = _publish_night(config, corpus, record, lease) if record.has_passed else None
+        report = write_corpus_report(corpus, read_nights(corpus))
+        return NightSummary(corpus.read_night(night), snapshot=snapshot, report=report)
+
+
+def forecast_night(config: NightConfig, night: str) -> dict[str, Any] | None:
+    """Return what a night would plan, as `PlanCounts.to_json`; None where it is planned already. Writes nothing.
+
+    Raises:
+        ConfigError, ManifestError, SpeakerError, WeightsError: what `make_night` would refuse, with the same message.
+    """
+    corpus = open_corpus(config, night)
+    if night in corpus.list_nights():
+        return None
+    counts = plan_night(config, corpus, night, keep=False).counts.to_json()
+    check_setup(config.run)
+    return counts
+
+
+def plan_night(config: NightConfig, corpus: Corpus, night: str, *, keep: bool) -> Plan:
+    """Plan a night; writes none of the plan.
+
+    Args:
+        config: all of the night.
+        corpus: whose.
+        night: which.
+        keep: whether the corpus gets its name and salt, and what it keeps to plan faster.
+
+    Raises:
+        ConfigError, ManifestError, SpeakerError, WeightsError: as the run; or a later night is planned already.
+    """
+    nights = corpus.list_nights()
+    if nights and night < nights[-1]:
+        raise ConfigError(
+            f"--night {night}: {nights[-1]} is planned already, and nights are planned in order; name a later one"
+        )
+    settings = config.dataset
+    run_plan = plan_run(config.run, Manifest(open_storage(config.run.output, config.run.storage), []))
+    check_plan(run_plan)
+    files = [file for source in config.texts for file in find_files(source, config.run.storage, config.run.table)]
+    speakers = divide_speakers(run_plan.definitions, settings.split)
+    test = speakers["test"] if speakers["test"] != speakers["train"] else ()
+    identity = _identify(config, corpus, test, sorted({*speakers["train"], *speakers["validation"]}), keep)
+    reader = TextReader(config.run.text, run_plan.lexicon, read_text_support(run_plan.weights_dir))
+    never = read_never_texts(corpus, identity, settings.dedup, reader, keep=keep)
+    ledger = Ledger(corpus, [name for name in nights if name != night])
+    scan = scan_texts(files, ledger, identity.key, night)
+    logger.info("%s texts, of which %s are known", f"{scan.num_rows:,}", f"{scan.num_unchanged:,}")
+    turns = Turns(speakers, settings.plan, night)
+    return Planner(config, night, identity, ledger, reader, never, turns, stated_pace(config.run.weights)).plan(scan)
+
+
+def open_corpus(config: NightConfig, night: str) -> Corpus:
+    """Return the corpus, once night and place are such that a night can be made.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    check_night(night)
+    check_writable("output", config.corpus, config.run.storage)
+    return Corpus(open_storage(config.corpus, config.run.storage))
+
+
+def _identify(
+    config: NightConfig, corpus: Corpus, test_speakers: Sequence[str], other_speakers: Sequence[str], keep: bool
+) -> Identity:
+    if keep:
+        return corpus.begin(config.dataset.name, test_speakers, other_speakers)
+    identity = corpus.read_identity() or Identity(config.dataset.name, _NO_SALT)
+    corpus.check(identity, config.dataset.name, test_speakers, other_speakers)
+    return identity
+
+
+def _is_done(config: NightConfig, record: NightRecord) -> bool:
+    to = config.dataset.publish.to
+    return record.snapshot is not None and (to is None or bool(record.published and record.published.get("to") == to))
+
+
+def _judge_nights(config: NightConfig, corpus: Corpus, night: str, run: RunSummary) -> NightRecord:
+    """Measure and judge a night, and those before it that were interrupted: the run has made their rows, too."""
+    output = open_storage(config.run.output, config.run.storage)
+    gate = config.dataset.gate
+    for name in corpus.list_nights():
+        record = corpus.read_night(name)
+        if name > night or (name != night and record.gate is not None):
+            continue
+        if name != night:
+            logger.warning("night %s was interrupted before its gate; it is judged with %s", name, night)
+        measures = measure_night(output, name).to_json()
+        problems = judge_night(measures, gate)
+        made = {"num_synthesized": run.num_synthesized, "elapsed_s": run.elapsed_s, "x_real_time": run.x_real_time}
+        record = record.note(
+            "judged",
+            plan=record.plan or read_counts(corpus, name),
+            run=made if run.num_units_done or record.run is None else record.run,
+            measures=measures,
+            gate={"passed": not problems, "limits": gate.limits(), "problems": problems},
+        )
+        corpus.write_night(record)
+    return record
+
+
+def _publish_night(config: NightConfig, corpus: Corpus, record: NightRecord, lease: Lease) -> SnapshotSummary:
+    night = record.night
+    excluded = [other.night for other in read_nights(corpus) if other.night <= night and not other.has_passed]
+    reasons = {utterance_id: f"corrected by {when}" for utterance_id, when in read_superseded(corpus, night).items()}
+    snapshot = write_snapshot(config.corpus, night, config, excluded=excluded, reasons=reasons)
+    lease.check()
+    record = record.note("snapshot", snapshot=asdict(snapshot))
+    corpus.write_night(record)
+    if config.dataset.publish.to is not None:
+        published = publish(config.corpus, night, config)
+        lease.check()
+        corpus.write_night(record.note("published", published={"to": config.dataset.publish.to, **asdict(published)}))
+    return snapshot
+
+
+def read_nights(corpus: Corpus) -> list[NightRecord]:
+    """Return what became of each night that is planned, in order."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(corpus.read_night, corpus.list_nights()))

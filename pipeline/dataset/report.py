@@ -1,0 +1,91 @@
+"""`report.html` of a corpus: how it grew, and what is in its last snapshot; one file without network.
+
+All numbers were counted when nights were judged and snapshots written: the page costs the same however large the corpus
+is. It holds no texts. Ids pass Jinja2 with autoescape.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+from pipeline.dataset.corpus import Corpus, NightRecord
+from pipeline.dataset.listing import STATS_NAME, find_latest, read_snapshot
+from pipeline.dataset.snapshot import read_counts
+from pipeline.dataset.statistics import merge_histograms
+from pipeline.output.progress import format_duration
+from pipeline.output.report import REPORT_NAME, draw_plot
+
+_GROUPS = (("speakers", "Speaker"), ("splits", "Split"), ("languages", "Language"), ("licenses", "License"))
+_MOST_OF_A_GROUP = 2_000
+_COVERAGE = ("words", "letters", "trigrams")
+
+
+def write_corpus_report(corpus: Corpus, nights: list[NightRecord]) -> str:
+    """Write the page about a corpus; return its address.
+
+    Args:
+        corpus: whose.
+        nights: what became of each.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    latest = find_latest(corpus.storage)
+    snapshot = read_snapshot(corpus.storage, latest) if latest is not None else None
+    stats: dict[str, Any] = {}
+    plots: list[dict[str, Any]] = []
+    if snapshot is not None:
+        stats = json.loads(corpus.storage.get(f"{snapshot.folder}/{STATS_NAME}"))
+        plots = [draw_plot(histogram) for histogram in merge_histograms(read_counts(corpus.storage, snapshot))]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["duration"] = format_duration
+    template = environment.from_string((files("pipeline.dataset") / "report.html.j2").read_text(encoding="utf-8"))
+    groups = [
+        {"title": title, "rows": [_row_of_group(name, part) for name, part in _largest(stats.get(group, {}))]}
+        for group, title in _GROUPS
+    ]
+    page = template.render(
+        title=corpus.storage.uri,
+        snapshot=None if snapshot is None else snapshot.night,
+        stats=stats,
+        nights=[_row_of_night(record, stats.get("nights", {}).get(record.night, {})) for record in reversed(nights)],
+        groups=groups,
+        plots=plots,
+    )
+    corpus.storage.put(REPORT_NAME, page.encode("utf-8", "replace"))
+    return corpus.storage.uri_of(REPORT_NAME)
+
+
+def _largest(group: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return sorted(group.items(), key=lambda item: (-item[1]["hours"], item[0]))[:_MOST_OF_A_GROUP]
+
+
+def _row_of_group(name: str, part: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "num_rows": part["num_rows"],
+        "seconds": part["hours"] * 3_600,
+        "accepted": part.get("accepted"),
+    }
+
+
+def _row_of_night(record: NightRecord, stats: dict[str, Any]) -> dict[str, Any]:
+    plan, measures, gate = record.plan or {}, record.measures or {}, record.gate or {}
+    left_out = plan.get("left_out", {})
+    return {
+        "night": record.night,
+        "state": record.state,
+        "problems": gate.get("problems", []),
+        "num_texts": plan.get("num_texts", 0),
+        "num_corrected": plan.get("num_corrected", 0),
+        "left_out": ", ".join(f"{reason} {count:,}" for reason, count in left_out.items()),
+        "num_rows": measures.get("num_rows", 0),
+        "accepted": measures.get("share_accepted"),
+        "seconds": measures.get("hours", 0.0) * 3_600,
+        "wer": measures.get("distributions", {}).get("wer", {}).get("p95"),
+        **{name: stats.get(name, 0) for name in _COVERAGE},
+    }

@@ -1,0 +1,276 @@
+"""A night in one call: three of them with an edit, a duplicate and a benchmark text; a withdrawal; kills anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import jobs.dataset
+from pipeline.config.dataset import load_night_config
+from pipeline.dataset.corpus import Corpus
+from pipeline.dataset.listing import iter_data_files
+from pipeline.dataset.night import forecast_night, make_night
+from pipeline.errors import ConfigError, RunStopped, StoreRefused
+from pipeline.output.lease import Lease
+from pipeline.output.reader import read_output
+from pipeline.output.removal import remove_rows
+from pipeline.storage import open_storage
+from pipeline.storage.local import LocalStorage
+from tests.run.test_changing_manifest import ECHO
+from tests.runs import LOOSE, SMALL
+
+NIGHTS = ("2026-11-21", "2026-11-22", "2026-11-23")
+WORDS = "boat river house garden window street letter morning".split()
+BENCHMARK = "The benchmark has a sentence that nobody may ever speak, whatever the night."
+
+
+class World:
+    """Texts, voices and a corpus."""
+
+    def __init__(self, folder: Path, weights: str) -> None:
+        self.folder, self.corpus = folder, folder / "corpus"
+        (folder / "texts").mkdir(parents=True)
+        names = ["ada", "iris", "ross"]
+        speakers = [{"speaker_id": name, "global_tokens": [*range(n, n + 32)]} for n, name in enumerate(names)]
+        (folder / "speakers.yaml").write_text(yaml.safe_dump(speakers))
+        pq.write_table(pa.table({"text": [BENCHMARK]}), folder / "bench.parquet")
+        raw = {
+            "weights": weights,
+            "texts": [{"path": str(folder / "texts/*.csv"), "license": "CC0-1.0"}],
+            "speakers": str(folder / "speakers.yaml"),
+            "output": str(self.corpus),
+            "unit_size": 8,
+            "llm": {"slots": 8},
+            "text": {"language": "en"},
+            "quality": LOOSE,
+            "replicas": SMALL,
+            "dataset": {
+                "name": "acme/en",
+                "license": "cc-by-4.0",
+                "dedup": {"never": [str(folder / "bench.parquet")]},
+                "split": {"test": 0.2, "validation": 0.2, "test_speakers": ["iris"]},
+                "gate": {"min_accepted": 0.5},
+            },
+        }
+        self.file = folder / "night.yaml"
+        self.file.write_text(yaml.safe_dump(raw))
+        # The same splits in every world.
+        identity = {"name": "acme/en", "salt": "5a" * 16, "test_speakers": [], "other_speakers": []}
+        self.corpus.mkdir()
+        (self.corpus / "dataset.json").write_text(json.dumps({"format": 1, **identity}))
+        self.rows: dict[str, str] = {}
+
+    def config(self, *overrides):
+        return load_night_config(self.file, overrides)
+
+    def write(self, night):
+        """Write the texts of a night: some are new; on the second one is corrected, copied, or of a benchmark."""
+        first = 16 * NIGHTS.index(night)
+        for number in range(first, first + 16):
+            self.rows[f"n{number}"] = f"The {WORDS[number % 8]} and the {WORDS[number // 8]}."
+        if night == NIGHTS[1]:
+            self.rows |= {"n3": "Quite another text.", "copy": "the BOAT, and the boat", "bench": BENCHMARK}
+        lines = [f'{text_id},"{text}"' for text_id, text in self.rows.items()]
+        (self.folder / "texts/all.csv").write_text("\n".join(["id,text", *lines]) + "\n")
+
+    def make(self, night, *overrides):
+        return make_night(self.config(*overrides), night, networks=ECHO)
+
+    def withdraw(self):
+        remove_rows(open_storage(str(self.corpus / "output")), [], ["ross"], "withdrew his consent")
+
+    def snapshot(self, night):
+        storage = open_storage(str(self.corpus))
+        rows = []
+        for split, address in iter_data_files(storage, night):
+            rows += [{**row, "split": split} for row in pq.read_table(address).drop_columns(["audio"]).to_pylist()]
+        return rows
+
+    def hashes(self):
+        """Of all that a kill must not change."""
+        paths = [path for part in ("manifest", "ledger", "snapshots") for path in (self.corpus / part).rglob("*")]
+        files = [path for path in paths if path.is_file() and path.name != "seen.json"]
+        return {str(path.relative_to(self.corpus)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def three_nights(tmp_path_factory, random_weights, without_processes):
+    world = World(tmp_path_factory.mktemp("nights"), random_weights)
+    summaries = []
+    for night in NIGHTS:
+        world.write(night)
+        summaries.append(world.make(night))
+    return world, summaries
+
+
+def test_a_night_plans_what_is_new_and_counts_what_is_not(three_nights):
+    world, summaries = three_nights
+    plans = [summary.record.plan for summary in summaries]
+    assert [plan["num_texts"] for plan in plans] == [16, 17, 16]
+    assert (
+        plans[1]["left_out"] == {"duplicate_of_earlier_night": 1, "never_exact": 1} and plans[1]["num_corrected"] == 1
+    )
+    assert plans[2]["left_out"] == {"never_exact": 1}
+    assert all(summary.record.has_passed and summary.snapshot is not None for summary in summaries)
+    assert not any(row["text"] == BENCHMARK for row in read_output(str(world.corpus / "output")))
+
+
+def test_a_corrected_text_leaves_the_next_snapshot_and_the_old_one_keeps_it(three_nights):
+    world, _ = three_nights
+    texts = [{row["text"] for row in world.snapshot(night) if row["text_id"] == "n3"} for night in NIGHTS]
+    assert texts == [{"The garden and the boat."}, {"Quite another text."}, {"Quite another text."}]
+    removed = pq.read_table(world.corpus / f"snapshots/{NIGHTS[1]}/removed.parquet").to_pylist()
+    assert [(row["night"], row["reason"]) for row in removed] == [(NIGHTS[0], f"corrected by {NIGHTS[1]}")]
+
+
+def test_nothing_is_on_both_sides(three_nights):
+    world, _ = three_nights
+    splits, speakers = defaultdict(set), defaultdict(set)
+    for night in NIGHTS:
+        for row in world.snapshot(night):
+            splits[row["text"]].add(row["split"])
+            speakers[row["split"]].add(row["speaker"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert speakers["test"] == {"iris"} and speakers["train"] | speakers["validation"] == {"ada", "ross"}
+
+
+def test_a_second_call_does_nothing(three_nights):
+    world, _ = three_nights
+    before = {path: path.stat().st_mtime_ns for path in world.corpus.rglob("*") if path.is_file()}
+    summary = world.make(NIGHTS[2])
+    assert not summary.is_new and summary.record.state == "published"
+    assert {path: path.stat().st_mtime_ns for path in world.corpus.rglob("*") if path.is_file()} == before
+
+
+def test_the_page_shows_all_nights(three_nights):
+    _, summaries = three_nights
+    page = Path(summaries[2].report).read_text()
+    assert all(night in page for night in NIGHTS) and page.count("published") == 3
+    assert "duplicate_of_earlier_night 1" in page and "trigrams" in page and ">iris<" in page
+    assert "Quite another text" not in page
+
+
+@pytest.fixture
+def world(tmp_path, random_weights):
+    world = World(tmp_path / "world", random_weights)
+    world.write(NIGHTS[0])
+    return world
+
+
+def test_a_night_that_fails_its_gate_is_not_published(world, monkeypatch, capsys):
+    monkeypatch.setattr(jobs.dataset, "make_night", lambda config, night: make_night(config, night, networks=ECHO))
+    command = ["--config", str(world.file), "--night", NIGHTS[0]]
+    assert jobs.dataset.main([*command, "--set", "dataset.gate.min_hours=1"]) == 1
+    assert "hours: 0.002 of accepted audio, at least 1 wanted" in capsys.readouterr().out
+    assert not (world.corpus / "latest.json").exists()
+    record = Corpus(open_storage(str(world.corpus))).read_night(NIGHTS[0])
+    assert record.state == "failed its gate" and record.measures["distributions"]["duration_s"]["num"] == 16
+    made = {path: path.stat().st_mtime_ns for path in world.corpus.glob("output/metadata/**/*.parquet")}
+    assert jobs.dataset.main(command) == 0, "another gate, and no new synthesis"
+    assert {path: path.stat().st_mtime_ns for path in world.corpus.glob("output/metadata/**/*.parquet")} == made
+    assert json.loads((world.corpus / "latest.json").read_bytes())["night"] == NIGHTS[0]
+    assert jobs.dataset.main(command) == 0 and "nothing to do" in capsys.readouterr().out
+    assert jobs.dataset.main([*command[:-1], "yesterday"]) == 2
+
+
+def test_rows_of_a_failed_night_are_in_no_snapshot(world):
+    assert not world.make(NIGHTS[0], "dataset.gate.min_hours=1").record.has_passed
+    world.write(NIGHTS[1])
+    assert world.make(NIGHTS[1]).record.has_passed
+    assert {row["night"] for row in world.snapshot(NIGHTS[1])} == {NIGHTS[1]}
+
+
+def test_a_dry_run_writes_nothing_and_tells_what_the_night_does(world, capsys):
+    before = sorted(world.corpus.rglob("*"))
+    plan = forecast_night(world.config(), NIGHTS[0])
+    assert jobs.dataset.main(["--config", str(world.file), "--night", NIGHTS[0], "--dry-run"]) == 0
+    assert "16 planned" in capsys.readouterr().out
+    assert sorted(world.corpus.rglob("*")) == before
+    assert world.make(NIGHTS[0]).record.plan == plan
+
+
+def test_a_withdrawn_speaker_is_planned_no_more(world):
+    world.make(NIGHTS[0])
+    world.withdraw()
+    world.write(NIGHTS[1])
+    summary = world.make(NIGHTS[1])
+    assert "ross" not in summary.record.plan["speakers"]
+    assert "ross" not in {row["speaker"] for row in world.snapshot(NIGHTS[1])}
+
+
+def test_nights_are_planned_in_order(world):
+    world.make(NIGHTS[1])
+    with pytest.raises(ConfigError, match="2026-11-22 is planned already, and nights are planned in order"):
+        world.make(NIGHTS[0])
+
+
+def test_one_driver_at_a_time(world):
+    with Lease.acquire(open_storage(str(world.corpus))), pytest.raises(ConfigError, match="another driver is at work"):
+        world.make(NIGHTS[0])
+
+
+def test_a_night_that_was_interrupted_is_judged_with_the_next(world, monkeypatch):
+    monkeypatch.setattr("pipeline.dataset.night.synthesize_manifest", stop)
+    with pytest.raises(RunStopped):
+        world.make(NIGHTS[0])
+    monkeypatch.undo()
+    world.write(NIGHTS[1])
+    world.make(NIGHTS[1])
+    assert Corpus(open_storage(str(world.corpus))).read_night(NIGHTS[0]).state == "passed its gate"
+    assert {row["night"] for row in world.snapshot(NIGHTS[1])} == {*NIGHTS[:2]}
+
+
+def stop(*_, **__):
+    raise RunStopped("stopped here")
+
+
+class Deadly:
+    """Ends the n-th change in the corpus, before or after its effect."""
+
+    def __init__(self, monkeypatch, corpus):
+        self.left, self.after = None, False
+        for name in ("_put", "_delete"):
+            monkeypatch.setattr(LocalStorage, name, self.wrap(getattr(LocalStorage, name), str(corpus)))
+
+    def wrap(self, call, corpus):
+        def deadly(storage, path, *arguments):
+            if self.left is None or not storage.uri.startswith(corpus) or path == "lease.json":
+                return call(storage, path, *arguments)
+            self.left -= 1
+            if self.left < 0 or (self.left == 0 and not self.after):
+                raise StoreRefused("killed here")
+            result = call(storage, path, *arguments)
+            if self.left == 0:
+                raise StoreRefused("killed here")
+            return result
+
+        return deadly
+
+
+def test_a_night_that_is_killed_anywhere_comes_to_the_same(three_nights, tmp_path, random_weights, monkeypatch):
+    world, rng = World(tmp_path / "killed", random_weights), random.Random(3)
+    deadly, kills = Deadly(monkeypatch, world.corpus), 0
+    for night in NIGHTS[:2]:
+        world.write(night)
+        while True:
+            deadly.left, deadly.after = rng.randint(1, 25), rng.random() < 0.5
+            try:
+                summary = world.make(night)
+            except StoreRefused:
+                kills += 1
+                continue
+            finally:
+                deadly.left = None
+            break
+        assert summary.record.has_passed
+    assert kills >= 6
+    twin = {path: found for path, found in three_nights[0].hashes().items() if NIGHTS[2] not in path}
+    assert world.hashes() == twin
