@@ -81,7 +81,7 @@ class NightRecord:
     """`passed`, `limits`, `problems`."""
     snapshot: Mapping[str, Any] | None = None
     published: Mapping[str, Any] | None = None
-    """`to` and what the publication says of itself."""
+    """What the publication says of itself, and in which form and where it was wanted."""
     history: tuple[Mapping[str, Any], ...] = field(default=())
     """When which of these was done."""
 
@@ -97,7 +97,7 @@ class NightRecord:
             return "new" if self.plan is None else "planned" if self.run is None else "synthesized"
         if not self.has_passed:
             return "failed its gate"
-        return "passed its gate" if self.snapshot is None else "published"
+        return "passed its gate" if self.published is None else "published"
 
     def note(self, what: str, **parts: Any) -> NightRecord:
         """Return the record with other parts, and when that was."""

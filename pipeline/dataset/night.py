@@ -165,8 +165,12 @@ def _identify(
 
 
 def _is_done(config: NightConfig, record: NightRecord) -> bool:
-    to = config.dataset.publish.to
-    return record.snapshot is not None and (to is None or bool(record.published and record.published.get("to") == to))
+    """Tell whether a night is published, and as it should be."""
+    return record.snapshot is not None and (record.published or {}).get("wanted") == _wanted(config)
+
+
+def _wanted(config: NightConfig) -> list[str | None]:
+    return [config.dataset.publish.format, config.dataset.publish.to]
 
 
 def _judge_nights(config: NightConfig, corpus: Corpus, night: str, run: RunSummary) -> NightRecord:
@@ -201,10 +205,9 @@ def _publish_night(config: NightConfig, corpus: Corpus, record: NightRecord, lea
     lease.check()
     record = record.note("snapshot", snapshot=asdict(snapshot))
     corpus.write_night(record)
-    if config.dataset.publish.to is not None:
-        published = publish(config.corpus, night, config)
-        lease.check()
-        corpus.write_night(record.note("published", published={"to": config.dataset.publish.to, **asdict(published)}))
+    published = publish(config.corpus, night, config)
+    lease.check()
+    corpus.write_night(record.note("published", published={"wanted": _wanted(config), **asdict(published)}))
     return snapshot
 
 

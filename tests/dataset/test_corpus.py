@@ -47,7 +47,7 @@ def test_a_record_says_how_far_a_night_is(storage):
         ("planned", {"plan": {}}),
         ("failed its gate", {"gate": {"passed": False}}),
         ("passed its gate", {"gate": {"passed": True}}),
-        ("published", {"snapshot": {}}),
+        ("published", {"snapshot": {}, "published": {}}),
     ]:
         record = record.note(state, **parts)
         corpus.write_night(record)

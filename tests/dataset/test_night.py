@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import jobs.dataset
+import jobs.remove
 from pipeline.config.dataset import load_night_config
 from pipeline.dataset.corpus import Corpus
 from pipeline.dataset.listing import iter_data_files
@@ -21,7 +22,6 @@ from pipeline.dataset.night import forecast_night, make_night
 from pipeline.errors import ConfigError, RunStopped, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.reader import read_output
-from pipeline.output.removal import remove_rows
 from pipeline.storage import open_storage
 from pipeline.storage.local import LocalStorage
 from tests.run.test_changing_manifest import ECHO
@@ -85,7 +85,7 @@ class World:
         return make_night(self.config(*overrides), night, networks=ECHO)
 
     def withdraw(self):
-        remove_rows(open_storage(str(self.corpus / "output")), [], ["ross"], "withdrew his consent")
+        assert jobs.remove.main([str(self.corpus), "--speakers", "ross", "--reason", "withdrew his consent"]) == 0
 
     def snapshot(self, night):
         storage = open_storage(str(self.corpus))
