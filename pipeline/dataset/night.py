@@ -177,10 +177,9 @@ def _judge_nights(config: NightConfig, corpus: Corpus, night: str, run: RunSumma
     """Measure and judge a night, and those before it that were interrupted: the run has made their rows, too."""
     output = open_storage(config.run.output, config.run.storage)
     gate = config.dataset.gate
-    for name in corpus.list_nights():
-        record = corpus.read_night(name)
-        if name > night or (name != night and record.gate is not None):
-            continue
+    unjudged = [record for record in read_nights(corpus) if record.night < night and record.gate is None]
+    for record in (*unjudged, corpus.read_night(night)):
+        name = record.night
         if name != night:
             logger.warning("night %s was interrupted before its gate; it is judged with %s", name, night)
         measures = measure_night(output, name).to_json()

@@ -181,11 +181,15 @@ def test_a_night_that_fails_its_gate_is_not_published(world, monkeypatch, capsys
     assert jobs.dataset.main([*command[:-1], "yesterday"]) == 2
 
 
-def test_rows_of_a_failed_night_are_in_no_snapshot(world):
+def test_rows_of_a_failed_night_are_in_no_snapshot_until_it_passes(world):
     assert not world.make(NIGHTS[0], "dataset.gate.min_hours=1").record.has_passed
     world.write(NIGHTS[1])
     assert world.make(NIGHTS[1]).record.has_passed
     assert {row["night"] for row in world.snapshot(NIGHTS[1])} == {NIGHTS[1]}
+    late = world.make(NIGHTS[0])
+    assert late.record.night == NIGHTS[0] and late.record.state == "published"
+    assert {row["night"] for row in world.snapshot(NIGHTS[0])} == {NIGHTS[0]}
+    assert json.loads((world.corpus / "latest.json").read_bytes())["night"] == NIGHTS[1]
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_the_night_does(world, capsys):
