@@ -39,6 +39,8 @@ def show_forecast(config: Config) -> int:
         say(f"not spoken {count:,} rows with a {kind}, such as {utterance_id!r:.60}: {one_line(note):.200}")
     num_bytes = bytes_per_second(config.audio.format, config.audio.sample_rate) * audio_s + found.metadata_bytes
     say(f"audio      about {format_duration(audio_s)} to come, {num_bytes / 1e6:,.1f} MB")
+    if config.quality.choose == "best_of":
+        say(f"takes      {found.num_takes:,} to make, the best of {config.quality.best_of} for each segment")
     if cost.elapsed_s is None:
         say(f"time       not known: {cost.source}")
     else:

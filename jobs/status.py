@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
         say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} clips")
+        if status["takes_per_row"] is not None:
+            say(f"  takes     {status['takes_per_row']:.2f} made for each clip")
         say(f"  rejected  {status['num_rejected']:,}")
         if status["num_removed"]:
             say(f"  removed   {status['num_removed']:,}")

@@ -38,6 +38,7 @@ class RejectionCode(StrEnum):
     REPEATED = "repeated"
     WRONG_WORDS = "wrong_words"
     WRONG_VOICE = "wrong_voice"
+    UNNATURAL = "unnatural"
     REPLICA_CRASH = "replica_crash"
     TIMED_OUT = "timed_out"
     INTERNAL_ERROR = "internal_error"

@@ -25,9 +25,9 @@ from pipeline.codec import BiCodec
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.synthesis.enrollment import enroll_from_file
+from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
-from pipeline.synthesis.recognition import load_recognizer
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.synthesis.takes import Take
@@ -175,7 +175,7 @@ def judge_takes(voices: Voices, config: Config, num_takes: int, seed: int = 0) -
     A take that cannot be said is left out.
     """
     rng = np.random.default_rng(seed)
-    stage = AudioStage(config, voices.codec, load_recognizer(config))
+    stage = AudioStage(config, voices.codec, load_listening(config))
     plans = list(_plan_takes(voices.names, num_takes, rng))
     for start in range(0, num_takes, _CHUNK):
         chunk = plans[start : start + _CHUNK]

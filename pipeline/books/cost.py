@@ -13,7 +13,6 @@ _CPU_S_PER_S = {"demo": 0.22}
 _STATED_PACE = {"demo": 1.2}
 """Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
 _OFFICIAL_CPU_S_PER_S = 2.3
-_STAGES = ("llm", "codec", "writer")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ def estimate_cost(config: Config, audio_s: float, starts: Sequence[Mapping[str, 
     measured = [start for start in starts if start.get("synthesized", {}).get("audio_s", 0) > 0]
     best = max(measured, key=lambda start: float(start["synthesized"]["audio_s"]), default=None)
     known = best["synthesized"]["replicas"] if best else {}
-    counts = {stage: _count(config, stage, known) for stage in _STAGES}
+    stages = ("llm", "codec", *(("listener",) if config.quality.listens else ()), "writer")
+    counts = {stage: _count(config, stage, known) for stage in stages}
     num_llm = counts["llm"]
     stated = config.audiobook.x_real_time if config.audiobook else None
     if best is not None:
@@ -56,20 +56,20 @@ def estimate_cost(config: Config, audio_s: float, starts: Sequence[Mapping[str, 
         source = f"measured by this output's start of {best['at']} with {synthesized['replicas']['llm']} LLM replica(s)"
     elif stated is not None:
         speed, source = stated * num_llm, "as audiobook.x_real_time states it"
-    elif any(getattr(config.replicas, stage).num_gpus for stage in _STAGES):
+    elif any(getattr(config.replicas, stage).num_gpus for stage in stages):
         return Cost(
             "nobody measured these GPUs: synthesize a sample first (--set limit=200), or state audiobook.x_real_time",
             num_replicas=num_llm,
         )
     else:
         cpus = sum(counts[stage] * getattr(config.replicas, stage).num_cpus for stage in ("llm", "codec"))
-        speed = cpus / _CPU_S_PER_S.get(config.weights, _OFFICIAL_CPU_S_PER_S)
+        speed = cpus / _CPU_S_PER_S.get(config.weights, _OFFICIAL_CPU_S_PER_S) / config.quality.num_first_takes
         source = "as docs/performance.md states it for one core of an AMD EPYC"
     if best is None and config.replicas.llm.count == "auto":
         source += "; `auto` is counted as one"
     hours = audio_s / speed / 3_600
     occupied = {
-        kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in _STAGES)
+        kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in stages)
         for kind in ("num_gpus", "num_cpus")
     }
     return Cost(source, speed, num_llm, hours * 3_600, occupied["num_gpus"], occupied["num_cpus"])

@@ -11,7 +11,6 @@ from pipeline.cluster.replica import (
     ReplicaSetup,
     describe_replica,
     ending_a_sick_process,
-    find_recognizer,
     find_weights,
     limit_gpu_memory,
     load_networks,
@@ -40,7 +39,7 @@ class CodecActor(ReplicaBase):
         num_threads = config.replicas.codec.num_threads
         set_torch_threads(num_threads)
         codec = load_networks(self._setup).load_codec(config, weights_dir)
-        self._stage = AudioStage(config, codec, find_recognizer(self._setup, codec.device.type, num_threads))
+        self._stage = AudioStage(config, codec)
         return describe_replica("codec", num_threads, str(codec.device), str(codec.dtype))
 
     def heartbeat(self) -> int:
@@ -52,5 +51,5 @@ class CodecActor(ReplicaBase):
         takes = [(result.row, take) for result in unit_takes if result.rejection is None for take in result.takes]
         with ending_a_sick_process():
             audios = self._stage.decode([take for _, take in takes])
-        heard = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
-        return heard, next_takes(heard, self._setup.config.quality.max_takes)
+        decoded = [(row, audio) for (row, _), audio in zip(takes, audios, strict=True)]
+        return decoded, next_takes(decoded, self._setup.config.quality.most_takes)

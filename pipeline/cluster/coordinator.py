@@ -140,7 +140,7 @@ class Coordinator:
                 self._send(*taken)
 
     def _send(self, call: Call, replica: Replica) -> None:
-        call.result, report = self._specs[call.stage].send(replica.handle, call, self._lease)
+        call.results, report = self._specs[call.stage].send(replica.handle, call, self._lease)
         call.replica = replica
         if not replica.calls:
             replica.progressed_at = time.monotonic()
@@ -236,7 +236,7 @@ class Coordinator:
             return
         assert call.replica is not None
         state.node_id = call.replica.node_id
-        call.round.add(call.stage, call.result, report)
+        call.round.add(call.results, report)
         following = self._following[call.stage]
         if following != self._last:
             self._pools[following].queue.append(Call(following, state, call.round))

@@ -78,7 +78,7 @@ def enroll_remotely(
     """
     llm = config.replicas.llm
     # Ray would wait for ever for what the cluster does not have.
-    plan_replicas(config.replicas)
+    plan_replicas(config)
     actor = SupervisedActor(
         lambda: ray_api.create_actor(
             EnrollmentActor, config, num_cpus=llm.num_cpus, num_gpus=llm.num_gpus, max_calls=1

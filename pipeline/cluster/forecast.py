@@ -18,7 +18,7 @@ from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.adoption import find_duplicates, list_former_units
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.row_counts import RowCounts
+from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.synthesis.speakers import NOT_ENROLLED
@@ -26,7 +26,7 @@ from pipeline.synthesis.take_pool import KeptTake, TakePool
 from pipeline.synthesis.takes import write_script
 from pipeline.text import TextSupport, describe_unread
 
-_FORMER_COLUMNS = ("utterance_id", "status", "error_code", "duration_s")
+_FORMER_COLUMNS = ("utterance_id", *COUNTED_COLUMNS)
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 
@@ -72,8 +72,8 @@ class Forecast:
     """(utterance_id, what it is) of the first of each kind."""
     expected_s: float = 0.0
     """Seconds of audio that would be made, as `pipeline.text` expects them."""
-    num_segments: int = 0
-    """Requests to the LLM."""
+    num_takes: int = 0
+    """Requests to the LLM, if none has to be repeated."""
 
     @property
     def num_synthesized(self) -> int:
@@ -135,8 +135,8 @@ class Forecaster:
             committed: ids of those that have a commit.
         """
         self._read_former()
-        for table in self._log.iter_metadata(("status", "error_code", "duration_s"), self._table.holds):
-            self.found.committed.add(*(table[name].to_pylist() for name in ("status", "error_code", "duration_s")))
+        for table in self._log.iter_metadata(COUNTED_COLUMNS, self._table.holds):
+            self.found.committed.add(*(table[name].to_pylist() for name in COUNTED_COLUMNS))
         left_ids: set[str | None] = set()
         for unit in units:
             self.found.num_rows += unit.num_rows
@@ -189,7 +189,7 @@ class Forecaster:
         self.found.num_moved += not is_here
         self.found.num_kept += 1
         record = self._records[take.unit][take.position]
-        self.found.committed.add([record["status"]], [record["error_code"]], [record["duration_s"]])
+        self.found.committed.add(*([record[name]] for name in COUNTED_COLUMNS))
 
     def _count_script(self, row: Mapping[str, Any]) -> None:
         if row["utterance_id"] in self._ids:
@@ -205,7 +205,7 @@ class Forecaster:
             self.found.unread[kind] += 1
             note = describe_unread(unread for unread in script.unread if unread.kind == kind)
             self.found.unread_examples.setdefault(kind, (str(row["utterance_id"]), str(note)))
-        self.found.num_segments += len(script.segments)
+        self.found.num_takes += len(script.segments) * self._config.quality.num_first_takes
         self.found.expected_s += sum(segment.estimated_s for segment in script.segments)
 
     def _reject(self, row: Mapping[str, Any], code: RejectionCode, message: str) -> None:

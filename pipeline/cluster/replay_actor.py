@@ -8,8 +8,8 @@ from pipeline.cluster import ray_api
 from pipeline.cluster.replica import (
     ReplicaSetup,
     ending_a_sick_process,
-    find_recognizer,
     find_weights,
+    load_listening_of,
     load_networks,
     locate_process,
     read_voices,
@@ -53,8 +53,8 @@ class ReplayActor:
         engine, support = networks.load_engine(config, weights_dir), read_text_support(weights_dir)
         tokens = TokenStage(config, engine, registry, self._setup.lexicon, support)
         codec = networks.load_codec(config, weights_dir)
-        recognizer = find_recognizer(self._setup, codec.device.type, config.replicas.codec.num_threads)
-        return Replayer(config, tokens, AudioStage(config, codec, recognizer), self._use_threads)
+        audio = AudioStage(config, codec, load_listening_of(self._setup))
+        return Replayer(config, tokens, audio, self._use_threads)
 
     def _use_threads(self, stage: str) -> None:
         replicas = self._setup.config.replicas
@@ -75,9 +75,10 @@ def replay_remotely(setup: ReplicaSetup, rows: Sequence[ReplayRow]) -> list[Repl
         SynthesisError: the weights or voices cannot be used.
     """
     replicas = setup.config.replicas
-    num_gpus = max(replicas.llm.num_gpus, replicas.codec.num_gpus)
+    listener = [replicas.listener] if setup.config.quality.listens else []
+    num_gpus = max(replica.num_gpus for replica in (replicas.llm, replicas.codec, *listener))
     # Ray would wait for ever for what the cluster does not have.
-    plan_replicas(replicas)
+    plan_replicas(setup.config)
     actor = SupervisedActor(
         lambda: ray_api.create_actor(
             ReplayActor, setup, num_cpus=replicas.llm.num_cpus, num_gpus=num_gpus, max_calls=1

@@ -23,7 +23,7 @@ from pipeline.manifest.rows import RowReader
 from pipeline.output.environment import describe_environment
 from pipeline.output.voices import SPEAKERS_PATH
 from pipeline.storage import open_storage
-from pipeline.synthesis.recognition import Recognizer, load_recognizer
+from pipeline.synthesis.listening_stage import ListeningStage, load_listening
 from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.synthesis.takes import Rejection
 
@@ -186,9 +186,11 @@ def read_voices(setup: ReplicaSetup) -> SpeakerRegistry:
     return registry
 
 
-def find_recognizer(setup: ReplicaSetup, device: str, num_threads: int) -> Recognizer | None:
-    """Return the recognizer that the run asks for, with the driver's model bit for bit."""
-    return load_recognizer(setup.config, device, num_threads, setup.asr_sha256)
+def load_listening_of(setup: ReplicaSetup) -> ListeningStage | None:
+    """Return who hears the run's takes, if anybody does; with the driver's model of the recognizer bit for bit."""
+    listener = setup.config.replicas.listener
+    device = "cuda" if listener.num_gpus else "cpu"
+    return load_listening(setup.config, device, listener.num_threads, setup.asr_sha256)
 
 
 def set_torch_threads(num_threads: int) -> None:

@@ -11,7 +11,7 @@ from pipeline.cluster import ray_api
 from pipeline.cluster.ray_cluster import check_own_node
 from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
-from pipeline.config.run import ReplicaConfig, ReplicasConfig
+from pipeline.config.run import Config, ReplicaConfig
 from pipeline.errors import ConfigError
 
 _ROUNDING = 1e-6
@@ -40,16 +40,19 @@ class ReplicaPlan:
     groups: list[Group]
 
 
-def plan_replicas(replicas: ReplicasConfig) -> ReplicaPlan:
+def plan_replicas(config: Config) -> ReplicaPlan:
     """Return how many replicas of each stage to start on this cluster, and in which groups.
+
+    Args:
+        config: says which stages there are, and what their replicas take.
 
     Raises:
         ConfigError: the cluster has no room for them, and is not one that grows: Ray would wait for ever.
         RunStopped: this process has lost the cluster.
     """
     check_own_node()
-    resources = ray_api.total_resources()
-    needs = {spec.stage: spec.settings(replicas) for spec in list_stages(replicas)}
+    replicas, resources = config.replicas, ray_api.total_resources()
+    needs = {spec.stage: spec.settings(replicas) for spec in list_stages(config)}
     counts = plan_counts(needs, resources, same_node=replicas.same_node)
     shortage = None if replicas.elastic else describe_shortage(needs, counts, resources, same_node=replicas.same_node)
     if shortage is not None:

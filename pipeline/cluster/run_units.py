@@ -49,9 +49,9 @@ def run_units(
         ConfigError: the cluster has no room, or a replica's environment is refused.
         SynthesisError: the run cannot go on; what is committed is safe.
     """
-    plan = plan_replicas(setup.config.replicas)
+    plan = plan_replicas(setup.config)
     logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in plan.counts.items()))
-    stages = list_stages(setup.config.replicas)
+    stages = list_stages(setup.config)
     needs = {spec.stage: spec.settings(setup.config.replicas) for spec in stages}
     with Places(plan.groups, needs, NodeHealth()) as places:
         pools = start_pools(stages, setup.config.replicas, plan.counts, places, ray_api.put(setup))

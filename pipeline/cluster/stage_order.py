@@ -1,7 +1,7 @@
 """The stages of a run in their order.
 
-A new one is a name in `Stage`, its `replicas` settings, its actor, and an entry here; if the writer is to have its
-results, `_write` names it, too.
+A new one is a name in `Stage`, its `replicas` settings, its actor, and an entry here. Its results follow those of the
+stages before it, for those that come after it.
 
 Every stage but the last works on one round of takes after the other, and answers with its result and the takes to make
 instead of those that it found wanting (`Wanted`; often empty). A round goes through all of them; failed takes begin
@@ -10,23 +10,24 @@ another round. The last one gets a unit whose rounds are complete, and answers w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipeline.cluster.codec_actor import CodecActor
+from pipeline.cluster.listener_actor import ListenerActor
 from pipeline.cluster.llm_actor import LLMActor
 from pipeline.cluster.speech_actor import SpeechActor
-from pipeline.cluster.work_items import Call, Round, Stage
+from pipeline.cluster.work_items import Call, Stage
 from pipeline.cluster.writer_actor import WriterActor
-from pipeline.config.run import ReplicaConfig, ReplicasConfig
+from pipeline.config.run import Config, ReplicaConfig, ReplicasConfig
 from pipeline.output.lease import Lease
 
 
 class Sent(NamedTuple):
     """References to what a call will give."""
 
-    result: Any
+    results: Sequence[Any]
     """For later stages; none of the last one."""
     report: Any
     """For the coordinator: takes to make, or a receipt."""
@@ -54,51 +55,54 @@ class StageSpec:
 
 
 def _generate(handle: Any, call: Call, lease: Lease) -> Sent:
+    return _make_takes(handle.generate, 2, call)
+
+
+def _speak(handle: Any, call: Call, lease: Lease) -> Sent:
+    return _make_takes(handle.speak, 3, call)
+
+
+def _make_takes(method: Any, num_returns: int, call: Call) -> Sent:
     assert call.round is not None
     state = call.state
-    return Sent(*handle.generate.options(num_returns=2).remote(state.unit, state.skipped, call.round.wanted))
+    *results, report = method.options(num_returns=num_returns).remote(state.unit, state.skipped, call.round.wanted)
+    return Sent(results, report)
 
 
 def _decode(handle: Any, call: Call, lease: Lease) -> Sent:
     assert call.round is not None
-    return Sent(*handle.decode.options(num_returns=2).remote(call.round.results[Stage.LLM]))
+    audio, report = handle.decode.options(num_returns=2).remote(*call.round.results)
+    return Sent([audio], report)
 
 
-def _speak(handle: Any, call: Call, lease: Lease) -> Sent:
+def _listen(handle: Any, call: Call, lease: Lease) -> Sent:
     assert call.round is not None
-    skipped = frozenset(call.state.rejections)
-    *results, report = handle.speak.options(num_returns=3).remote(call.state.unit, skipped, call.round.wanted)
-    return Sent(results, report)
+    heard, report = handle.listen.options(num_returns=2).remote(*call.round.results)
+    return Sent([heard], report)
 
 
 def _write(handle: Any, call: Call, lease: Lease) -> Sent:
-    return _write_results(handle, call, lease, lambda made: [made.results[Stage.LLM], made.results[Stage.CODEC]])
-
-
-def _write_spoken(handle: Any, call: Call, lease: Lease) -> Sent:
-    return _write_results(handle, call, lease, lambda made: made.results[Stage.LLM])
-
-
-def _write_results(handle: Any, call: Call, lease: Lease, list_results: Callable[[Round], list[Any]]) -> Sent:
     state = call.state
     only = None if state.wanted is None else frozenset(state.wanted)
     # Side by side, as Ray fetches only what an argument itself refers to.
-    results = [result for made in state.rounds for result in list_results(made)]
-    return Sent(None, handle.write.remote(state.unit, state.rejections, state.kept, lease, only, *results))
+    results = [result for made in state.rounds for result in made.results]
+    return Sent((), handle.write.remote(state.unit, state.rejections, state.kept, lease, only, *results))
 
 
 STAGES = (
     StageSpec(Stage.LLM, LLMActor, _generate, max_calls=lambda replicas: replicas.units_per_llm),
     StageSpec(Stage.CODEC, CodecActor, _decode),
+    StageSpec(Stage.LISTENER, ListenerActor, _listen),
     StageSpec(Stage.WRITER, WriterActor, _write),
 )
 _ONE_PROCESS = (
     # One more than the language model alone is given: some are being decoded.
     StageSpec(Stage.LLM, SpeechActor, _speak, lambda replicas: replicas.units_per_llm + 1, others=(Stage.CODEC,)),
-    StageSpec(Stage.WRITER, WriterActor, _write_spoken),
+    *STAGES[2:],
 )
 
 
-def list_stages(replicas: ReplicasConfig) -> tuple[StageSpec, ...]:
-    """Return the stages of a run."""
-    return _ONE_PROCESS if replicas.one_process else STAGES
+def list_stages(config: Config) -> tuple[StageSpec, ...]:
+    """Return the stages of a run; nobody listens unless `quality` asks for it."""
+    stages = _ONE_PROCESS if config.replicas.one_process else STAGES
+    return tuple(spec for spec in stages if spec.stage != Stage.LISTENER or config.quality.listens)

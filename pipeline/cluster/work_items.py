@@ -6,7 +6,7 @@ Results are references to Ray's object store; nothing here looks into them.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ class Stage(StrEnum):
 
     LLM = "llm"
     CODEC = "codec"
+    LISTENER = "listener"
     WRITER = "writer"
 
 
@@ -33,14 +34,14 @@ class Round:
 
     wanted: Wanted | None
     """The takes; none means all segments of all rows, from take 0 on."""
-    results: dict[Stage, Any] = field(default_factory=dict)
-    """By stage, a reference to what it made."""
+    results: list[Any] = field(default_factory=list)
+    """References to what the stages made, in their order: takes, audio, and what was heard if somebody listens."""
     failed: dict[int, dict[int, int]] = field(default_factory=dict)
     """Takes to make instead of those that a stage found wanting."""
 
-    def add(self, stage: Stage, result: Any, failed: Wanted) -> None:
-        """Take in a stage's result."""
-        self.results[stage] = result
+    def add(self, results: Sequence[Any], failed: Wanted) -> None:
+        """Take in what a stage made."""
+        self.results += results
         for row, takes in failed.items():
             self.failed.setdefault(row, {}).update(takes)
 
@@ -100,8 +101,8 @@ class Call:
     round: Round | None = None
     """The round that it works on; none where it commits the unit."""
     replica: Replica | None = None
-    result: Any = None
-    """Reference to what it makes."""
+    results: Sequence[Any] = ()
+    """References to what it makes."""
     num_overtaken: int = 0
     """Times that a call behind it was taken first, as its input was on the replica's node."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from itertools import chain
 from typing import Any
 
 from pipeline.audio.clips import encoder_versions
@@ -61,9 +62,10 @@ class WriterActor(ReplicaBase):
             lease: this driver's right to write; checked right before the commit.
             only: rows that were synthesized again, whose records replace those in the unit's commit; none writes the
                 unit's first commit.
-            results: takes and audio in turn, in the order in which they were made; later ones replace earlier ones.
+            results: of each round of takes in turn, what the stages made: takes, audio, and, where somebody listens,
+                what was heard.
         """
-        outcomes = _collect(results)
+        outcomes = _collect(results, 3 if self._setup.config.quality.listens else 2)
         table = self._setup.rows.read_rows(unit)
         # Not all columns: some of the user's may hold values that Python cannot.
         rows = table.select([name for name in OWN_COLUMNS if name in table.column_names]).to_pylist()
@@ -136,12 +138,14 @@ class WriterActor(ReplicaBase):
         return StoredClip(path, settings.format, sha256, audio, num_tokens)
 
 
-def _collect(results: Sequence[Any]) -> dict[int, UtteranceOutcome]:
-    """Return each row's outcome from takes and audio in turn."""
+def _collect(results: Sequence[Any], num_results: int) -> dict[int, UtteranceOutcome]:
+    """Return each row's outcome from what the stages made in each round, so many results of each."""
     outcomes: dict[int, UtteranceOutcome] = {}
-    for takes, audios in zip(results[::2], results[1::2], strict=True):
+    for start in range(0, len(results), num_results):
+        takes, audios, *heard = results[start : start + num_results]
+        verdicts = {(row, segment, take): verdict for row, segment, take, verdict in chain.from_iterable(heard)}
         for made in takes:
             outcomes.setdefault(made.row, UtteranceOutcome()).add_takes(made)
         for row, audio in audios:
-            outcomes[row].add_audio(audio)
+            outcomes[row].add_audio(audio.after(verdicts.get((row, audio.segment, audio.take))))
     return outcomes

@@ -78,6 +78,7 @@ QUALITY_LIMITS = (
     "max_heard",
     "min_similarity",
     "max_pause_s",
+    "min_naturalness",
 )
 """Of `quality`: free to change, as rows are judged again from what is on record of them."""
 
@@ -87,6 +88,11 @@ class QualityConfig(Settings):
 
     max_takes: int = setting(3, changes="audio", ge=1, le=20)
     """Takes of a segment before its utterance is rejected; each take has its own seed."""
+    choose: Literal["first_good", "best_of"] = setting("first_good", changes="audio", new=True)
+    """`first_good` keeps a segment's first take that is good enough. `best_of` makes `best_of` takes of each and keeps
+    the one with the fewest wrong words, then the most natural one; more are made only if none is good enough."""
+    best_of: int = setting(4, changes="audio", new=True, ge=2, le=20)
+    """Takes of each segment with `choose: best_of`."""
     min_pace: float = setting(0.4, ge=0.0)
     """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
     max_pace: float = setting(2.5, gt=0.0)
@@ -101,7 +107,7 @@ class QualityConfig(Settings):
     """Largest share of samples at full scale; above it a take is `clipped`."""
     asr: Literal["none", "pocketsphinx", "whisper"] = setting("none", changes="audio")
     """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`. `whisper`: the languages of its
-    model; extra `whisper`); all settings from here to `max_pause_s` need one. The voice is compared, too."""
+    model; extra `whisper`), in a stage of its own: `replicas.listener`. Voice and pauses are judged with it."""
     asr_model: Address | None = setting(None)
     """The model of `whisper`: a name such as `tiny.en` or `large-v3`, a directory, `hf://owner/name` or an object-store
     address; the content is pinned, not the path."""
@@ -118,11 +124,31 @@ class QualityConfig(Settings):
     Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
     max_pause_s: float = setting(1.0, gt=0.0)
     """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
+    naturalness: Literal["none", "dnsmos"] = setting("none", changes="audio", new=True)
+    """Rate how natural every take sounds, from 1 to 5: `dnsmos` is the overall score of DNSMOS P.835 (extra
+    `naturalness`). With or without a recognizer."""
+    min_naturalness: float = setting(1.0, ge=1.0, le=5.0)
+    """Lowest such score; below it a take is `unnatural`. 1 lets all pass: voices differ, measure yours."""
     stop_above_rejected: float = setting(0.2, gt=0.0, le=1.0)
     """The run stops (exit 3) once more than this share of rows is rejected; 1 never stops. Judged while it works, of
     the rows of this start, and at its end, of all rows: then without `_SUCCESS`."""
     stop_after_rows: int = setting(500, ge=1)
     """Rows to see before `stop_above_rejected` may act while the run works; at its end it acts on any number."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether takes are heard: then there are listeners, see `replicas.listener`."""
+        return self.asr != "none" or self.naturalness != "none"
+
+    @property
+    def num_first_takes(self) -> int:
+        """Takes of each segment that are made whatever they are like."""
+        return self.best_of if self.choose == "best_of" else 1
+
+    @property
+    def most_takes(self) -> int:
+        """Takes of a segment, none of them good enough, after which its utterance is rejected."""
+        return max(self.max_takes, self.num_first_takes)
 
     def limits(self) -> dict[str, float]:
         """Return the limits by which takes are judged."""
@@ -200,10 +226,13 @@ class ReplicaConfig(Settings):
 
 
 class ReplicasConfig(Settings):
-    """The Ray actors of the three stages."""
+    """The Ray actors of the stages."""
 
     llm: ReplicaConfig = ReplicaConfig()
     codec: ReplicaConfig = ReplicaConfig()
+    listener: ReplicaConfig = ReplicaConfig()
+    """Those who hear takes, between codec and writer; there are some only where `quality.asr` or `quality.naturalness`
+    asks for it. With a share of a GPU the recognizer works on it, else on CPUs."""
     writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
     elastic: bool = setting(False)
     """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
@@ -332,7 +361,12 @@ class Config(Settings):
                 f"quality.min_pace ({self.quality.min_pace:g}) must be below quality.max_pace "
                 f"({self.quality.max_pace:g})"
             )
-        kinds = ("llm", "codec", "writer")
+        if self.quality.choose == "best_of" and not self.quality.listens:
+            raise ValueError(
+                "quality.choose: best_of needs somebody who tells which take is the best; set quality.asr, "
+                "quality.naturalness or both"
+            )
+        kinds = ("llm", "codec", *(("listener",) if self.quality.listens else ()), "writer")
         for kind in kinds:
             num_gpus = getattr(self.replicas, kind).num_gpus
             if num_gpus > 1 and num_gpus % 1:

@@ -258,6 +258,9 @@ def _upgrade(old: pa.Table, ours: pa.Schema) -> pa.Table:
     extra = old.drop_columns(ours.names)
     if "audio_uri" in values:
         extra = _fill_from_format_1(values, old, extra)
+    segments_type = COMMIT_SCHEMA.field("segments").type
+    if "segments" in values and values["segments"].type != segments_type:
+        values["segments"] = pa.chunked_array([pa.array(values["segments"].to_pylist(), segments_type)])
     empty = {field.name: pa.nulls(old.num_rows, field.type) for field in COMMIT_SCHEMA if field.name not in values}
     table = pa.table([{**values, **empty}[name] for name in COMMIT_SCHEMA.names], schema=COMMIT_SCHEMA)
     return _append(table, extra)

@@ -23,7 +23,7 @@ from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit, shard_folder
 from pipeline.output.commit_file import CommitFile, replace_records, write_commit
 from pipeline.output.records import AUDIO_COLUMN, audio_path
-from pipeline.output.row_counts import RowCounts
+from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
 
 REPORT_PATH, SUCCESS_PATH, REPAIR_PATH = "report.json", "_SUCCESS", "_REPAIRING"
@@ -169,9 +169,9 @@ class CommitLog:
 
     def summarize(self, holds: Callable[[str], bool] = lambda unit_id: True) -> RowCounts:
         """Count the rows of commits, see `iter_metadata`; streams."""
-        counts, names = RowCounts(), ("status", "error_code", "duration_s")
-        for table in self.iter_metadata(names, holds):
-            counts.add(*(table.column(name).to_pylist() for name in names))
+        counts = RowCounts()
+        for table in self.iter_metadata(COUNTED_COLUMNS, holds):
+            counts.add(*(table.column(name).to_pylist() for name in COUNTED_COLUMNS))
         return counts
 
     def finish(self, report: Mapping[str, Any]) -> None:

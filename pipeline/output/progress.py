@@ -43,6 +43,8 @@ class RunSummary:
     examples: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
     """(utterance_id, code, message) of a few rejections of this start."""
     num_removed: int = 0
+    takes_per_row: float | None = None
+    """Takes made for each accepted row of the whole output; None where nobody counted."""
 
     @property
     def num_rejected(self) -> int:

@@ -37,9 +37,12 @@ SEGMENT_TYPE = pa.struct(
         ("num_letters_heard", pa.int32()),
         ("repeated", pa.string()),
         ("similarity", pa.float64()),
+        ("naturalness", pa.float64()),
     ]
 )
-"""What a gate judged of one segment's last take; null from the pause on where nobody listened."""
+"""What a gate judged of the take of one segment that counts; null from the pause on where nobody listened."""
+_OLDER_SEGMENT_TYPE = pa.struct([field for field in SEGMENT_TYPE if field.name != "naturalness"])
+"""Of format 3."""
 
 
 class _Column(NamedTuple):
@@ -65,6 +68,7 @@ _COLUMNS = (
     _Column("duration_s", pa.float64()),
     _Column("seed", pa.int64()),
     _Column("take", pa.int32()),
+    _Column("num_takes", pa.int32(), 4),
     _Column("num_segments", pa.int32()),
     _Column("num_semantic_tokens", pa.int32()),
     _Column("peak_dbfs", pa.float32()),
@@ -74,6 +78,7 @@ _COLUMNS = (
     _Column("wer", pa.float32()),
     _Column("cer", pa.float32()),
     _Column("speaker_similarity", pa.float32()),
+    _Column("naturalness", pa.float32(), 4),
     _Column("recognized_text", pa.string()),
     _Column("quality_note", pa.string()),
     _Column("error_code", pa.string()),
@@ -93,6 +98,9 @@ FORMAT_VERSION = max(column.since for column in _COLUMNS)
 def schema_of(version: int) -> pa.Schema:
     """Return our columns of a format version, in order."""
     fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in _COLUMNS if c.since <= version]
+    if version == 3:
+        at = next(index for index, field in enumerate(fields) if field.name == "segments")
+        fields[at] = pa.field("segments", pa.list_(_OLDER_SEGMENT_TYPE))
     if version == 1:  # The address of the audio, absolute, so that it was wrong once an output had been moved.
         fields.insert(4, pa.field("audio_uri", pa.string()))
     return pa.schema(fields)
@@ -110,16 +118,19 @@ class TakeFacts:
     num_segments: int = 0
     take: int = 0
     """The highest one of its segments."""
+    num_takes: int | None = None
+    """That were made of all its segments, good or not; None where nobody counted."""
     language: str | None = None
     spoken_text: str | None = None
     """What was sent to the model, segments joined."""
     wer: float | None = None
     cer: float | None = None
     speaker_similarity: float | None = None
+    naturalness: float | None = None
     recognized_text: str | None = None
     quality_note: str | None = None
     segments: list[dict[str, Any]] | None = None
-    """What gates judged of the last take of each segment that was decoded, in reading order, see `SEGMENT_TYPE`."""
+    """What gates judged of the take of each segment that counts, in reading order, see `SEGMENT_TYPE`."""
 
 
 @dataclass(frozen=True)

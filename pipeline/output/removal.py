@@ -23,7 +23,7 @@ from pipeline.output.commit_file import replace_records
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
 from pipeline.output.records import removed_record
-from pipeline.output.row_counts import RowCounts
+from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from pipeline.output.verify import Audit
@@ -32,7 +32,7 @@ from pipeline.storage import Storage
 
 _PAGES = ("report.html",)
 """Of an output, which may show texts and play clips; made again by their commands."""
-_COLUMNS = ("utterance_id", "speaker_id", "status", "error_code", "duration_s", "shard", "row")
+_COLUMNS = ("utterance_id", "speaker_id", *COUNTED_COLUMNS, "shard", "row")
 _MAX_LISTED = 20
 
 
@@ -103,7 +103,7 @@ def plan_removal(
             unknown["speaker"].discard(row["speaker_id"])
             if not current.holds(unit_id):
                 continue
-            found.rows.add([row["status"]], [row["error_code"]], [row["duration_s"]])
+            found.rows.add(*([row[name]] for name in COUNTED_COLUMNS))
             if isinstance(row.get("book_id"), str):
                 found.books.add(row["book_id"])
     enrolled = list_enrolled(storage)

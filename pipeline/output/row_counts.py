@@ -10,6 +10,8 @@ from typing import Any
 from pipeline.config.run import QualityConfig
 from pipeline.errors import RunStopped
 
+COUNTED_COLUMNS = ("status", "error_code", "duration_s", "num_takes")
+"""Of a commit, in the order in which `RowCounts.add` takes them."""
 _MAX_EXAMPLES = 5
 
 
@@ -19,7 +21,7 @@ class RowCounts:
 
     Example:
         >>> counts = RowCounts()
-        >>> counts.add(["ok", "rejected"], [None, "empty_text"], [1.5, None])
+        >>> counts.add(["ok", "rejected"], [None, "empty_text"], [1.5, None], [1, None])
         >>> counts.num_rows, counts.rejected
         (2, Counter({'empty_text': 1}))
     """
@@ -29,6 +31,15 @@ class RowCounts:
     """By code."""
     audio_s: float = 0.0
     num_removed: int = 0
+    num_takes: int = 0
+    """That were made of all rows' segments, good or not."""
+    num_ok_with_takes: int = 0
+    """Accepted rows of which that is known; older formats do not tell."""
+
+    @property
+    def takes_per_row(self) -> float | None:
+        """Takes made for each row that was accepted, the price of choosing; None where nobody counted."""
+        return self.num_takes / self.num_ok_with_takes if self.num_ok_with_takes else None
 
     @property
     def num_rows(self) -> int:
@@ -45,13 +56,21 @@ class RowCounts:
         """Return what `report.json` says of an output with so many rows."""
         rejected = dict(self.rejected.most_common())
         counts = {"num_rows": num_rows, "num_ok": self.num_ok, "num_removed": self.num_removed}
-        return {**counts, "rejected": rejected, "audio_s": self.audio_s}
+        return {**counts, "rejected": rejected, "audio_s": self.audio_s, "takes_per_row": self.takes_per_row}
 
-    def add(self, statuses: Iterable[Any], codes: Iterable[Any], durations_s: Iterable[float | None]) -> None:
-        """Count rows, given as the columns `status`, `error_code` and `duration_s` of their commit."""
-        for status, code, duration_s in zip(statuses, codes, durations_s, strict=True):
+    def add(
+        self,
+        statuses: Iterable[Any],
+        codes: Iterable[Any],
+        durations_s: Iterable[float | None],
+        nums_takes: Iterable[int | None],
+    ) -> None:
+        """Count rows, given as the columns `COUNTED_COLUMNS` of their commit."""
+        for status, code, duration_s, num_takes in zip(statuses, codes, durations_s, nums_takes, strict=True):
+            self.num_takes += num_takes or 0
             if status == "ok":
                 self.num_ok += 1
+                self.num_ok_with_takes += num_takes is not None
             elif status == "removed":
                 self.num_removed += 1
             else:
@@ -80,6 +99,7 @@ class UnitReceipt:
     rejected: Mapping[str, int]
     audio_s: float
     num_retakes: int
+    """Takes beyond the first of each segment."""
     committed: bool
     """False if another driver had committed the unit already."""
     examples: Sequence[tuple[str, str, str]] = field(default_factory=tuple)
@@ -94,14 +114,14 @@ class UnitReceipt:
     ) -> UnitReceipt:
         """Count the records that were made for a commit, beside those that it kept."""
         counts = RowCounts()
-        counts.add(*([record.get(name) for record in records] for name in ("status", "error_code", "duration_s")))
+        counts.add(*([record.get(name) for record in records] for name in COUNTED_COLUMNS))
         rejected = (record for record in records if record["status"] == "rejected")
         return cls(
             unit_id=unit_id,
             num_ok=counts.num_ok,
             rejected=dict(counts.rejected),
             audio_s=counts.audio_s,
-            num_retakes=sum(record.get("take") or 0 for record in records),
+            num_retakes=sum(max((r.get("num_takes") or 0) - (r.get("num_segments") or 0), 0) for r in records),
             committed=committed,
             num_removed=counts.num_removed,
             examples=tuple(

@@ -19,13 +19,13 @@ from pipeline.manifest.units import count_units
 from pipeline.output.activity import Activity, read_activity
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.histograms import MEASURES, Histogram
-from pipeline.output.row_counts import RowCounts
+from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import Storage, open_storage
 
 MAX_CHAPTERS = 3_000
 _MAX_TITLE = 240
-_COUNTED = ("status", "error_code", "duration_s", "created_at")
+_COUNTED = (*COUNTED_COLUMNS, "created_at")
 _BOOK = ("book_id", "book_title", "chapter", "chapter_title")
 
 
@@ -58,7 +58,7 @@ class Survey:
         is_ok = pc.equal(table["status"], "ok")
         spoken = table.filter(is_ok)
         self.num_units += 1
-        self.counts.add(*(table[name].to_pylist() for name in ("status", "error_code", "duration_s")))
+        self.counts.add(*(table[name].to_pylist() for name in COUNTED_COLUMNS))
         self._visit_times(table)
         for name, histogram in self.histograms.items():
             if name in spoken.column_names:
@@ -126,6 +126,7 @@ class Survey:
             "num_removed": self.counts.num_removed,
             "rejected": dict(self.counts.rejected.most_common()),
             "audio_s": self.counts.audio_s,
+            "takes_per_row": self.counts.takes_per_row,
             "measures": {name: histogram.summary() for name, histogram in self.histograms.items()},
             "books": self.books(),
             "num_rows_of_other_chapters": self._num_rows_left_out,
@@ -142,7 +143,8 @@ def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
     Returns:
         `state` (see `Activity`), with `driver`, `started_at` (ISO), `problem`, and while it runs `rows_per_hour` of
         this start and `left_s`; `num_rows`, `num_units` of the whole run, `num_committed_rows`,
-        `num_committed_units`, `num_ok`, `num_rejected`, `num_removed`, `rejected` (count by code), `audio_s`;
+        `num_committed_units`, `num_ok`, `num_rejected`, `num_removed`, `rejected` (count by code), `audio_s`,
+        `takes_per_row` (takes made for each accepted row);
         `measures` (of duration, rate and level: median, limits, outliers), and of a catalogue `books` with their
         chapters.
 

@@ -39,7 +39,7 @@ def forecast_run(config: Config) -> Forecast:
         forecaster.judge_again(table.quality or find_former_limits(plan, RunRecord(storage)))
     if found.num_synthesized or speakers.missing:
         with ray_cluster():
-            plan_replicas(config.replicas)
+            plan_replicas(config)
     return found
 
 
@@ -47,7 +47,7 @@ def check_setup(config: Config) -> None:
     """Check all that a run checks, but for its manifest, which is not written yet; raises as `forecast_run`."""
     check_plan(plan_run(config, Manifest(open_storage(config.output, config.storage), [])))
     with ray_cluster():
-        plan_replicas(config.replicas)
+        plan_replicas(config)
 
 
 def check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:

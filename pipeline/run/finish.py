@@ -41,6 +41,7 @@ def finish_run(plan: RunPlan, output: OpenOutput, progress: Progress, *, is_repa
         num_removed=summary.num_removed,
         num_synthesized=progress.num_synthesized,
         num_kept=progress.num_kept,
+        takes_per_row=summary.takes_per_row,
     )
     is_short = result.num_units_left == 0 and summary.num_rows < result.num_rows  # Stray commits make it more.
     if is_short or (not is_repair and count_left(plan, committed).num_units):

@@ -18,6 +18,7 @@ from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import check_apart, check_writable, open_storage
+from pipeline.synthesis.listening_stage import check_listening
 from pipeline.synthesis.recognition import fingerprint_recognizer
 from pipeline.synthesis.speakers import SpeakerDefinition, read_definitions
 from pipeline.text.lexicon import read_lexicon
@@ -61,6 +62,7 @@ def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
         "output", config.output, "manifest", config.manifest, "where it would be read as shards", config.storage
     )
     check_writable("output", config.output, config.storage)
+    check_listening(config)
     asr_sha256 = fingerprint_recognizer(config)
     manifest = manifest or Manifest.open(config.manifest, config.storage, config.reading)
     definitions = read_definitions(config.speakers.path, config.storage)

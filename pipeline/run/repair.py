@@ -5,7 +5,7 @@ The only way a commit is ever replaced, by compare-and-swap; rows that were not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,8 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
     """
     storage = open_storage(config.output, config.storage)
     _check_ids(storage, selection.ids)
-    return synthesize_again(config, lambda plan: _choose(storage, selection, next_take))
+    num_first_takes = config.quality.num_first_takes if next_take else None
+    return synthesize_again(config, lambda plan: _choose(storage, selection, num_first_takes))
 
 
 def repair_output(config: Config) -> RowCounts:
@@ -163,7 +164,8 @@ def _check_ids(storage: Storage, ids: Collection[str]) -> None:
         )
 
 
-def _choose(storage: Storage, selection: Selection, next_take: bool) -> Iterator[UnitState]:
+def _choose(storage: Storage, selection: Selection, num_first_takes: int | None) -> Iterator[UnitState]:
+    """Yield units with the rows to synthesize again: all takes of them, or the next one after those made before."""
     log, shards = CommitLog(storage), RunRecord(storage).read_table()
     for unit_id in filter(shards.holds, log.list_units()):
         unit = parse_unit_id(unit_id)
@@ -171,10 +173,12 @@ def _choose(storage: Storage, selection: Selection, next_take: bool) -> Iterator
             continue
         rows = [row for row in log.read_commit(unit, _COLUMNS).to_pylist() if selection.holds(row)]
         if rows:
-            first: Callable[[Mapping[str, Any]], Mapping[int, int]] = _after_last_take if next_take else lambda row: {}
-            yield UnitState(unit, {}, {row["row"]: first(row) for row in rows})
+            yield UnitState(unit, {}, {row["row"]: _after_last_take(row, num_first_takes) for row in rows})
 
 
-def _after_last_take(row: Mapping[str, Any]) -> Mapping[int, int]:
-    segments: Sequence[int] = range(row["num_segments"] or 0)
-    return dict.fromkeys(segments, (row["take"] or 0) + 1)
+def _after_last_take(row: Mapping[str, Any], num_first_takes: int | None) -> Mapping[int, int]:
+    if num_first_takes is None:
+        return {}
+    # The best of the first takes was chosen already.
+    following = max((row["take"] or 0) + 1, num_first_takes)
+    return dict.fromkeys(range(row["num_segments"] or 0), following)

@@ -5,7 +5,7 @@ Knows nothing of thresholds; all that it tells follows from the take's samples, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,49 +57,93 @@ class Hearing:
 
     contour: Contour
     heard: str | None
-    """What the recognizer made of it; none if it does not know the language."""
+    """What the recognizer made of it; none if it does not know the language, or there is no recognizer."""
     reading: Reading | None
     """`heard` against the text; none also for a text without words."""
     similarity: float | None
     """Of the voice that is heard and the one that was asked for: see `compare_voices`. None for short takes."""
     note: str | None
     """Why something was not judged."""
+    naturalness: float | None = None
+    """From 1 (bad) to 5 (excellent), where somebody rates it."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A take to be heard."""
+
+    samples: NDArray[np.float32]
+    """(num_samples,)."""
+    text: str
+    """What it should say, spelled out."""
+    language: str
+    similarity: float | None
+    """See `measure_similarity`."""
+
+
+class Rater(Protocol):
+    """Says how natural a take sounds."""
+
+    def rate(self, samples: NDArray[np.float32], sample_rate: int) -> float | None:
+        """Return a score from 1 to 5; None for what cannot be rated."""
 
 
 class Listener:
-    """Hears takes, one at a time; keeps nothing of one for the next."""
+    """Hears takes; what is heard in one depends on no other.
 
-    def __init__(self, recognizer: Recognizer, codec: Codec) -> None:
+    Args:
+        recognizer: of the words; none if nobody hears them.
+        rater: of the naturalness, if anybody does.
+    """
+
+    def __init__(self, recognizer: Recognizer | None, rater: Rater | None = None) -> None:
         self._recognizer = recognizer
-        self._codec = codec
+        self._rater = rater
 
-    def listen(self, samples: NDArray[np.float32], text: str, language: str, global_tokens: Sequence[int]) -> Hearing:
-        """Hear a take.
+    def listen(self, takes: Sequence[Spoken], sample_rate: int) -> Iterator[Hearing]:
+        """Yield what is heard in each of several takes, in their order, as soon as it is known."""
+        known = [take for take in takes if self._knows(take.language)]
+        words: Iterator[str] = iter(())
+        if self._recognizer is not None:
+            clips, languages = [take.samples for take in known], [take.language for take in known]
+            words = self._recognizer.recognize_all(clips, sample_rate, languages)
+        for take in takes:
+            heard = next(words) if self._knows(take.language) else None
+            yield self._describe(take, sample_rate, heard)
 
-        Args:
-            samples: (num_samples,) at the codec's rate.
-            text: what it should say, spelled out.
-            language: of the text.
-            global_tokens: of the voice that should say it.
-        """
-        heard = reading = note = None
-        if language in self._recognizer.languages:
-            heard = self._recognizer.recognize(samples, self._codec.sample_rate, language)
-            reading = compare_with_text(self._recognizer.fold(text, language), self._recognizer.fold(heard, language))
+    def _knows(self, language: str) -> bool:
+        return self._recognizer is not None and language in self._recognizer.languages
+
+    def _describe(self, take: Spoken, sample_rate: int, heard: str | None) -> Hearing:
+        reading = note = naturalness = None
+        if heard is not None:
+            assert self._recognizer is not None
+            fold = self._recognizer.fold
+            reading = compare_with_text(fold(take.text, take.language), fold(heard, take.language))
             reading = reading if reading.num_words else None
-        else:
-            note = f"words not judged: the recognizer does not know {language!r}"
-        similarity = self._hear_voice(samples, global_tokens)
-        return Hearing(trace_contour(samples, self._codec.sample_rate), heard, reading, similarity, note)
+        elif self._recognizer is not None:
+            note = f"words not judged: the recognizer does not know {take.language!r}"
+        if self._rater is not None:
+            naturalness = self._rater.rate(take.samples, sample_rate)
+        contour = trace_contour(take.samples, sample_rate)
+        return Hearing(contour, heard, reading, take.similarity, note, naturalness)
 
-    def _hear_voice(self, samples: NDArray[np.float32], global_tokens: Sequence[int]) -> float | None:
-        if not global_tokens or samples.size < MIN_VOICE_S * self._codec.sample_rate:
-            return None
-        try:
-            found = self._codec.encode_speaker(samples, self._codec.sample_rate).numpy()
-        except SpeakerError:
-            return None  # Silence has no voice; its other faults tell on it.
-        return compare_voices(found, np.asarray(global_tokens), self._codec.global_levels)
+
+def measure_similarity(codec: Codec, samples: NDArray[np.float32], global_tokens: Sequence[int]) -> float | None:
+    """Return how much alike the voice of a take and the one that was asked for are; None where too little is heard.
+
+    Args:
+        codec: of the checkpoint.
+        samples: (num_samples,) at the codec's rate.
+        global_tokens: of the voice that should say it.
+    """
+    if not global_tokens or samples.size < MIN_VOICE_S * codec.sample_rate:
+        return None
+    try:
+        found = codec.encode_speaker(samples, codec.sample_rate).numpy()
+    except SpeakerError:
+        return None  # Silence has no voice; its other faults tell on it.
+    return compare_voices(found, np.asarray(global_tokens), codec.global_levels)
 
 
 def compare_voices(first: NDArray[np.int64], second: NDArray[np.int64], levels: Sequence[int]) -> float:

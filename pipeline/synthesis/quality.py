@@ -1,7 +1,7 @@
 """Judge a take: good enough, or why not. Thresholds come from `quality` in the config; knows nothing of networks.
 
-A take is judged three times: by its length, by its sound, and, where `quality.asr` names a recognizer, by what a
-listener hears in it.
+A take is judged three times: by its length, by its sound, and, where somebody listens (`quality.asr`,
+`quality.naturalness`), by what is heard in it.
 """
 
 from __future__ import annotations
@@ -108,6 +108,11 @@ def judge_hearing(hearing: Hearing, quality: QualityConfig) -> Rejection | None:
             f"the voice is {hearing.similarity:.2f} like the one asked for, of 1 "
             f"(quality.min_similarity is {quality.min_similarity:g})",
         )
+    if hearing.naturalness is not None and hearing.naturalness < quality.min_naturalness:
+        return Rejection(
+            RejectionCode.UNNATURAL,
+            f"naturalness {hearing.naturalness:.2f} of 5 (quality.min_naturalness is {quality.min_naturalness:g})",
+        )
     return None
 
 
@@ -150,6 +155,7 @@ _LIMITS_OF = {
     RejectionCode.REPEATED: ("max_heard",),
     RejectionCode.WRONG_WORDS: ("max_wer", "max_cer"),
     RejectionCode.WRONG_VOICE: ("min_similarity",),
+    RejectionCode.UNNATURAL: ("min_naturalness",),
 }
 """By which limits a take is rejected with a code."""
 
@@ -168,6 +174,7 @@ def is_judged_otherwise(record: Mapping[str, Any], before: Mapping[str, float], 
     if record["status"] == "ok":
         return any(_judge_segment(segment, quality) is not None for segment in record["segments"] or ())
     limits, now = _LIMITS_OF.get(record["error_code"], ()), quality.limits()
+    before = {**now, **before}  # Some limits are younger than some outputs.
     return any(now[name] > before[name] if name.startswith("max") else now[name] < before[name] for name in limits)
 
 
@@ -179,5 +186,6 @@ def _judge_segment(measures: Mapping[str, Any], quality: QualityConfig) -> Rejec
         names = ("num_words", "num_word_errors", "num_letters", "num_letter_errors", "num_letters_heard", "repeated")
         reading = None if measures["num_words"] is None else Reading(*(measures[name] for name in names))
         contour = Contour(measures["longest_pause_s"], measures["end_db"])
-        rejection = judge_hearing(Hearing(contour, None, reading, measures["similarity"], None), quality)
+        hearing = Hearing(contour, None, reading, measures["similarity"], None, measures["naturalness"])
+        rejection = judge_hearing(hearing, quality)
     return rejection

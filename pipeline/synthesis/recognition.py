@@ -9,11 +9,11 @@ import re
 import socket
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from pipeline.audio.samples import resample
 from pipeline.config.run import Config
-from pipeline.errors import ConfigError, UtteranceError, WeightsError
-from pipeline.text import normalize_text
-from pipeline.weights.recognizers import fingerprint_whisper, resolve_whisper
+from pipeline.errors import ConfigError, WeightsError
+from pipeline.weights.recognizers import fingerprint_whisper, knows_english_only, resolve_whisper
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
 """A word of letters and digits, or one Chinese character."""
@@ -39,6 +38,10 @@ class Recognizer(Protocol):
     def languages(self) -> frozenset[str]:
         """Codes of the languages that it knows."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What equal results depend on, beside model, device and threads: `dtype`, and versions of packages."""
+
     def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
         """Return what is said.
 
@@ -46,7 +49,15 @@ class Recognizer(Protocol):
             samples: (num_samples,) in [-1, 1].
             sample_rate: Hz.
             language: that is spoken, one of `languages`.
+
+        Raises:
+            ConfigError: it does not know the language.
         """
+
+    def recognize_all(
+        self, clips: Sequence[NDArray[np.float32]], sample_rate: int, languages: Sequence[str]
+    ) -> Iterator[str]:
+        """Yield what is said in each of several takes, in their order, as soon as it is known."""
 
     def fold(self, text: str, language: str) -> str:
         """Return a text, spoken or heard, in the form in which the two are compared."""
@@ -65,6 +76,7 @@ class PocketSphinx:
         # With `batch` the cepstral mean is that of the take; `live` would bring along that of the takes before it.
         self._decoder: Any = Decoder(samprate=self._SAMPLE_RATE, cmn="batch", loglevel="FATAL")
         self._turn = Lock()
+        self.environment = {"dtype": "int16", "pocketsphinx": version("pocketsphinx")}
 
     def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str = "en") -> str:
         """Return lower-case words; none for less than a tenth of a second."""
@@ -74,6 +86,13 @@ class PocketSphinx:
         steps = np.rint(np.clip(mono, -1.0, 1.0) * 32_767).astype("<i2")
         with self._turn:  # Takes of several units are heard at once.
             return self._hear(steps.tobytes())
+
+    def recognize_all(
+        self, clips: Sequence[NDArray[np.float32]], sample_rate: int, languages: Sequence[str]
+    ) -> Iterator[str]:
+        """Yield what is said in each of several takes, in their order."""
+        for samples, language in zip(clips, languages, strict=True):
+            yield self.recognize(samples, sample_rate, language)
 
     def _hear(self, steps: bytes) -> str:
         # Its front end keeps noise levels from one utterance to the next; this makes it as good as new.
@@ -91,51 +110,9 @@ class PocketSphinx:
         return text
 
 
-class Whisper:
-    """Whisper through the package `faster-whisper`, with a model of the user's choice.
-
-    It hears each take by itself, with nothing carried over and without chance (temperature 0, no second try): what it
-    returns follows from the samples, the model and the hardware.
-    """
-
-    _SAMPLE_RATE = 16_000
-    _MIN_SAMPLES = 1_600
-
-    def __init__(self, folder: Path, device: str, num_threads: int) -> None:
-        from faster_whisper import WhisperModel
-        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
-        # int8 in float32's place on a CPU: half the time, and as many words right.
-        kind = "int8" if device == "cpu" else "float16"
-        self._model = WhisperModel(str(folder), device=device, compute_type=kind, cpu_threads=num_threads)
-        self._fold_english: Callable[[str], str] = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
-        self.languages = frozenset(self._model.supported_languages)
-
-    def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
-        """Return words as people write them, with digits and punctuation; none for less than a tenth of a second."""
-        mono = resample(samples, sample_rate, self._SAMPLE_RATE)
-        if mono.size < self._MIN_SAMPLES:
-            return ""
-        segments, _ = self._model.transcribe(
-            mono, language=language, temperature=0.0, condition_on_previous_text=False, without_timestamps=True
-        )
-        return " ".join(segment.text.strip() for segment in segments)
-
-    def fold(self, text: str, language: str) -> str:
-        """Return English by Whisper's own rules, Chinese with its numbers in words, others as they are."""
-        if language == "en":
-            return self._fold_english(text)
-        if language == "zh":
-            try:
-                return normalize_text(text, language="zh").text
-            except UtteranceError:
-                return text  # Nothing that could be spoken.
-        return text
-
-
-RECOGNIZERS: Mapping[str, tuple[str, str]] = {
-    "pocketsphinx": ("pocketsphinx", "asr"),
-    "whisper": ("faster_whisper", "whisper"),
+RECOGNIZERS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "pocketsphinx": (("pocketsphinx", "rapidfuzz"), "asr"),
+    "whisper": (("faster_whisper", "opencc", "rapidfuzz"), "whisper"),
 }
 """By the name that `quality.asr` gives them: what each imports, and the extra that brings it."""
 
@@ -151,8 +128,8 @@ def check_recognizer(name: str) -> None:
     """
     if name == "none":
         return
-    module, extra = RECOGNIZERS[name]
-    for needed in (module, "rapidfuzz"):
+    modules, extra = RECOGNIZERS[name]
+    for needed in modules:
         if find_spec(needed) is None:
             raise ConfigError(
                 f"quality.asr: {name} needs the package {needed}, which is not installed; "
@@ -164,12 +141,20 @@ def fingerprint_recognizer(config: Config) -> str | None:
     """Return the SHA-256 of the recognizer's model; None where it has none of its own.
 
     Raises:
-        ConfigError, WeightsError, StorageError: the model is not there.
+        ConfigError: a package is not installed, or all rows are in a language that the model does not know.
+        WeightsError, StorageError: the model is not there.
     """
     check_recognizer(config.quality.asr)
-    if config.quality.asr_model is None:
+    model, language = config.quality.asr_model, config.text.language
+    if model is None:
         return None
-    return fingerprint_whisper(resolve_whisper(config.quality.asr_model, config.storage))
+    folder = resolve_whisper(model, config.storage)
+    if language not in ("auto", "en") and knows_english_only(folder):
+        raise ConfigError(
+            f"quality.asr_model: {model} knows English only, but text.language is {language!r}; take a model of several"
+            " languages, such as large-v3"
+        )
+    return fingerprint_whisper(folder)
 
 
 def load_recognizer(
@@ -202,7 +187,9 @@ def load_recognizer(
             f"quality.asr_model: {folder} on {socket.gethostname()}: sha256 {found[:12]}, but the run has "
             f"{str(sha256)[:12]}; copy the same files to every machine"
         )
-    return Whisper(folder, device, num_threads)
+    from pipeline.synthesis.whisper import Whisper
+
+    return Whisper(folder, device, num_threads, name=model)
 
 
 @dataclass(frozen=True)

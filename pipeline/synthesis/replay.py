@@ -150,5 +150,5 @@ class Replayer:
             heard = [(0, audio) for audio in self._audio.decode(job.result.takes)]
             for _, audio in heard:
                 outcome.add_audio(audio)
-            wanted = next_takes(heard, self._config.quality.max_takes)
+            wanted = next_takes(heard, self._config.quality.most_takes)
         return outcome.finish(self._config.audio)

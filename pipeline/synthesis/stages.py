@@ -1,13 +1,14 @@
-"""The two stages that replicas run: text to judged semantic tokens, semantic tokens to judged audio.
+"""The two stages with networks of the weights: text to judged semantic tokens, semantic tokens to judged audio.
 
-Knows nothing of Ray or storage. Each take that fails its checks is made again with the next seed, up to
-`quality.max_takes`.
+Knows nothing of Ray or storage. A segment of which no take passes its checks gets another one with the next seed, up
+to `quality.max_takes`. What is said in a take is judged in `listening_stage.py`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -20,9 +21,9 @@ from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.llm import Generation, LLMEngine, Request
 from pipeline.llm.prompt import Prompt, build_prompt
 from pipeline.manifest.rows import Utterance
-from pipeline.synthesis.listening import Listener
-from pipeline.synthesis.quality import judge_audio, judge_hearing, judge_tokens, length_cap
-from pipeline.synthesis.recognition import Recognizer
+from pipeline.synthesis.listening import measure_similarity
+from pipeline.synthesis.listening_stage import ListeningStage
+from pipeline.synthesis.quality import judge_audio, judge_tokens, length_cap
 from pipeline.synthesis.speakers import Speaker
 from pipeline.synthesis.takes import Rejection, Script, SegmentAudio, Take, UtteranceTakes, segment_seed, write_script
 from pipeline.text import TextSupport
@@ -34,12 +35,15 @@ class UtteranceJob:
 
     script: Script
     prompts: dict[int, Prompt]
-    wanted: dict[int, int]
-    """Take to make, by segment."""
+    wanted: dict[int, Sequence[int]]
+    """Takes to make, by segment."""
     result: UtteranceTakes
     owner: Any = None
     """Whoever wants the result; never looked at here."""
-    outstanding: int = 0
+    outstanding: Counter[int] = field(default_factory=Counter)
+    """Takes under way, by segment."""
+    failed: dict[int, tuple[int, Rejection]] = field(default_factory=dict)
+    """By segment, the last take that failed, and why."""
 
     @property
     def estimated_s(self) -> float:
@@ -77,7 +81,7 @@ class TokenStage:
         Args:
             row: the utterance's row in its shard.
             utterance: what to say, and who says it.
-            wanted: take to make, by segment; none means all segments from take 0 on.
+            wanted: take to make, by segment; none means the first takes of all segments.
 
         Raises:
             UtteranceError: the row cannot be synthesized.
@@ -102,7 +106,10 @@ class TokenStage:
                     "text.max_segment_chars",
                 )
             prompts[index] = prompt
-        takes = dict(wanted) if wanted else dict.fromkeys(range(len(script.segments)), 0)
+        first: Sequence[int] = range(self._config.quality.num_first_takes)
+        takes: dict[int, Sequence[int]] = dict.fromkeys(prompts, first)
+        if wanted:
+            takes = {segment: (take,) for segment, take in wanted.items()}
         selected = {index: prompts[index] for index in takes}
         return UtteranceJob(script, selected, takes, UtteranceTakes.of_script(row, script))
 
@@ -116,14 +123,15 @@ class TokenStage:
         key = self._next_job
         self._next_job += 1
         self._jobs[key] = job
-        job.outstanding = len(job.wanted)
-        for segment, take in job.wanted.items():
-            self._request(key, segment, take)
+        for segment, takes in job.wanted.items():
+            for take in takes:
+                self._request(key, segment, take)
 
     def _request(self, key: int, segment: int, take: int) -> None:
         job = self._jobs[key]
         prompt = job.prompts[segment]
         estimated_s = job.script.segments[segment].estimated_s
+        job.outstanding[segment] += 1
         self._engine.add(
             Request(
                 request_id=(key, segment, take),
@@ -140,53 +148,68 @@ class TokenStage:
         for generation in self._engine.step():
             key, segment, take = cast("tuple[int, int, int]", generation.request_id)
             job = self._jobs[key]
-            if self._retake_if_failed(key, job, segment, take, generation):
-                continue
-            job.outstanding -= 1
-            if job.outstanding == 0:
+            self._judge(job, segment, take, generation)
+            job.outstanding[segment] -= 1
+            if job.outstanding[segment] == 0 and all(found.segment != segment for found in job.result.takes):
+                self._retake(key, job, segment)
+            if job.outstanding.total() == 0:
                 del self._jobs[key]
                 finished.append(job)
         return finished
 
-    def _retake_if_failed(self, key: int, job: UtteranceJob, segment: int, take: int, generation: Generation) -> bool:
-        quality = self._config.quality
+    def _judge(self, job: UtteranceJob, segment: int, take: int, generation: Generation) -> None:
         planned = job.script.segments[segment]
         num_tokens = len(generation.semantic_tokens)
-        rejection = judge_tokens(num_tokens, generation.hit_length_cap, planned.estimated_s, quality)
-        if rejection is None:
-            voice = self._registry[job.script.utterance.speaker_id].voice
-            tokens = generation.semantic_tokens.astype(np.int32)
-            job.result.takes.append(
-                Take(
-                    segment,
-                    take,
-                    tokens,
-                    voice.global_tokens or (),
-                    planned.boundary,
-                    planned.text,
-                    job.script.language,
-                    planned.estimated_s,
-                )
+        job.result.num_takes += 1
+        rejection = judge_tokens(num_tokens, generation.hit_length_cap, planned.estimated_s, self._config.quality)
+        if rejection is not None:
+            if segment not in job.failed or job.failed[segment][0] < take:
+                job.failed[segment] = take, rejection
+            return
+        voice = self._registry[job.script.utterance.speaker_id].voice
+        job.result.takes.append(
+            Take(
+                segment,
+                take,
+                generation.semantic_tokens.astype(np.int32),
+                voice.global_tokens or (),
+                planned.boundary,
+                planned.text,
+                job.script.language,
+                planned.estimated_s,
             )
-            return False
-        if take + 1 < quality.max_takes and job.result.rejection is None:
+        )
+
+    def _retake(self, key: int, job: UtteranceJob, segment: int) -> None:
+        """Make another take of a segment of which none is good, or give its utterance up."""
+        take, rejection = job.failed[segment]
+        if take + 1 < self._config.quality.most_takes and job.result.rejection is None:
             self._request(key, segment, take + 1)
-            return True
+            return
         place = f"segment {segment + 1} of {len(job.script.segments)}, " if len(job.script.segments) > 1 else ""
         job.result.rejection = Rejection(rejection.code, f"{place}take {take + 1}: {rejection.message}")
-        return False
 
 
 class AudioStage:
-    """Semantic tokens to audio, judged by its sound."""
+    """Semantic tokens to audio, judged by its sound.
 
-    def __init__(self, config: Config, codec: BiCodec, recognizer: Recognizer | None = None) -> None:
+    Args:
+        config: of the run.
+        codec: that decodes, and hears whose voice it is where somebody listens.
+        listening: the stage that follows, where both are one; none leaves it to others.
+    """
+
+    def __init__(self, config: Config, codec: BiCodec, listening: ListeningStage | None = None) -> None:
         codec.prepare_decoding()
         self._config = config
         self._codec = codec
-        self._listener = None if recognizer is None else Listener(recognizer, codec)
-        self.num_takes = 0
-        """Takes that came from the codec so far: what shows that a long decode moves."""
+        self._listening = listening
+        self._num_decoded = 0
+
+    @property
+    def num_takes(self) -> int:
+        """A number that grows while work goes on: takes that came from the codec, and that were heard."""
+        return self._num_decoded + (self._listening.num_takes if self._listening is not None else 0)
 
     @property
     def sample_rate(self) -> int:
@@ -205,9 +228,9 @@ class AudioStage:
             [torch.tensor(take.semantic_tokens, dtype=torch.int64) for take in takes],
             torch.tensor([take.global_tokens for take in takes], dtype=torch.int64),
         ):
-            self.num_takes += 1
-            audios[decoded.item] = self.judge(takes[decoded.item], decoded.waveform.numpy())
-        return [audios[position] for position in range(len(takes))]
+            self._num_decoded += 1
+            audios[decoded.item] = self._measure(takes[decoded.item], decoded.waveform.numpy())
+        return self._listen(takes, [audios[position] for position in range(len(takes))])
 
     def judge(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
         """Judge the sound of a take.
@@ -216,15 +239,15 @@ class AudioStage:
             take: what was decoded.
             samples: (num_samples,) what it sounds like.
         """
+        (audio,) = self._listen([take], [self._measure(take, samples)])
+        return audio
+
+    def _measure(self, take: Take, samples: np.ndarray[Any, np.dtype[np.float32]]) -> SegmentAudio:
         quality = self._config.quality
         stats = measure(samples, self.sample_rate)
-        rejection, hearing = judge_audio(stats, quality), None
-        if rejection is None and self._listener is not None:
-            hearing = self._listener.listen(samples, take.text, take.language, take.global_tokens)
-            rejection = judge_hearing(hearing, quality)
-        if rejection is not None:
-            message = f"segment {take.segment + 1}, take {take.take + 1}: {rejection.message}"
-            rejection = Rejection(rejection.code, message)
+        rejection, similarity = judge_audio(stats, quality), None
+        if rejection is None and quality.listens:
+            similarity = measure_similarity(self._codec, samples, take.global_tokens)
         num_tokens = len(take.semantic_tokens)
         return SegmentAudio(
             take.segment,
@@ -233,8 +256,15 @@ class AudioStage:
             take.boundary,
             samples,
             self.sample_rate,
-            rejection,
-            hearing,
+            None if rejection is None else rejection.of_take(take.segment, take.take),
+            None,
             stats,
             take.estimated_s,
+            similarity,
         )
+
+    def _listen(self, takes: Sequence[Take], audios: list[SegmentAudio]) -> list[SegmentAudio]:
+        if self._listening is None:
+            return audios
+        heard = self._listening.listen([*zip(takes, audios, strict=True)])
+        return [audio.after(verdict) for audio, verdict in zip(audios, heard, strict=True)]

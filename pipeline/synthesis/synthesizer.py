@@ -16,8 +16,8 @@ from pipeline.llm import LLMEngine
 from pipeline.llm.prompt import SpeechVocabulary
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
+from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
-from pipeline.synthesis.recognition import load_recognizer
 from pipeline.synthesis.speakers import SpeakerRegistry, make_definition
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
@@ -47,7 +47,7 @@ class Synthesizer:
         self._lexicon = read_lexicon(config)
         self._support = support
         self._tokens = TokenStage(config, engine, registry, self._lexicon, support)
-        self._audio = AudioStage(config, codec, load_recognizer(config, codec.device.type, torch.get_num_threads()))
+        self._audio = AudioStage(config, codec, load_listening(config, codec.device.type, torch.get_num_threads()))
 
     @classmethod
     def load(
@@ -170,7 +170,7 @@ class Synthesizer:
                 except UtteranceError as error:
                     outcomes[position].reject(Rejection.from_error(error))
             heard = self._make_takes(jobs, outcomes)
-            wanted = next_takes(heard, self._config.quality.max_takes)
+            wanted = next_takes(heard, self._config.quality.most_takes)
         for outcome in outcomes:
             if outcome.text_note is not None:
                 logger.warning("%s", outcome.text_note)

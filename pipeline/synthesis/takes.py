@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -161,6 +161,10 @@ class Rejection:
         """Keep what an error says."""
         return cls(error.code, error.message)
 
+    def of_take(self, segment: int, take: int) -> Rejection:
+        """Return it with the place of the take that it is about."""
+        return Rejection(self.code, f"segment {segment + 1}, take {take + 1}: {self.message}")
+
 
 @dataclass
 class UtteranceTakes:
@@ -178,12 +182,22 @@ class UtteranceTakes:
     """What of the text was not spoken, if anything."""
     takes: list[Take] = field(default_factory=list)
     rejection: Rejection | None = None
+    num_takes: int = 0
+    """That were made, good or not."""
 
     @classmethod
     def of_script(cls, row: int, script: Script) -> UtteranceTakes:
         """Begin the takes of a script."""
         note = describe_unread(script.unread)
         return cls(row, script.seed, len(script.segments), script.language, script.spoken_text, note)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was heard in a decoded take, and whether it is good enough."""
+
+    hearing: Hearing
+    rejection: Rejection | None
 
 
 @dataclass(frozen=True)
@@ -206,6 +220,23 @@ class SegmentAudio:
     """How loud it is."""
     estimated_s: float = 0.0
     """Expected speaking time."""
+    similarity: float | None = None
+    """Of its voice and the one that was asked for, where somebody listens."""
+
+    def after(self, verdict: Verdict | None) -> SegmentAudio:
+        """Return it as it was judged by ear; as it is where nobody listened."""
+        return self if verdict is None else replace(self, hearing=verdict.hearing, rejection=verdict.rejection)
+
+    @property
+    def rank(self) -> tuple[int, float, int, int]:
+        """What decides between takes that are good enough, the least first: words, naturalness, letters, take."""
+        hearing = self.hearing
+        reading = None if hearing is None else hearing.reading
+        naturalness = None if hearing is None else hearing.naturalness
+        num_word_errors, num_letter_errors = (
+            (0, 0) if reading is None else (reading.num_word_errors, reading.num_letter_errors)
+        )
+        return num_word_errors, -(naturalness or 0.0), num_letter_errors, self.take
 
     def measures(self) -> dict[str, Any]:
         """Return what gates judged of it, as the metadata keeps it; see `SEGMENT_TYPE`."""
@@ -217,21 +248,31 @@ class SegmentAudio:
         if self.stats is not None:
             found |= {"silence_ratio": self.stats.silence_ratio, "clipped_ratio": self.stats.clipped_ratio}
         if self.hearing is not None:
-            found |= asdict(self.hearing.contour) | {"similarity": self.hearing.similarity}
+            found |= asdict(self.hearing.contour)
+            found |= {"similarity": self.hearing.similarity, "naturalness": self.hearing.naturalness}
             found |= {} if self.hearing.reading is None else asdict(self.hearing.reading)
         return found
 
 
 Wanted = Mapping[int, Mapping[int, int]]
-"""Takes to make: row -> segment -> take. A row with no segments wants all of them, from take 0 on."""
+"""Takes to make: row -> segment -> take. A row with no segments wants all of them, from the first takes on."""
 
 
 def next_takes(audios: Sequence[tuple[int, SegmentAudio]], max_takes: int) -> dict[int, dict[int, int]]:
-    """Return what must be taken again, by row and segment: the failed takes that have a next one."""
-    wanted: dict[int, dict[int, int]] = {}
+    """Return what must be taken again, by row and segment: the next take of segments of which no take is good enough.
+
+    Args:
+        audios: takes that were judged together, with their rows.
+        max_takes: of a segment.
+    """
+    groups: dict[tuple[int, int], list[SegmentAudio]] = {}
     for row, audio in audios:
-        if audio.rejection is not None and audio.take + 1 < max_takes:
-            wanted.setdefault(row, {})[audio.segment] = audio.take + 1
+        groups.setdefault((row, audio.segment), []).append(audio)
+    wanted: dict[int, dict[int, int]] = {}
+    for (row, segment), takes in groups.items():
+        following = max(audio.take for audio in takes) + 1
+        if following < max_takes and all(audio.rejection is not None for audio in takes):
+            wanted.setdefault(row, {})[segment] = following
     return wanted
 
 
@@ -252,7 +293,9 @@ def recorded_takes(record: Mapping[str, Any] | None) -> Mapping[int, int]:
 
 @dataclass
 class UtteranceOutcome:
-    """What became of one utterance: all that the stages made of it, over its retakes. Later takes replace earlier ones.
+    """What became of one utterance: all that the stages made of it, over its retakes.
+
+    Of each segment the best take counts among those that are good enough, see `SegmentAudio.rank`, else the last one.
 
     Example:
         >>> outcome = UtteranceOutcome()
@@ -267,18 +310,21 @@ class UtteranceOutcome:
     language: str | None = None
     spoken_text: str | None = None
     text_note: str | None = None
+    num_takes: int = 0
+    """That were made, of all segments, good or not."""
     _failure: Rejection | None = field(default=None, init=False)
-    _segments: dict[int, SegmentAudio] = field(default_factory=dict, init=False)
+    _takes: dict[int, dict[int, SegmentAudio]] = field(default_factory=dict, init=False)
 
     def add_takes(self, made: UtteranceTakes) -> None:
         """Take in what the LLM stage made of it; the first failure counts."""
         self.seed, self.num_segments = made.seed, made.num_segments
         self.language, self.spoken_text, self.text_note = made.language, made.spoken_text, made.text_note
+        self.num_takes += made.num_takes
         self._failure = self._failure or made.rejection
 
     def add_audio(self, audio: SegmentAudio) -> None:
         """Take in a decoded take."""
-        self._segments[audio.segment] = audio
+        self._takes.setdefault(audio.segment, {})[audio.take] = audio
 
     def reject(self, rejection: Rejection) -> None:
         """Refuse the utterance, unless it failed before."""
@@ -286,13 +332,13 @@ class UtteranceOutcome:
 
     @property
     def segments(self) -> list[SegmentAudio]:
-        """The last take of each segment, in reading order."""
-        return [self._segments[index] for index in sorted(self._segments)]
+        """The take of each segment that counts, in reading order."""
+        return [_choose(self._takes[index]) for index in sorted(self._takes)]
 
     @property
     def last_take(self) -> int:
-        """The highest take of all segments."""
-        return max((segment.take for segment in self._segments.values()), default=0)
+        """The highest take of all segments, of those that count."""
+        return max((segment.take for segment in self.segments), default=0)
 
     @property
     def rejection(self) -> Rejection | None:
@@ -303,7 +349,7 @@ class UtteranceOutcome:
         for segment in self.segments:
             if segment.rejection is not None:
                 return segment.rejection
-        if not self._segments or len(self._segments) != self.num_segments:
+        if not self._takes or len(self._takes) != self.num_segments:
             return Rejection(RejectionCode.INTERNAL_ERROR, "no stage returned this row's audio; please report it")
         return None
 
@@ -311,7 +357,8 @@ class UtteranceOutcome:
         """Return what the metadata says of it, whether it was accepted or not.
 
         `wer` and `cer` are over all words and letters, `speaker_similarity` is that of the segment that is least like
-        its voice, and `quality_note` tells what was not spoken, and why something was not judged.
+        its voice, `naturalness` that of the least natural one, and `quality_note` tells what was not spoken, and why
+        something was not judged.
         """
         hearings = [segment.hearing for segment in self.segments if segment.hearing is not None]
         readings = [hearing.reading for hearing in hearings if hearing.reading is not None]
@@ -321,6 +368,7 @@ class UtteranceOutcome:
         unjudged = next((hearing.note for hearing in hearings if hearing.note is not None), None)
         notes = [note for note in (self.text_note, unjudged) if note is not None]
         heard = [hearing.heard for hearing in hearings if hearing.heard is not None]
+        ratings = [hearing.naturalness for hearing in hearings if hearing.naturalness is not None]
         return TakeFacts(
             seed=self.seed,
             num_segments=self.num_segments,
@@ -330,7 +378,9 @@ class UtteranceOutcome:
             wer=sum(reading.num_word_errors for reading in readings) / num_words if num_words else None,
             cer=sum(reading.num_letter_errors for reading in readings) / num_letters if num_letters else None,
             speaker_similarity=min(similarities, default=None),
+            naturalness=min(ratings, default=None),
             recognized_text=" ".join(heard) if heard else None,
+            num_takes=self.num_takes,
             quality_note="; ".join(notes) or None,
             segments=[segment.measures() for segment in self.segments] or None,
         )
@@ -345,6 +395,12 @@ class UtteranceOutcome:
         if rejection is not None:
             raise UtteranceError(rejection.code, rejection.message)
         return finish_audio(self.segments, settings)
+
+
+def _choose(takes: Mapping[int, SegmentAudio]) -> SegmentAudio:
+    """Return the best of a segment's takes that are good enough, whatever their order; else the last one."""
+    good = [audio for audio in takes.values() if audio.rejection is None]
+    return min(good, key=lambda audio: audio.rank) if good else takes[max(takes)]
 
 
 def finish_audio(segments: Sequence[SegmentAudio], settings: AudioConfig) -> Audio:

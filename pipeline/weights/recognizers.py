@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pipeline.config.run import StorageConfig
@@ -11,6 +12,8 @@ from pipeline.weights.fetching import cache_dir, fetch_files, fingerprint_files,
 WHISPER_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """Of a Whisper model as CTranslate2 reads it."""
 _REQUIRED_FILES = ("config.json", "model.bin", "tokenizer.json")
+_MULTILINGUAL_TOKENS = 51_865
+"""Fewest of a model of several languages, as OpenAI's and CTranslate2's code has it."""
 
 
 def resolve_whisper(model: str, storage: StorageConfig) -> Path:
@@ -48,6 +51,16 @@ def fingerprint_whisper(directory: Path) -> str:
         WeightsError: a file cannot be read.
     """
     return fingerprint_files(directory, list_files(directory, WHISPER_FILES))
+
+
+def knows_english_only(directory: Path) -> bool:
+    """Tell whether a model knows no other language, by the size of its vocabulary."""
+    files = sorted(directory.glob("vocabulary.*"))
+    if not files:
+        return False  # Not to be told before it is loaded.
+    text = files[0].read_text(encoding="utf-8")
+    num_tokens = len(json.loads(text)) if files[0].suffix == ".json" else text.count("\n")
+    return num_tokens < _MULTILINGUAL_TOKENS
 
 
 def _fetch_by_name(model: str) -> Path:

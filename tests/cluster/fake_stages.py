@@ -74,11 +74,29 @@ class FakeCodec(FakeStage):
         return [(row, f"audio of take {take}") for row, take in takes], wanted
 
 
+class FakeListener(FakeStage):
+    """Finds the first two takes of some rows wanting."""
+
+    def listen(self, takes, audio):
+        assert [row for row, _ in takes] == [row for row, _ in audio]
+        rows = {row for row, _ in takes}
+        if rows & self.behavior.get("deadly_to_hear", set()):
+            time.sleep(0.05)
+            os._exit(1)
+        if rows & self.behavior.get("endless_to_hear", set()):
+            time.sleep(3_600)
+        if rows & self.behavior.get("unheard_of", set()):
+            raise RuntimeError("what was that")
+        mumbled = self.behavior.get("mumbled", set())
+        wanted = {row: {0: take + 1} for row, take in takes if row in mumbled and take < 2}
+        return [(row, f"heard take {take}") for row, take in takes], wanted
+
+
 class FakeWriter(FakeStage):
     def write(self, unit, rejections, kept, lease, only, *parts):
         time.sleep(self.behavior.get("slow_s", 0.0))
         heard = {}
-        for audio in parts[1::2]:
+        for audio in parts[1 :: self.behavior.get("num_results", 2)]:
             heard.update(audio)
         rejected = {str(row): 1 for row in rejections}
         examples = tuple((str(row), str(r.code), r.message) for row, r in sorted(rejections.items()))
@@ -90,9 +108,10 @@ def units(count, size=4):
     return [WorkUnit("s", size * n, size * n + size - 1) for n in range(count)]
 
 
-FAKES = {Stage.LLM: FakeLLM, Stage.CODEC: FakeCodec, Stage.WRITER: FakeWriter}
+FAKES = {Stage.LLM: FakeLLM, Stage.CODEC: FakeCodec, Stage.LISTENER: FakeListener, Stage.WRITER: FakeWriter}
 
-FAKE_STAGES = [replace(spec, actor=FAKES[spec.stage]) for spec in STAGES]
+LISTENING_STAGES = [replace(spec, actor=FAKES[spec.stage]) for spec in STAGES]
+FAKE_STAGES = [spec for spec in LISTENING_STAGES if spec.stage != Stage.LISTENER]
 
 
 def run(

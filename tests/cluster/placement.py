@@ -17,7 +17,7 @@ from pipeline.cluster.places import Places
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.run_units import start_pools
 from pipeline.cluster.work_items import Stage, UnitState
-from pipeline.config.run import ReplicasConfig
+from pipeline.config.run import parse_config
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.row_counts import UnitReceipt
 from tests.cluster import fake_stages
@@ -44,9 +44,14 @@ class PlacedWriter(FakeWriter):
         return UnitReceipt(unit.unit_id, 1, {}, 0.0, 0, True, ((parts[1][0][1], ray_api.own_node_id(), ""),))
 
 
+PLACES = ("weights", "manifest", "speakers", "output")
 FAKES = {Stage.LLM: FakeLLM, Stage.CODEC: PlacedCodec, Stage.WRITER: PlacedWriter}
 # There is always room at hand: with few units in flight, none has to go elsewhere.
-STAGES = [replace(spec, actor=FAKES[spec.stage], max_calls=lambda replicas: MAX_UNITS) for spec in fake_stages.STAGES]
+STAGES = [
+    replace(spec, actor=FAKES[spec.stage], max_calls=lambda replicas: MAX_UNITS)
+    for spec in fake_stages.STAGES
+    if spec.stage in FAKES
+]
 
 
 class Words(logging.Handler):
@@ -64,7 +69,8 @@ class PlacedRun:
     """A run of fake stages over a real cluster, by the plan, the places and the pools of a real run."""
 
     def __init__(self, replicas):
-        self.replicas = ReplicasConfig.model_validate(replicas)
+        self.config = parse_config({**dict.fromkeys(PLACES, "-"), "replicas": replicas})
+        self.replicas = self.config.replicas
         self.behavior = {}
         self.started = []
         """Stage, node, card and process of each replica that became ready."""
@@ -73,7 +79,7 @@ class PlacedRun:
 
     def run(self, go_on, before_start=lambda places: None, order=STAGES):
         """Commit units as long as `go_on()` says so; replicas are asked for in an order of stages."""
-        plan = plan_replicas(self.replicas)
+        plan = plan_replicas(self.config)
         needs = {spec.stage: spec.settings(self.replicas) for spec in STAGES}
         words, deadline = Words(), time.monotonic() + LONGEST_S
         logging.getLogger("pipeline").addHandler(words)

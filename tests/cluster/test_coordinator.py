@@ -25,12 +25,12 @@ from ray.exceptions import (
 from pipeline.cluster import pools, ray_api
 from pipeline.cluster.coordinator import Coordinator
 from pipeline.cluster.pools import Pool, Replica
-from pipeline.cluster.stage_order import STAGES, Sent, StageSpec
+from pipeline.cluster.stage_order import STAGES
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Call, Round, Stage, UnitState
 from pipeline.errors import HangError, ObjectChanged, RejectionCode, RunStopped, StorageError, StoreRefused
 from pipeline.manifest.units import WorkUnit
-from tests.cluster.fake_stages import FAKE_STAGES, FAKES, FakeStage, reported, run, units
+from tests.cluster.fake_stages import FAKES, LISTENING_STAGES, FakeWriter, reported, run, units
 from tests.inline_ray import InlineActor, InlineRay, inline_ray
 
 # As those of fake_stages.py.
@@ -167,7 +167,8 @@ def test_no_other_failure_is_a_loss(error):
 
 
 @pytest.mark.parametrize(
-    ("stage", "method"), [(Stage.LLM, "generate"), (Stage.CODEC, "decode"), (Stage.WRITER, "write")]
+    ("stage", "method"),
+    [(Stage.LLM, "generate"), (Stage.CODEC, "decode"), (Stage.LISTENER, "listen"), (Stage.WRITER, "write")],
 )
 def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage, method):
     """Two nodes' worth of losses, more than any limit allows of failures: they stopped the run as failed writes."""
@@ -181,7 +182,7 @@ def test_lost_objects_are_made_again_and_count_against_no_row(monkeypatch, stage
 
     monkeypatch.setattr(FAKES[stage], method, lose_first)
     with inline_ray():
-        rows = reported(run(units(3)))
+        rows = reported(run(units(3), listening({}), stages=LISTENING_STAGES))
     assert not losses
     assert {row: code for row, (code, _) in rows.items()} == dict.fromkeys(range(12), "audio")
 
@@ -235,7 +236,7 @@ def test_a_store_that_takes_nothing_for_long_or_refuses_stops_the_run(monkeypatc
 def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypatch):
     """Each failure is quick, so that the sick one would always have the least to do."""
     monkeypatch.setattr(ray_api, "ray", InlineRay())
-    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeStage, [{}], 2), 2, 1)
+    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeWriter, [{}], 2), 2, 1)
     for replica in pool.replicas:
         replica.is_ready = True
     sick, well = pool.replicas
@@ -251,7 +252,7 @@ def test_a_replica_whose_store_failed_leaves_work_to_others_for_a_while(monkeypa
 def placed_pool(monkeypatch):
     """Three writers of two calls each, one on node a and two on b; queue calls by the nodes of their input."""
     monkeypatch.setattr(ray_api, "ray", InlineRay())
-    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeStage, [{}], 2), 3, 2)
+    pool = Pool(Stage.WRITER, lambda slot: InlineActor(FakeWriter, [{}], 2), 3, 2)
     for replica, node in zip(pool.replicas, "abb", strict=True):
         pool.note_ready(replica, node)
 
@@ -322,37 +323,36 @@ class IdlePool:
         self.num_replaced += 1
 
 
-class FakeListener(FakeStage):
-    """Stands between codec and writer: it finds the first two takes of some rows wanting."""
-
-    def listen(self, audio):
-        wanted = {}
-        for row, text in audio:
-            take = int(text.split()[-1])
-            if row in self.behavior["mumbled"] and take < 2:
-                wanted[row] = {0: take + 1}
-        return [], wanted
+def listening(behavior):
+    return {**behavior, "writer": {"num_results": 3}}
 
 
-def test_a_stage_between_others_is_one_entry_in_the_list(ray_cluster):
+def test_a_row_that_nobody_understands_is_made_again_with_those_that_the_codec_refused(ray_cluster):
     """A row fails at the codec and another at the listener: one round makes both again."""
-
-    def listen(handle, call, lease):
-        return Sent(*handle.listen.options(num_returns=2).remote(call.round.results[Stage.CODEC]))
-
     rounds = []
 
     def generate(handle, call, lease):
         rounds.append(call.round.wanted)
-        return FAKE_STAGES[0].send(handle, call, lease)
+        return LISTENING_STAGES[0].send(handle, call, lease)
 
-    llm, codec, writer = FAKE_STAGES
-    stages = [replace(llm, send=generate), codec, StageSpec("listener", FakeListener, listen), writer]
-    rows = reported(run(units(1), {"needs_takes": {1: 2}, "mumbled": {2}}, stages=stages))
+    stages = [replace(LISTENING_STAGES[0], send=generate), *LISTENING_STAGES[1:]]
+    rows = reported(run(units(1), listening({"needs_takes": {1: 2}, "mumbled": {2}}), stages=stages))
     assert {row: text for row, (_, text) in rows.items()} == {
         0: "audio of take 0", 1: "audio of take 1", 2: "audio of take 2", 3: "audio of take 0"
     }  # fmt: skip
     assert rounds == [None, {1: {0: 1}, 2: {0: 1}}, {2: {0: 2}}]
+
+
+def test_rows_that_kill_hang_or_break_a_listener_are_rejected_alone(ray_cluster):
+    behavior = {"deadly_to_hear": {1}, "endless_to_hear": {6}, "unheard_of": {8}, "mumbled": {3}}
+    receipts = run(units(4), listening(behavior), stages=LISTENING_STAGES, max_units=2, hang_timeout_s=3.0)
+    rows = reported(receipts)
+    assert {row: code for row, (code, _) in rows.items() if code != "audio"} == {
+        1: RejectionCode.REPLICA_CRASH, 6: RejectionCode.TIMED_OUT, 8: RejectionCode.INTERNAL_ERROR
+    }  # fmt: skip
+    assert set(rows) == set(range(16)) and rows[3][1] == "audio of take 2"
+    assert rows[8][1] == "RuntimeError: what was that"
+    assert sorted(receipt.unit_id for receipt in receipts) == sorted(unit.unit_id for unit in units(4))
 
 
 def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):

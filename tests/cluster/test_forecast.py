@@ -55,7 +55,7 @@ def compare(world, **expected):
 
 def test_its_numbers_are_those_of_the_run(world):
     first = compare(world, new=16, changed=0, moved=0, unchanged=0, gone=0)
-    assert first.expected_s > 16 and first.num_segments == 16
+    assert first.expected_s > 16 and first.num_takes == 16
     compare(world, new=0, unchanged=16)
     rows, other = world.shards["b"], world.shards["m"]
     rows[0] = {**rows[0], "text": "Other words."}

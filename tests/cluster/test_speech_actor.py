@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
-from pipeline.config.run import ReplicasConfig
+from pipeline.config.run import parse_config
 from pipeline.errors import RejectionCode
 from pipeline.run.synthesize import synthesize_manifest
 from pipeline.synthesis import stages
@@ -50,9 +50,18 @@ def test_one_process_makes_the_takes_of_two(run_once):
     assert start["synthesized"]["replicas"] == {"llm": 1, "codec": 1, "writer": 1}
 
 
-def test_one_process_takes_what_both_reserve():
+@pytest.mark.parametrize(
+    ("quality", "stages"),
+    [
+        ({}, [Stage.LLM, Stage.WRITER]),
+        ({"asr": "pocketsphinx"}, [Stage.LLM, Stage.LISTENER, Stage.WRITER]),
+        ({"naturalness": "dnsmos"}, [Stage.LLM, Stage.LISTENER, Stage.WRITER]),
+    ],
+)
+def test_one_process_takes_what_both_reserve(quality, stages):
     settings = {"llm": {"count": 2, "num_cpus": 2, "num_gpus": 0.7}, "codec": {"num_cpus": 0.5, "num_gpus": 0.3}}
-    replicas = ReplicasConfig(**settings, one_process=True)
-    needs = {spec.stage: spec.settings(replicas) for spec in list_stages(replicas)}
-    assert list(needs) == [Stage.LLM, Stage.WRITER]
+    raw = {"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}
+    config = parse_config({**raw, "replicas": {**settings, "one_process": True}, "quality": quality})
+    needs = {spec.stage: spec.settings(config.replicas) for spec in list_stages(config)}
+    assert list(needs) == stages
     assert (needs[Stage.LLM].count, needs[Stage.LLM].num_cpus, needs[Stage.LLM].num_gpus) == (2, 2.5, 1.0)

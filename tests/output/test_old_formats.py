@@ -26,7 +26,7 @@ from tests.inline_ray import inline_ray
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-@pytest.fixture(params=["format-1", "format-2"])
+@pytest.fixture(params=["format-1", "format-2", "format-3"])
 def old(request, tmp_path):
     """A copy of an old output, at another place than where it was made."""
     shutil.copytree(FIXTURES / "outputs" / request.param, tmp_path / "old")

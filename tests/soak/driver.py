@@ -108,8 +108,8 @@ class SlowWriter(WriterActor):
 
 
 def write_with(actor):
-    run_units.list_stages = lambda replicas: tuple(
-        replace(spec, actor=actor) if spec.stage == Stage.WRITER else spec for spec in list_stages(replicas)
+    run_units.list_stages = lambda config: tuple(
+        replace(spec, actor=actor) if spec.stage == Stage.WRITER else spec for spec in list_stages(config)
     )
 
 

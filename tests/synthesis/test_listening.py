@@ -7,8 +7,8 @@ import torch
 from pipeline.codec import DecodedItem
 from pipeline.config.run import parse_config
 from pipeline.errors import RejectionCode, SpeakerError
-from pipeline.synthesis.listening import Listener, compare_voices, trace_contour
-from pipeline.synthesis.recognition import PocketSphinx
+from pipeline.synthesis.listening import Listener, Spoken, compare_voices, measure_similarity, trace_contour
+from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.takes import Take, UtteranceOutcome, next_takes
 from tests.synthesis.speech import read_clip
@@ -41,14 +41,12 @@ class FakeCodec:
         return torch.tensor(self.voice)
 
 
-class DeafRecognizer:
-    languages = frozenset()
-
-
 @pytest.fixture(scope="module")
 def stage():
-    config = {"weights": "w", "manifest": "m", "speakers": "s", "output": "o", "quality": {"asr": "pocketsphinx"}}
-    return AudioStage(parse_config(config), FakeCodec(np.zeros(1, np.float32)), PocketSphinx())
+    config = parse_config(
+        {"weights": "w", "manifest": "m", "speakers": "s", "output": "o", "quality": {"asr": "pocketsphinx"}}
+    )
+    return AudioStage(config, FakeCodec(np.zeros(1, np.float32)), load_listening(config))
 
 
 def decode(stage, samples, text=SENTENCE, voice=VOICE, language="en"):
@@ -129,12 +127,44 @@ def test_other_languages_are_heard_for_their_voice_alone(stage):
 
 
 def test_short_or_silent_takes_have_no_voice():
-    listener = Listener(DeafRecognizer(), FakeCodec(None))
     clip = read_clip("slt_door")
-    assert listener.listen(clip[:8_000], SENTENCE, "en", VOICE).similarity is None
-    assert listener.listen(0 * clip, SENTENCE, "en", VOICE).similarity is None
+    assert measure_similarity(FakeCodec(None), clip, VOICE) == 1.0
+    assert measure_similarity(FakeCodec(None), clip[:8_000], VOICE) is None
+    assert measure_similarity(FakeCodec(None), 0 * clip, VOICE) is None
+
+
+class FixedRater:
+    def rate(self, samples, sample_rate):
+        return float(samples[0])
+
+
+class Spelling:
+    """Hears the language and the first sample of each take."""
+
+    languages = frozenset({"en", "zh"})
+
+    def recognize_all(self, clips, sample_rate, languages):
+        for clip, language in zip(clips, languages, strict=True):
+            yield f"{language} {round(float(clip[0]))}"
+
+    def fold(self, text, language):
+        return text
+
+
+def test_takes_of_several_languages_are_heard_in_one_batch():
+    takes = [
+        Spoken(np.full(400, number, np.float32), f"{language} {number}", language, None)
+        for number, language in enumerate(["en", "de", "zh", "de", "en"], start=1)
+    ]
+    heard = list(Listener(Spelling(), FixedRater()).listen(takes, 16_000))
+    assert [hearing.heard for hearing in heard] == ["en 1", None, "zh 3", None, "en 5"]
+    assert [hearing.reading and hearing.reading.num_word_errors for hearing in heard] == [0, None, 0, None, 0]
+    assert [hearing.naturalness for hearing in heard] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert "'de'" in heard[1].note and heard[0].note is None
+    (unheard,) = Listener(None, FixedRater()).listen(takes[:1], 16_000)
+    assert (unheard.heard, unheard.reading, unheard.note, unheard.naturalness) == (None, None, None, 1.0)
 
 
 def test_without_a_listener_nothing_is_described():
-    names = ("wer", "cer", "speaker_similarity", "recognized_text", "quality_note")
+    names = ("wer", "cer", "speaker_similarity", "naturalness", "recognized_text", "quality_note")
     assert {describe()[name] for name in names} == {None}

@@ -12,6 +12,7 @@ from pipeline.benchmark import OFFICIAL_SIZES
 from pipeline.codec import DecodedItem
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError
+from pipeline.llm import Generation
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.load_networks import count_slots, load_engine
@@ -90,10 +91,55 @@ def test_the_codec_gets_all_takes_at_once_and_each_that_comes_is_a_heartbeat(mon
     codec = BackwardCodec()
     stage = AudioStage(parse_config({"weights": "w", "manifest": "m", "speakers": "s", "output": "o"}), codec)
     takes = [Take(index, 0, np.array([index], np.int32), (7,), "sentence", "", "en") for index in range(4)]
-    judge, heartbeats = stage.judge, []
-    monkeypatch.setattr(stage, "judge", lambda *arguments: heartbeats.append(stage.num_takes) or judge(*arguments))
+    measure, heartbeats = stage._measure, []
+    monkeypatch.setattr(stage, "_measure", lambda *arguments: heartbeats.append(stage.num_takes) or measure(*arguments))
     audios = stage.decode(takes)
     assert [audio.segment for audio in audios] == [0, 1, 2, 3]
     assert [round(float(audio.samples[0]) * 10) for audio in audios] == [0, 1, 2, 3]
     assert (codec.calls, heartbeats) == ([4], [1, 2, 3, 4])
     assert stage.decode([]) == []
+
+
+class ScriptedEngine:
+    """Answers in the order given, with as many tokens as a test says for a segment and a take."""
+
+    def __init__(self, engine, lengths):
+        self.vocabulary, self.lengths, self.requests = engine.vocabulary, lengths, []
+
+    def add(self, request):
+        self.requests.append(request)
+
+    def step(self):
+        request = self.requests.pop()
+        _, segment, take = request.request_id
+        num_tokens = self.lengths[segment, take]
+        return [Generation(request.request_id, np.zeros(num_tokens, np.int64), None, None, None, False, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_takes", "made", "good"),
+    [
+        ({(0, 0): 200, (0, 1): 200, (0, 2): 200}, 3, 3, [0, 1, 2]),
+        ({(0, 0): 0, (0, 1): 200, (0, 2): 0}, 3, 3, [1]),
+        ({(0, 0): 0, (0, 1): 0, (0, 2): 0, (0, 3): 200}, 5, 4, [3]),
+        ({(0, 0): 0, (0, 1): 0, (0, 2): 0}, 1, 3, []),
+    ],
+    ids=["all are good", "one is good", "none is, until the next", "none is, and no more are allowed"],
+)
+def test_best_of_makes_its_takes_whatever_they_are_like(random_weights, lengths, max_takes, made, good):
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "llm": {"device": "cpu"}}
+    quality = {"choose": "best_of", "best_of": 3, "max_takes": max_takes, "naturalness": "dnsmos"}
+    config = parse_config({**raw, "quality": quality}, source="test")
+    speaker = Speaker("anna", Voice(global_tokens=tuple(range(32))), "tokens", "anna")
+    engine = ScriptedEngine(load_engine(config, random_weights), lengths)
+    stage = TokenStage(config, engine, SpeakerRegistry([speaker]), {}, TextSupport())
+    stage.start(stage.prepare(0, Utterance("x", "This one is a good deal longer than others are.", "anna")))
+    ended = []
+    while stage.has_work:
+        ended += stage.step()
+    (job,) = ended
+    assert job.result.num_takes == made
+    assert sorted(take.take for take in job.result.takes) == good
+    assert (job.result.rejection is None) == bool(good)
+    if not good:
+        assert job.result.rejection.message.startswith("take 3: no speech")

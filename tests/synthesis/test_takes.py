@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 from pipeline.config.run import AudioConfig, parse_config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Utterance
+from pipeline.synthesis.listening import Contour, Hearing
+from pipeline.synthesis.recognition import Reading
 from pipeline.synthesis.takes import (
     Rejection,
     SegmentAudio,
     UtteranceOutcome,
     UtteranceTakes,
+    Verdict,
     finish_audio,
     hash_seed,
     next_takes,
@@ -78,6 +81,47 @@ def outcome_of(*segments, num_segments=2, rejection=None):
     for audio in segments:
         outcome.add_audio(audio)
     return outcome
+
+
+def heard(segment_audio, num_word_errors, naturalness=None, num_letter_errors=0):
+    reading = Reading(10, num_word_errors, 40, num_letter_errors, 40, "")
+    hearing = Hearing(Contour(0.0, -50.0), "heard", reading, None, None, naturalness)
+    return segment_audio.after(Verdict(hearing, segment_audio.rejection))
+
+
+@pytest.mark.parametrize(
+    ("takes", "best"),
+    [
+        ([(2, 3.0, None), (1, 2.0, None), (1, 2.5, None), (4, 5.0, None)], 2),
+        ([(1, None, None), (0, None, None), (0, None, None)], 1),
+        ([(0, 4.0, FAILED), (3, 1.0, None), (2, 1.0, None)], 2),
+        ([(1, 4.0, FAILED), (0, 4.0, FAILED)], 1),
+    ],
+    ids=["words, then naturalness", "the first of equals", "only good ones", "the last where none is good"],
+)
+def test_the_best_take_counts_whatever_their_order(takes, best):
+    made = [
+        heard(segment(0, take=take, rejection=rejection), num_word_errors, naturalness)
+        for take, (num_word_errors, naturalness, rejection) in enumerate(takes)
+    ]
+    for order in (made, made[::-1]):
+        outcome = outcome_of(*order, num_segments=1)
+        assert (outcome.last_take, outcome.facts().take) == (best, best)
+
+
+def test_takes_that_were_made_are_counted():
+    outcome = UtteranceOutcome()
+    for num_takes in (4, 1):
+        outcome.add_takes(UtteranceTakes(0, 7, 1, "en", "One.", num_takes=num_takes))
+        outcome.add_audio(segment(0, take=num_takes))
+    assert outcome.facts().num_takes == 5
+
+
+def test_a_segment_is_taken_again_once_none_of_its_takes_is_good():
+    bad = [(3, segment(0, take=take, rejection=FAILED)) for take in range(4)]
+    assert next_takes(bad, max_takes=6) == {3: {0: 4}}
+    assert next_takes(bad, max_takes=4) == {}
+    assert next_takes([*bad, (3, segment(0, take=1))], max_takes=6) == {}
 
 
 def test_later_takes_replace_earlier_ones_and_segments_are_read_in_order():

@@ -9,6 +9,7 @@ import pytest
 from pipeline.config.run import parse_config
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.synthesis.recognition import compare_with_text, fingerprint_recognizer, load_recognizer
+from pipeline.synthesis.whisper import Whisper
 from tests.synthesis.speech import read_clip
 
 pytest.importorskip("faster_whisper", reason="the recognizer; part of the extra `whisper`")
@@ -39,8 +40,37 @@ def test_what_is_heard_does_not_depend_on_what_was_heard_before(whisper):
     assert fresh.recognize(clips["slt_door"], 16_000, "en") == alone["slt_door"]
 
 
-def test_a_small_model_of_one_language_says_so(whisper):
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_what_is_heard_does_not_depend_on_the_batch(whisper, batch_size):
+    """Alone, in a crowd and shuffled; also where the encoder takes several at once, as on a GPU."""
+    clips = [read_clip(name) for name in ("rms_door", "slt_door", "rms_bread")]
+    crowd = [clip[: clip.size * share // 10] for clip in clips for share in (5, 10)]
+    alone = [whisper.recognize(clip, 16_000, "en") for clip in crowd]
+    assert len(set(alone)) > 3
+    other = Whisper(MODEL, "cpu", 1, batch_size=batch_size)
+    for order in (range(6), (4, 1, 5, 0, 2)):
+        heard = list(other.recognize_all([crowd[at] for at in order], 16_000, ["en"] * len(order)))
+        assert heard == [alone[at] for at in order]
+
+
+def test_it_hears_what_faster_whisper_hears(whisper):
+    clip = read_clip("rms_bread")
+    options = {"temperature": 0.0, "condition_on_previous_text": False, "without_timestamps": True}
+    segments, _ = whisper._model.transcribe(clip, language="en", **options)
+    assert whisper.recognize(clip, 16_000, "en") == " ".join(segment.text.strip() for segment in segments)
+
+
+def test_other_languages_of_a_small_model_are_refused_by_name(whisper):
     assert whisper.languages == {"en"}
+    with pytest.raises(ConfigError, match=r"does not know the language 'zh', only en; .* large-v3"):
+        list(whisper.recognize_all([read_clip("rms_door")] * 2, 16_000, ["en", "zh"]))
+
+
+def test_a_run_in_another_language_is_refused_before_work():
+    raw = {"weights": "demo", "manifest": "-", "speakers": "-", "output": "-", "text": {"language": "zh"}}
+    config = parse_config({**raw, "quality": {"asr": "whisper", "asr_model": str(MODEL)}})
+    with pytest.raises(ConfigError, match=r"knows English only, but text\.language is 'zh'"):
+        fingerprint_recognizer(config)
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 1_599])
@@ -54,6 +84,7 @@ def test_next_to_nothing_is_heard_as_nothing(whisper, num_samples):
         ("en", "I paid ten thousand dollars on the twenty-first.", " I paid $10,000 on the 21st."),
         ("en", "Doctor Smith will not go.", "Dr. Smith won't go"),
         ("zh", "我有一百二十三本书。", "我有123本书"),
+        ("zh", "我有一百二十三本书。", "我有一百二十三本書"),
     ],
 )
 def test_numbers_and_short_forms_are_no_errors(whisper, language, text, heard):
