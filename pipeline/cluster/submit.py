@@ -121,7 +121,8 @@ def _check_config(working_dir: Path, path: str, overrides: list[str], command: s
     _refuse_secrets(raw, path)
     written: dict[str, Any] = {}
     if command == "jobs.dataset":
-        written["output"] = load_night_config(working_dir / path, overrides).corpus
+        night = load_night_config(working_dir / path, overrides)
+        written |= {"output": night.corpus, "dataset.publish.to": night.dataset.publish.to}
     elif command in _RUNS:
         config = load_config(working_dir / path, overrides)
         written["output"] = config.output

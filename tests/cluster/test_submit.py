@@ -56,14 +56,16 @@ class FakeClient:
 def project(tmp_path):
     """A folder with the code and a config that can work on a cluster."""
     (tmp_path / "jobs").mkdir()
-    for name in ("audiobooks", "synthesize", "verify", "submit"):
+    for name in ("audiobooks", "dataset", "synthesize", "verify", "submit"):
         (tmp_path / "jobs" / f"{name}.py").write_text("")
     raw = yaml.safe_load((ROOT / "configs" / "cluster_s3.yaml").read_text())
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
+    (tmp_path / "night.yaml").write_text((ROOT / "configs" / "nightly_dataset.yaml").read_text())
     return tmp_path
 
 
 COMMAND = ["jobs.synthesize", "--config", "run.yaml"]
+NIGHT = ["jobs.dataset", "--config", "night.yaml", "--night", "2026-11-29"]
 BOOKS = ["jobs.audiobooks", "--config", "run.yaml", "--set", "audiobook.catalogue=books"]
 
 
@@ -91,6 +93,9 @@ def test_a_command_is_one_of_ours_and_quoted(project):
         ([*COMMAND, "--set", "output=out"], "output: out is relative"),
         ([*BOOKS, "--set", "manifest=s3://b/m", "--set", "audiobook.chapters=c"], "audiobook.chapters: c is relative"),
         ([*BOOKS, "--set", "manifest=m", "--set", "audiobook.chapters=s3://b/c"], "manifest: m is"),
+        (NIGHT, "output: nightly/corpus is relative"),
+        ([*NIGHT, "--set", "output=s3://b/c", "--set", "dataset.publish.to=p"], "dataset.publish.to: p is relative"),
+        ([*NIGHT, "--set", "output=s3://b/c", "--set", "dataset.plam=1"], "did you mean plan"),
         ([*COMMAND, "--set", "outptu=s3://b/o"], "outptu: unknown setting"),
         ([*COMMAND, "--set", "output=s3://me:key@b/o"], "holds a credential"),
         ([*COMMAND, "--set", "manifest=https://h/m?X-Amz-Signature=abcdef"], "holds a credential"),
@@ -102,6 +107,11 @@ def test_commands_that_cannot_work_are_refused_at_home(project, words, message):
     with pytest.raises(ConfigError, match=message) as caught:
         read_command(words, project)
     assert "key@" not in str(caught.value)
+
+
+def test_a_night_is_sent(project):
+    command = read_command([*NIGHT, "--set", "output=s3://b/corpus"], project)
+    assert command.entrypoint.startswith("python -m jobs.dataset --config night.yaml --night 2026-11-29")
 
 
 def test_a_config_with_a_key_in_it_does_not_travel(project):
