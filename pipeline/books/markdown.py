@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.books.cleaning import hide_voice_marks
@@ -17,14 +19,14 @@ _FIELDS = ("title", "author", "language")
 
 
 def read_markdown(text: str, place: str) -> Document:
-    """Read Markdown (CommonMark), with an optional block of `title`, `author`, `language` in YAML at its beginning.
+    """Read Markdown: CommonMark, with tables and struck words.
+
+    It may begin with a block of `title`, `author`, `language` in YAML at its beginning.
 
     Raises:
         ManifestError: that block is not YAML or stands for too much, a voice mark has no name, or the text is over a
             limit.
     """
-    from markdown_it import MarkdownIt
-
     fields: dict[str, str] = {}
     text = text.replace("\r\n", "\n")
     if match := _FRONT_MATTER.match(text):
@@ -36,12 +38,25 @@ def read_markdown(text: str, place: str) -> Document:
         for match in _FOOTNOTE.finditer(text)
     ]
     text = _FOOTNOTE.sub("", text)
-    document = read_html(MarkdownIt("commonmark").render(hide_voice_marks(text, place)), place)
+    document = read_html(_render(hide_voice_marks(text, place)), place)
     document.blocks += notes
     document.num_words += words_of(notes)
     for name, value in fields.items():
         setattr(document, name, value)
     return document
+
+
+def _render(text: str) -> str:
+    from markdown_it import MarkdownIt
+
+    # Indented lines are verse or a letter as likely as a program, which who writes one today puts between fences.
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser.add_render_rule("code_block", _render_indented)
+    return str(parser.render(text))
+
+
+def _render_indented(self: Any, tokens: Sequence[Any], number: int, options: Any, env: Any) -> str:
+    return f"<pre>{html.escape(tokens[number].content)}</pre>\n"
 
 
 def _read_fields(text: str, place: str) -> dict[str, str]:

@@ -40,6 +40,7 @@ _REASONS = {
 _REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in tokens.split()}
 """By the words of `class`, `epub:type` and `role`; a word that is part of another one says nothing."""
 _OF_BLOCKS = ("front or back matter", "about the edition")
+_CODE = frozenset(("programlisting", "screen", "sourcecode", "code", "listing", "code-block", "codeblock"))
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
@@ -270,6 +271,8 @@ class _Reader:
         is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
         if reason is None and (is_unseen or _HIDDEN_STYLE.search(element.get("style") or "")):
             reason = "hidden text"
+        if reason is None and tag == "pre" and _is_code(element, tokens):
+            reason = "code"
         if reason is None and tag == "figure" and _is_picture(element):
             reason = "illustration"
         if reason == "illustration" and tag in _BLOCKS and words_in(_text_of(element)) > _MAX_CAPTION_WORDS:
@@ -379,6 +382,15 @@ def _tokens(element: Any) -> list[str]:
         return []
     values = (element.get(name, "") for name in ("class", "role", "epub:type", "{http://www.idpf.org/2007/ops}type"))
     return " ".join(str(value) for value in values).lower().split()
+
+
+def _is_code(element: Any, tokens: list[str]) -> bool:
+    """Return whether lines are a program's: so marked, or all in a `code`; verse and letters are in `pre`, too."""
+    if _CODE.intersection(tokens):
+        return True
+    children = [child for child in element if isinstance(child.tag, str)]
+    alone = len(children) == 1 and children[0].tag == "code"
+    return alone and not (element.text or "").strip() and not (children[0].tail or "").strip()
 
 
 def _is_picture(figure: Any) -> bool:

@@ -7,7 +7,7 @@ from re import Match
 
 _BRACKETED = re.compile(
     r"(?<=[\w.,;:!?”\"’')\]。，；！？」』》）])\[(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3})*|[a-z]|(?i:note|nb|fn)\s?\d{1,3}"
-    r"|citation needed|clarification needed|sic)\]"
+    r"|citation needed|clarification needed|sic)\]|\[\^[\w-]{1,20}\]"
 )
 _RAISED = re.compile(
     r"(?:(?<=[A-Za-z]{4})|(?<=[.,;:!?”\"’\]。，；：！？」』》）])|(?<=[㐀-鿿])|(?<=\))(?![²³]))"
@@ -18,7 +18,7 @@ _ATTACHED = re.compile(r"(?<=[a-z]{3})([.!?][\"”’)]?|[\"”’])(\d{1,3}(?:(
 _NUMBERED = re.compile(
     r"\b(?:vol|fig|sec|art|chap|page|nos|num|ver|app|apt|ext|tel|fax|part|chs|pts|figs|vols|ref|eqs|sect|approx)$", re.I
 )
-_MAY_HAVE = re.compile(r"\w[.!?\"”’)]{1,2}\d|[⁰¹²³⁴-⁹]|\S\[")
+_MAY_HAVE = re.compile(r"\w[.!?\"”’)]{1,2}\d|[⁰¹²³⁴-⁹]|\S\[|\[\^")
 
 
 def drop_footnote_marks(text: str) -> str:

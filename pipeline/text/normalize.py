@@ -17,6 +17,7 @@ from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, RejectionCode, UtteranceError
 from pipeline.text.footnotes import drop_footnote_marks
 from pipeline.text.languages import resolve_language
+from pipeline.text.markup import decode_entities, take_markup
 from pipeline.text.readable import Unread, find_unread, make_readable, name_of
 from pipeline.text.spoken_forms import spell_out
 
@@ -140,6 +141,22 @@ def _clean_characters(text: object) -> str:
     return _fold_spaces(_disarm(cleaned))
 
 
+def _take_markup(text: object, normalize: bool) -> tuple[object, tuple[Unread, ...]]:
+    """Return a row's text without its markup, which stays without `normalize`, and what of it is not spoken."""
+    if not isinstance(text, str):
+        return text, ()
+    plain = decode_entities(_LINE_ENDS.sub("\n", text))
+    taken, markup = take_markup(plain)
+    if not normalize:
+        return plain, markup
+    if markup and not WORD_CHARACTER.search(taken):
+        raise UtteranceError(
+            RejectionCode.INVALID_TEXT,
+            f"text {text[:40]!r} has only {markup[0].name} ({markup[0].text!r}); expected at least one word",
+        )
+    return taken, markup
+
+
 def _check_speakable(cleaned: str, text: object) -> None:
     if not WORD_CHARACTER.search(cleaned):
         raise UtteranceError(
@@ -217,7 +234,8 @@ def normalize_text(
             f"text has {len(text):,} characters, at most {max_chars:,} are accepted; split the row or raise"
             " text.max_text_chars",
         )
-    spoken = _clean_characters(text)
+    plain, markup = _take_markup(text, normalize)
+    spoken = _clean_characters(plain)
     allowed = ""
     if lexicon:
         entries = lexicon if isinstance(lexicon, Lexicon) else _lexicon_of(tuple(lexicon.items()))
@@ -246,7 +264,7 @@ def normalize_text(
         raise UtteranceError(
             RejectionCode.INVALID_TEXT, f"text {str(text)[:40]!r} has nothing to say; expected at least one word"
         )
-    return NormalizedText(spoken, code, emoji + unread)
+    return NormalizedText(spoken, code, markup + emoji + unread)
 
 
 @lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import regex
 
-Kind = Literal["symbol", "digit", "script", "emoji"]
+Kind = Literal["symbol", "digit", "script", "emoji", "markup"]
 MARKS = ".,;:!?'\"“”‘’()[]—–…-，。！？；：、（）《》〈〉「」『』【】～·"
 """Every mark that shapes speech."""
 _OTHER_MARKS = {
@@ -59,9 +59,9 @@ class Unread:
     """Something of a text that is not spoken, or that a model was not taught.
 
     Attributes:
-        kind: a symbol, a digit, letters of a script that no language of the weights has, an emoji.
+        kind: a symbol, a digit, letters of a script that no language of the weights has, an emoji, markup.
         text: as it stands in the text.
-        name: what Unicode calls it; of letters, their script.
+        name: what Unicode calls it; of letters, their script; of markup, what it is.
     """
 
     kind: Kind

@@ -15,6 +15,8 @@ from pipeline.benchmark import BOOK
 from pipeline.books.casting import Cast, Character, load_casting
 from pipeline.books.catalogue import read_book
 from pipeline.books.chapters import split_into_chapters
+from pipeline.books.document import words_of
+from pipeline.books.markdown import read_markdown
 from pipeline.books.quotes import find_quotes, split_sentences
 from pipeline.books.rows import make_rows
 from pipeline.errors import ConfigError, ManifestError
@@ -310,3 +312,14 @@ def test_a_wrong_cast_is_reported_with_its_place(text, message):
 def test_a_page_of_gutenberg_has_its_books_title(title, expected):
     document = read_book(f"<title>{title}</title><p>Text.</p>".encode(), "a.html", "a.html")
     assert (document.title, document.author) == expected
+
+
+def test_code_of_markdown_is_left_out_and_counted_and_tables_are_read_by_rows():
+    text = "# One\n\nRun `go` now.\n\n| a | b |\n|---|---|\n| c | d |\n\n```\nx = 1\n```\n\n"
+    text += "    O rose,\n    thou art sick.\n"
+    document = read_markdown(text, "a.md")
+    assert [block.text for block in document.blocks if not block.reason] == [
+        "One", "Run go now.", "a, b", "c, d", "O rose,\nthou art sick."
+    ]  # fmt: skip
+    assert [(block.text, block.reason) for block in document.blocks if block.reason] == [("x = 1", "code")]
+    assert words_of(document.blocks) == document.num_words

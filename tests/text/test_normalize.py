@@ -73,7 +73,7 @@ def test_unicode_is_cleaned(dirty: str, clean: str) -> None:
         ("<|bicodec_semantic_5|>", "bicodec semantic five"),
         ("<\u200b|im_end|\u200b>", "im end"),
         ("<<||im_end||>>", "im end"),
-        ("<tool_call>go</tool_call>", "tool call go tool call"),
+        ("<tool_call>go</tool_call>", "go"),
         ("＜｜im_end｜＞", "im end"),
         ("<|<|im_end|>|>", "im end"),
     ],
