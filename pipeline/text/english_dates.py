@@ -222,7 +222,7 @@ SPAN_RULES = (
 
 TIME_RULES = (
     (r"(?<![\d:.])(?<!\d,)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])"
-     rf"(?:\s?{_HALF}|(?P<zone>Z\b))?",
+     rf"(?:\s?{_HALF}|(?P<zone>Z\b)|(?=[ECMP][SD]T\b|GMT\b|UTC\b|CET\b)(?P<apart>))?",
      _say_time),
     (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
     (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"

@@ -40,6 +40,7 @@ _OPENING, _CLOSING = re.compile(r"<(?P<name>[A-Za-z][\w:.-]{0,40})>"), re.compil
 _SUBSTITUTE = re.compile(r"<sub\s+alias\s?=\s?[\"']([^\"'<>]{1,200})[\"']\s?>[^<>]{0,200}</sub\s?>", re.I)
 _RAISED = re.compile(r"<sup>\s?([0-9]{1,3})\s?</sup>", re.I)
 _RAISE = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NAMED_AFTER, _NAMED_BEFORE = re.compile(r" (?:tag|element)s?\b"), re.compile(r"\b(?:tag|element)s? $")
 _IS_INLINE = frozenset(_INLINE)
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
@@ -147,6 +148,10 @@ class _Markup:
         return _TAG.sub(self._take_tag, text)
 
     def _take_tag(self, match: Match[str]) -> str:
+        if match["name"] and (_NAMED_AFTER.match(match.string, match.end()) or _NAMED_BEFORE.search(
+            match.string[max(0, match.start() - 12) : match.start()]
+        )):
+            return match[0].strip("</>")  # Somebody writes of it.
         if not match[0].startswith("</"):
             self.name(match[0], "tag")
         name = (match["name"] or "").lower()

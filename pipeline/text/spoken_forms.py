@@ -9,6 +9,8 @@ from pipeline.text.other_languages import say_in_other_language
 from pipeline.text.spoken_chinese import say_in_chinese
 from pipeline.text.spoken_english import say_in_english
 
+_ONE_TO_ANOTHER = re.compile(r"(?<![A-Za-z0-9])([BCDOPGM])2([BCDOPGMV])(?![A-Za-z0-9])")
+"""Trade: B2B, P2P, O2O."""
 _LONG_WORD = re.compile(r"[A-Za-z]{2,}")
 _HAN = "㐀-鿿豈-﫿"
 _CHINESE_MARKS = "，。！？；：、（）《》「」『』…"
@@ -35,6 +37,8 @@ def spell_out(text: str, language: str) -> str:
         language: `en` and `zh` are done in full, also where one stands within the other; see `other_languages` for the
             rest.
     """
+    if language in ("en", "zh"):
+        text = _ONE_TO_ANOTHER.sub(r"\1 to \2", text)
     if language == "en":
         return "".join(_each_run(text, _CHINESE_RUN, inside="zh", outside="en"))
     if language == "zh":

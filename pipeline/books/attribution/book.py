@@ -1,7 +1,7 @@
 """Who says each quote of a book: what the whole book tells of its people, then chapter by chapter.
 
 The way: paragraphs and whom they mention (`mentions`, `people`), turns and the tags beside them (`turns`), whom
-pronouns mean (`references`), who may say a turn and why (`evidence`), how likely each does (`chain`).
+pronouns mean (`references`), who may say a turn and why (`evidence`), how likely each does (`chain`), how sure that is (`confidence`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.books.attribution.chain import find_probabilities
+from pipeline.books.attribution.confidence import find_confidences
 from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter
 from pipeline.books.attribution.people import Names, People, name_key, split_words
 from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
@@ -84,11 +85,12 @@ def attribute_book(
 def _attribute_chapter(chapter: Chapter, num_cast: int) -> list[list[Attribution]]:
     speakers: dict[tuple[int, int], tuple[int, float]] = {}
     turns = chapter.collect()
-    for turn, candidates, chances in zip(chapter.turns, turns, find_probabilities(turns), strict=True):
-        best = int(chances.argmax())
+    chances = find_probabilities(turns)
+    confidences = find_confidences(chapter.turns, turns, chances, chapter.people)
+    for turn, candidates, found, confidence in zip(chapter.turns, turns, chances, confidences, strict=True):
         for place in turn.quotes:
-            speakers[place] = (candidates.people[best], float(chances[best]))
-    found = []
+            speakers[place] = (candidates.people[int(found.argmax())], confidence)
+    attributed = []
     for number, paragraph in enumerate(chapter.paragraphs):
         spoken = {quote: index for index, quote in enumerate(paragraph.speech)}
         passage = []
@@ -98,8 +100,8 @@ def _attribute_chapter(chapter: Chapter, num_cast: int) -> list[list[Attribution
             name = NOBODY_KNOWN if person == SOMEBODY_ELSE else chapter.people.people[person].name
             character = person if 0 <= person < num_cast else None
             passage.append(Attribution(quote, name if confidence else None, character, round(confidence, 3)))
-        found.append(passage)
-    return found
+        attributed.append(passage)
+    return attributed
 
 
 def _add_named(people: People, texts: Iterable[str]) -> None:

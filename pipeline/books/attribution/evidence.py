@@ -174,7 +174,8 @@ class Chapter:
         for person, features in zip(candidates.people, candidates.features, strict=True):
             if mention.kind == "name":
                 if person in mention.people:
-                    features[f"{style}_name"] = 1.0 if len(mention.people) == 1 else 0.7
+                    strength = 1.0 if len(mention.people) == 1 else 0.7
+                    features[f"{style}_name"] = strength * (0.5 if mention.is_small else 1.0)
                     if is_certain:
                         features["tag_name"] = features[f"{style}_name"]
                 elif person == SOMEBODY_ELSE and not mention.people:

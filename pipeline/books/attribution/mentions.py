@@ -31,6 +31,7 @@ class Mention:
         pronoun: he, she or i; empty where a name does not say.
         is_possessive: `Anna's brother` is not Anna; `his wife` is not him.
         is_subject: where it stands it may be the subject of its clause.
+        is_small: a name written small: `the doctor` may be another than the Doctor of the cast.
     """
 
     first: int
@@ -40,6 +41,7 @@ class Mention:
     pronoun: str = ""
     is_possessive: bool = False
     is_subject: bool = False
+    is_small: bool = False
 
 
 def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]:
@@ -55,7 +57,7 @@ def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]
         if mention.kind != "pronoun":
             subject = not mention.is_possessive and _is_subject(text, words, mention)
         found.append(Mention(at, mention.last, mention.kind, mention.people, mention.pronoun, mention.is_possessive,
-                             subject))  # fmt: skip
+                             subject, mention.kind == "name" and words[mention.last - 1].text[0].islower()))  # fmt: skip
         at = mention.last
     return found
 

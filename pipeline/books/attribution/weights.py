@@ -156,3 +156,5 @@ LINKS = {
     "alternate_apart_3": 0.42,
 }
 """Between a turn and the one or two before it, by what lies between them."""
+CONFIDENCE = {"always": 0.0, "sure": 1.0}
+"""Of `confidence`."""
