@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.demo_voice.training.flite import Analysis, FliteVoice
 from pipeline.demo_voice.training.phonetic_tokens import PitchContour, tokenize_phones
-from pipeline.demo_voice.training.sentences import make_sentences
+from pipeline.demo_voice.training.sentences import find_words, make_sentences, spoken_form
 from pipeline.demo_voice.training.voices import PITCHES_HZ, VOICES, global_tokens
 from pipeline.storage import write_bytes
 
@@ -42,7 +42,7 @@ class Plan:
 
     def joined(self, following: Plan) -> Plan:
         """Return both said by this plan's voice, one after the other."""
-        words = np.where(following.words < 0, -1, following.words + len(self.text.split()))
+        words = np.where(following.words < 0, -1, following.words + len(find_words(self.text)))
         return Plan(
             f"{self.text} {following.text}",
             self.voice,
@@ -80,8 +80,8 @@ def plan_utterances(count: int, seed: int) -> list[Plan]:
     plans: list[Plan] = []
     for index, text in enumerate(make_sentences(seed)):
         number = index % len(VOICES)
-        analysis = voices[number].analyze(text, 1.0)
-        if analysis.words.max(initial=-1) + 1 == len(text.split()):
+        analysis = voices[number].analyze(spoken_form(text), 1.0)
+        if analysis.words.max(initial=-1) + 1 == len(find_words(text)):
             contour = PitchContour(VOICES[number].predicted_hz, VOICES[number].pitch_hz)
             steps = contour.steps(analysis.phones, analysis.ends, analysis.f0)
             plans.append(Plan(text, number, analysis.phones, analysis.words, analysis.ends, steps))
@@ -93,9 +93,10 @@ def plan_utterances(count: int, seed: int) -> list[Plan]:
 def render(voice: FliteVoice, number: int, text: str, stretch: float, pitch_hz: float) -> Recording:
     """Render one utterance at a tempo and a pitch, and cut it into frames."""
     contour = PitchContour(VOICES[number].predicted_hz, pitch_hz)
-    plain = voice.analyze(text, stretch)
+    spoken = spoken_form(text)
+    plain = voice.analyze(spoken, stretch)
     steps = contour.steps(plain.phones, plain.ends, plain.f0)
-    analysis: Analysis = voice.analyze(text, stretch, contour)
+    analysis: Analysis = voice.analyze(spoken, stretch, contour)
     tokens = tokenize_phones(analysis.phones, analysis.ends, steps)
     waveform = np.zeros(tokens.size * 320, np.float32)
     size = min(waveform.size, analysis.waveform.size)

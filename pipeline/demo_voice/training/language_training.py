@@ -22,6 +22,7 @@ from pipeline.demo_voice.training.corpus import Plan
 from pipeline.demo_voice.training.language_model import LanguageModel, Muon, Sizes
 from pipeline.demo_voice.training.phonetic_tokens import CODEBOOK_SIZE, NUM_TOKENS, PLACES
 from pipeline.demo_voice.training.progress import Training
+from pipeline.demo_voice.training.sentences import find_words
 from pipeline.demo_voice.training.vocabulary import Vocabulary
 from pipeline.demo_voice.training.voices import PITCHES_HZ, STRETCHES, VOICES, global_tokens
 
@@ -127,10 +128,10 @@ class ExampleMaker:
 
     def _spans(self, plan: Plan, tokens: NDArray[np.int64], offset: int) -> NDArray[np.int64]:
         """Give each frame the place of its word in the text: frames of a phone are those up to its last one."""
-        edges, position = [], offset
-        for word in plan.text.split(" "):
-            edges.append((position, position + len(word.encode())))
-            position = edges[-1][1] + 1
+        edges = [
+            (offset + len(plan.text[:start].encode()), offset + len(plan.text[:stop].encode()))
+            for start, stop in find_words(plan.text)
+        ]
         is_last = tokens % PLACES == PLACES - 1
         phone = np.concatenate([[0], np.cumsum(is_last)[:-1]])
         words = plan.words[np.minimum(phone, len(plan.words) - 1)]

@@ -1,11 +1,13 @@
 """English sentences to train on, and the ones to test with, which share no sentence (and some of them no rare word).
 
-Sources: clauses of Debian's `fortunes`, and sentences put together from the words of it and of Debian's `wamerican`.
-The texts are read, not shipped.
+Sources: clauses of Debian's `fortunes`, glosses and examples of `wordnet-base`, definitions of its dictionaries
+(`dict-gcide`, `dict-devil`, ...), and sentences put together from their words and those of `wamerican`. Half of them get
+the marks that books have: typographic quotes, dashes, colons, brackets. The texts are read, not shipped.
 """
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
 from collections import Counter
@@ -14,16 +16,22 @@ from pathlib import Path
 
 _FORTUNES = Path("/usr/share/games/fortunes")
 _WORDS = Path("/usr/share/dict/words")
+_WORDNET = Path("/usr/share/wordnet")
+_DICTIONARIES = Path("/usr/share/dictd")
+_MAX_DICTIONARY_BYTES = 64 << 20
 _SENTENCE = re.compile(r"[A-Z][A-Za-z',; -]{5,160}[.!?]")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_GLOSS = re.compile(r"[a-z][a-z',-]*(?: [a-z][a-z',-]*){2,24}")
+_PARTS_OF_GLOSS = re.compile(r'"([^"]*)"|([^;"]+)')
+_WRITTEN_WORD = re.compile(r"[^ —]+—?")
 _FUNCTION_WORDS = (
     "the a an of to in and that is was it for on with as at by from be are were this his her their our my your we they "
     "he she you I not but or so if when will can could would should has have had do did no all some one two into over "
     "after before under about then now there here what who which how why very"
 ).split()
 
-TRAINED_MARKS = ".,;!?'-"
-"""All punctuation of the training text."""
+TRAINED_MARKS = ".,;:!?'\"“”‘’—…()-"
+"""All punctuation of the training text of the next training; what weights were taught is in their text.yaml."""
 MAX_TRAINED_CHARS = 149
 """Of a training sentence."""
 MAX_SPOKEN_CHARS = 75
@@ -98,18 +106,91 @@ def read_fortunes() -> list[str]:
     return [sentence for sentence in seen if is_trainable(sentence)]
 
 
+def read_glosses() -> list[str]:
+    """Return the glosses and examples of WordNet that are plain words, as sentences, each once, in order.
+
+    Raises:
+        SystemExit: it is not installed.
+    """
+    files = sorted(_WORDNET.glob("data.*"))
+    if not files:
+        raise SystemExit("sentences: WordNet's glosses are needed; run apt-get install wordnet-base")
+    seen: dict[str, None] = {}
+    for path in files:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            _, bar, gloss = line.partition(" | ")
+            for example, clause in _PARTS_OF_GLOSS.findall(gloss) if bar else ():
+                text = re.sub(r"^\([^()]*\)", "", (example or clause).strip()).strip().rstrip(".,")
+                if _GLOSS.fullmatch(text):
+                    seen[f"{text[0].upper()}{text[1:]}."] = None
+    return [sentence for sentence in seen if is_trainable(sentence)]
+
+
+def read_dictionaries() -> list[str]:
+    """Return the sentences of plain words in the dictionaries that are installed; none is needed."""
+    seen: dict[str, None] = {}
+    for path in sorted(_DICTIONARIES.glob("*.dict.dz")):
+        with gzip.open(path) as file:
+            text = re.sub(r"\s+", " ", file.read(_MAX_DICTIONARY_BYTES).decode("utf-8", "replace"))
+        for match in _SENTENCE.finditer(text):
+            words = match[0].split()
+            if 4 <= len(words) <= 25 and max(map(len, words)) < 18 and not re.search(r"\b[A-Z]{2,}|\b\w\.", match[0]):
+                seen[match[0].replace("--", ", ").replace(" ,", ",")] = None
+    return [sentence for sentence in seen if is_trainable(sentence)]
+
+
+def find_words(text: str) -> list[tuple[int, int]]:
+    """Return where each word of a sentence stands, as many as are in what is spoken of it: a dash parts two."""
+    return [match.span() for match in _WRITTEN_WORD.finditer(text)]
+
+
+def spoken_form(text: str) -> str:
+    """Return a sentence as flite reads it: brackets, dashes and colons are short pauses, quotes are none."""
+    text = re.sub('[“”"‘]', "", text.replace("’", "'"))
+    text = re.sub(r"\)(?=[.,;:!?…]|$)", "", text.replace(" (", ", ")).replace(")", ",")
+    text = re.sub("…$", ".", text.replace("—", ", ").replace(":", ","))
+    return re.sub(",{2,}", ",", text.replace("…", ","))
+
+
+def write_marks(sentence: str, rng: random.Random) -> str:
+    """Return a sentence with marks as books have them; its words stay."""
+    sentence = sentence.replace("'", "’")
+    words = sentence.split(" ")
+    inside = [number for number in range(1, len(words) - 1) if words[number][-1].isalpha()]
+    commas = [number for number in range(len(words) - 1) if words[number].endswith(",")]
+    kind = rng.random()
+    if kind < 0.35 and (commas or len(inside) > 3):
+        number = rng.choice(commas or inside)
+        words[number] = words[number].rstrip(",") + rng.choice(("—", "—", ":", ";", "…"))
+    elif kind < 0.5 and len(inside) > 4:
+        first = rng.choice(inside[1:-2])
+        last = min(first + rng.randrange(3), inside[-1])
+        words[first], words[last] = f"({words[first].rstrip(',')}", words[last].rstrip(",")
+        words[last] += ")"
+    elif kind < 0.6 and words[-1].endswith("."):
+        words[-1] = words[-1][:-1] + "…"
+    sentence = " ".join(words).replace("— ", "—")
+    opening, closing = rng.choice(("“”", "“”", '""', "‘’"))
+    if rng.random() < 0.5:
+        at = sentence.find(", ")
+        if at > 0 and rng.random() < 0.5:
+            return f"{opening}{sentence[: at + 1]}{closing}{sentence[at + 1 :]}"
+        return f"{opening}{sentence}{closing}"
+    return sentence
+
+
 def make_sentences(seed: int) -> Iterator[str]:
-    """Yield training sentences without end: found ones, loose words, and found ones with words exchanged."""
+    """Yield training sentences without end: found ones, and loose words; half of them with the marks of books."""
     rng = random.Random(seed)
-    found = read_fortunes()
-    counts = Counter(word for sentence in found for word in _WORD.findall(sentence.lower()))
+    sources = [found for found in (read_fortunes(), read_glosses(), read_dictionaries()) if found]
+    counts = Counter(word for found in sources for sentence in found for word in _WORD.findall(sentence.lower()))
     frequent = [word for word, count in counts.most_common(6000) if count > 1]
     weights = [counts[word] ** 0.4 for word in frequent]
     rare = [word for word in _WORDS.read_text().split() if re.fullmatch(r"[a-z]{3,11}", word)]
     while True:
         kind = rng.random()
         if kind < 0.45:
-            sentence = rng.choice(found)
+            sentence = rng.choice(rng.choice(sources))
             words = sentence.split()
             if len(words) > 12 and rng.random() < 0.5:
                 start = rng.randrange(len(words) - 8)
@@ -129,5 +210,8 @@ def make_sentences(seed: int) -> Iterator[str]:
                     words[-1] += ","
             sentence = " ".join(words)
             sentence = sentence[0].upper() + sentence[1:] + rng.choice("....!?")
-        if is_trainable(sentence) and len(sentence) <= MAX_TRAINED_CHARS:
-            yield sentence
+        if is_trainable(sentence):
+            if rng.random() < 0.5:
+                sentence = write_marks(sentence, rng)
+            if len(sentence) <= MAX_TRAINED_CHARS:
+                yield sentence
