@@ -1,7 +1,8 @@
 """Who says each quote of a book: what the whole book tells of its people, then chapter by chapter.
 
 The way: paragraphs and whom they mention (`mentions`, `people`), turns and the tags beside them (`turns`), whom
-pronouns mean (`references`), who may say a turn and why (`evidence`), how likely each does (`chain`), how sure that is (`confidence`).
+pronouns mean (`references`), who may say a turn and why (`evidence`), how likely each does (`chain`), how sure
+that is (`confidence`).
 """
 
 from __future__ import annotations

@@ -56,8 +56,9 @@ def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]
         subject = mention.kind == "pronoun" and words[at].small in SUBJECTS
         if mention.kind != "pronoun":
             subject = not mention.is_possessive and _is_subject(text, words, mention)
+        is_small = mention.kind == "name" and words[mention.last - 1].text[0].islower()
         found.append(Mention(at, mention.last, mention.kind, mention.people, mention.pronoun, mention.is_possessive,
-                             subject, mention.kind == "name" and words[mention.last - 1].text[0].islower()))  # fmt: skip
+                             subject, is_small))  # fmt: skip
         at = mention.last
     return found
 
