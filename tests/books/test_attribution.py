@@ -195,3 +195,24 @@ def test_probabilities_are_those_of_all_ways_to_speak_together():
     total = sum(expected[0].values())
     for found, chances in zip(expected, find_probabilities(turns), strict=True):
         assert chances == pytest.approx([value / total for value in found.values()])
+
+
+def test_a_name_written_small_is_less_sure_than_a_name():
+    """The doctor may be another one than the cast's."""
+    small, named = (
+        attribute(f'"I am late," said {name}. He sat down.', "the Doctor", "Anna Bell")[0]
+        for name in ("the doctor", "the Doctor")
+    )
+    assert small.confidence < named.confidence
+    assert named.name == "the Doctor" and named.confidence > 0.83
+
+
+def test_confidence_depends_on_what_a_decision_rests_on():
+    """A name beside a verb of speech is surer than a turn that nothing but the turns around it speak for."""
+    text = """
+    "I am late," said Anna.
+    "You are," said Bea.
+    "I am sorry."
+    """
+    first, second, third = attribute(text, Names("Anna", (), "she"), Names("Bea", (), "she"))
+    assert min(first.confidence, second.confidence) > third.confidence

@@ -17,11 +17,11 @@ from pipeline.books.attribution.confidence import find_confidences
 from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter
 from pipeline.books.attribution.people import Names, People, name_key, split_words
 from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
-from pipeline.books.attribution.words import TITLES, VERBS
+from pipeline.books.attribution.words import ABBREVIATED, TITLES, VERBS
 from pipeline.books.quotes import Quote
 
-_TITLE = "|".join(sorted(title.capitalize() for title in TITLES))
-_NAME = rf"((?:(?:{_TITLE})\.? )?[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)?)"
+_TITLE = "|".join(sorted(title.capitalize() + r"\.?" * (title in ABBREVIATED) for title in TITLES))
+_NAME = rf"((?:(?:{_TITLE}) )?[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)?)"
 _VERB = rf"(?:{'|'.join(sorted(VERBS))})"
 _NAMED = (
     re.compile(rf"[”\"’'],? {_VERB} (?:the )?{_NAME}"),

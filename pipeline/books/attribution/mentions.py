@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.books.attribution.people import People, Word
 from pipeline.books.attribution.words import (
+    ABBREVIATED,
     CLAUSE_STARTERS,
     DETERMINERS,
     FEMALE_NOUNS,
@@ -119,7 +120,7 @@ def _joins(text: str, words: list[Word], at: int) -> bool:
     if before.is_possessive:
         return False
     gap = text[before.end : words[at].start]
-    return gap == " " or (gap == ". " and (before.small in TITLES or len(before.text) == 1))
+    return gap == " " or (gap == ". " and (before.small in ABBREVIATED or len(before.text) == 1))
 
 
 def find_owned(words: list[Word], owner: Mention) -> Mention:

@@ -35,6 +35,9 @@ FEMALE_TITLES = frozenset(
 )
 TITLES = MALE_TITLES | FEMALE_TITLES | frozenset("dr doctor professor prof saint st nurse cousin".split())
 
+ABBREVIATED = frozenset("mr mrs ms dr st prof rev m mme mlle".split())
+"""Titles that a full stop may follow: `said the Doctor. He` is no name."""
+
 RANKS = frozenset(
     "captain colonel major general sergeant lieutenant inspector judge dr doctor professor count countess prince "
     "duke duchess princess king queen baron baroness squire nurse".split()
