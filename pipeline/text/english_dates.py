@@ -107,9 +107,7 @@ def _say_time(match: Match[str]) -> str:
     if hour > 24 or minute > 59 or (second or 0) > 59:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
-    return clock(hour, minute, second, half) + (
-        " UTC" if match["zone"] else " " if match["apart"] is not None else ""
-    )
+    return clock(hour, minute, second, half) + (" UTC" if match["zone"] else " " if match["apart"] is not None else "")
 
 
 def _say_hour(match: Match[str]) -> str:

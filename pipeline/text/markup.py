@@ -148,9 +148,10 @@ class _Markup:
         return _TAG.sub(self._take_tag, text)
 
     def _take_tag(self, match: Match[str]) -> str:
-        if match["name"] and (_NAMED_AFTER.match(match.string, match.end()) or _NAMED_BEFORE.search(
-            match.string[max(0, match.start() - 12) : match.start()]
-        )):
+        if match["name"] and (
+            _NAMED_AFTER.match(match.string, match.end())
+            or _NAMED_BEFORE.search(match.string[max(0, match.start() - 12) : match.start()])
+        ):
             return match[0].strip("</>")  # Somebody writes of it.
         if not match[0].startswith("</"):
             self.name(match[0], "tag")
