@@ -1,4 +1,4 @@
-"""The recognizer check: how many spoiled takes it refuses, and how many good ones."""
+"""The check of takes: how many spoiled ones each recognizer refuses, of ten kinds, and how many good ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="demo", help="whose speakers are heard, and whose encoder compares voices (default demo)")
     add("--speakers", help="a speakers file; without it, the one beside the weights")
     add("--source", choices=("checkpoint", "flite"), default="checkpoint", help="who speaks the takes")
-    add("--takes", type=count, default=300, help="a third of them are spoiled (default 300)")
+    add("--asr", default="pocketsphinx", help="recognizers that judge the same takes: whisper, or whisper,pocketsphinx")
+    add("--asr-model", help="the model of whisper: a name, a directory or an address, as quality.asr_model")
+    add("--takes", type=count, default=600, help="half of them are spoiled (default 600)")
     add("--seed", type=int, default=0, help="of texts and spoiling: choose settings on one, measure on another")
     add("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of `quality`, as max_wer=0.6")
     add("--each", type=file_to_write, help="write a JSON line for every take to this file, as it is judged")
@@ -30,17 +32,18 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.benchmark.quality import judge_takes, open_voices, summarize
 
     settings = dict(_split_setting(setting) for setting in options.set)
-    voices, config = open_voices(options.source, options.weights, options.speakers, settings)
+    recognizers = {name: options.asr_model if name == "whisper" else None for name in options.asr.split(",")}
+    voices, configs = open_voices(options.source, options.weights, options.speakers, recognizers, settings)
     takes = []
-    for take in judge_takes(voices, config, options.takes, options.seed):
+    for take in judge_takes(voices, configs, options.takes, options.seed):
         takes.append(take)
         if options.each:
             write_bytes(str(options.each), "".join(f"{json.dumps(asdict(take))}\n" for take in takes).encode())
     results = {
         "source": options.source,
         "seed": options.seed,
-        "settings": config.quality.model_dump(),
-        **summarize(takes),
+        "settings": {name: config.quality.limits() for name, config in configs.items()},
+        **{name: summarize([take for take in takes if take.recognizer == name]) for name in recognizers},
     }
     print(json.dumps(results, indent=1))
     if options.json:

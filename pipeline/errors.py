@@ -33,6 +33,7 @@ class RejectionCode(StrEnum):
     TOO_SLOW = "too_slow"
     MOSTLY_SILENCE = "mostly_silence"
     CLIPPED = "clipped"
+    NOISY = "noisy"
     LONG_PAUSE = "long_pause"
     CUT_SHORT = "cut_short"
     REPEATED = "repeated"

@@ -19,6 +19,10 @@ from pipeline.audio.clips import FULL_SCALE, FloatArray
 SILENCE_DBFS = -120.0
 _SILENT_FRAME_DBFS = -50.0
 _FRAME_S = 0.02
+_FLAT = 0.999
+"""Of the peak: samples over it are as good as equal."""
+_MIN_FLAT_RUN = 3
+"""Samples running; a crest of speech is sharper."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class AudioStats:
         peak_dbfs: largest sample; -120 stands for digital silence.
         rms_dbfs: root mean square over everything, with the same floor.
         silence_ratio: share of 20 ms frames under -50 dBFS.
-        clipped_ratio: share of samples at full scale.
+        clipped_ratio: share of samples that are cut off: at full scale, or in flat runs at the audio's own peak.
     """
 
     peak_dbfs: float
@@ -99,8 +103,19 @@ def measure(samples: FloatArray, sample_rate: int) -> AudioStats:
         peak_dbfs=_to_dbfs(float(magnitudes.max())),
         rms_dbfs=_to_dbfs(math.sqrt(float(power.mean()))),
         silence_ratio=float(np.mean(frame_power < 10 ** (_SILENT_FRAME_DBFS / 10))),
-        clipped_ratio=float(np.mean(magnitudes >= FULL_SCALE / 32_768)),
+        clipped_ratio=float(np.mean(_find_clipped(magnitudes))),
     )
+
+
+def _find_clipped(magnitudes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    is_flat = (magnitudes >= _FLAT * magnitudes.max()) & (magnitudes > 0)
+    starts = np.ones(max(is_flat.size - _MIN_FLAT_RUN + 1, 0), bool)
+    for step in range(_MIN_FLAT_RUN):
+        starts &= is_flat[step : step + starts.size]
+    is_clipped = magnitudes >= FULL_SCALE / 32_768
+    for step in range(_MIN_FLAT_RUN):
+        is_clipped[step : step + starts.size] |= starts
+    return is_clipped
 
 
 def _to_dbfs(amplitude: float) -> float:

@@ -1,7 +1,8 @@
-"""Measures the recognizer check: takes as they are and takes spoiled on purpose, judged as a run judges them.
+"""Measures the check of takes: takes as they are and takes spoiled on purpose, judged as a run judges them.
 
 The takes are a checkpoint's own, or those of flite, a small synthesizer that speaks clearly enough to be the measure
-of what a recognizer can do. The text is everyday English, put together from parts.
+of what a recognizer can do. The text is everyday English, put together from parts. Several recognizers judge the same
+takes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pipeline.synthesis.enrollment import enroll_from_file
 from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.quality import FRAME_RATE, judge_tokens
+from pipeline.synthesis.recognition import check_recognizer
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.synthesis.takes import Take
@@ -36,7 +38,19 @@ from pipeline.weights.weights import resolve_weights
 
 Samples = NDArray[np.float32]
 
-KINDS = ("cut", "repeated", "silent", "wrong_text", "wrong_voice")
+KINDS = (
+    "cut",
+    "repeated",
+    "silent",
+    "wrong_text",
+    "wrong_voice",
+    "dropped_word",
+    "doubled_word",
+    "noise",
+    "clipped",
+    "half_speed",
+)
+OF_ONE_WORD = ("dropped_word", "doubled_word")
 _SUBJECTS = (
     "My sister/The old teacher/Our neighbor/A young doctor/The bus driver/His brother/Her mother/The new manager"
 )
@@ -132,35 +146,51 @@ class FliteVoices:
         return self._tokens[voice]
 
 
-def open_voices(source: str, weights: str, speakers: str | None, settings: Mapping[str, Any]) -> tuple[Voices, Config]:
+def open_voices(
+    source: str, weights: str, speakers: str | None, recognizers: Mapping[str, str | None], settings: Mapping[str, Any]
+) -> tuple[Voices, dict[str, Config]]:
     """Load who speaks, and the settings to judge with.
 
     Args:
         source: `checkpoint` or `flite`.
         weights: as in a config; with flite only its speaker encoder is used.
         speakers: of the checkpoint; none takes those beside the weights.
+        recognizers: as `quality.asr` names them, with the model of those that need one.
         settings: of `quality`, where they are not the defaults.
+
+    Returns:
+        Who speaks, and the config of each recognizer.
 
     Raises:
         SynthesisError: a setting, the weights or the speakers are wrong.
     """
     places = {"weights": weights, "speakers": speakers or "-", "manifest": "-", "output": "-"}
+    configs = {
+        asr: parse_config({**places, "quality": {"asr": asr, "asr_model": model, **settings}}, source="benchmark")
+        for asr, model in recognizers.items()
+    }
+    for asr in configs:
+        check_recognizer(asr)
+    # What is measured must not be chosen: its own takes are judged by nobody but their length.
     quiet = parse_config(places, source="benchmark")
     voices: Voices = FliteVoices(quiet) if source == "flite" else CheckpointVoices(quiet, speakers)
     if len(voices.names) < 2:
         raise ConfigError("a wrong voice needs two voices; give --speakers a file with more")
-    return voices, parse_config({**places, "quality": {"asr": "pocketsphinx", **settings}}, source="--set")
+    return voices, configs
 
 
 @dataclass(frozen=True)
 class JudgedTake:
-    """One take of the measurement."""
+    """What one recognizer and the limits made of one take of the measurement."""
 
+    recognizer: str
     kind: str
     """`good`, or one of `KINDS`."""
     code: str | None
     """Why it was refused; None if it passed."""
     text: str
+    said: str
+    voice: str
     heard: str | None
     wer: float | None
     similarity: float | None
@@ -169,21 +199,24 @@ class JudgedTake:
     """Of the judging."""
 
 
-def judge_takes(voices: Voices, config: Config, num_takes: int, seed: int = 0) -> Iterator[JudgedTake]:
-    """Judge takes one after the other, two good ones for each spoiled one, the kinds in turn.
+def judge_takes(voices: Voices, configs: Mapping[str, Config], num_takes: int, seed: int = 0) -> Iterator[JudgedTake]:
+    """Judge takes one after the other, a good and a spoiled one by turns, the kinds in turn, by each recognizer.
 
     A take that cannot be said is left out.
     """
     rng = np.random.default_rng(seed)
-    stage = AudioStage(config, voices.codec, load_listening(config))
+    stages = {asr: AudioStage(config, voices.codec, load_listening(config)) for asr, config in configs.items()}
     plans = list(_plan_takes(voices.names, num_takes, rng))
     for start in range(0, num_takes, _CHUNK):
         chunk = plans[start : start + _CHUNK]
         spoken = voices.say([(plan.said, plan.heard_voice) for plan in chunk])
         for plan, samples in zip(chunk, spoken, strict=True):
-            if samples is not None:
-                spoiled = spoil(samples, plan.kind, rng)
-                yield _judge_one(stage, config, plan, spoiled, voices.global_tokens(plan.voice))
+            if samples is None:
+                continue
+            spoiled = spoil(samples, plan.kind, rng)
+            for asr, stage in stages.items():
+                tokens = voices.global_tokens(plan.voice)
+                yield _judge_one(asr, stage, configs[asr], plan, spoiled, tokens)
 
 
 @dataclass(frozen=True)
@@ -198,14 +231,28 @@ class _Plan:
 def _plan_takes(names: Sequence[str], num_takes: int, rng: np.random.Generator) -> Iterator[_Plan]:
     texts = write_sentences(2 * num_takes, rng)
     for index in range(num_takes):
-        turn = index // 3
-        kind = KINDS[turn % len(KINDS)] if index % 3 == 2 else "good"
-        said = texts[num_takes + index] if kind == "wrong_text" else texts[index]
-        voice, next_voice = (names[(index + turn + step) % len(names)] for step in (0, 1))
+        turn = index // 2
+        kind = KINDS[turn % len(KINDS)] if index % 2 else "good"
+        # Every kind gets every voice, also where the number of one divides that of the other.
+        voice, next_voice = (names[(turn + turn // len(KINDS) + step) % len(names)] for step in (0, 1))
+        said = _misread(texts[index], kind, texts[num_takes + index], rng)
         yield _Plan(kind, texts[index], said, voice, next_voice if kind == "wrong_voice" else voice)
 
 
-def _judge_one(stage: AudioStage, config: Config, plan: _Plan, samples: Samples, tokens: tuple[int, ...]) -> JudgedTake:
+def _misread(text: str, kind: str, other: str, rng: np.random.Generator) -> str:
+    """Return what is said in the place of a text: what a model that loses its place says."""
+    if kind == "wrong_text":
+        return other
+    if kind not in OF_ONE_WORD:
+        return text
+    words = text.split()
+    at = int(rng.integers(1, len(words) - 1))  # First and last word carry a capital and a full stop.
+    return " ".join([*words[:at], *([words[at]] * 2 if kind == "doubled_word" else []), *words[at + 1 :]])
+
+
+def _judge_one(
+    recognizer: str, stage: AudioStage, config: Config, plan: _Plan, samples: Samples, tokens: tuple[int, ...]
+) -> JudgedTake:
     duration_s = samples.size / stage.sample_rate
     num_frames = max(round(duration_s * FRAME_RATE), 1)
     take = Take(0, 0, np.zeros(num_frames, np.int32), tokens, "sentence", plan.text, "en")
@@ -216,9 +263,12 @@ def _judge_one(stage: AudioStage, config: Config, plan: _Plan, samples: Samples,
     hearing = audio.hearing
     reading = None if hearing is None else hearing.reading
     return JudgedTake(
+        recognizer=recognizer,
         kind=plan.kind,
         code=None if rejection is None else str(rejection.code),
         text=plan.text,
+        said=plan.said,
+        voice=plan.heard_voice,
         heard=None if hearing is None else hearing.heard,
         wer=None if reading is None else reading.num_word_errors / reading.num_words,
         similarity=None if hearing is None else hearing.similarity,
@@ -239,7 +289,9 @@ def spoil(samples: Samples, kind: str, rng: np.random.Generator) -> Samples:
     """Do harm to a take.
 
     `cut` drops the last 25 to 60 %. `repeated` says a stretch of 30 to 60 % twice. `silent` makes everything silent, or
-    a stretch of 40 to 70 %, with equal chances. The other kinds have another sound from the start.
+    a stretch of 40 to 70 %, with equal chances. `noise` adds white noise 0 to 15 dB under the speech. `clipped` cuts
+    off what is over 20 to 60 % of the peak, and half of these takes are brought to full scale. `half_speed` says it in
+    twice the time, with the pitch kept or halved. The other kinds have another sound from the start.
 
     Args:
         samples: (num_samples,).
@@ -259,11 +311,36 @@ def spoil(samples: Samples, kind: str, rng: np.random.Generator) -> Samples:
         start = rng.integers(0, size - length + 1)
         spoiled[start : start + length] = 0
         return spoiled
+    if kind == "noise":
+        rms = math.sqrt(float(np.mean(samples.astype(np.float64) ** 2)))
+        scale = rms * 10 ** (-rng.uniform(0.0, 15.0) / 20)
+        return samples + rng.normal(0.0, scale, size).astype(np.float32)
+    if kind == "clipped":
+        limit = float(np.abs(samples).max()) * rng.uniform(0.2, 0.6)
+        return np.clip(samples, -limit, limit) / np.float32(limit if rng.random() < 0.5 else 1.0)
+    if kind == "half_speed":
+        return _stretch(samples) if rng.random() < 0.5 else resample(samples, 1, 2)
     return samples
 
 
+def _stretch(samples: Samples) -> Samples:
+    """Say it in twice the time at the same pitch: overlapping windows, each where it fits the one before best (WSOLA)."""
+    hop, seek = 320, 160
+    window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
+    padded = np.concatenate([samples, np.zeros(4 * hop + 2 * seek, np.float32)])
+    stretched = np.zeros(2 * samples.size + 2 * hop, np.float32)
+    at = 0
+    for start in range(0, 2 * samples.size - hop, hop):
+        if start:
+            wanted = padded[at + hop : at + 3 * hop]
+            first = max(start // 2 - seek, 0)
+            at = first + int(np.correlate(padded[first : start // 2 + seek + 2 * hop], wanted, "valid").argmax())
+        stretched[start : start + 2 * hop] += window * padded[at : at + 2 * hop]
+    return stretched[: 2 * samples.size]
+
+
 def summarize(takes: Sequence[JudgedTake]) -> dict[str, Any]:
-    """Return how many of each kind were refused and why, and what judging costs."""
+    """Return how many of each kind were refused and why, and what judging costs, for one recognizer's verdicts."""
     result: dict[str, Any] = {}
     for kind in ("good", *KINDS):
         chosen = [take for take in takes if take.kind == kind]
@@ -275,7 +352,8 @@ def summarize(takes: Sequence[JudgedTake]) -> dict[str, Any]:
             "wer": _spread([take.wer for take in chosen]),
             "similarity": _spread([take.similarity for take in chosen]),
         }
-    result["spoiled"] = {name: sum(result[kind][name] for kind in KINDS) for name in ("takes", "refused")}
+    for name, kinds in (("spoiled", KINDS), ("of_one_word", OF_ONE_WORD)):
+        result[name] = {count: sum(result[kind][count] for kind in kinds) for count in ("takes", "refused")}
     heard_s = sum(take.audio_s for take in takes)
     result["cpu_s_per_audio_s"] = sum(take.cpu_s for take in takes) / heard_s if takes else None
     return result

@@ -74,11 +74,14 @@ QUALITY_LIMITS = (
     "max_clipped_ratio",
     "max_wer",
     "max_cer",
+    "max_missing",
+    "max_extra",
     "min_heard",
     "max_heard",
     "min_similarity",
     "max_pause_s",
     "min_naturalness",
+    "max_background_db",
 )
 """Of `quality`: free to change, as rows are judged again from what is on record of them."""
 
@@ -93,8 +96,9 @@ class QualityConfig(Settings):
     the one with the fewest wrong words, then the most natural one; more are made only if none is good enough."""
     best_of: int = setting(4, changes="audio", new=True, ge=2, le=20)
     """Takes of each segment with `choose: best_of`."""
-    min_pace: float = setting(0.4, ge=0.0)
-    """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`."""
+    min_pace: float = setting(0.6, ge=0.0)
+    """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`. Lower it for voices that
+    speak slowly."""
     max_pace: float = setting(2.5, gt=0.0)
     """Fastest plausible pace, as a multiple of the expected one; above it a take is `too_fast`."""
     length_cap_factor: float = setting(3.0, changes="audio", ge=1.0)
@@ -103,8 +107,9 @@ class QualityConfig(Settings):
     """Added to the cap, so that short texts have room."""
     max_silence_ratio: float = setting(0.8, gt=0.0, le=1.0)
     """Largest share of 20 ms frames under -50 dBFS; above it a take is `mostly_silence`."""
-    max_clipped_ratio: float = setting(0.02, gt=0.0, le=1.0)
-    """Largest share of samples at full scale; above it a take is `clipped`."""
+    max_clipped_ratio: float = setting(0.001, gt=0.0, le=1.0)
+    """Largest share of samples at full scale, or at whatever level the take is cut off; above it a take is
+    `clipped`."""
     asr: Literal["none", "pocketsphinx", "whisper"] = setting("none", changes="audio")
     """The recognizer that hears every take (`pocketsphinx`: English only; extra `asr`. `whisper`: the languages of its
     model; extra `whisper`), in a stage of its own: `replicas.listener`. Voice and pauses are judged with it."""
@@ -115,6 +120,12 @@ class QualityConfig(Settings):
     """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
     max_cer: float = setting(0.5, gt=0.0)
     """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
+    max_missing: float = setting(0.05, ge=0.0, le=1.0)
+    """Most words of the text of which nothing was heard, as a share; above it a take has `wrong_words`. Only `whisper`
+    hears well enough for it."""
+    max_extra: float = setting(0.05, ge=0.0)
+    """Most words heard where the text has none, as a share of its words; above it a take has `wrong_words`. Only
+    `whisper` hears well enough for it."""
     min_heard: float = setting(0.82, ge=0.0, le=1.0)
     """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""
     max_heard: float = setting(1.15, ge=1.0)
@@ -124,6 +135,9 @@ class QualityConfig(Settings):
     Differs between checkpoints: measure yours with `python -m jobs.benchmark quality`."""
     max_pause_s: float = setting(1.0, gt=0.0)
     """Longest silence inside a segment, in seconds; above it a take has a `long_pause`."""
+    max_background_db: float = setting(-22.0, le=0.0)
+    """Loudest background: how far a take's quietest moments are under its loud ones, in dB; above it a take is `noisy`.
+    Takes under one second are not judged; 0 lets all pass."""
     naturalness: Literal["none", "dnsmos"] = setting("none", changes="audio", new=True)
     """Rate how natural every take sounds, from 1 to 5: `dnsmos` is the overall score of DNSMOS P.835 (extra
     `naturalness`). With or without a recognizer."""

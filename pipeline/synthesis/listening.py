@@ -21,6 +21,9 @@ _FRAME_S = 0.02
 _PAUSE_DB = -35.0
 """Below the level of the loud frames; breath and room are under it, the softest consonants hardly ever."""
 _FLOOR = 1e-10
+_MIN_BACKGROUND_S = 1.0
+_QUIETEST = 2
+"""Percentile of the frames: even a phrase of voiced sounds alone begins and ends with some that are quiet."""
 
 
 class Codec(Protocol):
@@ -45,10 +48,13 @@ class Contour:
     Attributes:
         longest_pause_s: the longest stretch under the level of speech, between the first and the last sound.
         end_db: the loudest of the last two 20 ms frames against the loud frames; a spoken end has died away.
+        background_db: the quietest frames against the loud ones: what sounds between the words. None for less than a
+            second, which may have no pause.
     """
 
     longest_pause_s: float
     end_db: float
+    background_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,9 @@ class Listener:
         if heard is not None:
             assert self._recognizer is not None
             fold = self._recognizer.fold
-            reading = compare_with_text(fold(take.text, take.language), fold(heard, take.language))
+            reading = compare_with_text(
+                fold(take.text, take.language), fold(heard, take.language), with_gaps=self._recognizer.hears_gaps
+            )
             reading = reading if reading.num_words else None
         elif self._recognizer is not None:
             note = f"words not judged: the recognizer does not know {take.language!r}"
@@ -182,4 +190,6 @@ def trace_contour(samples: NDArray[np.float32], sample_rate: int) -> Contour:
     relative_db = level_db - np.percentile(level_db, 90)
     (sounding,) = np.nonzero(relative_db > _PAUSE_DB)
     longest = max(int(np.diff(sounding).max(initial=1)) - 1, 0)
-    return Contour(longest * _FRAME_S, float(relative_db[-2:].max()))
+    is_long = len(frames) * _FRAME_S >= _MIN_BACKGROUND_S
+    background_db = float(np.percentile(relative_db, _QUIETEST)) if is_long else None
+    return Contour(longest * _FRAME_S, float(relative_db[-2:].max()), background_db)

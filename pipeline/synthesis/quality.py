@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from pipeline.audio.samples import AudioStats
@@ -84,8 +85,8 @@ def judge_audio(stats: AudioStats, quality: QualityConfig) -> Rejection | None:
     if stats.clipped_ratio > quality.max_clipped_ratio:
         return Rejection(
             RejectionCode.CLIPPED,
-            f"{stats.clipped_ratio:.1%} of the samples are at full scale (quality.max_clipped_ratio is "
-            f"{quality.max_clipped_ratio:.1%})",
+            f"{stats.clipped_ratio:.2%} of the samples are cut off at the same level (quality.max_clipped_ratio is "
+            f"{quality.max_clipped_ratio:.2%})",
         )
     return None
 
@@ -97,6 +98,13 @@ def judge_hearing(hearing: Hearing, quality: QualityConfig) -> Rejection | None:
         return Rejection(
             RejectionCode.LONG_PAUSE,
             f"a pause of {pause_s:.2f} s (quality.max_pause_s is {quality.max_pause_s:g})",
+        )
+    background_db = hearing.contour.background_db
+    if background_db is not None and background_db > quality.max_background_db:
+        return Rejection(
+            RejectionCode.NOISY,
+            f"its quietest moments are {-background_db:.0f} dB under its loud ones (quality.max_background_db is "
+            f"{quality.max_background_db:g})",
         )
     if hearing.reading is not None:
         rejection = _judge_reading(hearing.reading, hearing.contour.end_db, quality)
@@ -142,6 +150,12 @@ def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> R
             f"word error rate {wer:.2f} (quality.max_wer is {quality.max_wer:g}), letter error rate {cer:.2f} "
             f"(quality.max_cer is {quality.max_cer:g})",
         )
+    for number, limit, how in (
+        (reading.num_missing_words, quality.max_missing, "of the text not said (quality.max_missing"),
+        (reading.num_extra_words, quality.max_extra, "said that the text does not have (quality.max_extra"),
+    ):
+        if number is not None and reading.num_words >= MIN_WORDS_FOR_WER and number > limit * reading.num_words:
+            return Rejection(RejectionCode.WRONG_WORDS, f"{number} of {reading.num_words} words {how} is {limit:g})")
     return None
 
 
@@ -150,10 +164,11 @@ _LIMITS_OF = {
     RejectionCode.TOO_SLOW: ("min_pace",),
     RejectionCode.MOSTLY_SILENCE: ("max_silence_ratio",),
     RejectionCode.CLIPPED: ("max_clipped_ratio",),
+    RejectionCode.NOISY: ("max_background_db",),
     RejectionCode.LONG_PAUSE: ("max_pause_s",),
     RejectionCode.CUT_SHORT: ("min_heard",),
     RejectionCode.REPEATED: ("max_heard",),
-    RejectionCode.WRONG_WORDS: ("max_wer", "max_cer"),
+    RejectionCode.WRONG_WORDS: ("max_wer", "max_cer", "max_missing", "max_extra"),
     RejectionCode.WRONG_VOICE: ("min_similarity",),
     RejectionCode.UNNATURAL: ("min_naturalness",),
 }
@@ -183,9 +198,9 @@ def _judge_segment(measures: Mapping[str, Any], quality: QualityConfig) -> Rejec
     if rejection is None and measures["silence_ratio"] is not None:
         rejection = judge_audio(AudioStats(0.0, 0.0, measures["silence_ratio"], measures["clipped_ratio"]), quality)
     if rejection is None and measures["longest_pause_s"] is not None:
-        names = ("num_words", "num_word_errors", "num_letters", "num_letter_errors", "num_letters_heard", "repeated")
+        names = [found.name for found in fields(Reading)]
         reading = None if measures["num_words"] is None else Reading(*(measures[name] for name in names))
-        contour = Contour(measures["longest_pause_s"], measures["end_db"])
+        contour = Contour(measures["longest_pause_s"], measures["end_db"], measures["background_db"])
         hearing = Hearing(contour, None, reading, measures["similarity"], None, measures["naturalness"])
         rejection = judge_hearing(hearing, quality)
     return rejection

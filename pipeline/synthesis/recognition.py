@@ -27,6 +27,9 @@ from pipeline.weights.recognizers import fingerprint_whisper, knows_english_only
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
 """A word of letters and digits, or one Chinese character."""
+_SOME, _HARDLY_ANY = 0.4, 0.0
+"""Share of letters up to which a stretch counts as missing: where words are too many, one more is often one word that
+was heard as two."""
 _MIN_REPEATED_LETTERS = 7
 """Of words heard twice running; shorter ones are too often two mishearings that happen to agree."""
 
@@ -41,6 +44,10 @@ class Recognizer(Protocol):
     @property
     def environment(self) -> Mapping[str, str]:
         """What equal results depend on, beside model, device and threads: `dtype`, and versions of packages."""
+
+    @property
+    def hears_gaps(self) -> bool:
+        """Whether it gets so many words right that one that it does not hear at all was hardly said."""
 
     def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
         """Return what is said.
@@ -67,6 +74,7 @@ class PocketSphinx:
     """The recognizer of the package `pocketsphinx`, with the English model that it brings along."""
 
     languages = frozenset({"en"})
+    hears_gaps = False
     _SAMPLE_RATE = 16_000
     _MIN_SAMPLES = 1_600
 
@@ -204,14 +212,20 @@ class Reading:
     num_letters_heard: int
     repeated: str
     """Words that were heard more often than the text has them; empty if there are none."""
+    num_missing_words: int | None = None
+    """Words of which nothing was heard, neither right nor wrong; None where the recognizer is no judge of it."""
+    num_extra_words: int | None = None
+    """Words heard where the text has none; likewise."""
 
 
-def compare_with_text(text: str, heard: str) -> Reading:
+def compare_with_text(text: str, heard: str, *, with_gaps: bool = False) -> Reading:
     """Count the errors of what was heard, by the least number of insertions, deletions and replacements.
 
     Args:
         text: what was to be said, spelled out.
         heard: what the recognizer made of it.
+        with_gaps: count words that are missing or too many, which is told apart from mishearing only by a recognizer
+            that gets most words right.
     """
     from rapidfuzz.distance import Levenshtein
 
@@ -224,7 +238,31 @@ def compare_with_text(text: str, heard: str) -> Reading:
         num_letter_errors=Levenshtein.distance(letters, heard_letters),
         num_letters_heard=len(heard_letters),
         repeated=_find_repetition(words, heard_words),
+        num_missing_words=_count_missing(words, heard_words) if with_gaps else None,
+        num_extra_words=_count_missing(heard_words, words, _HARDLY_ANY) if with_gaps else None,
     )
+
+
+def _count_missing(words: Sequence[str], heard: Sequence[str], share: float = _SOME) -> int:
+    """Count words in whose place nothing was heard: fewer words than there should be, and few letters of them."""
+    from rapidfuzz.distance import Levenshtein
+
+    count = 0
+    runs: list[list[Any]] = []
+    end = -1
+    for op in Levenshtein.opcodes(words, heard):
+        if op.tag == "equal":
+            continue
+        if op.src_start == end and runs:  # A replacement beside a deletion is one mishearing.
+            runs[-1][0] += words[op.src_start : op.src_end]
+            runs[-1][1] += heard[op.dest_start : op.dest_end]
+        else:
+            runs.append([list(words[op.src_start : op.src_end]), list(heard[op.dest_start : op.dest_end])])
+        end = op.src_end
+    for expected, found in runs:
+        if len(found) < len(expected) and len("".join(found)) <= share * len("".join(expected)):
+            count += len(expected) - len(found)
+    return count
 
 
 def split_words(text: str) -> list[str]:

@@ -41,6 +41,8 @@ class Whisper:
         batch_size: takes encoded at once; none fits the device.
     """
 
+    hears_gaps = True
+
     def __init__(
         self, folder: Path, device: str, num_threads: int, name: str = "", batch_size: int | None = None
     ) -> None:
