@@ -86,6 +86,11 @@ QUALITY_LIMITS = (
 """Of `quality`: free to change, as rows are judged again from what is on record of them."""
 
 
+_LOOSE = {"max_wer": 0.75, "max_cer": 0.5}
+_LIMITS_OF_RECOGNIZER = {"whisper": {"max_wer": 0.5, "max_cer": 0.35}}
+"""Measured on takes that were spoiled on purpose, see docs/quality.md."""
+
+
 class QualityConfig(Settings):
     """When a take is good enough, and what happens when it is not."""
 
@@ -116,10 +121,12 @@ class QualityConfig(Settings):
     asr_model: Address | None = setting(None)
     """The model of `whisper`: a name such as `tiny.en` or `large-v3`, a directory, `hf://owner/name` or an object-store
     address; the content is pinned, not the path."""
-    max_wer: float = setting(0.75, gt=0.0)
-    """Most word errors, as a share of the text's words; above it a take has `wrong_words`."""
-    max_cer: float = setting(0.5, gt=0.0)
-    """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`."""
+    max_wer: float | None = setting(None, gt=0.0)
+    """Most word errors, as a share of the text's words; above it a take has `wrong_words`. None takes what was measured
+    for the recognizer: 0.75 with `pocketsphinx`, 0.5 with `whisper`."""
+    max_cer: float | None = setting(None, gt=0.0)
+    """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`. None takes what was
+    measured for the recognizer: 0.5 with `pocketsphinx`, 0.35 with `whisper`."""
     max_missing: float = setting(0.05, ge=0.0, le=1.0)
     """Most words of the text of which nothing was heard, as a share; above it a take has `wrong_words`. Only `whisper`
     hears well enough for it."""
@@ -166,7 +173,12 @@ class QualityConfig(Settings):
 
     def limits(self) -> dict[str, float]:
         """Return the limits by which takes are judged."""
-        return {name: float(getattr(self, name)) for name in QUALITY_LIMITS}
+        return {name: self.limit(name) for name in QUALITY_LIMITS}
+
+    def limit(self, name: str) -> float:
+        """Return one of `QUALITY_LIMITS`; where it is None, that of the recognizer."""
+        value = getattr(self, name)
+        return float(_LIMITS_OF_RECOGNIZER.get(self.asr, _LOOSE)[name] if value is None else value)
 
 
 class AudioConfig(Settings):

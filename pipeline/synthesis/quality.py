@@ -144,11 +144,12 @@ def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> R
         )
     wer = reading.num_word_errors / reading.num_words
     cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(num_letters, 1)
-    if (reading.num_words >= MIN_WORDS_FOR_WER and wer > quality.max_wer) or cer > quality.max_cer:
+    max_wer, max_cer = quality.limit("max_wer"), quality.limit("max_cer")
+    if (reading.num_words >= MIN_WORDS_FOR_WER and wer > max_wer) or cer > max_cer:
         return Rejection(
             RejectionCode.WRONG_WORDS,
-            f"word error rate {wer:.2f} (quality.max_wer is {quality.max_wer:g}), letter error rate {cer:.2f} "
-            f"(quality.max_cer is {quality.max_cer:g})",
+            f"word error rate {wer:.2f} (quality.max_wer is {max_wer:g}), letter error rate {cer:.2f} "
+            f"(quality.max_cer is {max_cer:g})",
         )
     for number, limit, how in (
         (reading.num_missing_words, quality.max_missing, "of the text not said (quality.max_missing"),
