@@ -30,6 +30,7 @@ COMMANDS = {
     "assemble": "make chapters from the clips of an output",
     "submit": "send a run to a Ray cluster, follow it, stop it",
     "settings": "every setting, with its default and what it is for",
+    "evaluate": "the figures that papers print, of any weights",
     "benchmark": "measure this machine",
     "train_demo_voice": "train the demo voice",
 }

@@ -19,7 +19,7 @@ from pipeline.audio.clips import FULL_SCALE, FloatArray
 SILENCE_DBFS = -120.0
 _SILENT_FRAME_DBFS = -50.0
 _FRAME_S = 0.02
-_FLAT = 0.999
+_FLAT = 0.9999
 """Of the peak: samples over it are as good as equal."""
 _MIN_FLAT_RUN = 3
 """Samples running; a crest of speech is sharper."""

@@ -324,7 +324,7 @@ def spoil(samples: Samples, kind: str, rng: np.random.Generator) -> Samples:
 
 
 def _stretch(samples: Samples) -> Samples:
-    """Say it in twice the time at the same pitch: overlapping windows, each where it fits the one before best (WSOLA)."""
+    """Say it in twice the time at the same pitch: windows overlap, each from where it fits the one before best."""
     hop, seek = 320, 160
     window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
     padded = np.concatenate([samples, np.zeros(4 * hop + 2 * seek, np.float32)])

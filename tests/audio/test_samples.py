@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio.samples import join_segments, measure, resample, set_level
+from tests.synthesis.speech import read_clip
 
 TONE = 0.1 * np.sin(np.arange(16_000) / 10)
 
@@ -65,3 +66,11 @@ def test_floors_and_full_scale():
     assert measure(np.zeros(100, np.float32), 16_000).peak_dbfs == -120.0
     assert measure(np.zeros(0, np.float32), 16_000).rms_dbfs == -120.0
     assert measure(np.array([1.0, -1.0, 0.5, 0.0], np.float32), 16_000).clipped_ratio == 0.5
+
+
+@pytest.mark.parametrize("level", [0.01, 0.3, 1.0])
+def test_what_is_cut_off_is_found_at_any_level(level):
+    speech = read_clip("rms_door")
+    whole = speech / np.abs(speech).max() * np.float32(level * 0.9)
+    assert measure(whole, 16_000).clipped_ratio < 0.0002
+    assert measure(np.clip(2 * whole, -level, level), 16_000).clipped_ratio > 0.001

@@ -76,6 +76,16 @@ def test_pauses_count_between_the_first_and_the_last_sound():
     assert trace_contour(quiet[:100], 16_000).longest_pause_s == 0
 
 
+@pytest.mark.parametrize(("snr_db", "is_noisy"), [(None, False), (40, False), (10, True), (0, True)])
+def test_the_background_is_what_sounds_between_the_words(snr_db, is_noisy):
+    speech = read_clip("rms_door")
+    if snr_db is not None:
+        noise = np.random.default_rng(0).normal(0, speech.std() / 10 ** (snr_db / 20), speech.size)
+        speech = speech + noise.astype(np.float32)
+    assert (trace_contour(speech, 16_000).background_db > -22) == is_noisy
+    assert trace_contour(speech[:15_000], 16_000).background_db is None
+
+
 def describe(*audios):
     outcome = UtteranceOutcome()
     for audio in audios:

@@ -8,6 +8,7 @@ from pipeline.synthesis.quality import MAX_TRAINED_TOKENS, judge_audio, judge_he
 from pipeline.synthesis.recognition import compare_with_text
 
 QUALITY = QualityConfig()
+LOOSE = QualityConfig(min_heard=0.5, max_heard=2.0)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,26 @@ def test_one_misheard_word_is_forgiven_where_it_is_all_there_is():
 def test_takes_are_judged_by_voice_and_pauses(similarity, pause_s, code):
     rejection = judge_hearing(Hearing(Contour(pause_s, -50.0), None, None, similarity, "note"), QUALITY)
     assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize(("background_db", "code"), [(None, None), (-40.0, None), (-10.0, RejectionCode.NOISY)])
+def test_takes_are_judged_by_their_background(background_db, code):
+    rejection = judge_hearing(Hearing(Contour(0.1, -50.0, background_db), None, None, None, None), QUALITY)
+    assert (rejection and rejection.code) == code
+
+
+@pytest.mark.parametrize("heard", ["the old teacher the gate", "the old old teacher cleaned the gate"])
+def test_a_word_that_is_missing_or_said_twice_tells_where_the_recognizer_is_good(heard):
+    text = "The old teacher cleaned the gate."
+    for with_gaps, code in ((True, RejectionCode.WRONG_WORDS), (False, None)):
+        reading = compare_with_text(text, heard, with_gaps=with_gaps)
+        rejection = judge_hearing(Hearing(Contour(0.1, -50.0), heard, reading, None, None), LOOSE)
+        assert (rejection and rejection.code) == code
+    long = compare_with_text(" ".join([text] * 4), " ".join([*[text] * 3, heard]), with_gaps=True)
+    assert judge_hearing(Hearing(Contour(0.1, -50.0), heard, long, None, None), LOOSE) is None
+
+
+def test_limits_of_wrong_words_follow_from_the_recognizer_unless_they_are_set():
+    whisper = QualityConfig(asr="whisper", asr_model="tiny.en")
+    assert (QUALITY.limits()["max_wer"], whisper.limits()["max_wer"]) == (0.75, 0.5)
+    assert QualityConfig(asr="whisper", max_wer=0.9).limits()["max_wer"] == 0.9

@@ -48,6 +48,24 @@ def test_a_repetition_is_one_only_where_the_text_has_none():
     assert compare_with_text("We opened the kitchen window, the kitchen window, and left.", heard).repeated == ""
 
 
+@pytest.mark.parametrize(
+    ("heard", "missing", "extra"),
+    [
+        ("the old teacher cleaned the garden gate before lunch", 0, 0),
+        ("the old teacher cleaned the gate before lunch", 1, 0),
+        ("the old teacher cleaned the garden gate", 2, 0),
+        ("the old teacher teacher cleaned the garden gate before lunch", 0, 1),
+        ("the old teacher clean the guarding gate be for lunch", 0, 0),
+        ("the old teacher cleaned the gardengate before lunch", 0, 0),
+        ("", 9, 0),
+    ],
+)
+def test_a_word_that_is_missing_is_told_from_one_that_is_misheard(heard, missing, extra):
+    reading = compare_with_text("The old teacher cleaned the garden gate before lunch.", heard, with_gaps=True)
+    assert (reading.num_missing_words, reading.num_extra_words) == (missing, extra)
+    assert compare_with_text("The old teacher.", heard).num_missing_words is None
+
+
 def test_what_is_heard_follows_from_the_take_alone():
     """The decoder's front end keeps noise levels; without a reset the same clip scores otherwise the second time."""
     recognizer = PocketSphinx()

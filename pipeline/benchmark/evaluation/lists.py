@@ -9,11 +9,12 @@ from pathlib import Path
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, StorageError
-from pipeline.manifest.shards import find_shards
+from pipeline.manifest.rows import Manifest
 from pipeline.storage import read_bytes
 
 _FIELDS = (4, 5)
 _MAX_LINES = 100_000
+_UNIT_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,13 @@ def _read_lines(place: str, storage: StorageConfig) -> list[Item]:
 
 
 def _read_manifest(place: str, storage: StorageConfig) -> list[Item]:
-    items = []
-    for shard in find_shards(place, storage):
-        for row in shard.read_rows():
-            items.append(Item(str(row["utterance_id"]), str(row["text"]), speaker_id=str(row["speaker_id"])))
+    manifest = Manifest.open(place, storage)
+    columns = ("utterance_id", "text", "speaker_id")
+    items = [
+        Item(str(row["utterance_id"]), str(row["text"]), speaker_id=str(row["speaker_id"]))
+        for unit in manifest.plan(_UNIT_ROWS)
+        for row in manifest.read_rows(unit, columns).to_pylist()
+    ]
     if not items:
         raise ConfigError(f"{place}: holds no row")
     return items
