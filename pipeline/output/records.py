@@ -38,10 +38,14 @@ SEGMENT_TYPE = pa.struct(
         ("repeated", pa.string()),
         ("similarity", pa.float64()),
         ("naturalness", pa.float64()),
+        ("background_db", pa.float64()),
+        ("num_missing_words", pa.int32()),
+        ("num_extra_words", pa.int32()),
     ]
 )
 """What a gate judged of the take of one segment that counts; null from the pause on where nobody listened."""
-_OLDER_SEGMENT_TYPE = pa.struct([field for field in SEGMENT_TYPE if field.name != "naturalness"])
+_NEW_OF_SEGMENT = ("naturalness", "background_db", "num_missing_words", "num_extra_words")
+_OLDER_SEGMENT_TYPE = pa.struct([field for field in SEGMENT_TYPE if field.name not in _NEW_OF_SEGMENT])
 """Of format 3."""
 
 

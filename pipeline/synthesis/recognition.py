@@ -27,9 +27,10 @@ from pipeline.weights.recognizers import fingerprint_whisper, knows_english_only
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
 """A word of letters and digits, or one Chinese character."""
-_SOME, _HARDLY_ANY = 0.4, 0.0
-"""Share of letters up to which a stretch counts as missing: where words are too many, one more is often one word that
-was heard as two."""
+_SOME = 0.4
+"""Share of its letters up to which a stretch counts as missing."""
+_MIN_EXTRA_LETTERS = 5
+"""Of words that the text does not have; shorter ones are often breath, or a sound between two words."""
 _MIN_REPEATED_LETTERS = 7
 """Of words heard twice running; shorter ones are too often two mishearings that happen to agree."""
 
@@ -239,30 +240,48 @@ def compare_with_text(text: str, heard: str, *, with_gaps: bool = False) -> Read
         num_letters_heard=len(heard_letters),
         repeated=_find_repetition(words, heard_words),
         num_missing_words=_count_missing(words, heard_words) if with_gaps else None,
-        num_extra_words=_count_missing(heard_words, words, _HARDLY_ANY) if with_gaps else None,
+        num_extra_words=_count_extra(words, heard_words) if with_gaps else None,
     )
 
 
-def _count_missing(words: Sequence[str], heard: Sequence[str], share: float = _SOME) -> int:
+def _count_missing(words: Sequence[str], heard: Sequence[str]) -> int:
     """Count words in whose place nothing was heard: fewer words than there should be, and few letters of them."""
+    return sum(
+        len(expected) - len(found)
+        for expected, found, _ in _differences(words, heard)
+        if len(found) < len(expected) and len("".join(found)) <= _SOME * len("".join(expected))
+    )
+
+
+def _count_extra(words: Sequence[str], heard: Sequence[str]) -> int:
+    """Count words heard where the text has none; short ones only if they repeat a neighbor.
+
+    Where a word is misheard as two nothing is counted: "repaired" is often heard as "or repair".
+    """
+    count = 0
+    for expected, found, at in _differences(words, heard):
+        neighbors = {*heard[max(at - len(found), 0) : at], *heard[at + len(found) : at + 2 * len(found)]}
+        if not expected and (len("".join(found)) >= _MIN_EXTRA_LETTERS or neighbors & {*found}):
+            count += len(found)
+    return count
+
+
+def _differences(words: Sequence[str], heard: Sequence[str]) -> Iterator[tuple[list[str], list[str], int]]:
+    """Yield each stretch that was heard otherwise: its words, those heard, and where among these it begins."""
     from rapidfuzz.distance import Levenshtein
 
-    count = 0
-    runs: list[list[Any]] = []
-    end = -1
-    for op in Levenshtein.opcodes(words, heard):
-        if op.tag == "equal":
-            continue
-        if op.src_start == end and runs:  # A replacement beside a deletion is one mishearing.
-            runs[-1][0] += words[op.src_start : op.src_end]
-            runs[-1][1] += heard[op.dest_start : op.dest_end]
-        else:
-            runs.append([list(words[op.src_start : op.src_end]), list(heard[op.dest_start : op.dest_end])])
-        end = op.src_end
-    for expected, found in runs:
-        if len(found) < len(expected) and len("".join(found)) <= share * len("".join(expected)):
-            count += len(expected) - len(found)
-    return count
+    expected: list[str] = []
+    found: list[str] = []
+    at = 0
+    for op in [*Levenshtein.opcodes(words, heard), None]:
+        if op is not None and op.tag != "equal":  # A replacement beside a deletion is one mishearing.
+            if not expected and not found:
+                at = op.dest_start
+            expected += words[op.src_start : op.src_end]
+            found += heard[op.dest_start : op.dest_end]
+        elif expected or found:
+            yield expected, found, at
+            expected, found = [], []
 
 
 def split_words(text: str) -> list[str]:

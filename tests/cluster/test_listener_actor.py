@@ -27,6 +27,7 @@ class CrcRecognizer:
     """Hears from none to all of nine words wrong, as a take's samples will have it; more than four are too many."""
 
     languages = frozenset({"en"})
+    hears_gaps = False
     environment = MappingProxyType({"dtype": "float32", "ears": "two"})
 
     def recognize_all(self, clips, sample_rate, languages):

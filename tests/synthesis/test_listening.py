@@ -152,6 +152,7 @@ class Spelling:
     """Hears the language and the first sample of each take."""
 
     languages = frozenset({"en", "zh"})
+    hears_gaps = False
 
     def recognize_all(self, clips, sample_rate, languages):
         for clip, language in zip(clips, languages, strict=True):

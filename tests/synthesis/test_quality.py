@@ -108,5 +108,5 @@ def test_a_word_that_is_missing_or_said_twice_tells_where_the_recognizer_is_good
 
 def test_limits_of_wrong_words_follow_from_the_recognizer_unless_they_are_set():
     whisper = QualityConfig(asr="whisper", asr_model="tiny.en")
-    assert (QUALITY.limits()["max_wer"], whisper.limits()["max_wer"]) == (0.75, 0.5)
-    assert QualityConfig(asr="whisper", max_wer=0.9).limits()["max_wer"] == 0.9
+    assert (QUALITY.limits()["max_cer"], whisper.limits()["max_cer"]) == (0.5, 0.35)
+    assert QualityConfig(asr="whisper", max_cer=0.9).limits()["max_cer"] == 0.9

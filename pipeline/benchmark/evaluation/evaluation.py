@@ -131,7 +131,8 @@ def evaluate(request: Request) -> list[Figure]:
     figures.append(_judge_naturalness(spoken))
     recordings = [samples for _, samples in prompts.values()] or [one.samples for one in spoken if one.samples.size]
     logger.info("codec: %d recordings to tokens and back", min(len(recordings), _MAX_COPIES))
-    figures += _judge_copies(bench.codec, recordings[:_MAX_COPIES], judges)
+    own = "of sounds that the codec itself made: recordings of people fare worse" if request.list is None else ""
+    figures += _judge_copies(bench.codec, recordings[:_MAX_COPIES], judges, own)
     logger.info("control: voices by gender, pitch and speed")
     figures += measure_control(
         bench.enroller,
@@ -308,7 +309,7 @@ def _judge_naturalness(spoken: Sequence[_Spoken]) -> Figure:
     return summarize_mean(name, [score for score in scores if score is not None], note="1 to 5")
 
 
-def _judge_copies(codec: BiCodec, recordings: Sequence[Samples], judges: _Judges) -> list[Figure]:
+def _judge_copies(codec: BiCodec, recordings: Sequence[Samples], judges: _Judges, note: str) -> list[Figure]:
     measured: dict[str, list[float]] = {}
     for original, copy in (_copy(codec, samples) for samples in recordings):
         found: dict[str, float | None] = {
@@ -329,7 +330,12 @@ def _judge_copies(codec: BiCodec, recordings: Sequence[Samples], judges: _Judges
         "speaker similarity, x-vector": "no model; give --speaker-model",
     }
     return [
-        summarize_mean(f"codec: {name}", measured[name], published=published.RECONSTRUCTION if name == "STOI" else ())
+        summarize_mean(
+            f"codec: {name}",
+            measured[name],
+            note=note,
+            published=published.RECONSTRUCTION if name == "STOI" else (),
+        )
         if name in measured
         else not_measured(f"codec: {name}", missing.get(name, "there is no recording"))
         for name in ("STOI", "PESQ, wide band", "mel distance", "speaker similarity", "speaker similarity, x-vector")

@@ -44,8 +44,9 @@ def measure_pitch(samples: Samples) -> float | None:
     first, last = round(RATE / _HIGHEST_HZ), round(RATE / _LOWEST_HZ)
     part = relative[:, first:last]
     best = part.max(axis=1)
-    # Of periods that fit as well, the shortest: twice the period fits too.
-    periods = first + np.argmax(part >= 0.9 * best[:, None], axis=1)
+    # Of peaks that fit as well, the first: twice the period fits too.
+    is_peak = (part[:, 1:-1] >= part[:, :-2]) & (part[:, 1:-1] >= part[:, 2:])
+    periods = first + 1 + np.argmax(is_peak & (part[:, 1:-1] >= 0.9 * best[:, None]), axis=1)
     is_voiced = (best > _VOICED) & (energy > 0.05 * energy.max())
     return float(RATE / np.median(periods[is_voiced])) if is_voiced.any() else None
 
