@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rejected", action="store_true", help="every rejected row")
     parser.add_argument("--next-take", action="store_true", help="with the next seed, for other audio")
+    parser.add_argument(
+        "--ray", action="store_true", help="on Ray, even a few rows, which are made in this process otherwise"
+    )
     parser.add_argument("--config", metavar="FILE", help="the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             config = read_config_of(options.output, {}, storage)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
-        counts = redo_rows(config, selection, next_take=options.next_take)
+        counts = redo_rows(config, selection, next_take=options.next_take, on_ray=options.ray)
         if not counts.num_rows:
             say("no row was chosen: nothing to do; duplicates and removed rows are never synthesized again")
             return EXIT_REJECTIONS

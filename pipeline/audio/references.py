@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.audio.clips import ByteFile, describe_failure
+from pipeline.audio.recording_quality import describe_faults, measure_recording
 from pipeline.audio.samples import resample
+from pipeline.config.extras import need_extra
 from pipeline.errors import SpeakerError
 
 logger = logging.getLogger(__name__)
@@ -26,6 +30,9 @@ _MAX_REFERENCE_FRAMES = round(MAX_REFERENCE_S * 96_000)
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _UNKNOWN_FRAMES = 1 << 62
 _BLOCK_SAMPLES = 1 << 20
+_HEAD_BYTES = 16
+_AAC = (b"\xf1", b"\xf9")
+"""Second bytes of a raw AAC frame; those of MP3 differ, which libsndfile reads."""
 # Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
 _LOUDEST_REFERENCE_PEAK = 2.0**32
 _SILENT_REFERENCE_PEAK = 1e-4
@@ -59,6 +66,18 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     Raises:
         SpeakerError: it cannot be decoded, or is empty, silent, longer than ten minutes, or not finite.
     """
+    data = source if isinstance(source, bytes) else None
+    if data is None:
+        try:
+            with open(os.fspath(source), "rb") as handle:
+                head = handle.read(_HEAD_BYTES)
+        except (OSError, TypeError, ValueError) as error:
+            raise _unreadable(name, error) from error
+    if needs_pyav(head if data is None else data):
+        samples, rate = _decode_with_pyav(source, name)
+        _check_samples(samples, rate, name)
+        _report_doubts(samples, rate, name)
+        return LoadedAudio(samples, rate)
     try:
         with soundfile.SoundFile(ByteFile(source) if isinstance(source, bytes) else os.fspath(source)) as file:
             rate, num_frames = file.samplerate, file.frames
@@ -78,13 +97,21 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise _unreadable(name, error) from error
     _check_samples(samples, rate, name)
-    for doubt in (["the file is cut short"] if is_cut else []) + find_doubts(samples, rate):
-        logger.warning("%s: %s; the voice may not be as expected", name, doubt)
+    _report_doubts(samples, rate, name, *(["the file is cut short"] if is_cut else []))
     return LoadedAudio(np.ascontiguousarray(samples), rate)
+
+
+def _report_doubts(samples: DoubleArray, rate: int, name: str, *doubts: str) -> None:
+    faults = describe_faults(measure_recording(samples, rate))
+    for doubt in (*doubts, *find_doubts(samples, rate), *faults):
+        logger.warning("%s: %s; the voice may not be as expected", name, doubt)
 
 
 def check_recording(source: bytes, name: str) -> None:
     """Read a recording's header; raises `SpeakerError` as `read_reference` does, for what is plain from it."""
+    if needs_pyav(source):
+        read_reference(source, name)
+        return
     try:
         with soundfile.SoundFile(ByteFile(source)) as file:
             rate, num_frames = file.samplerate, file.frames
@@ -95,6 +122,42 @@ def check_recording(source: bytes, name: str) -> None:
         raise SpeakerError(f"{name}: holds no sample; record 3 to 30 s of speech")
     if num_frames > MAX_REFERENCE_S * rate:
         raise _too_long(name, num_frames / rate)
+
+
+def needs_pyav(head: bytes) -> bool:
+    """Tell whether a recording is in a container that libsndfile does not know: MP4 (M4A), WebM, raw AAC."""
+    return head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3" or (head[:1] == b"\xff" and head[1:2] in _AAC)
+
+
+def _decode_with_pyav(source: bytes | str | os.PathLike[str], name: str) -> tuple[DoubleArray, int]:
+    """Decode the first channel of a file with PyAV, ten minutes at most."""
+    if find_spec("av") is None:
+        raise SpeakerError(
+            f"{need_extra(f'{name}: M4A, WebM or AAC', 'av', 'recordings')}; or give WAV, FLAC, OGG or MP3"
+        )
+    import av
+
+    pieces, num_samples = [], 0
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source), mode="r") as container:
+            if not container.streams.audio:
+                raise SpeakerError(f"{name}: holds no audio; give 3 to 30 s of speech")
+            stream = container.streams.audio[0]
+            rate = int(stream.rate)
+            _check_header(rate, 0, name)
+            resampler = av.AudioResampler(format="dblp", rate=rate)
+            for frame in container.decode(stream):
+                for planar in resampler.resample(frame):
+                    pieces.append(planar.to_ndarray()[0].astype(np.float64))
+                    num_samples += pieces[-1].size
+                if num_samples > MAX_REFERENCE_S * rate:
+                    raise _too_long(name, num_samples / rate)
+    except (av.FFmpegError, OSError, ValueError, TypeError, IndexError) as error:
+        raise SpeakerError(
+            f"{name}: cannot be read as audio: {str(error)[:120]}; give a WAV, FLAC, OGG, MP3 or M4A file of 3 to 30 s "
+            "of speech"
+        ) from None
+    return (np.concatenate(pieces) if pieces else np.zeros(0)), rate
 
 
 def _unreadable(name: str, error: Exception) -> SpeakerError:

@@ -13,6 +13,7 @@ from collections import Counter
 from pipeline.books.document import Block, Document, words_of
 from pipeline.books.limits import check_limit
 from pipeline.books.plain_text import read_plain_text
+from pipeline.config.extras import need_extra
 from pipeline.errors import ManifestError
 
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]\n(?=[^\W\d_A-Z])")
@@ -35,7 +36,7 @@ def read_pdf(data: bytes, place: str) -> Document:
     try:
         import pypdf
     except ImportError:
-        raise ManifestError(f"{place}: PDF needs the library pypdf; pip install 'spark-tts-batch[pdf]'") from None
+        raise ManifestError(need_extra(f"{place}: a PDF", "pypdf", "pdf")) from None
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted:

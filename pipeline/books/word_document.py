@@ -8,6 +8,7 @@ import re
 from pipeline.books.document import Document
 from pipeline.books.epub_archive import EpubArchive
 from pipeline.books.markup import read_html
+from pipeline.config.extras import need_extra
 from pipeline.errors import ManifestError
 
 _NOTE = re.compile(r'<li id="((?:foot|end)note-)')
@@ -26,9 +27,7 @@ def read_word_document(data: bytes, place: str) -> Document:
     try:
         import mammoth
     except ImportError:
-        raise ManifestError(
-            f"{place}: Word documents need the library mammoth; pip install 'spark-tts-batch[docx]'"
-        ) from None
+        raise ManifestError(need_extra(f"{place}: a Word document", "mammoth", "docx")) from None
     archive = EpubArchive(data, place)
     # Checks sizes and entities of all that the library reads without such checks.
     roots = {name: archive.read_xml(name) for name in archive.names() if name.endswith((".xml", ".rels"))}

@@ -64,14 +64,12 @@ class LLMActor(ReplicaBase):
         config = self._setup.config
         num_threads = config.replicas.llm.num_threads
         set_torch_threads(num_threads)
-        # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
-        sys.setswitchinterval(_SWITCH_S)
         engine = load_networks(self._setup).load_engine(config, weights_dir)
         self._removed = Tombstones.read(open_storage(config.output, config.storage))
-        self._engine, self._slots = engine, SlotMetrics(engine.num_slots)
+        self._engine = engine
         registry = read_voices(self._setup)
         self._stage = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
-        threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
+        self._begin_serving()
         chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
         return describe_replica("llm", num_threads, str(engine.device), str(engine.dtype), **chosen)
 
@@ -113,10 +111,18 @@ class LLMActor(ReplicaBase):
                 continue
             job.owner = Future()
             jobs.append(job)
+        return results + self._complete(jobs), {}
+
+    def _begin_serving(self) -> None:
+        self._slots = SlotMetrics(self._engine.num_slots)
+        # Threads that prepare rows would keep the engine's waiting for 5 ms, longer than a step of a GPU takes.
+        sys.setswitchinterval(_SWITCH_S)
+        threading.Thread(target=self._serve, name="llm-engine", daemon=True).start()
+
+    def _complete(self, jobs: list[UtteranceJob]) -> UnitTakes:
         for job in self._stage.longest_first(jobs):
             self._inbox.put(job)
-        results += [job.owner.result() for job in jobs]
-        return results, {}
+        return [job.owner.result() for job in jobs]
 
     def _serve(self) -> None:
         """Own the engine: take in jobs, step, hand out results; ends only with the process."""

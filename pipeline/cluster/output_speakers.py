@@ -115,7 +115,7 @@ class OutputSpeakers:
                 continue
             name = f"speaker {definition.speaker_id!r}: {without_signature(audio)}"
             try:
-                check_recording(read_bytes(audio, config.storage), name)
+                check_recording(read_bytes(definition.find_audio(), config.storage), name)
             except (FileNotFoundError, IsADirectoryError):
                 failures.append((definition, f"{name}: there is no such file; correct reference_audio"))
             except (SynthesisError, ValueError) as error:

@@ -106,8 +106,10 @@ def free_resources() -> Resources:
     return resources
 
 
-def own_node_id() -> str:
-    """Return the id of the node that this process is on."""
+def own_node_id() -> str | None:
+    """Return the id of the node that this process is on; None where Ray is not running."""
+    if not is_initialized():
+        return None
     return str(ray.get_runtime_context().get_node_id())
 
 

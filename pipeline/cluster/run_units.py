@@ -107,7 +107,7 @@ def _run_through(
         hang_timeout_s=config.replicas.hang_timeout_s,
         start_timeout_s=config.replicas.start_timeout_s,
         patience=patience,
-        on_start=lambda stage, info: _check_environments(config.replicas, record, info),
+        on_start=lambda stage, info: check_environments(config.replicas, record, info),
     )
     try:
         coordinator.start()
@@ -150,7 +150,7 @@ def start_pools(
     return {spec.stage: start_pool(spec) for spec in stages}
 
 
-def _check_environments(replicas: ReplicasConfig, record: RunRecord, info: ReplicaInfo) -> None:
+def check_environments(replicas: ReplicasConfig, record: RunRecord, info: ReplicaInfo) -> None:
     """Report or refuse a replica that may give other bytes than those that the output holds."""
     refuse = replicas.on_mismatch == "refuse"
     for stage, environment in info.environments.items():

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.dataset import load_night_config
+from pipeline.config.extras import need_extra
 from pipeline.config.run import load_config
 from pipeline.config.secrets import has_credentials, looks_secret
 from pipeline.config.yaml_reader import read_yaml
@@ -193,7 +194,7 @@ def connect(address: str) -> JobSubmissionClient:
     if not address.startswith(("http://", "https://")) or has_credentials(address):
         raise ConfigError(f"--address {address.rpartition('@')[2]}: expected the job server, as in http://HOST:8265")
     if find_spec("aiohttp") is None:
-        raise ConfigError("jobs.submit needs Ray's job client: pip install 'spark-tts-batch[cluster]'")
+        raise ConfigError(need_extra("jobs.submit", "ray[default]", "cluster"))
     # Ray lets these variables override the address that it is given.
     os.environ["RAY_API_SERVER_ADDRESS"] = address
     token = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
+from pipeline.config.extras import name_extra
 from pipeline.config.settings import Address, Settings, setting
 from pipeline.errors import ConfigError
 
@@ -35,10 +36,7 @@ def check_libraries() -> None:
     """
     missing = [name for module, name in _LIBRARIES.items() if find_spec(module) is None]
     if missing:
-        raise ConfigError(
-            f"{', '.join(missing)}: needed for books, but not installed; run `.venv/bin/pip install -c constraints.txt "
-            "-e '.[books]'` in the project's folder, or pip install 'spark-tts-batch[books]' elsewhere"
-        )
+        raise ConfigError(f"{', '.join(missing)}: needed for books, but not installed; run: {name_extra('books')}")
 
 
 class AssemblyConfig(Settings):

@@ -67,7 +67,7 @@ def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) 
     return parse_config({**recorded, **overrides, "output": output, "limit": None}, source=f"{storage.uri}/run.json")
 
 
-def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) -> RowCounts:
+def redo_rows(config: Config, selection: Selection, *, next_take: bool = False, on_ray: bool = False) -> RowCounts:
     """Synthesize chosen rows again and replace their records.
 
     Args:
@@ -75,6 +75,7 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
         selection: which rows.
         next_take: with the take after the one that is there, hence another seed; otherwise from take 0 on, which
             gives the same audio where nothing changed.
+        on_ray: also for a few rows, which this process makes by itself; the bytes are the same.
 
     Returns:
         the rows that were chosen, by what came of them.
@@ -85,7 +86,7 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False) 
     storage = open_storage(config.output, config.storage)
     _check_ids(storage, selection.ids)
     num_first_takes = config.quality.num_first_takes if next_take else None
-    return synthesize_again(config, lambda plan: _choose(storage, selection, num_first_takes))
+    return synthesize_again(config, lambda plan: _choose(storage, selection, num_first_takes), on_ray=on_ray)
 
 
 def repair_output(config: Config) -> RowCounts:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pipeline.cluster.in_process import FEW_ROWS, can_work_here
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.ray_cluster import ray_cluster
-from pipeline.cluster.replay_actor import replay_remotely
+from pipeline.cluster.replay_actor import ReplayActor, replay_remotely
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
 from pipeline.output.commit_log import CommitLog
@@ -18,12 +19,13 @@ from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, find_rows
 
 
-def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
+def replay_rows(config: Config, ids: Collection[str], *, on_ray: bool = False) -> list[Replay]:
     """Synthesize rows again, each with nothing beside it, and compare them with what the output has; writes nothing.
 
     Args:
         config: of the run that the output holds.
         ids: utterance_ids.
+        on_ray: also for a few rows, which this process makes by itself.
 
     Returns:
         a take for each id, in order.
@@ -47,5 +49,8 @@ def replay_rows(config: Config, ids: Collection[str]) -> list[Replay]:
             raise ConfigError(
                 f"--only {row.utterance_id}: was removed from {config.output} ({reason}); name other rows"
             )
+    setup = make_setup(plan, speakers)
+    if not on_ray and len(rows) <= FEW_ROWS and can_work_here(config.replicas):
+        return ReplayActor(setup).replay(rows)
     with ray_cluster():
-        return replay_remotely(make_setup(plan, speakers), rows)
+        return replay_remotely(setup, rows)

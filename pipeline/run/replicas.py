@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.replica import Networks, ReplicaSetup, read_voices
 from pipeline.cluster.run_units import run_units
 from pipeline.cluster.unit_states import UnitPlanner
-from pipeline.cluster.work_items import UnitState
+from pipeline.cluster.work_items import Stage, UnitState
 from pipeline.output.adoption import find_duplicates, list_former_units
 from pipeline.output.progress import Progress
 from pipeline.output.tombstones import Tombstones
@@ -27,12 +27,13 @@ def synthesize_units(
     progress: Progress,
     units: Iterator[UnitState],
     networks: Networks | None = None,
+    run: Callable[..., dict[Stage, int]] = run_units,
 ) -> None:
     """Send units through all stages until each is committed; record how long it took with which replicas."""
     located = (replace(state, unit=plan.manifest.locate(state.unit)) for state in units)
     setup = make_setup(plan, output.speakers, networks)
     _record_voices(output)
-    counts = run_units(setup, located, output.record, output.lease, progress)
+    counts = run(setup, located, output.record, output.lease, progress)
     read_voices(setup)  # Replicas that started late have seen them, but not the others.
     logger.info("%s", progress.line())
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 
+from pipeline.cluster.in_process import FEW_ROWS, can_work_here, count_rows, run_units_here
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replica import Networks
 from pipeline.cluster.unit_states import commit_kept_units, find_other_verdicts
@@ -59,12 +60,15 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
         return finish_run(plan, output, progress)
 
 
-def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitState]]) -> RowCounts:
+def synthesize_again(
+    config: Config, choose: Callable[[RunPlan], Iterator[UnitState]], *, on_ray: bool = False
+) -> RowCounts:
     """Synthesize chosen rows of committed units again and replace their records; or whole units whose commit was lost.
 
     Args:
         config: of the run that the output holds.
         choose: called once the lease is held; says which rows.
+        on_ray: also where there are so few rows that this process makes them sooner by itself.
 
     Returns:
         what came of them.
@@ -79,13 +83,19 @@ def synthesize_again(config: Config, choose: Callable[[RunPlan], Iterator[UnitSt
         # A commit that makes no sense is deleted before its unit is made anew: the note says that it was there.
         output.log.begin_repair()
         states = choose(plan)
-        first = next(states, None)
+        first: list[UnitState] = []
+        while count_rows(first) <= FEW_ROWS and (state := next(states, None)) is not None:
+            first.append(state)
         progress = Progress(None, 0, config.progress.interval_s)
-        if first is not None:
+        if first:
             output.log.clear_success()
-            with ray_cluster():
-                output.speakers.enroll(config)
-                synthesize_units(plan, output, progress, chain([first], states))
+            is_few = count_rows(first) <= FEW_ROWS and not output.speakers.missing
+            if is_few and not on_ray and can_work_here(config.replicas):
+                synthesize_units(plan, output, progress, iter(first), run=run_units_here)
+            else:
+                with ray_cluster():
+                    output.speakers.enroll(config)
+                    synthesize_units(plan, output, progress, chain(first, states))
         if output.log.was_finished() and count_committed(plan, output.log.committed()) == plan.num_units:
             finish_run(plan, output, progress, is_repair=True)
             output.log.end_repair()

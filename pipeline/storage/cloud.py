@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
+from pipeline.config.extras import name_extra
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage.base import (
@@ -42,7 +43,7 @@ def open_cloud_storage(uri: str, settings: StorageConfig) -> Storage:
         return AzureStorage(uri, settings)
     except ImportError as error:
         extra = "gcs" if uri.startswith("gs://") else "azure"
-        raise ConfigError(f"{uri}: needs an extra package; run: pip install 'spark-tts-batch[{extra}]'") from error
+        raise ConfigError(f"{uri}: needs an extra package; run: {name_extra(extra)}") from error
 
 
 class _CloudStorage(Storage):
@@ -174,9 +175,7 @@ class AzureStorage(_CloudStorage):
         try:
             from azure.identity import DefaultAzureCredential
         except ImportError as error:
-            raise ConfigError(
-                f"{self.uri}: needs an extra package; run: pip install 'spark-tts-batch[azure]'"
-            ) from error
+            raise ConfigError(f"{self.uri}: needs an extra package; run: {name_extra('azure')}") from error
         return DefaultAzureCredential()
 
     @contextmanager

@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from pipeline.config.extras import name_extra
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage.base import (
@@ -50,9 +51,7 @@ class S3Storage(Storage):
                 try:
                     self._made = _make_s3_client(self.settings)
                 except ImportError as error:
-                    raise ConfigError(
-                        f"{self.uri}: needs an extra package; run: pip install 'spark-tts-batch[s3]'"
-                    ) from error
+                    raise ConfigError(f"{self.uri}: needs an extra package; run: {name_extra('s3')}") from error
             return self._made[0]
 
     def _find_newer_credentials(self, refused: Any) -> bool:
@@ -168,7 +167,7 @@ def _make_s3_client(settings: StorageConfig) -> tuple[Any, Any]:
         import boto3
         from botocore.config import Config
     except ImportError as error:
-        raise ConfigError("s3:// needs an extra package; run: pip install 'spark-tts-batch[s3]'") from error
+        raise ConfigError(f"s3:// needs an extra package; run: {name_extra('s3')}") from error
 
     endpoint_url = settings.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(

@@ -150,7 +150,7 @@ def _enroll_reference(
 ) -> Voice:
     name = f"speaker {definition.speaker_id!r}: {without_signature(reference_audio)}"
     try:
-        data = read_bytes(reference_audio, settings)
+        data = read_bytes(definition.find_audio(), settings)
     except (FileNotFoundError, IsADirectoryError):
         raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
     except (StorageError, ConfigError, ValueError) as error:

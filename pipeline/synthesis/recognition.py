@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.samples import resample
+from pipeline.config.extras import name_extra
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.weights.recognizers import fingerprint_whisper, knows_english_only, resolve_whisper
@@ -142,7 +143,7 @@ def check_recognizer(name: str) -> None:
         if find_spec(needed) is None:
             raise ConfigError(
                 f"quality.asr: {name} needs the package {needed}, which is not installed; "
-                f"pip install 'spark-tts-batch[{extra}]' on every machine of the run, or set quality.asr: none"
+                f"{name_extra(extra)} on every machine of the run, or set quality.asr: none"
             )
 
 

@@ -10,13 +10,14 @@ import hashlib
 import io
 import json
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.config.secrets import has_credentials, redact, without_signature
@@ -26,7 +27,7 @@ from pipeline.errors import ConfigError, SpeakerError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.parquet_limits import OverLimit, read_small_table
 from pipeline.manifest.shards import DAMAGED_PARQUET
-from pipeline.storage import read_bytes
+from pipeline.storage import read_bytes, split_uri
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class SpeakerDefinition(BaseModel):
 
     speaker_id: str = Field(min_length=1, max_length=1_000)
     reference_audio: Annotated[str, Field(min_length=1)] | None = None
-    """Path or URI of a recording; its first 6 seconds make the voice."""
+    """Path or URI of a recording, a path relative to the speakers file; its first 6 seconds make the voice."""
     reference_text: str | None = None
     """What the recording says."""
     gender: Literal["female", "male"] | None = None
@@ -87,6 +88,17 @@ class SpeakerDefinition(BaseModel):
         if self.reference_text is not None and self.reference_audio is None:
             raise ValueError("reference_text without reference_audio: a transcript needs its recording")
         return self
+
+    _folder: str | None = PrivateAttr(None)
+    """Of the speakers file, in which a relative path is looked up first."""
+
+    def find_audio(self) -> str:
+        """Return where the recording is: relative to the speakers file, else to the working folder."""
+        audio = self.reference_audio or ""
+        if self._folder is None or "://" in audio or audio.startswith(("/", "~")):
+            return audio
+        beside = f"{self._folder}/{audio}"
+        return beside if "://" in beside or os.path.exists(beside) or not os.path.exists(audio) else audio
 
     @property
     def kind(self) -> Kind:
@@ -333,6 +345,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
             continue
         if definition.speaker_id in definitions:
             problems.append(f"{place}: this speaker_id is defined twice")
+        definition._folder = split_uri(uri)[0]
         definitions[definition.speaker_id] = definition
     if problems:
         raise SpeakerError(f"{uri}: {len(problems)} problem(s):\n" + "\n".join(problems[:20]))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.config.extras import need_extra
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.storage import open_storage
@@ -115,9 +116,7 @@ def _fetch_from_hub(uri: str, patterns: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
-        raise ConfigError(
-            f"{uri}: the package huggingface_hub is not installed; run pip install 'spark-tts-batch[hub]'"
-        ) from error
+        raise ConfigError(need_extra(uri, "huggingface_hub", "hub")) from error
     try:
         directory = snapshot_download(
             match[1], revision=match[2], allow_patterns=list(patterns), cache_dir=cache_dir() / "hub"

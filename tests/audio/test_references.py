@@ -195,7 +195,8 @@ def test_doubtful_recordings_are_warned_of(name, said, caplog):
         "dull": lambda: encode(dull, subtype="DOUBLE"),
     }[name]()
     read_reference(data, "speaker 'x'")
-    assert said in caplog.text and bool(said) == bool(caplog.records)
+    doubts = [text for text in caplog.messages if "s long" not in text and "heard behind it" not in text]
+    assert said in caplog.text and bool(said) == bool(doubts)  # A tone of two seconds is short, and has no pause.
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import pickle
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -210,3 +212,19 @@ def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path, uri):
     with pytest.raises(SpeakerError, match="credentials in an address; take them out") as caught:
         read_definitions(write_yaml(tmp_path, rows), SETTINGS)
     assert "PLANTED" not in str(caught.value)
+
+
+def test_recordings_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "speakers.yaml").write_text("- {speaker_id: a, reference_audio: voices/a.wav}\n")
+    (tmp_path / "voices" / "a.wav").touch()
+    (definition,) = read_definitions(str(tmp_path / "speakers.yaml"), StorageConfig())
+    assert definition.find_audio() == f"{tmp_path}/voices/a.wav"
+    assert '"reference_audio":"voices/a.wav"' in definition.canonical()  # As outputs have it on record.
+    assert pickle.loads(pickle.dumps(definition)).find_audio() == definition.find_audio()
+    (tmp_path / "elsewhere" / "voices").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "voices" / "b.wav").touch()
+    (tmp_path / "speakers.yaml").write_text("- {speaker_id: b, reference_audio: voices/b.wav}\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # Once, paths were relative to the working folder.
+    (definition,) = read_definitions(str(tmp_path / "speakers.yaml"), StorageConfig())
+    assert definition.find_audio() == "voices/b.wav"

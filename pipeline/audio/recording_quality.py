@@ -1,0 +1,91 @@
+"""What makes a recording a poor model of a voice: measured, with limits between good and spoiled recordings.
+
+The limits stand between what was measured of good recordings (spoken by people in studios and at home, and read by
+synthetic voices) and of the same ones spoiled: see tests/audio/test_recording_quality.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHORTEST_S, LONGEST_S = 3.0, 30.0
+"""Seconds that the codec was trained to hear a voice from; more is not heard at all after the first six."""
+MIN_NOISE_DISTANCE_DB = 20.0
+"""Of speech above what lies behind it."""
+MAX_CLIPPED_RATIO = 0.0005
+MAX_SILENCE_RATIO = 0.6
+_FRAME_S = 0.02
+_SILENT_BELOW_DB = 40.0
+"""Under the loud parts, a frame counts as silence."""
+_FLAT_SAMPLES = 3
+"""So many equal samples at the peak are a top that was cut off."""
+
+
+@dataclass(frozen=True)
+class RecordingQuality:
+    """What was measured of a recording."""
+
+    duration_s: float
+    noise_distance_db: float
+    """Between the loud frames (95th percentile) and the quietest that hold sound (5th)."""
+    clipped_ratio: float
+    """Share of samples in flat runs at the peak, whatever the level of the peak."""
+    silence_ratio: float
+    """Share of 20 ms frames 40 dB or more under the loud ones."""
+
+
+def measure_recording(samples: NDArray[Any], sample_rate: int) -> RecordingQuality:
+    """Measure a recording; only its first half minute is looked at, beside its length.
+
+    Args:
+        samples: (num_samples,) floats of any level.
+        sample_rate: Hz.
+    """
+    duration_s = samples.size / sample_rate
+    samples = samples[: round(LONGEST_S * sample_rate)].astype(np.float64)
+    size = max(1, round(_FRAME_S * sample_rate))
+    frames = samples[: samples.size // size * size].reshape(-1, size)
+    if not len(frames) or not np.any(frames):
+        return RecordingQuality(duration_s, 0.0, 0.0, 1.0)
+    level_db = 10 * np.log10((frames**2).mean(axis=1) + 1e-12)
+    loud_db = float(np.percentile(level_db, 95))
+    quiet_db = float(np.percentile(level_db, 5))
+    silence = float(np.mean(level_db < loud_db - _SILENT_BELOW_DB))
+    return RecordingQuality(duration_s, loud_db - quiet_db, _clipped_ratio(samples), silence)
+
+
+def _clipped_ratio(samples: NDArray[np.float64]) -> float:
+    clipped = 0
+    for side in (samples, -samples):
+        at_peak = side >= side.max() * (1 - 1e-4)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], at_peak, [False])).astype(np.int8)))
+        runs = edges[1::2] - edges[::2]
+        clipped += int(runs[runs >= _FLAT_SAMPLES].sum())
+    return clipped / samples.size
+
+
+def describe_faults(quality: RecordingQuality) -> list[str]:
+    """Return what is poor about a recording, each with its number, what is expected, and what to do."""
+    faults = []
+    if not SHORTEST_S <= quality.duration_s <= LONGEST_S:
+        faults.append(
+            f"{quality.duration_s:.1f} s long, expected {SHORTEST_S:g} to {LONGEST_S:g} s; "
+            + ("record more" if quality.duration_s < SHORTEST_S else "only its first six make the voice")
+        )
+    if quality.noise_distance_db < MIN_NOISE_DISTANCE_DB:
+        faults.append(
+            f"speech is {quality.noise_distance_db:.0f} dB above what is heard behind it, expected "
+            f"{MIN_NOISE_DISTANCE_DB:g} or more; record in a quieter place, nearer to the mouth"
+        )
+    if quality.clipped_ratio > MAX_CLIPPED_RATIO:
+        faults.append(
+            f"{quality.clipped_ratio:.2%} of the samples are cut off at the peak, expected {MAX_CLIPPED_RATIO:.2%} at "
+            "most; record at a lower level"
+        )
+    if quality.silence_ratio > MAX_SILENCE_RATIO:
+        faults.append(f"{quality.silence_ratio:.0%} is silence, expected {MAX_SILENCE_RATIO:.0%} at most; cut it off")
+    return faults

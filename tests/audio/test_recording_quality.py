@@ -1,0 +1,52 @@
+"""Recordings that were not made here, as they are and spoiled: the limits lie between both."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.audio.recording_quality import describe_faults, measure_recording
+from pipeline.audio.references import read_reference
+
+ROOT = Path(__file__).parents[2]
+CLIPS = [
+    *(ROOT / "tests/fixtures/speech").glob("*.flac"),
+    *(ROOT / "docs/audio").glob("*.flac"),
+    ROOT / "tests/fixtures/reference/golden/clips/speech_long_16k.wav",
+]
+
+
+def read(path):
+    samples, rate = soundfile.read(path, always_2d=True)
+    return samples[:, 0], rate
+
+
+def faults(samples, rate):
+    return [fault for fault in describe_faults(measure_recording(samples, rate)) if "s long" not in fault]
+
+
+@pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.name)
+def test_good_recordings_have_no_fault_and_spoiled_ones_have_theirs(path):
+    samples, rate = read(path)
+    peak, power = np.abs(samples).max(), np.sqrt(np.mean(samples**2))
+    assert faults(samples, rate) == []
+    assert faults(0.01 * samples, rate) == []  # Whatever the level.
+    noise = np.random.default_rng(0).normal(0, power, samples.size)
+    assert faults(samples + 0.1 * noise, rate) == []  # 20 dB under the speech: heard, but bearable.
+    (said,) = faults(samples + 0.32 * noise, rate)
+    assert "above what is heard behind it, expected 20 or more" in said
+    for share, level in ((0.7, 1.0), (0.5, 0.3)):
+        (said,) = faults(np.clip(samples, -share * peak, share * peak) * level, rate)
+        assert "cut off at the peak" in said
+    (said,) = faults(np.concatenate([samples, np.zeros(2 * samples.size)]), rate)
+    assert "is silence, expected 60% at most" in said
+
+
+def test_length_is_said_and_all_of_it_is_in_the_log(tmp_path, caplog):
+    samples, rate = read(CLIPS[0])
+    soundfile.write(tmp_path / "short.wav", samples[: 2 * rate] * 0.5, rate)
+    read_reference(tmp_path / "short.wav", "speaker 'ada'")
+    assert "speaker 'ada': 2.0 s long, expected 3 to 30 s; record more" in caplog.text
+    (said,) = describe_faults(measure_recording(np.tile(samples, 20), rate))
+    assert "only its first six make the voice" in said
