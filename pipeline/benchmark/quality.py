@@ -317,7 +317,8 @@ def spoil(samples: Samples, kind: str, rng: np.random.Generator) -> Samples:
         return samples + rng.normal(0.0, scale, size).astype(np.float32)
     if kind == "clipped":
         limit = float(np.abs(samples).max()) * rng.uniform(0.2, 0.6)
-        return np.clip(samples, -limit, limit) / np.float32(limit if rng.random() < 0.5 else 1.0)
+        scale = limit if rng.random() < 0.5 else 1.0
+        return (np.clip(samples, -limit, limit) / scale).astype(np.float32)
     if kind == "half_speed":
         return _stretch(samples) if rng.random() < 0.5 else resample(samples, 1, 2)
     return samples

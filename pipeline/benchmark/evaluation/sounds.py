@@ -125,10 +125,12 @@ class SpeakerModel:
         import torch
         from transformers import AutoFeatureExtractor, WavLMForXVector
 
-        self._torch = torch
+        self._torch: Any = torch
+        extractors: Any = AutoFeatureExtractor
+        models: Any = WavLMForXVector
         try:
-            self._extract: Any = AutoFeatureExtractor.from_pretrained(place, local_files_only=True)
-            self._model: Any = WavLMForXVector.from_pretrained(place, local_files_only=True).eval()
+            self._extract: Any = extractors.from_pretrained(place, local_files_only=True)
+            self._model: Any = models.from_pretrained(place, local_files_only=True).eval()
         except (OSError, ValueError, KeyError, WeightsError) as error:
             raise ConfigError(
                 f"--speaker-model {place}: {' '.join(str(error).split()):.200}; expected the directory of a "
