@@ -25,8 +25,8 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import Storage
 
 _FILES_OF_COMMIT = 50
-_NUMBERS_OF_FOLDER = 3_000
-"""Of a night's files: each of three splits has as many, and a folder may have 10,000."""
+_NUMBERS_OF_FOLDER = 1_500
+"""Of a night's files: each of three splits has as many, a tar file has a manifest, and a folder may have 10,000."""
 _LATER_REVISION = re.compile(r"(.+)-r([0-9]+)")
 
 
@@ -167,7 +167,7 @@ def _explained(to: str) -> Iterator[None]:
         raise ConfigError(f"{to}: needs an extra package; run: pip install 'spark-tts-batch[hub]'") from error
     try:
         yield
-    except HFValidationError as error:
+    except (HFValidationError, ValueError) as error:
         raise ConfigError(f"dataset.publish.to: {to}: {' '.join(str(error).split()):.200}") from error
     except HfHubHTTPError as error:
         detail = redact(" ".join(str(error).split()))[:300]
