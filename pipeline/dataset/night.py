@@ -18,6 +18,7 @@ from pipeline.config.dataset import NightConfig
 from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night
 from pipeline.dataset.gate import judge_night, measure_night
 from pipeline.dataset.ledger import Ledger, read_counts, read_superseded
+from pipeline.dataset.listing import read_snapshot
 from pipeline.dataset.never import read_never_texts
 from pipeline.dataset.normal_form import TextReader
 from pipeline.dataset.plan import Plan, Planner
@@ -78,10 +79,14 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
     """
     corpus = open_corpus(config, night)
     record = corpus.read_night(night)
-    if _is_done(config, record):
+    if _is_done(config, corpus, record):
         return NightSummary(record, is_new=False)
     with Lease.acquire(corpus.storage, timeout_s=config.run.storage.lease_timeout_s) as lease:
         finish_takedown(corpus.storage, lease)
+        if record.snapshot is not None:
+            # Rows may have been withdrawn since: the copies follow. What was judged then stands.
+            snapshot = _publish_night(config, corpus, record, lease)
+            return NightSummary(corpus.read_night(night), snapshot=snapshot, report=_report(corpus))
         if night not in corpus.list_nights():
             plan_night(config, corpus, night, keep=True).write(corpus)
         record = corpus.read_night(night)
@@ -92,8 +97,7 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
         lease.check()
         record = _judge_nights(config, corpus, night, run)
         snapshot = _publish_night(config, corpus, record, lease) if record.has_passed else None
-        report = write_corpus_report(corpus, read_nights(corpus))
-        return NightSummary(corpus.read_night(night), snapshot=snapshot, report=report)
+        return NightSummary(corpus.read_night(night), snapshot=snapshot, report=_report(corpus))
 
 
 def forecast_night(config: NightConfig, night: str) -> dict[str, Any] | None:
@@ -164,9 +168,16 @@ def _identify(
     return identity
 
 
-def _is_done(config: NightConfig, record: NightRecord) -> bool:
-    """Tell whether a night is published, and as it should be."""
-    return record.snapshot is not None and (record.published or {}).get("wanted") == _wanted(config)
+def _report(corpus: Corpus) -> str:
+    return write_corpus_report(corpus, read_nights(corpus))
+
+
+def _is_done(config: NightConfig, corpus: Corpus, record: NightRecord) -> bool:
+    """Tell whether a night is published as it should be, and as it is now."""
+    if record.published is None or record.published.get("wanted") != _wanted(config):
+        return False
+    snapshot = read_snapshot(corpus.storage, record.night)
+    return snapshot is not None and snapshot.revision == record.published.get("revision")
 
 
 def _wanted(config: NightConfig) -> list[str | None]:

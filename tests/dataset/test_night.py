@@ -210,6 +210,17 @@ def test_a_withdrawn_speaker_is_planned_no_more(world):
     assert "ross" not in {row["speaker"] for row in world.snapshot(NIGHTS[1])}
 
 
+def test_copies_of_a_snapshot_follow_a_withdrawal(world):
+    copy = ["dataset.publish.to=" + str(world.folder / "copy"), "dataset.gate.min_hours=0.002"]
+    assert world.make(NIGHTS[0], *copy).is_new and not world.make(NIGHTS[0], *copy).is_new
+    voices = {path for path in (world.folder / "copy").rglob("*.parquet") if b"ross" in path.read_bytes()}
+    world.withdraw()
+    summary = world.make(NIGHTS[0], *copy)
+    assert summary.is_new and summary.record.has_passed, "it was judged before, and stays published"
+    assert voices and not any(b"ross" in path.read_bytes() for path in voices if path.exists())
+    assert not world.make(NIGHTS[0], *copy).is_new
+
+
 def test_nights_are_planned_in_order(world):
     world.make(NIGHTS[1])
     with pytest.raises(ConfigError, match="2026-11-22 is planned already, and nights are planned in order"):
