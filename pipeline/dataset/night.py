@@ -85,8 +85,8 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
         finish_takedown(corpus.storage, lease)
         if record.snapshot is not None:
             # Rows may have been withdrawn since: the copies follow. What was judged then stands.
-            snapshot = _publish_night(config, corpus, record, lease)
-            return NightSummary(corpus.read_night(night), snapshot=snapshot, report=_report(corpus))
+            again = _publish_night(config, corpus, record, lease)
+            return NightSummary(corpus.read_night(night), snapshot=again, report=_report(corpus))
         if night not in corpus.list_nights():
             plan_night(config, corpus, night, keep=True).write(corpus)
         record = corpus.read_night(night)
