@@ -36,7 +36,7 @@ class Forecast:
     """What a start would do.
 
     Counts are of rows within `limit`. `num_unchanged`, `num_moved`, `num_changed`, `num_new`, duplicates and withdrawn
-    rows make up `num_rows`; rows of units that have their commit are unchanged, whatever came of them.
+    rows make up `num_rows`; rows of units that have their commit are unchanged, whatever came of them, or withdrawn.
     """
 
     num_shards: int = 0
@@ -53,7 +53,7 @@ class Forecast:
     num_new: int = 0
     num_duplicates: int = 0
     num_withdrawn: int = 0
-    """Rows that were removed for good; they are not synthesized."""
+    """Rows that were removed for good, committed as such or yet to be; they are not synthesized."""
     num_gone: int = 0
     """Rows that the manifest has no more: their takes would be deleted."""
     num_judged_again: int = 0
@@ -135,13 +135,13 @@ class Forecaster:
             committed: ids of those that have a commit.
         """
         self._read_former()
-        for table in self._log.iter_metadata(COUNTED_COLUMNS, self._table.holds):
-            self.found.committed.add(*(table[name].to_pylist() for name in COUNTED_COLUMNS))
+        removed = self._read_committed()
         left_ids: set[str | None] = set()
         for unit in units:
             self.found.num_rows += unit.num_rows
             if unit.unit_id in committed:
-                self.found.num_unchanged += unit.num_rows
+                self.found.num_withdrawn += removed[unit.unit_id]
+                self.found.num_unchanged += unit.num_rows - removed[unit.unit_id]
                 continue
             self.found.num_units += 1
             rows = self._manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
@@ -161,6 +161,16 @@ class Forecaster:
             for state in find_other_verdicts(self._log, self._table, before, self._config.quality):
                 self.found.num_judged_again += state.num_rows
                 self.found.num_units += 1
+
+    def _read_committed(self) -> Counter[str]:
+        """Count what is committed and stays; return the rows that were removed, by unit."""
+        names, removed = COUNTED_COLUMNS, Counter[str]()
+        for unit_id, table in self._log.iter_commits(names, self._table.holds):
+            before = self.found.committed.num_removed
+            self.found.committed.add(*(table[name].to_pylist() for name in names))
+            if self.found.committed.num_removed > before:
+                removed[unit_id] = self.found.committed.num_removed - before
+        return removed
 
     def _read_former(self) -> None:
         def read(unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]]]:
