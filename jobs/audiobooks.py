@@ -17,6 +17,7 @@ from pipeline.books.account import describe_words
 from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
 from pipeline.config.printable import one_line
+from pipeline.errors import SynthesisError
 from pipeline.output.progress import format_duration
 
 _MAX_SHOWN = 10
@@ -40,15 +41,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def make() -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
-            estimate = estimate_catalogue(config)
-            say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
-            return check_books(config, estimate)
+            return _estimate(config, as_json=options.json)
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         refuse_unreadable(summary.refused)
         return EXIT_REJECTIONS if summary.num_failed else EXIT_OK
 
     return run_command(make)
+
+
+def _estimate(config: Config, *, as_json: bool) -> int:
+    estimate, problem = estimate_catalogue(config), None
+    try:
+        estimate = check_books(config, estimate)
+    except SynthesisError as error:
+        problem = error  # What was counted is shown all the same.
+    counted = {name: value for name, value in asdict(estimate).items() if name != "sample"}
+    say(json.dumps(counted) if as_json else describe(config, estimate))
+    if problem is not None:
+        raise problem
+    refuse_unreadable([book.problem for book in estimate.refused])
+    return EXIT_REJECTIONS if estimate.total.rejected else EXIT_OK
 
 
 def describe(config: Config, estimate: CatalogueEstimate) -> str:
@@ -83,7 +96,8 @@ def _describe_book(book: BookEstimate) -> str:
     return "\n".join(
         [
             *describe_words(book.account, with_parts=True),
-            f"  text       {book.num_chars:,} characters in {book.num_rows:,} sentences, {book.num_units:,} units",
+            f"  text       {book.num_chars:,} characters in {book.num_rows:,} sentences, "
+            f"{book.num_segments:,} segments, {book.num_units:,} units",
             f"  audio      {format_duration(book.audio_s)} ({book.audio_s / 3_600:.2f} h), "
             f"{format_duration(book.chapters_s)} in {book.num_chapters:,} chapters with their pauses",
             f"  output     {book.output_bytes / 1e6:,.1f} MB",

@@ -6,8 +6,8 @@ from jobs.console import EXIT_OK, EXIT_REJECTIONS, say
 from pipeline import Config, forecast_run
 from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.catalogue import refuse_unreadable
-from pipeline.books.cost import estimate_cost, stated_pace
 from pipeline.books.estimate import CatalogueEstimate
+from pipeline.cluster.cost import estimate_cost, stated_pace
 from pipeline.config.printable import one_line
 from pipeline.output.progress import format_duration
 from pipeline.output.row_counts import check_rejected_share
@@ -19,9 +19,10 @@ from pipeline.storage import open_storage
 def show_forecast(config: Config) -> int:
     """Check what a run checks and print what it would do; the exit code is that of the checks."""
     found = forecast_run(config)
-    audio_s = found.expected_s * stated_pace(config.weights)
+    measured = found.trial.speed.pace if found.trial is not None and found.trial.speed is not None else None
+    audio_s = found.expected_s * (measured or stated_pace(config.weights)) + found.pauses_s
     run = RunRecord(open_storage(config.output, config.storage)).find()
-    cost = estimate_cost(config, audio_s, run.starts if run else ())
+    cost = estimate_cost(config, audio_s, run.starts if run else (), found.trial)
     within = " within `limit`" if config.limit else ""
     say(f"manifest   {config.manifest}: {found.num_rows:,} rows{within} in {found.num_shards:,} shard(s)")
     kinds = ("new", "changed", "moved", "unchanged", "gone", "duplicates", "withdrawn")
@@ -29,6 +30,8 @@ def show_forecast(config: Config) -> int:
     say(
         f"to do      {found.num_synthesized:,} rows to synthesize, {found.num_kept:,} kept, {found.num_units:,} unit(s)"
     )
+    if found.trial is not None and found.trial.skipped:
+        say(f"not tried  {found.trial.skipped}: whether the networks can be loaded comes out at the start of the run")
     if found.all_rejected:
         reasons = ", ".join(f"{code} {count:,}" for code, count in sorted(found.all_rejected.items()))
         say(f"rejected   {found.all_rejected.total():,}: {reasons}")
@@ -51,8 +54,12 @@ def show_forecast(config: Config) -> int:
     return EXIT_REJECTIONS if found.all_rejected else EXIT_OK
 
 
-def check_books(config: Config, estimate: CatalogueEstimate) -> int:
-    """Check what a run over a catalogue checks, but for the manifest that is not written yet; return the exit code."""
-    refuse_unreadable([book.problem for book in estimate.refused])
-    check_setup(config)
-    return EXIT_REJECTIONS if estimate.total.rejected else EXIT_OK
+def check_books(config: Config, estimate: CatalogueEstimate) -> CatalogueEstimate:
+    """Check what a run over a catalogue checks, but for the manifest that is not written yet.
+
+    Returns:
+        the estimate, with what a trial of the networks measured.
+    """
+    if not estimate.books:
+        refuse_unreadable([book.problem for book in estimate.refused])
+    return estimate.with_trial(config, check_setup(config, estimate.sample.rows))

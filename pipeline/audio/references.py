@@ -83,20 +83,6 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     return LoadedAudio(np.ascontiguousarray(samples), rate)
 
 
-def check_recording(source: bytes, name: str) -> None:
-    """Read a recording's header; raises `SpeakerError` as `read_reference` does, for what is plain from it."""
-    try:
-        with soundfile.SoundFile(ByteFile(source)) as file:
-            rate, num_frames = file.samplerate, file.frames
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise _unreadable(name, error) from error
-    _check_header(rate, num_frames, name)
-    if num_frames == 0:
-        raise SpeakerError(f"{name}: holds no sample; record 3 to 30 s of speech")
-    if num_frames > MAX_REFERENCE_S * rate:
-        raise _too_long(name, num_frames / rate)
-
-
 def _unreadable(name: str, error: Exception) -> SpeakerError:
     return SpeakerError(
         f"{name}: cannot be read as audio: {describe_failure(error)}; give a WAV, FLAC, OGG or MP3 file of 3 to "

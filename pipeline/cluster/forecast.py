@@ -5,11 +5,13 @@ Writes nothing. Texts of rows that would be synthesized are spelled out as a run
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.cluster.trial_actor import MAX_ROWS, Trial
 from pipeline.cluster.unit_states import UnitPlanner, find_other_verdicts
 from pipeline.config.run import Config
 from pipeline.errors import RejectionCode, UtteranceError
@@ -29,6 +31,23 @@ from pipeline.text import TextSupport, describe_unread
 _FORMER_COLUMNS = ("utterance_id", *COUNTED_COLUMNS)
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
+
+
+class RowSample:
+    """Rows drawn evenly from however many, the same ones at each call."""
+
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+        self._num_seen, self._random = 0, random.Random(0)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row in, perhaps."""
+        self._num_seen += 1
+        own = {name: row.get(name) for name in OWN_COLUMNS}
+        if len(self.rows) < MAX_ROWS:
+            self.rows.append(own)
+        elif (place := self._random.randrange(self._num_seen)) < MAX_ROWS:
+            self.rows[place] = own
 
 
 @dataclass
@@ -74,6 +93,14 @@ class Forecast:
     """Seconds of audio that would be made, as `pipeline.text` expects them."""
     num_takes: int = 0
     """Requests to the LLM, if none has to be repeated."""
+    pauses_s: float = 0.0
+    """Between the segments of rows; `expected_s` is without them."""
+    num_segments: int = 0
+    """Requests to the LLM."""
+    sample: RowSample = field(default_factory=RowSample)
+    """Of the rows that would be synthesized."""
+    trial: Trial | None = None
+    """Of the networks; None where there is nothing to synthesize."""
 
     @property
     def num_synthesized(self) -> int:
@@ -216,6 +243,9 @@ class Forecaster:
             note = describe_unread(unread for unread in script.unread if unread.kind == kind)
             self.found.unread_examples.setdefault(kind, (str(row["utterance_id"]), str(note)))
         self.found.num_takes += len(script.segments) * self._config.quality.num_first_takes
+        self.found.sample.add(row)
+        self.found.num_segments += len(script.segments)
+        self.found.pauses_s += sum(self._config.audio.pause_s(segment.boundary) for segment in script.segments[:-1])
         self.found.expected_s += sum(segment.estimated_s for segment in script.segments)
 
     def _reject(self, row: Mapping[str, Any], code: RejectionCode, message: str) -> None:

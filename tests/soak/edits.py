@@ -1,6 +1,6 @@
 """Random edits of a manifest and its output, by the hundred: `python -m tests.soak.edits [--cases 200] [--seed 0]`.
 
-Beside the edits of tests/test_changing_manifest.py: shards written with other columns, types and row groups, renamed
+Beside the edits of tests/run/test_changing_manifest.py: shards of other columns, types and row groups, shards renamed
 to names that were there before; speakers renamed; rows removed for good and added again, redone, damaged and
 repaired. Every second case is killed at random points. Each must end as an output that is made from its last manifest
 alone, and a dry run must foretell each start.
@@ -24,19 +24,20 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline import forecast_run, redo_rows, repair_output, run, synthesize_manifest, verify_output
+from pipeline import forecast_run, redo_rows, repair_output, synthesize_manifest, verify_output
 from pipeline.errors import SynthesisError
 from pipeline.llm.prompt import Voice
 from pipeline.output.removal import remove_rows
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
-from pipeline.repair import Selection
+from pipeline.run import replicas
+from pipeline.run.repair import Selection
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import Speaker, SpeakerRegistry, read_definitions
 from tests.inline_ray import inline_ray
+from tests.run.test_changing_manifest import ECHO, INPUT, Deadly, World, make_row
 from tests.runs import make_config, read_metadata
-from tests.test_changing_manifest import ECHO, EDITS, INPUT, Deadly, World, make_row
 
 AUDIO = (
     {},
@@ -57,7 +58,13 @@ TYPES = {
     "domain": [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())],
     "rating": [pa.int32(), pa.int64(), pa.int16(), pa.float64()],
 }
-EXPECTED = ("killed here", "none of the manifest's", "run jobs.synthesize first", "are in no commit, voice or manifest")
+EXPECTED = (
+    "killed here",
+    "none of the manifest's",
+    "run jobs.synthesize first",
+    "are in no commit, voice or manifest",
+    "has the utterance_id(s)",
+)
 
 
 class WideWorld(World):
@@ -301,8 +308,8 @@ def run_case(seed, weights, folder):
     """Edit, kill and compare; raises where the output is not what its manifest says."""
     world = WideWorld(folder, weights, seed)
     with pytest.MonkeyPatch.context() as patch:
-        make_setup = run._make_setup
-        patch.setattr(run, "_make_setup", lambda plan, speakers, networks=None: make_setup(plan, speakers, ECHO))
+        make_setup = replicas.make_setup
+        patch.setattr(replicas, "make_setup", lambda plan, speakers, networks=None: make_setup(plan, speakers, ECHO))
         deadly = Deadly(patch, world.config.output)
         world.run()
         world.check(folder)
@@ -325,7 +332,7 @@ def run_case(seed, weights, folder):
             shared = {row["utterance_id"] for rows in world.shards.values() for row in rows}
             if not shared & {row["utterance_id"] for row in read_metadata(world.config.output)}:
                 return  # Nothing in common: refused, as it should be.
-            found = forecast_run(world.config)
+            found = forecast_run(world.config, networks=ECHO)
             expected = len(world.accepted() - before)
             summary = world.run()
             foretold = (found.num_rows, found.num_synthesized, found.num_kept, found.num_units, found.num_withdrawn)
@@ -384,7 +391,7 @@ def main():
             folder.mkdir()
             try:
                 run_case(seed, weights, folder)
-            except Exception:  # noqa: BLE001  # Whatever it is, it is what is looked for.
+            except Exception:  # Whatever it is, it is what is looked for.
                 failed.append(seed)
                 print(f"seed {seed}:\n{traceback.format_exc(limit=-4)}", flush=True)
             shutil.rmtree(folder)
