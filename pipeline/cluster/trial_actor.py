@@ -17,9 +17,11 @@ import numpy as np
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.replica import (
+    ReplicaInfo,
     ReplicaSetup,
     describe_replica,
     ending_a_sick_process,
+    find_recognizer,
     find_weights,
     load_networks,
     locate_process,
@@ -114,48 +116,60 @@ class TrialActor:
     def _attempt(
         self, rows: Sequence[Mapping[str, Any]], enrolled: Sequence[Speaker], missing: Sequence[SpeakerDefinition]
     ) -> Trial:
-        from pipeline.synthesis.enrollment import Enroller, enroll
-        from pipeline.synthesis.stages import AudioStage, TokenStage
+        from pipeline.synthesis.stages import AudioStage
 
-        config, weights_dir, networks = self._setup.config, find_weights(self._setup), load_networks(self._setup)
+        config, networks = self._setup.config, load_networks(self._setup)
+        self._weights_dir = weights_dir = find_weights(self._setup)
         self._use_threads("llm")
         codec = networks.load_codec(config, weights_dir)
-        chosen = _choose_voices(missing)
-        heard = [definition for definition in chosen if definition.kind != "created"]
-        voices, _ = enroll(heard, partial(Enroller, config, weights_dir, None, codec), config.seed, config.storage)
-        codec_device, codec_dtype = codec.device, codec.dtype
-        if codec_device.type != "cpu":
+        heard = [definition for definition in missing if definition.kind != "created"]
+        voices = [*enrolled, *self._enroll(heard, None, codec)]
+        device, dtype = codec.device, codec.dtype
+        if device.type != "cpu":
             del codec  # Replicas may be promised a whole card each.
-        engine = networks.load_engine(config, weights_dir)
-        created = [definition for definition in chosen if definition.kind == "created"]
-        voices += enroll(created, partial(Enroller, config, weights_dir, engine), config.seed, config.storage)[0]
-        self._voices = registry = SpeakerRegistry([*enrolled, *voices]).only(self._setup.speakers)
-        tokens = TokenStage(config, engine, registry, self._setup.lexicon, read_text_support(weights_dir))
-        jobs = self._prepare(tokens, rows, registry, engine.num_slots)
-        llm_s, is_whole = self._time_tokens(tokens, engine, jobs)
-        llm_device, slots = engine.device, engine.num_slots
-        llm = describe_replica(
-            "llm",
-            config.replicas.llm.num_threads,
-            str(llm_device),
-            str(engine.dtype),
-            **({"slots": slots} if config.llm.slots == "auto" else {}),
-        )
-        del tokens, engine
-        if codec_device.type != "cpu":
+        llm, llm_device, llm_s, jobs, is_whole = self._try_llm(rows, voices, missing)
+        if device.type != "cpu":
             codec = networks.load_codec(config, weights_dir)
         self._use_threads("codec")
         num_threads = config.replicas.codec.num_threads
-        self._stage = AudioStage(config, codec)
-        decoded = describe_replica("codec", num_threads, str(codec_device), str(codec_dtype))
-        environments = {**llm.environments, **decoded.environments}
+        self._stage = AudioStage(config, codec, find_recognizer(self._setup, device.type, num_threads))
+        decoder = describe_replica("codec", num_threads, str(device), str(dtype))
+        environments, place = {**llm.environments, **decoder.environments}, socket.gethostname()
         if not jobs:
-            return Trial(environments, socket.gethostname())
-        is_shared = llm_device.type == codec_device.type and (
-            llm_device.type == "cpu" or config.replicas.llm.num_gpus + config.replicas.codec.num_gpus <= 1.0
+            return Trial(environments, place)
+        is_shared = llm_device == device.type and (
+            llm_device == "cpu" or config.replicas.llm.num_gpus + config.replicas.codec.num_gpus <= 1.0
         )
-        speed = Speed(len(jobs), llm_s, self._time_audio(jobs), is_shared, _find_pace(jobs) if is_whole else None)
-        return Trial(environments, socket.gethostname(), speed)
+        pace = _find_pace(jobs) if is_whole else None
+        return Trial(environments, place, Speed(len(jobs), llm_s, self._time_audio(jobs), is_shared, pace))
+
+    def _enroll(self, definitions: Sequence[SpeakerDefinition], engine: Any, codec: Any) -> list[Speaker]:
+        """Enroll those with given tokens, and the first of each other kind; who cannot be is counted elsewhere."""
+        from pipeline.synthesis.enrollment import Enroller, enroll
+
+        given = [definition for definition in definitions if definition.kind == "given"]
+        first = {definition.kind: definition for definition in reversed(definitions) if definition.kind != "given"}
+        config = self._setup.config
+        make = partial(Enroller, config, self._weights_dir, engine, codec)
+        return enroll([*given, *first.values()], make, config.seed, config.storage)[0]
+
+    def _try_llm(
+        self, rows: Sequence[Mapping[str, Any]], voices: Sequence[Speaker], missing: Sequence[SpeakerDefinition]
+    ) -> tuple[ReplicaInfo, str, float, list[UtteranceJob], bool]:
+        """Return what a replica would be, its kind of device, seconds for a second of audio, jobs, whether all ended."""
+        from pipeline.synthesis.stages import TokenStage
+
+        setup, config, weights_dir = self._setup, self._setup.config, self._weights_dir
+        engine = load_networks(setup).load_engine(config, weights_dir)
+        created = [definition for definition in missing if definition.kind == "created"]
+        self._voices = SpeakerRegistry([*voices, *self._enroll(created, engine, None)]).only(setup.speakers)
+        tokens = TokenStage(config, engine, self._voices, setup.lexicon, read_text_support(weights_dir))
+        jobs = self._prepare(tokens, rows, self._voices, engine.num_slots)
+        llm_s, is_whole = self._time_tokens(tokens, engine, jobs)
+        chosen = {"slots": engine.num_slots} if config.llm.slots == "auto" else {}
+        num_threads = config.replicas.llm.num_threads
+        replica = describe_replica("llm", num_threads, str(engine.device), str(engine.dtype), **chosen)
+        return replica, engine.device.type, llm_s, jobs, is_whole
 
     def _use_threads(self, stage: str) -> None:
         replicas = self._setup.config.replicas
@@ -212,13 +226,6 @@ class TrialActor:
         return Take(0, 0, tokens, voice_tokens, segment.boundary, segment.text, language, segment.estimated_s)
 
 
-def _choose_voices(definitions: Sequence[SpeakerDefinition]) -> list[SpeakerDefinition]:
-    """Return those whose tokens are given, and the first of each kind that takes a network."""
-    given = [definition for definition in definitions if definition.kind == "given"]
-    first = {definition.kind: definition for definition in reversed(definitions) if definition.kind != "given"}
-    return [*given, *first.values()]
-
-
 def _seconds_of(takes: Sequence[Take]) -> float:
     return sum(len(take.semantic_tokens) for take in takes) / _FRAMES_PER_S
 
@@ -227,7 +234,7 @@ def _find_pace(jobs: Sequence[UtteranceJob]) -> float | None:
     ended = [job for job in jobs if job.result.rejection is None and job.result.takes]
     if len(ended) < _MIN_ROWS_FOR_PACE:
         return None
-    expected_s = sum(take.estimated_s for job in ended for take in job.result.takes)
+    expected_s = sum(segment.estimated_s for job in ended for segment in job.script.segments)
     return sum(_seconds_of(job.result.takes) for job in ended) / max(expected_s, 1e-9)
 
 
@@ -245,11 +252,11 @@ def try_remotely(
         SynthesisError: the weights cannot be used.
     """
     replicas = setup.config.replicas
-    plan = plan_replicas(setup.config)
+    plan = plan_replicas(replicas)
     num_gpus = max(replicas.llm.num_gpus, replicas.codec.num_gpus)
     nodes = ray_api.total_resources().values()
     counts = {
-        str(stage): plan.counts[spec.stage] for spec in list_stages(setup.config) for stage in (spec.stage, *spec.others)
+        str(stage): plan.counts[spec.stage] for spec in list_stages(replicas) for stage in (spec.stage, *spec.others)
     }
     num_cpus = sum(node.get("CPU", 0.0) for node in nodes)
     if not _has_room(replicas.llm.num_cpus, num_gpus):
