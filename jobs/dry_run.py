@@ -26,6 +26,8 @@ def show_forecast(config: Config) -> int:
     cost = estimate_cost(config, audio_s, run.starts if run else (), found.trial)
     within = " within `limit`" if config.limit else ""
     say(f"manifest   {config.manifest}: {found.num_rows:,} rows{within} in {found.num_shards:,} shard(s)")
+    if found.num_rows == 0:
+        say(f"nothing to do: {config.manifest} holds no rows")
     kinds = ("new", "changed", "moved", "unchanged", "gone", "duplicates", "withdrawn")
     say("rows       " + ", ".join(f"{getattr(found, f'num_{kind}'):,} {kind}" for kind in kinds))
     say(

@@ -21,7 +21,6 @@ from pipeline.cluster.replica import (
     ReplicaSetup,
     describe_replica,
     ending_a_sick_process,
-    find_recognizer,
     find_weights,
     load_networks,
     locate_process,
@@ -132,7 +131,7 @@ class TrialActor:
             codec = networks.load_codec(config, weights_dir)
         self._use_threads("codec")
         num_threads = config.replicas.codec.num_threads
-        self._stage = AudioStage(config, codec, find_recognizer(self._setup, device.type, num_threads))
+        self._stage = AudioStage(config, codec)
         decoder = describe_replica("codec", num_threads, str(device), str(dtype))
         environments, place = {**llm.environments, **decoder.environments}, socket.gethostname()
         if not jobs:
@@ -156,7 +155,7 @@ class TrialActor:
     def _try_llm(
         self, rows: Sequence[Mapping[str, Any]], voices: Sequence[Speaker], missing: Sequence[SpeakerDefinition]
     ) -> tuple[ReplicaInfo, str, float, list[UtteranceJob], bool]:
-        """Return what a replica would be, its kind of device, seconds for a second of audio, jobs, whether all ended."""
+        """Return what a replica would be, its kind of device, seconds for one of audio, jobs, and whether all ended."""
         from pipeline.synthesis.stages import TokenStage
 
         setup, config, weights_dir = self._setup, self._setup.config, self._weights_dir
@@ -234,7 +233,7 @@ def _find_pace(jobs: Sequence[UtteranceJob]) -> float | None:
     ended = [job for job in jobs if job.result.rejection is None and job.result.takes]
     if len(ended) < _MIN_ROWS_FOR_PACE:
         return None
-    expected_s = sum(segment.estimated_s for job in ended for segment in job.script.segments)
+    expected_s = sum(take.estimated_s for job in ended for take in job.result.takes)
     return sum(_seconds_of(job.result.takes) for job in ended) / max(expected_s, 1e-9)
 
 
@@ -252,11 +251,13 @@ def try_remotely(
         SynthesisError: the weights cannot be used.
     """
     replicas = setup.config.replicas
-    plan = plan_replicas(replicas)
+    plan = plan_replicas(setup.config)
     num_gpus = max(replicas.llm.num_gpus, replicas.codec.num_gpus)
     nodes = ray_api.total_resources().values()
     counts = {
-        str(stage): plan.counts[spec.stage] for spec in list_stages(replicas) for stage in (spec.stage, *spec.others)
+        str(stage): plan.counts[spec.stage]
+        for spec in list_stages(setup.config)
+        for stage in (spec.stage, *spec.others)
     }
     num_cpus = sum(node.get("CPU", 0.0) for node in nodes)
     if not _has_room(replicas.llm.num_cpus, num_gpus):
