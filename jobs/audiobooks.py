@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
-from jobs.dry_run import check_books
+from jobs.dry_run import check_books, describe_books
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
-from pipeline.books.account import describe_words
 from pipeline.books.catalogue import refuse_unreadable
-from pipeline.books.estimate import BookEstimate, CatalogueEstimate, estimate_catalogue
+from pipeline.books.estimate import estimate_catalogue
 from pipeline.config.printable import one_line
+from pipeline.errors import SynthesisError
 from pipeline.output.progress import format_duration
 
 _MAX_SHOWN = 10
@@ -40,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def make() -> int:
         config = load_config(options.config, options.set)
         if options.dry_run:
-            estimate = estimate_catalogue(config)
-            say(json.dumps(asdict(estimate)) if options.json else describe(config, estimate))
-            return check_books(config, estimate)
+            return _estimate(config, as_json=options.json)
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         refuse_unreadable(summary.refused)
@@ -51,46 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(make)
 
 
-def describe(config: Config, estimate: CatalogueEstimate) -> str:
-    """Return what a catalogue comes to, for a person."""
-    total, cost = estimate.total, estimate.cost
-    lines = [f"{one_line(book.book_id)}: {one_line(book.title)}\n{_describe_book(book)}" for book in estimate.books]
-    for refused in estimate.refused:
-        lines.append(f"{one_line(refused.book_id)}: not imported, see below")
-        lines += describe_words(refused.report, with_parts=True)
-    lines.append(f"total: {len(estimate.books):,} book(s)\n{_describe_book(total)}")
-    lines.append(f"  pace       {estimate.pace:.2f} x the expected seconds, {estimate.pace_source}")
-    if total.num_removed:
-        lines.append(f"  removed    {total.num_removed:,} sentences were withdrawn, and are not spoken")
-    if total.num_done:
-        left = f"{format_duration(total.left_s)} of audio are left"
-        lines.append(f"  done       {total.num_done:,} sentences are in {config.output}; {left}")
-    if cost.elapsed_s is None or cost.x_real_time is None:
-        lines.append(f"  time       not known: {cost.source}")
-    else:
-        machines = [f"{cost.gpu_hours:.2f} GPU-hours"] * bool(cost.gpu_hours) + [f"{cost.cpu_hours:.2f} CPU-hours"]
-        lines += [
-            f"  time       {format_duration(cost.elapsed_s)} with {cost.num_replicas} LLM replica(s), "
-            f"{cost.x_real_time:.2f} x real time, {cost.source}",
-            f"  machines   {', '.join(machines)}",
-        ]
-    lines += [f"  look at    {line.utterance_id}: {line.reason}: {line.text}" for line in total.examples]
-    return "\n".join([*lines, "Nothing was written: this was a dry run."])
-
-
-def _describe_book(book: BookEstimate) -> str:
-    reasons = [f"{count:,} {reason}" for reason, count in (book.rejected + book.suspicious).most_common()]
-    return "\n".join(
-        [
-            *describe_words(book.account, with_parts=True),
-            f"  text       {book.num_chars:,} characters in {book.num_rows:,} sentences, {book.num_units:,} units",
-            f"  audio      {format_duration(book.audio_s)} ({book.audio_s / 3_600:.2f} h), "
-            f"{format_duration(book.chapters_s)} in {book.num_chapters:,} chapters with their pauses",
-            f"  output     {book.output_bytes / 1e6:,.1f} MB",
-            f"  lines      {book.rejected.total():,} rejected, {book.suspicious.total():,} suspicious"
-            + (f": {', '.join(reasons)}" if reasons else ""),
-        ]
-    )
+def _estimate(config: Config, *, as_json: bool) -> int:
+    estimate, problem = estimate_catalogue(config), None
+    try:
+        estimate = check_books(config, estimate)
+    except SynthesisError as error:
+        problem = error  # What was counted is shown all the same.
+    counted = {name: value for name, value in asdict(estimate).items() if name != "sample"}
+    say(json.dumps(counted) if as_json else describe_books(config, estimate))
+    if problem is not None:
+        raise problem
+    refuse_unreadable([book.problem for book in estimate.refused])
+    return EXIT_REJECTIONS if estimate.total.rejected else EXIT_OK
 
 
 def _print_summary(config: Config, summary: AudiobooksSummary) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from jobs.signals import interruptible
 from pipeline.config.printable import printable
@@ -27,6 +28,14 @@ _NOTICE = "stopping: ending what is being written (again to stop at once)"
 def say(text: str = "", *, error: bool = False) -> None:
     """Print lines that may hold what others wrote: ids, titles, paths."""
     print(printable(text), file=sys.stderr if error else sys.stdout, flush=error)
+
+
+def say_damaged(status: Mapping[str, Any]) -> None:
+    """Say which commits of an output cannot be read; the counts of `status` are without them."""
+    if status["num_damaged_commits"]:
+        say(f"{status['num_damaged_commits']:,} commit(s) cannot be read, and are counted nowhere:", error=True)
+        for text in status["damaged"]:
+            say(f"  {redact(text)}", error=True)
 
 
 def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:

@@ -11,7 +11,7 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline.books.cost import estimate_cost
+from pipeline.cluster.cost import estimate_cost
 from pipeline.config.dataset import NightConfig, load_night_config
 from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import check_night, tonight

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_damaged
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
+from pipeline.output.status import Survey
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def write() -> int:
         settings = StorageConfig(endpoint_url=options.endpoint_url)
-        say(write_report(options.output, options.to, chapters=options.chapters, settings=settings))
-        return EXIT_OK
+        survey = Survey()
+        say(write_report(options.output, options.to, chapters=options.chapters, settings=settings, survey=survey))
+        say_damaged(survey.summary())
+        return EXIT_REJECTIONS if survey.num_damaged else EXIT_OK
 
     return run_command(write)
 

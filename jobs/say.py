@@ -69,6 +69,9 @@ def _speak(options: argparse.Namespace) -> int:
     settings: dict[str, Any] = {}
     apply_overrides(settings, options.set)
     synthesizer = Synthesizer.load(options.weights, speakers=options.speakers, settings=settings)
+    if options.speaker and options.speaker not in synthesizer.speakers:
+        known = ", ".join(synthesizer.speakers)
+        raise ConfigError(f"--speaker {options.speaker}: nobody of this name; use one of: {known:.300}")
     if options.clone:
         synthesizer.add_speaker(_CLONE, reference_audio=options.clone, reference_text=options.transcript)
     if options.voice_preview is None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_damaged
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline import read_status
@@ -33,9 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def show() -> int:
         status = read_status(options.output, options.endpoint_url)
+        exit_code = EXIT_REJECTIONS if status["num_damaged_commits"] else EXIT_OK
         if options.json:
             say(json.dumps(status))
-            return EXIT_OK
+            return exit_code
         say(f"{options.output}: {_describe_state(status)}")
         say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for code, count in sorted(status["rejected"].items()):
             say(f"    {code:20} {count:,}")
         _print_measures(status)
-        return EXIT_OK
+        say_damaged(status)
+        return exit_code
 
     return run_command(show)
 

@@ -37,7 +37,11 @@ class InlineRay:
         self.replaced = replaced or {}
         self.resources = resources or {"CPU": 4.0}
         self.is_alive = True
-        self._private = SimpleNamespace(state=SimpleNamespace(actors=lambda actor_id: {}))
+        self._private = SimpleNamespace(
+            state=SimpleNamespace(
+                actors=lambda actor_id: {}, available_resources_per_node=lambda: {"own": self.resources}
+            )
+        )
         self.util = SimpleNamespace(
             metrics=SimpleNamespace(Counter=Silence, Gauge=Silence),
             placement_group=lambda bundles, **_: SimpleNamespace(id=SimpleNamespace(hex=lambda: "group")),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import jobs.make_manifest
+import jobs.say
 import jobs.status
 import jobs.synthesize
 import jobs.verify
@@ -296,3 +297,10 @@ def test_the_demo_manifest_holds_its_lines():
     assert len(manifest.shards) == 2
     assert len(rows) >= 48
     assert json.dumps(rows)
+
+
+def test_a_speaker_whom_nobody_knows_is_the_users_mistake(tmp_path, random_weights, capsys):
+    (tmp_path / "speakers.yaml").write_text("- {speaker_id: anna, gender: female}\n")
+    options = ["--weights", random_weights, "--speakers", str(tmp_path / "speakers.yaml"), "--speaker", "nobody"]
+    assert jobs.say.main(["Hello.", "--out", str(tmp_path / "a.wav"), *options]) == 2
+    assert "nobody of this name; use one of: anna" in capsys.readouterr().err

@@ -107,23 +107,6 @@ def _report_doubts(samples: DoubleArray, rate: int, name: str, *doubts: str) -> 
         logger.warning("%s: %s; the voice may not be as expected", name, doubt)
 
 
-def check_recording(source: bytes, name: str) -> None:
-    """Read a recording's header; raises `SpeakerError` as `read_reference` does, for what is plain from it."""
-    if needs_pyav(source):
-        read_reference(source, name)
-        return
-    try:
-        with soundfile.SoundFile(ByteFile(source)) as file:
-            rate, num_frames = file.samplerate, file.frames
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise _unreadable(name, error) from error
-    _check_header(rate, num_frames, name)
-    if num_frames == 0:
-        raise SpeakerError(f"{name}: holds no sample; record 3 to 30 s of speech")
-    if num_frames > MAX_REFERENCE_S * rate:
-        raise _too_long(name, num_frames / rate)
-
-
 def needs_pyav(head: bytes) -> bool:
     """Tell whether a recording is in a container that libsndfile does not know: MP4 (M4A), WebM, raw AAC."""
     return head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3" or (head[:1] == b"\xff" and head[1:2] in _AAC)

@@ -57,6 +57,8 @@ class InstantCodec:
     device = torch.device("cpu")
     dtype = torch.float32
     sample_rate = 16_000
+    num_global_tokens = 32
+    global_codebook_size = 4_096
 
     def __init__(self) -> None:
         self._tone_S = torch.sin(torch.arange(NUM_FRAMES * _SAMPLES_PER_FRAME) * 0.05)

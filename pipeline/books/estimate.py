@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -17,9 +17,11 @@ from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.catalogue import ReadBook, RefusedBook, read_catalogue
 from pipeline.books.chapter_length import refuse_long_chapters
 from pipeline.books.checked_catalogue import Catalogue, open_catalogue
-from pipeline.books.cost import Cost, estimate_cost, stated_pace
 from pipeline.books.importing import ROWS_PER_SHARD
+from pipeline.cluster.cost import Cost, estimate_cost, stated_pace
+from pipeline.cluster.forecast import RowSample
 from pipeline.cluster.output_speakers import OutputSpeakers
+from pipeline.cluster.trial_actor import Trial
 from pipeline.config.run import Config
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import Utterance, read_utterance
@@ -35,6 +37,7 @@ from pipeline.text import describe_unread
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import find_text_support
 
+_STATED = "as stated in docs/performance.md"
 _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 _MIN_ROWS_FOR_PACE, _MAX_ROWS_FOR_PACE = 20, 2_000
@@ -67,6 +70,8 @@ class BookEstimate:
     num_chapters: int = 0
     num_rows: int = 0
     num_chars: int = 0
+    num_segments: int = 0
+    """Requests to the LLM."""
     num_units: int = 0
     num_done: int = 0
     """Rows that the output has a commit of; `left_s` is without them."""
@@ -75,6 +80,9 @@ class BookEstimate:
     audio_s: float = 0.0
     left_s: float = 0.0
     chapters_s: float = 0.0
+    expected_s: float = 0.0
+    """Of `audio_s`, as `pipeline.text` expects it; `left_expected_s` of `left_s`."""
+    left_expected_s: float = 0.0
     output_bytes: float = 0.0
     rejected: Counter[str] = field(default_factory=Counter)
     suspicious: Counter[str] = field(default_factory=Counter)
@@ -84,13 +92,31 @@ class BookEstimate:
 
     def add(self, other: BookEstimate) -> None:
         """Count another book in."""
-        for name in ("num_chapters", "num_rows", "num_chars", "num_units", "num_done", "num_removed"):
+        for name in ("num_chapters", "num_rows", "num_chars", "num_segments", "num_units"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("num_done", "num_removed", "expected_s", "left_expected_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("audio_s", "left_s", "chapters_s", "output_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.rejected += other.rejected
         self.suspicious += other.suspicious
         self.examples += other.examples[: _MAX_EXAMPLES - len(self.examples)]
+
+    def with_pace(self, more: float, bytes_per_s: float) -> BookEstimate:
+        """Return the same for a voice that speaks `more` seconds longer for each that is expected.
+
+        Args:
+            more: seconds; less than 0 for a faster one.
+            bytes_per_s: of clips and chapters together.
+        """
+        longer_s = more * self.expected_s
+        return replace(
+            self,
+            audio_s=self.audio_s + longer_s,
+            left_s=self.left_s + more * self.left_expected_s,
+            chapters_s=self.chapters_s + longer_s,
+            output_bytes=self.output_bytes + bytes_per_s * longer_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +130,24 @@ class CatalogueEstimate:
     cost: Cost
     refused: list[RefusedBook]
     """Books that would not be imported; they are not in the total."""
+    sample: RowSample = field(default_factory=RowSample)
+    """Of the rows that are left to synthesize."""
+
+    def with_trial(self, config: Config, trial: Trial) -> CatalogueEstimate:
+        """Return the same with the speed and the pace that a trial measured, where nobody had measured them before."""
+        run = RunRecord(open_storage(config.output, config.storage)).find()
+        pace = trial.speed.pace if trial.speed is not None and self.pace_source == _STATED else None
+        found = self
+        if pace is not None and trial.speed is not None:
+            more, rate = pace - self.pace, sum(_bytes_per_s(config))
+            found = replace(
+                self,
+                books=[book.with_pace(more, rate) for book in self.books],
+                total=self.total.with_pace(more, rate),
+                pace=pace,
+                pace_source=f"measured here on {trial.speed.num_rows:,} row(s)",
+            )
+        return replace(found, cost=estimate_cost(config, found.total.left_s, run.starts if run else (), trial))
 
 
 def estimate_catalogue(config: Config) -> CatalogueEstimate:
@@ -128,7 +172,16 @@ def estimate_catalogue(config: Config) -> CatalogueEstimate:
     for estimate in books:
         total.add(estimate)
     cost = estimate_cost(config, total.left_s, estimator.run.starts if estimator.run else ())
-    return CatalogueEstimate(books, total, estimator.pace, estimator.pace_source, cost, refused)
+    return CatalogueEstimate(books, total, estimator.pace, estimator.pace_source, cost, refused, estimator.sample)
+
+
+def _bytes_per_s(config: Config) -> tuple[float, float]:
+    """Return the bytes of a second of audio: of clips, and of all formats of chapters."""
+    assert config.audiobook is not None
+    rate, assembly = config.audio.sample_rate, config.audiobook.assembly
+    formats = {*assembly.formats, *(("wav",) if {"m4b", "epub"} & set(assembly.formats) else ())}
+    chapters = sum(bytes_per_second(suffix, assembly.sample_rate or rate) for suffix in formats)
+    return bytes_per_second(config.audio.format, rate), chapters
 
 
 class _Estimator:
@@ -143,8 +196,9 @@ class _Estimator:
         self._removed = Tombstones.read(output)
         speakers = OutputSpeakers.read(output, definitions)
         self._generations = speakers.generations
+        self.sample = RowSample()
         self._done = _find_done(log) if self.run else frozenset[str]()
-        self.pace, self.pace_source = stated_pace(config.weights), "as stated in docs/performance.md"
+        self.pace, self.pace_source = stated_pace(config.weights), _STATED
         measured = self._measure_pace(log) if self.run else None
         if measured is not None:
             self.pace, self.pace_source = measured
@@ -182,37 +236,32 @@ class _Estimator:
             if self._removed.reason_for(row) is not None:
                 found.num_removed += 1
                 continue
-            seconds = self._estimate_row(row, found)
+            expected_s, pauses_s = self._estimate_row(row, found)
+            seconds = self.pace * expected_s + pauses_s
             found.audio_s += seconds
+            found.expected_s += expected_s
             if not self._done.isdisjoint((row["utterance_id"], self._hash(row))):
                 found.num_done += 1
             else:
                 found.left_s += seconds
+                found.left_expected_s += expected_s
+                self.sample.add(row)
             pause_s = self._assembly.pause_s(row["boundary"])
             found.chapters_s += seconds + (self._assembly.lead_out_s if row["boundary"] == "chapter" else pause_s)
         found.chapters_s += found.num_chapters * self._assembly.lead_in_s
-        rate = self._config.audio.sample_rate
-        per_second = sum(
-            bytes_per_second(suffix, self._assembly.sample_rate or rate)
-            for suffix in {
-                *self._assembly.formats,
-                *(("wav",) if {"m4b", "epub"} & set(self._assembly.formats) else ()),
-            }
-        )
-        found.output_bytes = (
-            bytes_per_second(self._config.audio.format, rate) * found.audio_s
-            + per_second * found.chapters_s
-            + _METADATA_BYTES * len(rows)
-        )
+        clips, chapters = _bytes_per_s(self._config)
+        found.output_bytes = clips * found.audio_s + chapters * found.chapters_s + _METADATA_BYTES * len(rows)
         return found
 
-    def _estimate_row(self, row: Mapping[str, Any], found: BookEstimate) -> float:
+    def _estimate_row(self, row: Mapping[str, Any], found: BookEstimate) -> tuple[float, float]:
+        """Return the seconds that the text is expected to take, and the pauses within it."""
         try:
             script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon, self._support)
         except UtteranceError as error:
             found.rejected[str(error.code)] += 1
             _keep(found, row, f"{error.code}: {error.message}")
-            return 0.0
+            return 0.0, 0.0
+        found.num_segments += len(script.segments)
         doubt = find_doubt(str(row["text"]), script.spoken_text, script.language)
         if script.unread:
             found.suspicious.update(sorted({f"with a {unread.kind} that is not spoken" for unread in script.unread}))
@@ -220,7 +269,7 @@ class _Estimator:
         elif doubt is not None:
             found.suspicious[doubt] += 1
             _keep(found, row, doubt)
-        return self.pace * sum(segment.estimated_s for segment in script.segments) + self._pauses_s(script)
+        return sum(segment.estimated_s for segment in script.segments), self._pauses_s(script)
 
 
 def _keep(found: BookEstimate, row: Mapping[str, Any], reason: str) -> None:

@@ -5,11 +5,13 @@ Writes nothing. Texts of rows that would be synthesized are spelled out as a run
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.cluster.trial_actor import MAX_ROWS, Trial
 from pipeline.cluster.unit_states import UnitPlanner, find_other_verdicts
 from pipeline.config.run import Config
 from pipeline.errors import RejectionCode, UtteranceError
@@ -31,12 +33,29 @@ _METADATA_BYTES = 1_000
 """Of a row, in its commit."""
 
 
+class RowSample:
+    """Rows drawn evenly from however many, the same ones at each call."""
+
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+        self._num_seen, self._random = 0, random.Random(0)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row in, perhaps."""
+        self._num_seen += 1
+        own = {name: row.get(name) for name in OWN_COLUMNS}
+        if len(self.rows) < MAX_ROWS:
+            self.rows.append(own)
+        elif (place := self._random.randrange(self._num_seen)) < MAX_ROWS:
+            self.rows[place] = own
+
+
 @dataclass
 class Forecast:
     """What a start would do.
 
     Counts are of rows within `limit`. `num_unchanged`, `num_moved`, `num_changed`, `num_new`, duplicates and withdrawn
-    rows make up `num_rows`; rows of units that have their commit are unchanged, whatever came of them.
+    rows make up `num_rows`; rows of units that have their commit are unchanged, whatever came of them, or withdrawn.
     """
 
     num_shards: int = 0
@@ -53,7 +72,7 @@ class Forecast:
     num_new: int = 0
     num_duplicates: int = 0
     num_withdrawn: int = 0
-    """Rows that were removed for good; they are not synthesized."""
+    """Rows that were removed for good, committed as such or yet to be; they are not synthesized."""
     num_gone: int = 0
     """Rows that the manifest has no more: their takes would be deleted."""
     num_judged_again: int = 0
@@ -74,6 +93,14 @@ class Forecast:
     """Seconds of audio that would be made, as `pipeline.text` expects them."""
     num_takes: int = 0
     """Requests to the LLM, if none has to be repeated."""
+    pauses_s: float = 0.0
+    """Between the segments of rows; `expected_s` is without them."""
+    num_segments: int = 0
+    """Requests to the LLM."""
+    sample: RowSample = field(default_factory=RowSample)
+    """Of the rows that would be synthesized."""
+    trial: Trial | None = None
+    """Of the networks; None where there is nothing to synthesize."""
 
     @property
     def num_synthesized(self) -> int:
@@ -135,13 +162,13 @@ class Forecaster:
             committed: ids of those that have a commit.
         """
         self._read_former()
-        for table in self._log.iter_metadata(COUNTED_COLUMNS, self._table.holds):
-            self.found.committed.add(*(table[name].to_pylist() for name in COUNTED_COLUMNS))
+        removed = self._read_committed()
         left_ids: set[str | None] = set()
         for unit in units:
             self.found.num_rows += unit.num_rows
             if unit.unit_id in committed:
-                self.found.num_unchanged += unit.num_rows
+                self.found.num_withdrawn += removed[unit.unit_id]
+                self.found.num_unchanged += unit.num_rows - removed[unit.unit_id]
                 continue
             self.found.num_units += 1
             rows = self._manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
@@ -161,6 +188,16 @@ class Forecaster:
             for state in find_other_verdicts(self._log, self._table, before, self._config.quality):
                 self.found.num_judged_again += state.num_rows
                 self.found.num_units += 1
+
+    def _read_committed(self) -> Counter[str]:
+        """Count what is committed and stays; return the rows that were removed, by unit."""
+        names, removed = COUNTED_COLUMNS, Counter[str]()
+        for unit_id, table in self._log.iter_commits(names, self._table.holds):
+            before = self.found.committed.num_removed
+            self.found.committed.add(*(table[name].to_pylist() for name in names))
+            if self.found.committed.num_removed > before:
+                removed[unit_id] = self.found.committed.num_removed - before
+        return removed
 
     def _read_former(self) -> None:
         def read(unit: WorkUnit) -> tuple[WorkUnit, list[dict[str, Any]]]:
@@ -206,6 +243,9 @@ class Forecaster:
             note = describe_unread(unread for unread in script.unread if unread.kind == kind)
             self.found.unread_examples.setdefault(kind, (str(row["utterance_id"]), str(note)))
         self.found.num_takes += len(script.segments) * self._config.quality.num_first_takes
+        self.found.sample.add(row)
+        self.found.num_segments += len(script.segments)
+        self.found.pauses_s += sum(self._config.audio.pause_s(segment.boundary) for segment in script.segments[:-1])
         self.found.expected_s += sum(segment.estimated_s for segment in script.segments)
 
     def _reject(self, row: Mapping[str, Any], code: RejectionCode, message: str) -> None:

@@ -6,14 +6,13 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from pipeline.audio.references import check_recording
 from pipeline.cluster.enrollment_actor import enroll_remotely
 from pipeline.config.run import Config
-from pipeline.config.secrets import without_signature
-from pipeline.errors import ConfigError, SpeakerError, SynthesisError
+from pipeline.errors import ConfigError, SpeakerError
 from pipeline.output.voices import SPEAKERS_PATH
-from pipeline.storage import Storage, read_bytes
+from pipeline.storage import Storage
 from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry
 
 logger = logging.getLogger(__name__)
@@ -101,27 +100,23 @@ class OutputSpeakers:
         """Write the license, consent and notes of enrolled speakers where they have changed."""
         self._put(self.registry.with_notes(self.definitions))
 
-    def check_recordings(self, config: Config) -> None:
-        """Read the headers of the recordings that enrollment would read.
+    def check_missing(self, config: Config, weights_dir: Path) -> None:
+        """Look for what enrollment would find wrong: in given tokens, and in recordings, which are read.
 
-        Speakers whose recording cannot be used count as failed, or stop as they would stop a run.
+        Speakers who cannot be enrolled count as failed, or stop as they would stop a run.
 
         Raises:
-            SpeakerError: one cannot be used, and `speakers.on_error` is `stop`.
+            SpeakerError: there are some, and `speakers.on_error` is `stop`.
+            WeightsError: the weights' configuration cannot be read.
         """
-        failures = []
-        for definition in self.missing:
-            if (audio := definition.reference_audio) is None:
-                continue
-            name = f"speaker {definition.speaker_id!r}: {without_signature(audio)}"
-            try:
-                check_recording(read_bytes(definition.find_audio(), config.storage), name)
-            except (FileNotFoundError, IsADirectoryError):
-                failures.append((definition, f"{name}: there is no such file; correct reference_audio"))
-            except (SynthesisError, ValueError) as error:
-                failures.append((definition, str(error) if isinstance(error, SpeakerError) else f"{name}: {error}"))
-        _report(config, [message for _, message in failures])
-        self.failed |= {definition.speaker_id for definition, _ in failures}
+        if not self.missing:
+            return
+        from pipeline.synthesis.enrollment import find_fault  # Loads torch.
+
+        faults = {d.speaker_id: find_fault(d, weights_dir, config.storage) for d in self.missing}
+        failures = {name: fault for name, fault in faults.items() if fault is not None}
+        _report(config, list(failures.values()))
+        self.failed |= {*failures}
 
     def enroll(self, config: Config) -> list[str]:
         """Enroll who is missing. What was enrolled is kept, whatever becomes of the rest.

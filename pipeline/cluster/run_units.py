@@ -155,9 +155,20 @@ def check_environments(replicas: ReplicasConfig, record: RunRecord, info: Replic
     refuse = replicas.on_mismatch == "refuse"
     for stage, environment in info.environments.items():
         differences = record.add_environment(stage, environment, refuse=refuse)
-        if not differences:
-            continue
-        found = f"a {stage} replica on {info.host} differs from this run's first one: {'; '.join(differences)}"
-        if refuse:
-            raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
-        logger.warning("%s; what it makes may differ in its last bits", found)
+        _report_differences(replicas, stage, info.host, differences)
+
+
+def check_environment(
+    replicas: ReplicasConfig, record: RunRecord, stage: str, environment: Mapping[str, Any], host: str
+) -> None:
+    """Report or refuse what a replica would be reported or refused for; records nothing."""
+    _report_differences(replicas, stage, host, record.compare_environment(stage, environment))
+
+
+def _report_differences(replicas: ReplicasConfig, stage: str, host: str, differences: Sequence[str]) -> None:
+    if not differences:
+        return
+    found = f"a {stage} replica on {host} differs from this run's first one: {'; '.join(differences)}"
+    if replicas.on_mismatch == "refuse":
+        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
+    logger.warning("%s; what it makes may differ in its last bits", found)

@@ -155,7 +155,7 @@ class BiCodec:
     @property
     def global_codebook_size(self) -> int:
         """Global tokens are below it."""
-        return int(np.prod(self.config.speaker_encoder.fsq_levels))
+        return self.config.global_codebook_size
 
     @property
     def global_levels(self) -> Sequence[int]:

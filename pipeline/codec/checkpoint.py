@@ -155,6 +155,11 @@ class BiCodecConfig(_Part):
         """Global tokens of a voice, over all residual quantizers."""
         return self.speaker_encoder.token_num * self.speaker_encoder.fsq_num_quantizers
 
+    @property
+    def global_codebook_size(self) -> int:
+        """Global tokens are below it."""
+        return math.prod(self.speaker_encoder.fsq_levels)
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return a YAML file's mapping.

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.books.cost import stated_pace
+from pipeline.cluster.cost import stated_pace
 from pipeline.cluster.replica import Networks
 from pipeline.config.dataset import NightConfig
 from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night

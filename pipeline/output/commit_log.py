@@ -147,25 +147,43 @@ class CommitLog:
         yield from (table for _, table in self.iter_commits(columns, holds))
 
     def iter_commits(
-        self, columns: Sequence[str] | None = None, holds: Callable[[str], bool] = lambda unit_id: True
+        self,
+        columns: Sequence[str] | None = None,
+        holds: Callable[[str], bool] = lambda unit_id: True,
+        on_damage: Callable[[DamagedCommit], None] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
         """Yield the id of a unit with its commit, as `iter_metadata`.
 
+        Args:
+            columns: as there.
+            holds: as there.
+            on_damage: called with what is wrong with a commit that cannot be read, which is left out then.
+
         Raises:
             ObjectChanged: one was deleted since it was listed.
+            DamagedCommit: one cannot be read, and there is no `on_damage`.
         """
 
-        def read(info: ObjectInfo) -> tuple[str, pa.Table]:
+        def read(info: ObjectInfo) -> tuple[str, pa.Table | DamagedCommit]:
             unit_id = _unit_id_of(info.path)
             try:
                 return unit_id, self.read(unit_id, lambda file: file.read(columns), info)
+            except DamagedCommit as error:
+                if on_damage is None:
+                    raise
+                return unit_id, error
             except FileNotFoundError:
                 raise ObjectChanged(
                     f"{self._storage.uri_of(info.path)}: this commit was deleted while the output was read; find out "
                     "who else writes there"
                 ) from None
 
-        yield from map_ahead(read, (info for info in self._list() if holds(_unit_id_of(info.path))))
+        for unit_id, found in map_ahead(read, (info for info in self._list() if holds(_unit_id_of(info.path)))):
+            if isinstance(found, DamagedCommit):
+                assert on_damage is not None
+                on_damage(found)
+            else:
+                yield unit_id, found
 
     def summarize(self, holds: Callable[[str], bool] = lambda unit_id: True) -> RowCounts:
         """Count the rows of commits, see `iter_metadata`; streams."""

@@ -110,6 +110,7 @@ def write_report(
     *,
     chapters: str | None = None,
     settings: StorageConfig | None = None,
+    survey: Survey | None = None,
 ) -> str:
     """Write a page about a run, at any moment of it.
 
@@ -118,6 +119,7 @@ def write_report(
         destination: address of the page; none is `report.html` in the output.
         chapters: where `jobs.assemble` put the chapters, for their players.
         settings: how to reach the store.
+        survey: an empty one, for who wants to see what it counts.
 
     Returns:
         the page's address.
@@ -127,7 +129,7 @@ def write_report(
         StorageError: a store does not answer.
     """
     source = open_storage(output, settings)
-    survey = Survey()
+    survey = survey or Survey()
     lines = _Lines(survey.histograms)
     status = survey_output(source, survey, _COLUMNS, lines.visit)
     folder, name = (output, REPORT_NAME) if destination is None else split_uri(destination)

@@ -118,9 +118,11 @@ class RunRecord:
             ConfigError: the output holds another run, lists every difference; or was made by a newer version.
         """
         found = self._read()
-        if found is not None:
-            self._refuse_differences(found.run, _as_read(pinned))
-        return found is not None
+        if found is None:
+            self._refuse_foreign_commits()
+            return False
+        self._refuse_differences(found.run, _as_read(pinned))
+        return True
 
     def find(self) -> Run | None:
         """Return run.json, or None where no run began here; raises as `read` does."""
@@ -198,6 +200,11 @@ class RunRecord:
                 return differences
             except (ObjectExists, PreconditionFailed):
                 continue
+
+    def compare_environment(self, stage: str, environment: Mapping[str, Any]) -> list[str]:
+        """Return what `add_environment` would return; records nothing."""
+        known = self.read_environments().get(stage, [])
+        return list(compare(known[0], environment)) if known else []
 
     def _require(self) -> _Found:
         found = self._read()

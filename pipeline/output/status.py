@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config.run import StorageConfig
+from pipeline.errors import DamagedCommit
 from pipeline.manifest.units import count_units
 from pipeline.output.activity import Activity, read_activity
 from pipeline.output.commit_log import CommitLog
@@ -26,6 +27,7 @@ from pipeline.storage import Storage, open_storage
 MAX_CHAPTERS = 3_000
 _MAX_TITLE = 240
 _COUNTED = (*COUNTED_COLUMNS, "created_at")
+_MAX_DAMAGED = 20
 _BOOK = ("book_id", "book_title", "chapter", "chapter_title")
 
 
@@ -50,8 +52,17 @@ class Survey:
         self.histograms = {measure.name: Histogram(measure) for measure in MEASURES}
         self.num_units = 0
         self.counts = RowCounts()
+        self.num_damaged = 0
+        self.damaged: list[str] = []
+        """What is wrong with the first of the commits that cannot be read."""
         self._chapters: dict[tuple[str, int], _Chapter] = {}
         self._num_rows_left_out = 0
+
+    def note_damage(self, error: DamagedCommit) -> None:
+        """Count a commit that cannot be read."""
+        self.num_damaged += 1
+        if len(self.damaged) < _MAX_DAMAGED:
+            self.damaged.append(str(error))
 
     def visit(self, table: pa.Table) -> None:
         """Count one commit."""
@@ -121,6 +132,8 @@ class Survey:
         return {
             "num_committed_rows": self.counts.num_rows,
             "num_committed_units": self.num_units,
+            "num_damaged_commits": self.num_damaged,
+            "damaged": self.damaged,
             "num_ok": self.counts.num_ok,
             "num_rejected": self.counts.rejected.total(),
             "num_removed": self.counts.num_removed,
@@ -145,6 +158,7 @@ def read_status(output: str, endpoint_url: str | None = None) -> dict[str, Any]:
         this start and `left_s`; `num_rows`, `num_units` of the whole run, `num_committed_rows`,
         `num_committed_units`, `num_ok`, `num_rejected`, `num_removed`, `rejected` (count by code), `audio_s`,
         `takes_per_row` (takes made for each accepted row);
+        `num_damaged_commits`, which are counted nowhere else, and in `damaged` what is wrong with the first of them;
         `measures` (of duration, rate and level: median, limits, outliers), and of a catalogue `books` with their
         chapters.
 
@@ -178,7 +192,8 @@ def survey_output(
     activity = read_activity(storage)
     survey.since = activity.started_at
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
-    for unit_id, table in log.iter_commits(list(dict.fromkeys([*counted, *columns])), shards.holds):
+    names = list(dict.fromkeys([*counted, *columns]))
+    for unit_id, table in log.iter_commits(names, shards.holds, survey.note_damage):
         survey.visit(table)
         if visit is not None:
             visit(unit_id, table)

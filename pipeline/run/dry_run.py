@@ -1,11 +1,17 @@
-"""The checks of a run and its numbers, without synthesis."""
+"""The checks of a run and its numbers, without synthesis; the networks are tried out where there is work for them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.cluster.cost import find_speed
 from pipeline.cluster.forecast import Forecast, Forecaster
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.ray_cluster import ray_cluster
-from pipeline.cluster.replica_counts import plan_replicas
+from pipeline.cluster.replica import Networks
+from pipeline.cluster.run_units import check_environment
+from pipeline.cluster.trial_actor import Trial, try_remotely
 from pipeline.config.run import Config
 from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
@@ -15,13 +21,21 @@ from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.run.changed_manifest import find_former_limits, plan_shards
 from pipeline.run.plan import RunPlan, list_limited, pin_settings, plan_run, with_revisions
+from pipeline.run.replicas import make_setup
 from pipeline.storage import Storage, open_storage
 from pipeline.text import read_text_support
 from pipeline.weights.weights import check_headers
 
 
-def forecast_run(config: Config) -> Forecast:
+def forecast_run(config: Config, *, networks: Networks | None = None) -> Forecast:
     """Check all that a run checks, and count what it would do; synthesizes and writes nothing.
+
+    Where there is something to synthesize the networks are loaded on the cluster, as replicas load them, and where
+    nobody knows yet how fast they are a few rows are spoken.
+
+    Args:
+        config: the whole run.
+        networks: as `synthesize_manifest` takes them.
 
     Raises:
         ConfigError, ManifestError, WeightsError, SpeakerError: what a run would refuse, with the same message.
@@ -38,21 +52,45 @@ def forecast_run(config: Config) -> Forecast:
     if table.shards:
         forecaster.judge_again(table.quality or find_former_limits(plan, RunRecord(storage)))
     if found.num_synthesized or speakers.missing:
-        with ray_cluster():
-            plan_replicas(config)
+        found.trial = _try_networks(plan, storage, speakers, found.sample.rows, networks)
     return found
 
 
-def check_setup(config: Config) -> None:
-    """Check all that a run checks, but for its manifest, which is not written yet; raises as `forecast_run`."""
-    check_plan(plan_run(config, Manifest(open_storage(config.output, config.storage), [])))
+def check_setup(config: Config, rows: Sequence[Mapping[str, Any]] = ()) -> Trial:
+    """Check all that a run checks, but for its manifest, which is not written yet; raises as `forecast_run`.
+
+    Args:
+        config: the whole run.
+        rows: some of those that it would synthesize.
+    """
+    plan = plan_run(config, Manifest(open_storage(config.output, config.storage), []))
+    storage, _, speakers = check_plan(plan)
+    return _try_networks(plan, storage, speakers, rows)
+
+
+def _try_networks(
+    plan: RunPlan,
+    storage: Storage,
+    speakers: OutputSpeakers,
+    rows: Sequence[Mapping[str, Any]],
+    networks: Networks | None = None,
+) -> Trial:
+    """Load the networks as replicas do, and speak some rows unless it is known how long that takes."""
+    record = RunRecord(storage)
+    run = record.find()
+    chosen = rows if find_speed(plan.config, run.starts if run else ()) is None else ()
     with ray_cluster():
-        plan_replicas(config)
+        setup = make_setup(plan, speakers, networks)
+        trial = try_remotely(setup, chosen, [*speakers.registry.values()], speakers.missing)
+    if trial.skipped:
+        check_headers(plan.weights_dir)
+    for stage, environment in trial.environments.items():
+        check_environment(plan.config.replicas, record, stage, environment, trial.place)
+    return trial
 
 
 def check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
     """Compare a plan with its output, and look at the files that a run would read; writes nothing."""
-    check_headers(plan.weights_dir)
     storage = open_storage(plan.config.output, plan.config.storage)
     record = RunRecord(storage)
     Lease.refuse_if_held(storage)
@@ -60,5 +98,5 @@ def check_plan(plan: RunPlan) -> tuple[Storage, ShardTable, OutputSpeakers]:
     speakers = OutputSpeakers.read(storage, plan.definitions)
     speakers.check_voices(table.voices or {})
     speakers.note_failures(table.speakers or {})
-    speakers.check_recordings(plan.config)
+    speakers.check_missing(plan.config, plan.weights_dir)
     return storage, table, speakers

@@ -54,9 +54,29 @@ def check_writable(name: str, uri: str, settings: StorageConfig) -> None:
     if existing.is_dir() and os.statvfs(existing).f_flag & os.ST_RDONLY:
         # Disks become so by themselves, after an error: then this is an output to go on with.
         raise StorageError(f"{name}: {uri}: {existing} is on a read-only file system; mount it for writing")
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        problem = "cannot be written to" if existing.is_dir() else "is not a folder"
-        raise ConfigError(f"{name}: {uri}: {existing} {problem}; name another folder")
+    problem = _find_problem(path, existing)
+    if problem is not None:
+        raise ConfigError(f"{name}: {uri}: {problem}; name another folder")
+
+
+def _find_problem(path: Path, existing: Path) -> str | None:
+    """Return why a folder cannot be made or written to, as far as that shows; `existing` is how far it is there."""
+    if not existing.is_dir():
+        return f"{existing} is not a folder"
+    if not os.access(existing, os.W_OK):
+        return f"{existing} cannot be written to"
+    for part in (existing / name for name in path.relative_to(existing).parts):
+        if part.is_symlink():
+            return f"{part} is a link to {os.readlink(part)!r}, where nothing is"
+    longest = os.pathconf(existing, "PC_NAME_MAX")
+    if any(len(os.fsencode(name)) > longest for name in path.relative_to(existing).parts):
+        return f"a name in it is longer than {longest} bytes"
+    try:
+        # Folders that a kernel shows, such as /proc, hold what it likes and nothing else.
+        is_real = os.statvfs(existing).f_blocks > 0 or os.statvfs(existing).f_files > 0
+    except OSError:
+        return None
+    return None if is_real else f"{existing} is of a file system that holds no files of yours"
 
 
 def split_uri(uri: str) -> tuple[str, str]:

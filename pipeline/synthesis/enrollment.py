@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.audio.references import read_reference
+from pipeline.audio.references import prepare_reference, read_reference
 from pipeline.codec import BiCodec
+from pipeline.codec.checkpoint import read_config
 from pipeline.config.run import Config, StorageConfig
 from pipeline.config.secrets import redact, without_signature
 from pipeline.errors import ConfigError, SpeakerError, StorageError
@@ -57,7 +58,7 @@ class Enroller:
                 return codec.encode_speaker(reference.samples, reference.sample_rate).tolist(), None
             tokens = codec.encode(reference.samples, reference.sample_rate)
         except (ValueError, SpeakerError) as error:
-            raise SpeakerError(f"{name}: {str(error).removeprefix('audio: ')}") from None
+            raise _in_recording(name, error) from None
         return tokens.global_tokens.tolist(), tokens.semantic_tokens.tolist()
 
     def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice:
@@ -81,11 +82,16 @@ class Enroller:
     def check_global_tokens(self, tokens: tuple[int, ...]) -> None:
         """Raise ValueError if these cannot be a voice."""
         codec = self._load_codec()
-        if len(tokens) != codec.num_global_tokens:
-            raise ValueError(f"expected {codec.num_global_tokens} tokens, found {len(tokens)}")
-        wrong = [token for token in tokens if not 0 <= token < codec.global_codebook_size]
-        if wrong:
-            raise ValueError(f"expected tokens in [0, {codec.global_codebook_size}), found {wrong[0]}")
+        check_global_tokens(tokens, codec.num_global_tokens, codec.global_codebook_size)
+
+
+def check_global_tokens(tokens: tuple[int, ...], num_tokens: int, codebook_size: int) -> None:
+    """Raise ValueError if these cannot be a voice."""
+    if len(tokens) != num_tokens:
+        raise ValueError(f"expected {num_tokens} tokens, found {len(tokens)}")
+    wrong = [token for token in tokens if not 0 <= token < codebook_size]
+    if wrong:
+        raise ValueError(f"expected tokens in [0, {codebook_size}), found {wrong[0]}")
 
 
 class _Enroller(Protocol):
@@ -133,34 +139,73 @@ def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: in
         try:
             enroller.check_global_tokens(definition.global_tokens)
         except ValueError as error:
-            raise SpeakerError(f"speaker {speaker_id!r}: global_tokens: {error}") from None
+            raise wrong_tokens(definition, error) from None
         voice = Voice(global_tokens=definition.global_tokens)
     elif definition.gender is not None:
         pitch, speed = definition.pitch or "moderate", definition.speed or "moderate"
         seed = hash_seed(run_seed, "voice", speaker_id)
         voice = enroller.create_voice(definition.gender, pitch, speed, definition.language, seed)
     else:
-        assert definition.reference_audio is not None
-        voice = _enroll_reference(definition, definition.reference_audio, enroller, settings)
+        voice = _enroll_reference(definition, enroller, settings)
     return Speaker(speaker_id, voice, definition.kind, definition.canonical())
 
 
-def _enroll_reference(
-    definition: SpeakerDefinition, reference_audio: str, enroller: _Enroller, settings: StorageConfig
-) -> Voice:
-    name = f"speaker {definition.speaker_id!r}: {without_signature(reference_audio)}"
-    try:
-        data = read_bytes(definition.find_audio(), settings)
-    except (FileNotFoundError, IsADirectoryError):
-        raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
-    except (StorageError, ConfigError, ValueError) as error:
-        raise SpeakerError(f"{name}: cannot be read: {redact(str(error))}; correct reference_audio") from None
+def _enroll_reference(definition: SpeakerDefinition, enroller: _Enroller, settings: StorageConfig) -> Voice:
+    name, data = read_recording(definition, settings)
     text = definition.reference_text
     global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
     voice = Voice(global_tokens=tuple(global_tokens))
     if text and semantic_tokens is not None:
         voice = replace(voice, reference_text=text, reference_semantic_tokens=tuple(semantic_tokens))
     return voice
+
+
+def find_fault(definition: SpeakerDefinition, weights_dir: Path, settings: StorageConfig) -> str | None:
+    """Return why a speaker cannot be enrolled, as `enroll` says it, as far as that is plain without a network.
+
+    Reads recordings whole, and of the weights the configuration.
+
+    Raises:
+        WeightsError: that cannot be read.
+    """
+    try:
+        if definition.global_tokens is not None:
+            config = read_config(weights_dir / "BiCodec" / "config.yaml")
+            try:
+                check_global_tokens(definition.global_tokens, config.num_global_tokens, config.global_codebook_size)
+            except ValueError as error:
+                raise wrong_tokens(definition, error) from None
+        elif definition.reference_audio is not None:
+            name, data = read_recording(definition, settings)
+            reference = read_reference(data, name)
+            try:
+                prepare_reference(reference.samples, reference.sample_rate, "audio")
+            except SpeakerError as error:
+                raise _in_recording(name, error) from None
+    except SpeakerError as error:
+        return str(error)
+    return None
+
+
+def wrong_tokens(definition: SpeakerDefinition, error: ValueError) -> SpeakerError:
+    """Return the error of a speaker whose given tokens are no voice."""
+    return SpeakerError(f"speaker {definition.speaker_id!r}: global_tokens: {error}")
+
+
+def _in_recording(name: str, error: Exception) -> SpeakerError:
+    return SpeakerError(f"{name}: {str(error).removeprefix('audio: ')}")
+
+
+def read_recording(definition: SpeakerDefinition, settings: StorageConfig) -> tuple[str, bytes]:
+    """Return what messages call a speaker's recording, and its bytes; raises `SpeakerError` if it cannot be read."""
+    assert definition.reference_audio is not None
+    name = f"speaker {definition.speaker_id!r}: {without_signature(definition.reference_audio)}"
+    try:
+        return name, read_bytes(definition.find_audio(), settings)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SpeakerError(f"{name}: there is no such file; correct reference_audio") from None
+    except (StorageError, ConfigError, ValueError) as error:
+        raise SpeakerError(f"{name}: cannot be read: {redact(str(error))}; correct reference_audio") from None
 
 
 def read_own_definitions(weights_dir: Path) -> list[SpeakerDefinition]:

@@ -375,6 +375,8 @@ def _problem(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     name = ".".join(str(part) for part in problem["loc"]) or "definition"
+    if problem["type"] == "model_type":
+        return f"expected a mapping with speaker_id and what the voice comes from, found {problem['input']!r:.60}"
     remedy = "; put it in quotes, as in '0012' or 'no'" if problem["type"] == "string_type" else ""
     found = f"{redact(repr(problem['input'])):.60}"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {found}{remedy}"
@@ -396,6 +398,11 @@ def _read_yaml(uri: str, data: bytes) -> list[Any]:
     except ConfigError as error:
         raise SpeakerError(f"{error}; a speakers file is Parquet or YAML") from None
     if isinstance(content, dict):
+        if not any(isinstance(fields, dict) for fields in content.values()) and "speaker_id" in content:
+            raise SpeakerError(
+                f"{uri}: is one speaker's definition; expected a list of them: put `- ` before its first line, and "
+                "indent the others by two spaces"
+            )
         content = [
             {"speaker_id": name, **fields} if isinstance(fields, dict) else fields for name, fields in content.items()
         ]

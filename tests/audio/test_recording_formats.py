@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipeline.audio import references
-from pipeline.audio.references import check_recording, read_reference
+from pipeline.audio.references import read_reference
 from pipeline.errors import SpeakerError
 
 av = pytest.importorskip("av")
@@ -42,7 +42,6 @@ def encode(container: str, codec: str, rate: int, layout: str = "mono") -> bytes
 )
 def test_the_sound_is_that_of_the_flac_file(container, codec, rate, layout, tmp_path):
     data, expected = encode(container, codec, rate, layout), soundfile.read(SPEECH)[0]
-    check_recording(data, "him")
     loaded = read_reference(data, "him")
     assert loaded.sample_rate == rate
     assert loaded.samples.size / rate == pytest.approx(expected.size / soundfile.info(SPEECH).samplerate, abs=0.2)
@@ -63,4 +62,4 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(references, "find_spec", lambda name: None if name == "av" else find(name))
     with pytest.raises(SpeakerError, match=r"him: M4A, WebM or AAC needs the package av, .* -e '\.\[recordings\]'"):
-        check_recording(encode("webm", "libopus", 48_000), "him")
+        read_reference(encode("webm", "libopus", 48_000), "him")

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-import soundfile
-import yaml
 
 from jobs.dry_run import show_forecast
 from pipeline import forecast_run
-from pipeline.errors import ConfigError, SpeakerError, WeightsError
-from pipeline.output.lease import Lease
+from pipeline.cluster import trial_actor
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from pipeline.storage import open_storage
-from tests.inline_ray import InlineRay, inline_ray
-from tests.run.test_changing_manifest import World
+from tests.inline_ray import inline_ray
+from tests.run.test_changing_manifest import ECHO, World
 from tests.runs import read_metadata
 
 
 @pytest.fixture(autouse=True)
 def without_processes():
-    with inline_ray():
+    with inline_ray(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
         yield
 
 
@@ -96,37 +93,6 @@ def test_random_edits_come_out_as_foretold(tmp_path, random_weights, seed):
         compare(world)
 
 
-def test_it_refuses_what_a_run_refuses(world, tmp_path):
-    config = world.config
-    world.run()
-    speakers = Path(config.speakers.path)
-    known = speakers.read_text()
-    with pytest.raises(ConfigError, match=r"sampling\.top_k: 50 → 7"):
-        forecast_run(config.model_copy(update={"sampling": config.sampling.model_copy(update={"top_k": 7})}))
-    world.define(["ada", "iris"], shift=3)
-    with pytest.raises(SpeakerError, match=r"jobs\.enroll --replace ada"):
-        forecast_run(config)
-    soundfile.write(tmp_path / "fast.wav", [0.0] * 10, 100)
-    for recording, said in (("nowhere.wav", "there is no such file"), ("fast.wav", "a sample rate of 100 Hz")):
-        voices = [*yaml.safe_load(known), {"speaker_id": "new", "reference_audio": str(tmp_path / recording)}]
-        speakers.write_text(yaml.safe_dump(voices))
-        with pytest.raises(SpeakerError, match=said):
-            forecast_run(config)
-    speakers.write_text(known)
-    with Lease.acquire(open_storage(config.output)), pytest.raises(ConfigError, match="another driver is at work"):
-        forecast_run(config)
-    shutil.copytree(config.weights, tmp_path / "weights")
-    cut = tmp_path / "weights" / "LLM" / "model.safetensors"
-    cut.write_bytes(cut.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match=r"model\.safetensors: not a whole safetensors file"):
-        forecast_run(config.model_copy(update={"weights": str(tmp_path / "weights")}))
-    world.shards["b"] += world.new_rows(1)
-    world.write()
-    crowded = config.replicas.model_copy(update={"llm": config.replicas.llm.model_copy(update={"count": 40})})
-    with inline_ray(InlineRay()), pytest.raises(ConfigError, match=r"need 40\.75 CPUs where the cluster has 4"):
-        forecast_run(config.model_copy(update={"replicas": crowded}))
-
-
 def test_what_would_not_be_spoken_is_counted_by_kind_with_an_example(world, capsys):
     texts = (
         "A \u2318 in the garden.",
@@ -143,3 +109,39 @@ def test_what_would_not_be_spoken_is_counted_by_kind_with_an_example(world, caps
     assert note == "not spoken: symbol \u2318 (PLACE OF INTEREST SIGN)"
     show_forecast(world.config)
     assert "not spoken 2 rows with a symbol, such as" in capsys.readouterr().out
+
+
+def test_the_speed_is_measured_on_the_spot_until_a_start_has_shown_it(world, capsys):
+    found = forecast_run(world.config)
+    assert found.trial is not None and found.trial.speed is not None
+    assert found.trial.speed.num_rows == 8  # As many as there are slots.
+    show_forecast(world.config)
+    assert "measured here (" in capsys.readouterr().out
+    world.run()
+    assert forecast_run(world.config).trial is None
+    show_forecast(world.config)
+    assert "0 rows to synthesize" in capsys.readouterr().out
+    world.shards["b"] += world.new_rows(1)
+    world.write()
+    again = forecast_run(world.config).trial
+    assert again is not None and again.speed is None and {*again.environments} == {"llm", "codec"}
+    show_forecast(world.config)
+    assert "measured by this output's start" in capsys.readouterr().out
+
+
+def test_a_cluster_that_is_busy_is_not_waited_for(world, capsys, monkeypatch):
+    monkeypatch.setattr(trial_actor, "_ROOM_S", 0.0)
+    monkeypatch.setattr(trial_actor.ray_api, "free_resources", lambda: {"own": {"CPU": 0.5}})
+    show_forecast(world.config)
+    said = capsys.readouterr().out
+    assert "time       not known: no node of the cluster has 1 CPUs free just now" in said
+    assert "whether the networks can be loaded comes out at the start of the run" in said
+
+
+def test_hours_are_those_of_the_run(world):
+    """With a pace that was measured on every row."""
+    wide = world.config.model_copy(update={"llm": world.config.llm.model_copy(update={"slots": 32})})
+    found = forecast_run(wide, networks=ECHO)
+    assert found.trial is not None and found.trial.speed is not None and found.trial.speed.pace is not None
+    summary = world.run()
+    assert found.expected_s * found.trial.speed.pace + found.pauses_s == pytest.approx(summary.audio_s)

@@ -232,7 +232,7 @@ def _speak(
     started = time.perf_counter()
     spoken = []
     for item, result in zip(items, synthesizer.speak_many(rows, on_error="return"), strict=True):
-        prompt = prompts[item.speaker_id][1] if item.speaker_id in prompts else None
+        prompt = prompts[item.speaker_id][1] if item.speaker_id is not None and item.speaker_id in prompts else None
         if isinstance(result, Audio):
             samples = resample(result.samples, result.sample_rate, RATE).astype(np.float32)
         else:
@@ -350,7 +350,8 @@ def _copy(codec: BiCodec, samples: Samples) -> tuple[Samples, Samples]:
     size = min(samples.size, made.size)
     original, made = samples[:size].astype(np.float32), made[:size]
     # The encoder brings recordings to one volume, which is no fault of the copy.
-    gain = np.sqrt(np.mean(original.astype(np.float64) ** 2) / max(np.mean(made.astype(np.float64) ** 2), 1e-12))
+    powers = [float(np.mean(sound.astype(np.float64) ** 2)) for sound in (original, made)]
+    gain = (powers[0] / max(powers[1], 1e-12)) ** 0.5
     return original, (made * gain).astype(np.float32)
 
 
