@@ -11,6 +11,7 @@ import jobs.audiobooks
 from pipeline import make_audiobooks
 from pipeline.benchmark.instant import INSTANT_NETWORKS
 from pipeline.books import audiobooks
+from pipeline.books.estimate import estimate_catalogue
 from pipeline.config import books as audiobook_config
 from pipeline.config.run import load_config, parse_config
 from pipeline.errors import ConfigError, RunStopped
@@ -153,3 +154,23 @@ def test_a_bad_book_stops_no_other_and_is_in_the_exit_code(tmp_path, capsys, mon
         assert jobs.audiobooks.main(arguments) == 2
     assert "bad.epub: not an EPUB" in capsys.readouterr().err
     assert (tmp_path / "chapters" / "cats" / "002.wav").exists()
+
+
+def test_the_numbers_of_a_dry_run_are_those_of_its_run(tmp_path):
+    """First of a new book with a sentence that is rejected, then of an edited one."""
+    config = configure(tmp_path)
+    enroll(config)
+    book = tmp_path / "in" / "cats.md"
+    book.write_text(BOOK + "\n\nΟ γάτος κοιμάται όλη μέρα στον ήλιο.\n")
+    with inline_ray():
+        for edit in (lambda text: text, lambda text: text.replace("Nobody saw it.", "Everybody saw it. It rained.")):
+            book.write_text(edit(book.read_text()))
+            estimate = estimate_catalogue(config)
+            summary = make_audiobooks(config, networks=INSTANT_NETWORKS)
+            total, run = estimate.total, summary.run
+            assert (total.num_rows, dict(total.rejected)) == (run.num_rows, run.rejected)
+            assert total.num_rows - total.num_done == run.num_synthesized
+            assert total.num_chapters == len(summary.chapters)
+            (found,), (imported,) = estimate.books, summary.books
+            assert found.account["words"] == imported["words"] and found.account["left_out"] == imported["left_out"]
+    assert run.rejected and run.num_synthesized < run.num_rows
