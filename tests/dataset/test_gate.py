@@ -4,8 +4,8 @@ from pipeline.config.dataset import GateConfig
 from pipeline.dataset.gate import judge_night, measure_night
 from pipeline.errors import RunStopped
 from pipeline.manifest.units import WorkUnit
+from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
-from pipeline.output.records import build_commit_table
 from pipeline.storage import open_storage
 from tests.outputs import begin_run, make_rows, make_shard
 
