@@ -18,8 +18,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.storage import write_bytes
-
 ClipFormat = Literal["wav", "flac"]
 CLIP_FORMATS: tuple[ClipFormat, ...] = get_args(ClipFormat)
 FULL_SCALE = 32_767
@@ -110,6 +108,8 @@ class Audio:
             ValueError: any other suffix.
             StorageError: it cannot be written.
         """
+        from pipeline.storage import write_bytes  # Loads every setting, which who computes alone does not need.
+
         write_bytes(os.fspath(path), self.encode(format_of(path)))
 
     def _repr_html_(self) -> str:

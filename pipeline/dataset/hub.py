@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.config.extras import need_extra
 from pipeline.config.secrets import redact
 from pipeline.dataset.data_files import DataFile
 from pipeline.dataset.listing import CARD_NAME, FILES_NAME, REMOVED_NAME, STATS_NAME, Snapshot, read_snapshot
@@ -164,7 +165,7 @@ def _explained(to: str) -> Iterator[None]:
     try:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ImportError as error:
-        raise ConfigError(f"{to}: needs an extra package; run: pip install 'spark-tts-batch[hub]'") from error
+        raise ConfigError(need_extra(f"{to}: a hub", "huggingface_hub", "hub")) from error
     try:
         yield
     except (HFValidationError, ValueError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.samples import resample
+from pipeline.config.extras import need_extra
 from pipeline.errors import ConfigError
 
 _SAMPLE_RATE = 16_000
@@ -75,9 +76,8 @@ def check_naturalness() -> None:
     for package in ("speechmos", "onnxruntime"):
         if find_spec(package) is None:
             raise ConfigError(
-                f"quality.naturalness: dnsmos needs the package {package}, which is not installed; "
-                "pip install 'spark-tts-batch[naturalness]' on every machine of the run, or set quality.naturalness: "
-                "none"
+                f"{need_extra('quality.naturalness: dnsmos', package, 'naturalness')}, on every machine of the run, or "
+                "set quality.naturalness: none"
             )
 
 

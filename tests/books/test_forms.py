@@ -163,7 +163,5 @@ def test_books_of_kindle_are_named_with_the_way(tmp_path, suffix):
 @pytest.mark.parametrize(("name", "library"), [("a.docx", "mammoth"), ("a.pdf", "pypdf")])
 def test_a_missing_library_is_named(monkeypatch, name, library):
     monkeypatch.setitem(__import__("sys").modules, library, None)
-    with pytest.raises(
-        ManifestError, match=rf"needs the package {library}, which is not installed; run: .*pip install"
-    ):
+    with pytest.raises(ManifestError, match=rf"needs the package {library}, which is not .*pip install"):
         texts(b"x", name)

@@ -33,6 +33,7 @@ from pipeline.benchmark.evaluation.sounds import (
 )
 from pipeline.benchmark.quality import write_sentences
 from pipeline.codec import BiCodec
+from pipeline.config.extras import need_extra
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, SpeakerError, UtteranceError
 from pipeline.llm.prompt import Voice
@@ -303,7 +304,7 @@ def _judge_naturalness(spoken: Sequence[_Spoken]) -> Figure:
     try:
         check_naturalness()
     except ConfigError:
-        return not_measured(name, "the package speechmos is not installed: pip install 'spark-tts-batch[naturalness]'")
+        return not_measured(name, need_extra("it", "speechmos", "naturalness"))
     rater = Dnsmos()
     scores = [rater.rate(one.samples, RATE) for one in spoken if one.samples.size]
     return summarize_mean(name, [score for score in scores if score is not None], note="1 to 5")
@@ -325,7 +326,7 @@ def _judge_copies(codec: BiCodec, recordings: Sequence[Samples], judges: _Judges
             if value is not None:
                 measured.setdefault(name, []).append(value)
     missing = {
-        "STOI": "the package pystoi is not installed: pip install 'spark-tts-batch[evaluate]'",
+        "STOI": need_extra("it", "pystoi", "evaluate"),
         "PESQ, wide band": "the package pesq is not installed: pip install pesq builds it, which takes a C compiler",
         "speaker similarity, x-vector": "no model; give --speaker-model",
     }
