@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if status["takes_per_row"] is not None:
             say(f"  takes     {status['takes_per_row']:.2f} made for each clip")
         say(f"  rejected  {status['num_rejected']:,}")
-        if status["num_removed"]:
-            say(f"  removed   {status['num_removed']:,}")
         for code, count in sorted(status["rejected"].items()):
             say(f"    {code:20} {count:,}")
+        if status["num_removed"]:
+            say(f"  removed   {status['num_removed']:,}")
         _print_measures(status)
         say_damaged(status)
         return exit_code

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.books.importing import CONTENTS
 from pipeline.errors import ConfigError
+from pipeline.manifest.shards import shard_name
 from pipeline.manifest.units import plan_units
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
@@ -110,7 +111,8 @@ def _is_usable(table: pa.Table, name: str) -> bool:
 
 
 def _read_clips(log: CommitLog, shards: Mapping[str, ShardRecord], unit_size: int, book_id: str) -> pa.Table | None:
-    names = sorted(name for name in shards if name.startswith(f"{book_id}/"))
+    folder = shard_name(f"{book_id}/x")[:-1]  # Letters beyond ASCII are escaped in it.
+    names = sorted(name for name in shards if name.startswith(folder))
     tables = [table for name in names for table in _read_shard(log, name, shards[name], unit_size)]
     return pa.concat_tables(tables) if tables else None
 

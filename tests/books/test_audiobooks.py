@@ -174,3 +174,14 @@ def test_the_numbers_of_a_dry_run_are_those_of_its_run(tmp_path):
             (found,), (imported,) = estimate.books, summary.books
             assert found.account["words"] == imported["words"] and found.account["left_out"] == imported["left_out"]
     assert run.rejected and run.num_synthesized < run.num_rows
+
+
+@pytest.mark.parametrize("name", ["kätzchen", "猫@2", "с пробелом"])
+def test_a_book_named_in_any_letters_becomes_chapters(tmp_path, name):
+    """Shards escape what is not ASCII; a book whose id has such letters was synthesized and never joined."""
+    config = configure(tmp_path, audiobook={"narrator": "anna", "casting": None})
+    enroll(config)
+    (tmp_path / "in" / "cats.md").rename(tmp_path / "in" / f"{name}.md")
+    with inline_ray():
+        summary = make_audiobooks(config, networks=INSTANT_NETWORKS)
+    assert [chapter.state for chapter in summary.chapters] == ["made", "made"]
