@@ -66,7 +66,7 @@ def _find_problem(path: Path, existing: Path) -> str | None:
     if not os.access(existing, os.W_OK):
         return f"{existing} cannot be written to"
     for part in (existing / name for name in path.relative_to(existing).parts):
-        if part.is_symlink():
+        if os.path.islink(part):  # False for a name that is too long, of which below.
             return f"{part} is a link to {os.readlink(part)!r}, where nothing is"
     longest = os.pathconf(existing, "PC_NAME_MAX")
     if any(len(os.fsencode(name)) > longest for name in path.relative_to(existing).parts):
