@@ -101,7 +101,7 @@ def test_every_voice_can_be_heard(tmp_path):
     ("options", "code", "message"),
     [
         (["Hello.", "--out", "{}/a.mp3"], 2, ".wav, .flac"),
-        (["Hello.", "--out", "{}/a.wav", "--speaker", "nobody"], 1, "unknown_speaker"),
+        (["Hello.", "--out", "{}/a.wav", "--speaker", "nobody"], 2, "--speaker nobody"),
         (["Hello.", "--out", "{}/a.wav", "--clone", "{}/none.wav"], 2, "no such file"),
         ([" ", "--out", "{}/a.wav"], 1, "empty_text"),
         (["Hello.", "--out", "{}/a.wav", "--set", "llm.slotz=2"], 2, "did you mean slots?"),
