@@ -39,7 +39,9 @@ class Watch:
         if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
             path, _, flags = arguments
             watch.opened.append(os.fspath(path))
-            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            # A folder is "written" for a nameless temporary file, which is gone when it is closed.
+            writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if writes and not (isinstance(path, str) and os.path.isdir(path)):
                 watch._note_write(event, path)
         elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.chmod"):
             watch._note_write(event, arguments[0], dir_fd=arguments[-1])
