@@ -17,6 +17,7 @@ import jobs.status
 import jobs.synthesize
 import jobs.verify
 from jobs.console import run_command
+from pipeline.config.dataset import load_night_config
 from pipeline.errors import RunStopped, StorageError
 from pipeline.manifest.rows import Manifest
 from tests.inline_ray import InlineRay, inline_ray
@@ -74,7 +75,15 @@ def test_dry_run_shows_the_plan_and_writes_nothing(run_file, capsys, tmp_path):
     assert not (tmp_path / "output").exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path("configs").glob("*.yaml")))
+DATASETS = ["dataset_demo", "nightly_dataset"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_shipped_config_of_a_data_set_is_understood(name):
+    assert load_night_config(f"configs/{name}.yaml").dataset.name
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in Path("configs").glob("*.yaml")} - {*DATASETS}))
 def test_every_shipped_config_can_be_planned(name, run_file, capsys, tmp_path, random_weights):
     """The paths in a template are placeholders; all else is checked as a user would."""
     run_file()
