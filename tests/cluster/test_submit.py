@@ -280,7 +280,7 @@ def test_nobody_at_the_address_is_a_message(monkeypatch, capsys):
         monkeypatch.setenv(name, "disabled")  # What the command sets is put back.
     assert jobs.submit.main(["--address", "http://127.0.0.1:9", "--status"]) == 2
     printed = capsys.readouterr().err
-    assert "no Ray job server answers" in printed or "spark-tts-batch[cluster]" in printed
+    assert "no Ray job server answers" in printed or "needs the package ray[default]" in printed
 
 
 @pytest.mark.parametrize("address", ["here:8265", "ray://here:10001", "http://user:key@here:8265"])
