@@ -11,7 +11,7 @@ from typing import Any
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser, count, file_to_write
-from pipeline.config.run import apply_overrides
+from pipeline.config.config_file import apply_overrides
 from pipeline.storage import write_bytes
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser, count
+from pipeline.config.config_file import apply_overrides
 from pipeline.config.manifest import parse_reading
-from pipeline.config.run import StorageConfig, apply_overrides
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.write_shards import write_shards

@@ -13,8 +13,9 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser, file_to_write
 from pipeline.audio.clips import format_of
+from pipeline.config.config_file import apply_overrides
 from pipeline.config.printable import one_line
-from pipeline.config.run import StorageConfig, apply_overrides
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.storage import check_writable
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cluster.unit_states import UnitPlanner, commit_kept_units
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.config.run import Config, parse_config
 from pipeline.manifest.rows import Manifest
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.output.adoption import drop_former_shards, find_duplicates, list_former_units, plan_adoption
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease

@@ -13,10 +13,10 @@ from typing import Any
 
 from pipeline.cluster.trial_actor import MAX_ROWS, Trial
 from pipeline.cluster.unit_states import UnitPlanner, find_other_verdicts
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.config.run import Config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.manifest.rows import Manifest, read_utterance
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.adoption import find_duplicates, list_former_units
 from pipeline.output.commit_log import CommitLog, map_ahead

@@ -27,9 +27,9 @@ from pipeline.cluster.replica import (
     read_voices,
     set_torch_threads,
 )
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import read_utterance
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.cluster.work_items import UnitState
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.config.run import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import Manifest
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id
 from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog, map_ahead

@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.audio.clips import encoder_versions
 from pipeline.cluster.replica import ReplicaBase, ReplicaInfo, ReplicaSetup, describe_replica
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.errors import RejectionCode
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
 
-from pipeline.config.run import Config, Language, apply_overrides, parse_config
+from pipeline.config.config_file import apply_overrides, read_config_file
+from pipeline.config.manifest import OWN_COLUMNS
+from pipeline.config.run import Config, Language, parse_config
 from pipeline.config.settings import Address, Settings, check_settings, setting
-from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
 Split = Literal["train", "validation", "test"]
@@ -220,8 +220,6 @@ class NightConfig(Settings):
 
 
 _OWN = ("texts", "dataset")
-OWN_COLUMNS = ("utterance_id", "text", "speaker_id", "seed", "language")
-"""Of every manifest."""
 
 
 def load_night_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> NightConfig:
@@ -235,14 +233,7 @@ def load_night_config(path: str | os.PathLike[str], overrides: Sequence[str] | M
         ConfigError: the file cannot be read, or a setting is unknown, missing or out of range; the message lists
             every problem with its place.
     """
-    try:
-        raw = read_yaml(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the config file: {error.strerror}; pass --config FILE") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
-    if isinstance(raw.get("speakers"), str):
-        raw["speakers"] = {"path": raw["speakers"]}
+    raw = read_config_file(path)
     apply_overrides(raw, overrides)
     return parse_night_config(raw, str(path))
 

@@ -11,6 +11,9 @@ from pydantic import Field
 from pipeline.config.settings import Settings, check_settings, setting
 
 ColumnName = Annotated[str, Field(min_length=1)]
+REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
+OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
+"""Of every manifest; all others are passed through."""
 
 
 class ColumnsConfig(Settings):
@@ -33,7 +36,7 @@ class ColumnsConfig(Settings):
     @property
     def sources(self) -> dict[str, str]:
         """The columns that were named, by what they are."""
-        named = {name: getattr(self, name) for name in type(self).model_fields if name != "keep"}
+        named = {name: getattr(self, name) for name in OWN_COLUMNS}
         return {name: column for name, column in named.items() if column is not None}
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from pipeline.config.books import AudiobookConfig
+from pipeline.config.config_file import apply_overrides, read_config_file
 from pipeline.config.manifest import ColumnsConfig, Reading, TableConfig, accept_plain_columns
 from pipeline.config.settings import Address, Settings, check_settings, setting
-from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 
 
@@ -451,14 +450,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping
         ConfigError: the file cannot be read, or a setting is unknown, missing or out of range; the message lists
             every problem with its place.
     """
-    try:
-        raw = read_yaml(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the config file: {error.strerror}; pass --config FILE") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings at the top level, found {type(raw).__name__}")
-    if isinstance(raw.get("speakers"), str):
-        raw["speakers"] = {"path": raw["speakers"]}
+    raw = read_config_file(path)
     if "dataset" in raw:
         raise ConfigError(f"{path}: is the file of a data set that grows every night; run jobs.dataset with it")
     if isinstance(raw.get("columns"), list):
@@ -478,41 +470,3 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         ConfigError: lists every problem with its place.
     """
     return check_settings(Config, raw, source)
-
-
-def apply_overrides(raw: dict[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> None:
-    """Put single settings into a nested mapping of them.
-
-    Args:
-        raw: as in the YAML file; changed.
-        overrides: as `load_config` takes them.
-
-    Raises:
-        ConfigError: an override is no `name=value`, or a name goes through a single value.
-    """
-    for name, value in _parse_overrides(overrides):
-        _set_nested(raw, name, value)
-
-
-def _parse_overrides(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if isinstance(overrides, Mapping):
-        yield from overrides.items()
-        return
-    for text in overrides:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--set {text}: expected name=value, for example --set sampling.temperature=0.7")
-        yield name.strip(), read_yaml(value, f"--set {text}")
-
-
-def _set_nested(raw: dict[str, Any], name: str, value: Any) -> None:
-    *parents, leaf = name.split(".")
-    target = raw
-    for parent in parents:
-        child = target.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {name}: {parent} is a single value, not a group of settings")
-        target = child
-    if leaf == "speakers" and not parents and isinstance(value, str):
-        value = {**target.get("speakers", {}), "path": value}
-    target[leaf] = value

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.storage import ObjectExists, PreconditionFailed, Storage
+from pipeline.storage import ObjectExists, PreconditionFailed, Storage, open_storage
 
 IDENTITY_PATH = "dataset.json"
 MANIFEST, LEDGER, NIGHTS = "manifest/", "ledger/", "nights/"
@@ -41,6 +41,11 @@ def check_night(night: str) -> str:
     except ValueError:
         raise ConfigError(f"--night {night!a:.40}: expected a date such as 2026-11-29, or 2026-11-29b") from None
     return night
+
+
+def open_run_output(storage: Storage) -> Storage:
+    """Return the output of a corpus's run."""
+    return open_storage(f"{storage.uri.rstrip('/')}/output", storage.settings)
 
 
 def tonight() -> str:

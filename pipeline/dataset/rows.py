@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.audio.flac_comments import with_comments
 from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.output.commit_file import DATASETS_METADATA
-from pipeline.output.records import AUDIO_COLUMN, AUDIO_TYPE, COMMIT_SCHEMA, clip_name
+from pipeline.output.commit_file import DATASETS_METADATA, pack_clips
+from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, clip_name
 
 SPLIT_COLUMN = "split"
 """Of the commits; a snapshot's files are of one split each."""
@@ -167,9 +167,7 @@ def add_clips(rows: SplitRows) -> pa.Table:
         {"bytes": clip, "path": clip_name(str(name), str(sha256), "flac")}
         for name, sha256, clip in zip(ids, hashes, rows.clips, strict=True)
     ]
-    # A chunk a row: one array holds 2 GiB at most.
-    column = pa.chunked_array([pa.array([clip], AUDIO_TYPE) for clip in packed], AUDIO_TYPE)
-    table = rows.table.append_column(AUDIO_COLUMN, column)
+    table = rows.table.append_column(AUDIO_COLUMN, pack_clips(packed))
     return table.replace_schema_metadata(DATASETS_METADATA)
 
 

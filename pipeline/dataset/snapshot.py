@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.dataset import NightConfig
 from pipeline.dataset.card import CardFile, make_card
+from pipeline.dataset.corpus import open_run_output
 from pipeline.dataset.data_files import DataWriter, name_by_content, put_by_content, read_rows
 from pipeline.dataset.listing import (
     CARD_NAME,
@@ -107,12 +108,10 @@ def write_snapshot(
         DamagedCommit: a commit or a clip in it is damaged.
         StorageError: the store failed; the same call goes on.
     """
-    settings = config.run.storage
-    storage = open_storage(corpus, settings)
+    storage = open_storage(corpus, config.run.storage)
     snapshot = read_snapshot(storage, night)
     if snapshot is None:
-        output = open_storage(f"{corpus.rstrip('/')}/output", settings)
-        snapshot = _SnapshotWriter(storage, output, night, config).write(excluded, reasons or {})
+        snapshot = _SnapshotWriter(storage, open_run_output(storage), night, config).write(excluded, reasons or {})
     move_latest(storage, snapshot)
     return _summarize(storage, snapshot)
 

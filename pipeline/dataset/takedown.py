@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dataset.corpus import MANIFEST
+from pipeline.dataset.corpus import MANIFEST, open_run_output
 from pipeline.dataset.data_files import DataFile, DataWriter, read_rows
 from pipeline.dataset.listing import (
     SNAPSHOTS,
@@ -41,7 +41,7 @@ from pipeline.output.lease import Lease
 from pipeline.output.records import AUDIO_COLUMN
 from pipeline.output.removal import Removal, plan_removal, remove_rows
 from pipeline.output.tombstones import Tombstones
-from pipeline.storage import Storage, open_storage
+from pipeline.storage import Storage
 
 _DONE_PATH = "takedown.json"
 """Which tombstones were carried out here."""
@@ -76,11 +76,6 @@ class _Choice:
         return pc.or_(by_id, pc.is_in(table.column(speaker_column), pa.array(sorted(self.speakers), pa.string())))
 
 
-def open_output(storage: Storage) -> Storage:
-    """Return the output of a corpus's run."""
-    return open_storage(f"{storage.uri.rstrip('/')}/output", storage.settings)
-
-
 def plan_takedown(storage: Storage, ids: Collection[str], speakers: Collection[str]) -> Takedown:
     """Count what a takedown would take away; changes nothing.
 
@@ -107,7 +102,7 @@ def plan_takedown(storage: Storage, ids: Collection[str], speakers: Collection[s
     for _, table in _read_manifests(storage):
         found = table.filter(choice.find(table, "utterance_id", "speaker_id"))
         known |= {*found.column("utterance_id").to_pylist(), *found.column("speaker_id").to_pylist()}
-    takedown = Takedown(plan_removal(open_output(storage), ids, speakers, known=known), num_rows=num_rows)
+    takedown = Takedown(plan_removal(open_run_output(storage), ids, speakers, known=known), num_rows=num_rows)
     takedown.num_files = len(affected)
     takedown.snapshots = [shot.night for shot in snapshots if affected.intersection(file.path for file in shot.files)]
     takedown.publications = [place for place in read_publications(storage) if takedown.snapshots]
@@ -133,7 +128,7 @@ def take_down(storage: Storage, ids: Collection[str], speakers: Collection[str],
     with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s) as lease:
         takedown = plan_takedown(storage, ids, speakers)
         known = {*ids, *speakers}  # All of them are, or the plan would have refused.
-        takedown.removal = remove_rows(open_output(storage), ids, speakers, reason, known=known)
+        takedown.removal = remove_rows(open_run_output(storage), ids, speakers, reason, known=known)
         finish_takedown(storage, lease)
     return takedown
 
@@ -149,7 +144,7 @@ def finish_takedown(storage: Storage, lease: Lease) -> None:
         DamagedCommit, ManifestError: a data file or a shard cannot be read.
         StorageError: the store failed; the same call goes on.
     """
-    tombstones = Tombstones.read(open_output(storage))
+    tombstones = Tombstones.read(open_run_output(storage))
     stones = sorted((stone.kind, stone.id) for stone in tombstones.stones.values())
     mark = hashlib.sha256(repr(stones).encode("utf-8", "surrogatepass")).hexdigest()
     if not stones or _read_mark(storage) == mark:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.errors import ManifestError
-from pipeline.manifest.shards import OWN_COLUMNS, Shard, unify_extra_columns
+from pipeline.manifest.shards import Shard, unify_extra_columns
 
 ReadColumn = Callable[[Shard, str], Iterator[pa.Array]]
 

@@ -9,7 +9,6 @@ TEXT = (".txt", ".text")
 JSON = (".jsonl", ".ndjson", ".json")
 EXCEL = (".xlsx", ".xlsm")
 PARQUET = ".parquet"
-PACKED = (".gz", ".bz2", ".xz")
 
 
 def suffix_of_form(path: str) -> str | None:

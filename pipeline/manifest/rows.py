@@ -20,14 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.config.manifest import Reading
+from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Reading
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError, RejectionCode, UtteranceError
 from pipeline.manifest.conversion import convert_tables
 from pipeline.manifest.forms import PARQUET, suffix_of_form
 from pipeline.manifest.shards import (
-    OWN_COLUMNS,
-    REQUIRED_COLUMNS,
     Shard,
     ShardReader,
     find_name_clashes,

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError, ObjectChanged
 from pipeline.manifest.forms import is_table, list_forms
@@ -27,8 +28,6 @@ from pipeline.storage import ObjectInfo, Storage, open_storage, split_uri
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_COLUMNS = ("utterance_id", "text", "speaker_id")
-OWN_COLUMNS = (*REQUIRED_COLUMNS, "seed", "language")
 DAMAGED_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What the reader raises on bytes that are no Parquet, on damaged pages, and on names that are no text."""
 _ROWS_AT_ONCE = 65_536

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Holder, read_holder
-from pipeline.output.run_record import RunRecord
+from pipeline.output.run_record import Run
 from pipeline.storage import Storage
 
 State = Literal["running", "finished", "failed", "sampled", "interrupted"]
@@ -34,18 +34,16 @@ class Activity:
     problem: str | None
 
 
-def read_activity(storage: Storage) -> Activity:
-    """Find out what goes on in an output.
+def read_activity(storage: Storage, run: Run) -> Activity:
+    """Find out what goes on in an output, whose record says `run`.
 
     A driver on another machine is taken for one that works as long as it renewed its lease in the last two minutes, by
     this machine's clock and its own.
 
     Raises:
-        ConfigError: there is no run here.
         StorageError: the store does not answer.
     """
-    starts = RunRecord(storage).read().starts
-    start = starts[-1] if starts else {}
+    start = run.starts[-1] if run.starts else {}
     holder = read_holder(storage)
     at = start.get("at")
     started_at = datetime.fromisoformat(at).timestamp() if isinstance(at, str) else None

@@ -7,15 +7,15 @@ does not have; one of a newer version is refused by name, never taken for damage
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.errors import ConfigError
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.output.records import (
     AUDIO_COLUMN,
     AUDIO_TYPE,
@@ -71,8 +71,13 @@ def _blank_removed(table: pa.Table) -> pa.Table:
 
 
 def _pack(records: Sequence[Mapping[str, Any]]) -> pa.ChunkedArray:
+    return pack_clips(record.get(AUDIO_COLUMN) for record in records)
+
+
+def pack_clips(clips: Iterable[Mapping[str, Any] | None]) -> pa.ChunkedArray:
+    """Return the column `audio` of rows with these clips, `bytes` and `path` each."""
     # A chunk a row: one array holds 2 GiB at most.
-    return pa.chunked_array([pa.array([record.get(AUDIO_COLUMN)], AUDIO_TYPE) for record in records], AUDIO_TYPE)
+    return pa.chunked_array([pa.array([clip], AUDIO_TYPE) for clip in clips], AUDIO_TYPE)
 
 
 def replace_records(old: pa.Table, records: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -188,8 +188,8 @@ def survey_output(
         StorageError: the store does not answer.
     """
     log, record = CommitLog(storage), RunRecord(storage)
-    unit_size, shards = record.read().unit_size, record.read_table()
-    activity = read_activity(storage)
+    run, shards = record.read(), record.read_table()
+    activity = read_activity(storage, run)
     survey.since = activity.started_at
     counted = (*_COUNTED, *survey.histograms, *_BOOK)
     names = list(dict.fromkeys([*counted, *columns]))
@@ -201,7 +201,7 @@ def survey_output(
     return {
         **_describe_activity(activity, survey, num_rows),
         "num_rows": num_rows,
-        "num_units": count_units((shard.num_rows for shard in shards.shards.values()), unit_size),
+        "num_units": count_units((shard.num_rows for shard in shards.shards.values()), run.unit_size),
         **survey.summary(),
     }
 

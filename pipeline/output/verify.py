@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
+from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import Manifest
-from pipeline.manifest.shards import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead

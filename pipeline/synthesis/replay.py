@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audio.clips import Audio
+from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.config.run import Config
 from pipeline.errors import ManifestError, UtteranceError
 from pipeline.manifest.rows import Manifest, read_utterance
-from pipeline.manifest.shards import OWN_COLUMNS
 from pipeline.manifest.units import WorkUnit, unit_of_row
 from pipeline.output.commit_log import CommitLog
 from pipeline.synthesis.takes import UtteranceOutcome, Wanted, next_takes, recorded_takes

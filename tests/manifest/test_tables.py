@@ -218,7 +218,7 @@ def test_columns_of_several_files_have_one_type(tmp_path: Path) -> None:
 
 
 def test_only_rows_at_the_end_make_only_the_last_shard_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.manifest.conversion._ROWS_PER_SHARD", 4_000)
+    monkeypatch.setattr("pipeline.manifest.converted_shards._ROWS_PER_SHARD", 4_000)
     lines = [f"u{number},Line {number}.,ada\n" for number in range(10_000)]
 
     def shards(count: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pipeline.manifest.units import WorkUnit
 from pipeline.output.activity import read_activity
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import LEASE_PATH, Lease
+from pipeline.output.run_record import RunRecord
 from pipeline.run import synthesize
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
@@ -45,7 +46,7 @@ def test_a_driver_elsewhere_works_as_long_as_it_renews_its_lease(output, age_s, 
     put_foreign_lease(output)
     holder = json.loads(output.get(LEASE_PATH))
     output.put(LEASE_PATH, json.dumps(holder if age_s is None else {**holder, "seen_at": time.time() - age_s}).encode())
-    assert read_activity(output).state == state
+    assert read_activity(output, RunRecord(output).read()).state == state
 
 
 def test_rows_of_earlier_starts_do_not_count_for_the_speed(output):
