@@ -11,17 +11,19 @@ from tests.dataset.corpora import make_config, make_corpus
 from tests.inline_ray import inline_ray
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def without_processes():
+    """For each file anew: what is set for a package lasts into the files of other packages that follow."""
     with inline_ray():
         yield
 
 
-@pytest.fixture(scope="package")
-def pristine(tmp_path_factory, random_weights, without_processes):
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory, random_weights):
     """Three nights of twelve rows with a snapshot each; nobody changes it."""
     config = make_config(tmp_path_factory.mktemp("corpus"), random_weights)
-    make_corpus(config)
+    with inline_ray():
+        make_corpus(config)
     return config
 
 
