@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline.cluster.cost import estimate_cost
+from pipeline.cluster.cost import estimate_cost, stated_pace
 from pipeline.config.dataset import NightConfig, load_night_config
 from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import check_night, tonight
-from pipeline.dataset.night import NightSummary, forecast_night, make_night
+from pipeline.dataset.night import NightForecast, NightSummary, forecast_night, make_night
+from pipeline.dataset.plan import describe_plan
 from pipeline.output.progress import format_duration
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
@@ -52,38 +52,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
-    plan = forecast_night(config, night)
-    if plan is None:
+    found = forecast_night(config, night)
+    if found is None:
         say(f"night      {night}: planned already; what is left of its run:")
         return show_forecast(config.run)
     if as_json:
-        say(json.dumps(plan, ensure_ascii=False))
+        say(json.dumps(found.counts, ensure_ascii=False))
         return EXIT_OK
     say(f"night      {night} of {config.dataset.name}, in {config.corpus}")
-    for line in _describe_plan(plan):
+    for line in describe_plan(found.counts):
         say(line)
-    run = RunRecord(open_storage(config.run.output, config.run.storage)).find()
-    cost = estimate_cost(config.run, plan["hours"] * 3_600, run.starts if run else ())
-    say(f"time       {'not known' if cost.elapsed_s is None else format_duration(cost.elapsed_s)}: {cost.source}")
+    say(f"time       {_estimate_time(config, found)}")
     say("Nothing was written: this was a dry run.")
     return EXIT_OK
 
 
-def _describe_plan(plan: Mapping[str, Any]) -> list[str]:
-    """Return what a plan comes to, for a person."""
-    lines = [
-        f"texts      {plan['num_texts_seen']:,} seen, {plan['num_unchanged']:,} known, {plan['num_texts']:,} planned "
-        f"({plan['num_corrected']:,} corrected), {plan['num_waiting']:,} wait for another night",
-        f"rows       {plan['num_rows']:,}, about {format_duration(plan['hours'] * 3_600)} of audio; "
-        f"{plan['num_superseded']:,} of earlier nights leave, as their text was corrected",
-    ]
-    for title, group in (("splits", plan["splits"]), ("speakers", plan["speakers"])):
-        parts = [f"{name} {part['rows']:,} rows {part['hours']:.3f} h" for name, part in sorted(group.items())]
-        lines.append(f"{title:10} {one_line(', '.join(parts)) or 'none'}")
-    for reason, count in plan["left_out"].items():
-        examples = ", ".join(plan["examples"].get(reason, ())[:3])
-        lines.append(f"left out   {count:,} {reason}" + (f": {one_line(examples):.200}" if examples else ""))
-    return lines
+def _estimate_time(config: NightConfig, found: NightForecast) -> str:
+    stated, speed = stated_pace(config.run.weights), found.trial.speed
+    pace = speed.pace if speed is not None and speed.pace is not None else stated
+    audio_s = found.counts["hours"] * 3_600 / stated * pace
+    run = RunRecord(open_storage(config.run.output, config.run.storage)).find()
+    remedy = "make a small night first (--set dataset.plan.rows=200)"
+    cost = estimate_cost(config.run, audio_s, run.starts if run else (), found.trial, remedy)
+    if cost.elapsed_s is None:
+        return f"not known: {cost.source}"
+    return f"about {format_duration(cost.elapsed_s)} for {format_duration(audio_s)} of audio: {cost.source}"
 
 
 def _print_summary(config: NightConfig, summary: NightSummary) -> None:
@@ -93,7 +86,7 @@ def _print_summary(config: NightConfig, summary: NightSummary) -> None:
         return
     if config.run.weights == "demo":
         say('This is the small demo voice. For the real one see README, "Bring the official weights".')
-    for line in _describe_plan(record.plan or {}):
+    for line in describe_plan(record.plan or {}):
         say(line)
     measures = record.measures or {}
     rejected = ", ".join(f"{code} {count:,}" for code, count in measures.get("rejected", {}).items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.console import EXIT_OK, EXIT_REJECTIONS, say
+from jobs.console import EXIT_OK, EXIT_REJECTIONS, EXIT_STOPPED, say
 from pipeline import Config, forecast_run
 from pipeline.audio.chapter_formats import bytes_per_second
 from pipeline.books.account import describe_words
@@ -10,6 +10,7 @@ from pipeline.books.catalogue import refuse_unreadable
 from pipeline.books.estimate import BookEstimate, CatalogueEstimate
 from pipeline.cluster.cost import estimate_cost, stated_pace
 from pipeline.config.printable import one_line
+from pipeline.errors import RunStopped
 from pipeline.output.progress import format_duration
 from pipeline.output.row_counts import check_rejected_share
 from pipeline.output.run_record import RunRecord
@@ -53,7 +54,11 @@ def show_forecast(config: Config) -> int:
         say(f"time       about {format_duration(cost.elapsed_s)}, {cost.source}")
     say(f"output     {config.output}")
     say("Nothing was synthesized: this was a dry run.")
-    check_rejected_share(found.all_rejected, found.num_rows, config.quality)
+    try:
+        check_rejected_share(found.all_rejected, found.num_rows, config.quality)
+    except RunStopped as error:
+        say(f"a run would stop: {error}", error=True)
+        return EXIT_STOPPED
     return EXIT_REJECTIONS if found.all_rejected else EXIT_OK
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from jobs.outputs import find_output
 from pipeline import load_config, redo_rows
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Synthesize chosen rows again; all others keep their audio.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="these utterance_ids")
     codes = [str(code) for code in RejectionCode]
     parser.add_argument(
@@ -40,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("say which rows: --ids, --code or --rejected")
 
     def redo() -> int:
-        storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
+        output = find_output(options.output, options.endpoint_url)
+        storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
         if options.config:
-            config = load_config(options.config, {"output": options.output})
+            config = load_config(options.config, {"output": output})
         else:
-            config = read_config_of(options.output, {}, storage)
+            config = read_config_of(output, {}, storage)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         counts = redo_rows(config, selection, next_take=options.next_take, on_ray=options.ray)
         if not counts.num_rows:

@@ -12,7 +12,8 @@ from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
-from pipeline.dataset.takedown import Takedown, is_corpus, plan_takedown, take_down
+from pipeline.dataset.corpus import is_corpus
+from pipeline.dataset.takedown import Takedown, plan_takedown, take_down
 from pipeline.errors import ConfigError
 from pipeline.output.progress import format_duration
 from pipeline.output.removal import Removal, plan_removal, read_ids, remove_rows

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_damaged
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from jobs.outputs import find_output
 from pipeline.config.run import StorageConfig
 from pipeline.output.report import write_report
 from pipeline.output.status import Survey
@@ -18,16 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = CommandParser(
         prog="python -m jobs.report", description="Write a page about a run, report.html.", epilog=EXIT_CODES
     )
-    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument("--to", metavar="FILE", help="address of the page (default: report.html in the output)")
     parser.add_argument("--chapters", metavar="PLACE", help="where jobs.assemble put the chapters, for their players")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
 
     def write() -> int:
-        settings = StorageConfig(endpoint_url=options.endpoint_url)
+        output, settings = (
+            find_output(options.output, options.endpoint_url),
+            StorageConfig(endpoint_url=options.endpoint_url),
+        )
         survey = Survey()
-        say(write_report(options.output, options.to, chapters=options.chapters, settings=settings, survey=survey))
+        say(write_report(output, options.to, chapters=options.chapters, settings=settings, survey=survey))
         say_damaged(survey.summary())
         return EXIT_REJECTIONS if survey.num_damaged else EXIT_OK
 

@@ -10,6 +10,7 @@ from typing import Any
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_damaged
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from jobs.outputs import find_output
 from pipeline import read_status
 from pipeline.config.printable import one_line
 from pipeline.output.histograms import MEASURES
@@ -26,18 +27,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Show how far an output is; needs neither Ray nor weights.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
 
     def show() -> int:
-        status = read_status(options.output, options.endpoint_url)
+        output = find_output(options.output, options.endpoint_url)
+        status = read_status(output, options.endpoint_url)
         exit_code = EXIT_REJECTIONS if status["num_damaged_commits"] else EXIT_OK
         if options.json:
             say(json.dumps(status))
             return exit_code
-        say(f"{options.output}: {_describe_state(status)}")
+        say(f"{output}: {_describe_state(status)}")
         say(f"  rows      {status['num_committed_rows']:,} of {status['num_rows']:,} committed")
         say(f"  units     {status['num_committed_units']:,} of {status['num_units']:,}")
         say(f"  audio     {format_duration(status['audio_s'])} in {status['num_ok']:,} clips")

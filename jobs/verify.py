@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
+from jobs.outputs import find_output
 from pipeline import load_config
 from pipeline.config.manifest import recorded_reading
 from pipeline.config.printable import one_line
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Read every commit and clip of an output again; exit code 1 if anything is missing or changed.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("output", help="the run's output: a folder or an object-store prefix")
+    parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
     parser.add_argument("--sweep", action="store_true", help="delete files of audio that no commit names")
     parser.add_argument("--manifest", metavar="PLACE", help="compare texts with this one; else with the run's own")
@@ -36,16 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def verify() -> int:
-        storage = open_storage(options.output, StorageConfig(endpoint_url=options.endpoint_url))
+        output = find_output(options.output, options.endpoint_url)
+        storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
         manifest = _open_manifest(storage, options.manifest)
         is_intact = _audit(storage, manifest)
         if options.repair and not is_intact:
             from pipeline.run.repair import read_config_of, repair_output
 
             if options.config:
-                config = load_config(options.config, {"output": options.output})
+                config = load_config(options.config, {"output": output})
             else:
-                config = read_config_of(options.output, {}, storage)
+                config = read_config_of(output, {}, storage)
             counts = repair_output(config)
             say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}; checking again")
             is_intact = _audit(storage, manifest) and not counts.rejected

@@ -11,6 +11,7 @@ from pipeline.config.run import Config
 
 _STATED_PACE = {"demo": 1.2}
 """Seconds spoken for each that `pipeline.text` expects, by weights; see docs/performance.md. Others: 1."""
+_REMEDY = "synthesize a sample first (--set limit=200), or state audiobook.x_real_time"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def _find_speed_of_trial(config: Config, trial: Trial) -> KnownSpeed | None:
 
 
 def estimate_cost(
-    config: Config, audio_s: float, starts: Sequence[Mapping[str, Any]], trial: Trial | None = None
+    config: Config,
+    audio_s: float,
+    starts: Sequence[Mapping[str, Any]],
+    trial: Trial | None = None,
+    remedy: str = _REMEDY,
 ) -> Cost:
     """Estimate how long the configured replicas take for so much audio, and what they occupy meanwhile.
 
@@ -98,11 +103,12 @@ def estimate_cost(
         audio_s: seconds of audio to make.
         starts: of the output's run, which say how fast they were.
         trial: of the networks, where there was one.
+        remedy: what to do where nobody knows the speed.
     """
     known = find_speed(config, starts) or (_find_speed_of_trial(config, trial) if trial is not None else None)
     if known is None and audio_s > 0:
         why = (trial.skipped if trial is not None else "") or "no row with a voice could be spoken"
-        return Cost(f"{why}: synthesize a sample first (--set limit=200), or state audiobook.x_real_time")
+        return Cost(f"{why}: {remedy}")
     if known is None:
         return Cost("nothing is left to synthesize", elapsed_s=0.0, gpu_hours=0.0, cpu_hours=0.0)
     stages = ("llm", "codec", *(("listener",) if config.quality.listens else ()), "writer")

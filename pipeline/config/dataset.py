@@ -220,6 +220,12 @@ class NightConfig(Settings):
 
 
 _OWN = ("texts", "dataset")
+_REFUSED = {
+    "manifest": "a nightly data set has `texts`, which are planned into the corpus's manifest",
+    "audiobook": "a nightly data set has no books",
+    "default_speaker": "the plan gives every text to a voice of the speakers file, by dataset.plan and dataset.split",
+    "limit": "a night is whole; for less of it, set dataset.plan.rows",
+}
 
 
 def load_night_config(path: str | os.PathLike[str], overrides: Sequence[str] | Mapping[str, Any] = ()) -> NightConfig:
@@ -242,9 +248,9 @@ def parse_night_config(raw: Mapping[str, Any], source: str = "config") -> NightC
     """Check the settings of a nightly data set; raises as `load_night_config`."""
     if "dataset" not in raw:
         raise ConfigError(f"{source}: dataset: required, but not given; for an ordinary run use jobs.synthesize")
-    for name, instead in (("manifest", "`texts`, which are planned into the corpus's manifest"), ("audiobook", "no")):
+    for name, why in _REFUSED.items():
         if name in raw:
-            raise ConfigError(f"{source}: {name}: a nightly data set has {instead}; take {name} out")
+            raise ConfigError(f"{source}: {name}: {why}; take {name} out")
     own = check_settings(NightlyFile, {name: raw[name] for name in (*_OWN, "output") if name in raw}, source)
     corpus = own.output.rstrip("/") or "/"
     audio = {"format": "flac", "layout": "packed", **_group(raw, "audio")}
@@ -264,8 +270,6 @@ def parse_night_config(raw: Mapping[str, Any], source: str = "config") -> NightC
         },
         source,
     )
-    if run.limit is not None:
-        raise ConfigError(f"{source}: limit: a night is whole; for less of it, set dataset.plan.rows")
     fields = {"texts": own.texts, "corpus": corpus, "dataset": own.dataset, "run": run, "extra_columns": extra}
     return check_settings(NightConfig, fields, source)
 

@@ -10,15 +10,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.output.run_record import RUN_PATH
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, open_storage
 
 IDENTITY_PATH = "dataset.json"
@@ -43,6 +44,11 @@ def check_night(night: str) -> str:
     return night
 
 
+def is_corpus(storage: Storage) -> bool:
+    """Tell whether a place is a corpus, and no output of a single run."""
+    return storage.exists(IDENTITY_PATH) and not storage.exists(RUN_PATH)
+
+
 def open_run_output(storage: Storage) -> Storage:
     """Return the output of a corpus's run."""
     return open_storage(f"{storage.uri.rstrip('/')}/output", storage.settings)
@@ -64,6 +70,13 @@ class Identity:
     """Who read test texts and nothing else."""
     other_speakers: tuple[str, ...] = ()
     """Who read other texts, too."""
+
+    @classmethod
+    def new(cls, name: str) -> Identity:
+        """Return that of a corpus before its first night: the salt follows from the name, so that a dry run has it."""
+        return cls(
+            name, hashlib.blake2b(name.encode(), digest_size=_SALT_BYTES, key=b"spark_tts_batch.salt").hexdigest()
+        )
 
     @property
     def key(self) -> bytes:
@@ -151,7 +164,7 @@ class Corpus:
         """
         while True:
             known, etag = self._read_identity()
-            identity = known or Identity(name, secrets.token_hex(_SALT_BYTES))
+            identity = known or Identity.new(name)
             self.check(identity, name, test_speakers, other_speakers)
             changed = replace(
                 identity,

@@ -23,6 +23,7 @@ from pipeline.dataset.corpus import LEDGER, Corpus
 from pipeline.dataset.normal_form import HASH_BYTES
 from pipeline.errors import ConfigError
 from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.output.tombstones import Tombstones
 
 PLANNED = "planned"
 _HASH = pa.binary(HASH_BYTES)
@@ -103,10 +104,12 @@ class Ledger:
     Args:
         corpus: whose.
         nights: those that count, in order.
+        tombstones: of its output: texts that only withdrawn speakers read are read by nobody.
     """
 
-    def __init__(self, corpus: Corpus, nights: Sequence[str]) -> None:
+    def __init__(self, corpus: Corpus, nights: Sequence[str], tombstones: Tombstones | None = None) -> None:
         self._corpus, self._nights = corpus, tuple(nights)
+        self.tombstones = tombstones or Tombstones()
         with ThreadPoolExecutor(_THREADS) as pool:
             tables = list(pool.map(lambda night: _read(corpus, night, (*_HASHES, "outcome")), self._nights))
         self._starts = np.cumsum([0, *(table.num_rows for table in tables)])
@@ -121,11 +124,26 @@ class Ledger:
             for name in ("spoken", "written")
         ]
         self._said = HashIndex(np.concatenate([hashes[self._planned] for hashes in said]))
+        self.is_orphan = np.concatenate(
+            [np.empty(0, np.bool_), *(self._find_orphans(*pair) for pair in zip(self._nights, tables, strict=True))]
+        )
+        """(n,) Texts that were planned, and that nobody reads any more: a speaker's withdrawal concerns the voice."""
         self._planned_content: HashIndex | None = None
         self._kept: dict[str, pa.Table] = {}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def _find_orphans(self, night: str, table: pa.Table) -> NDArray[np.bool_]:
+        """Tell which texts of a night only withdrawn speakers read; who read is looked up where one of them did."""
+        withdrawn = self.tombstones.ids("speaker")
+        counts = json.loads((table.schema.metadata or {}).get(_COUNTS_KEY, b"{}")) if withdrawn else {}
+        if not withdrawn.intersection(counts.get("speakers", ())):
+            return np.zeros(table.num_rows, np.bool_)
+        voices = _read(self._corpus, night, ["voices"])["voices"].combine_chunks()
+        left = pc.invert(pc.is_in(pc.list_flatten(voices), pa.array(sorted(withdrawn), pa.string()))).to_numpy(False)
+        num_left = np.bincount(pc.list_parent_indices(voices).to_numpy()[left], minlength=table.num_rows)
+        return np.asarray((num_left == 0) & pc.equal(table["outcome"], PLANNED).to_numpy(), np.bool_)
 
     def is_content(self, rows: NDArray[np.int64], content: bytes) -> NDArray[np.bool_]:
         """Tell which rows say what is given; -1 says nothing.

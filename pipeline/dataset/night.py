@@ -7,15 +7,22 @@ corpus's lease is held for all of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pipeline.cluster.cost import stated_pace
+from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.replica import Networks
+from pipeline.cluster.trial_actor import MAX_ROWS, Trial
 from pipeline.config.dataset import NightConfig
-from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night
+from pipeline.config.manifest import OWN_COLUMNS
+from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night, open_run_output
 from pipeline.dataset.gate import judge_night, measure_night
 from pipeline.dataset.ledger import Ledger, read_counts, read_superseded
 from pipeline.dataset.listing import read_snapshot
@@ -33,16 +40,15 @@ from pipeline.errors import ConfigError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.lease import Lease
 from pipeline.output.progress import RunSummary
-from pipeline.run.dry_run import check_plan, check_setup
-from pipeline.run.plan import plan_run
+from pipeline.output.tombstones import Tombstones
+from pipeline.run.dry_run import check_plan, try_networks
+from pipeline.run.plan import RunPlan, plan_run
 from pipeline.run.synthesize import synthesize_manifest
-from pipeline.storage import check_writable, open_storage
+from pipeline.storage import Storage, check_writable, open_storage
 from pipeline.text import read_text_support
 
 logger = logging.getLogger(__name__)
 _THREADS = 8
-_NO_SALT = "00" * 16
-"""Of a dry run before the first night."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
             again = _publish_night(config, corpus, record, lease)
             return NightSummary(corpus.read_night(night), snapshot=again, report=_report(corpus))
         if night not in corpus.list_nights():
-            plan_night(config, corpus, night, keep=True).write(corpus)
+            checked = _check_run(config, corpus, night)
+            plan_night(config, corpus, night, checked.plan, keep=True).write(corpus)
         record = corpus.read_night(night)
         if record.plan is None:
             record = record.note("planned", plan=read_counts(corpus, night))
@@ -100,8 +107,23 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
         return NightSummary(corpus.read_night(night), snapshot=snapshot, report=_report(corpus))
 
 
-def forecast_night(config: NightConfig, night: str) -> dict[str, Any] | None:
-    """Return what a night would plan, as `PlanCounts.to_json`; None where it is planned already. Writes nothing.
+@dataclass(frozen=True)
+class NightForecast:
+    """What a night would plan."""
+
+    counts: Mapping[str, Any]
+    """As `PlanCounts.to_json` returns them."""
+    trial: Trial
+    """Of the networks."""
+
+
+def forecast_night(config: NightConfig, night: str, *, networks: Networks | None = None) -> NightForecast | None:
+    """Return what a night would plan, and try the networks; None where it is planned already. Writes nothing.
+
+    Args:
+        config: all of the night.
+        night: its name.
+        networks: as `synthesize_manifest` takes them.
 
     Raises:
         ConfigError, ManifestError, SpeakerError, WeightsError: what `make_night` would refuse, with the same message.
@@ -109,38 +131,64 @@ def forecast_night(config: NightConfig, night: str) -> dict[str, Any] | None:
     corpus = open_corpus(config, night)
     if night in corpus.list_nights():
         return None
-    counts = plan_night(config, corpus, night, keep=False).counts.to_json()
-    check_setup(config.run)
-    return counts
+    checked = _check_run(config, corpus, night)
+    plan = plan_night(config, corpus, night, checked.plan, keep=False)
+    rows, trial = _sample_rows(plan), Trial()
+    if rows or checked.speakers.missing:
+        trial = try_networks(checked.plan, checked.output, checked.speakers, rows, networks)
+    return NightForecast(plan.counts.to_json(), trial)
 
 
-def plan_night(config: NightConfig, corpus: Corpus, night: str, *, keep: bool) -> Plan:
+@dataclass(frozen=True)
+class _CheckedRun:
+    """The run of a night, whose manifest is not planned yet, compared with its output."""
+
+    plan: RunPlan
+    output: Storage
+    speakers: OutputSpeakers
+
+
+def _check_run(config: NightConfig, corpus: Corpus, night: str) -> _CheckedRun:
+    nights = corpus.list_nights()
+    if nights and night < nights[-1]:
+        raise ConfigError(
+            f"--night {night}: {nights[-1]} is planned already, and nights are planned in order; name a later one"
+        )
+    plan = plan_run(config.run, Manifest(open_storage(config.run.output, config.run.storage), []))
+    output, _, speakers = check_plan(plan)
+    return _CheckedRun(plan, output, speakers)
+
+
+def _sample_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Return rows from all over a plan, for a trial."""
+    with pq.ParquetFile(pa.BufferReader(plan.manifest)) as file:
+        table = file.read([name for name in OWN_COLUMNS if name in file.schema_arrow.names], use_threads=False)
+    chosen = np.unique(np.linspace(0, max(table.num_rows - 1, 0), min(table.num_rows, MAX_ROWS)).astype(np.int64))
+    return [{**dict.fromkeys(OWN_COLUMNS), **row} for row in table.take(chosen).to_pylist()]
+
+
+def plan_night(config: NightConfig, corpus: Corpus, night: str, run_plan: RunPlan, *, keep: bool) -> Plan:
     """Plan a night; writes none of the plan.
 
     Args:
         config: all of the night.
         corpus: whose.
         night: which.
+        run_plan: of its run, checked.
         keep: whether the corpus gets its name and salt, and what it keeps to plan faster.
 
     Raises:
-        ConfigError, ManifestError, SpeakerError, WeightsError: as the run; or a later night is planned already.
+        ConfigError, ManifestError: a text file or a setting is wrong; the message says what to do.
     """
-    nights = corpus.list_nights()
-    if nights and night < nights[-1]:
-        raise ConfigError(
-            f"--night {night}: {nights[-1]} is planned already, and nights are planned in order; name a later one"
-        )
-    settings = config.dataset
-    run_plan = plan_run(config.run, Manifest(open_storage(config.run.output, config.run.storage), []))
-    check_plan(run_plan)
+    nights, settings = corpus.list_nights(), config.dataset
     files = [file for source in config.texts for file in find_files(source, config.run.storage, config.run.table)]
     speakers = divide_speakers(run_plan.definitions, settings.split)
     test = speakers["test"] if speakers["test"] != speakers["train"] else ()
     identity = _identify(config, corpus, test, sorted({*speakers["train"], *speakers["validation"]}), keep)
     reader = TextReader(config.run.text, run_plan.lexicon, read_text_support(run_plan.weights_dir))
     never = read_never_texts(corpus, identity, settings.dedup, reader, keep=keep)
-    ledger = Ledger(corpus, [name for name in nights if name != night])
+    tombstones = Tombstones.read(open_run_output(corpus.storage))
+    ledger = Ledger(corpus, [name for name in nights if name != night], tombstones)
     scan = scan_texts(files, ledger, identity.key, night)
     logger.info("%s texts, of which %s are known", f"{scan.num_rows:,}", f"{scan.num_unchanged:,}")
     turns = Turns(speakers, settings.plan, night)
@@ -163,7 +211,7 @@ def _identify(
 ) -> Identity:
     if keep:
         return corpus.begin(config.dataset.name, test_speakers, other_speakers)
-    identity = corpus.read_identity() or Identity(config.dataset.name, _NO_SALT)
+    identity = corpus.read_identity() or Identity.new(config.dataset.name)
     corpus.check(identity, config.dataset.name, test_speakers, other_speakers)
     return identity
 

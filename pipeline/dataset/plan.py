@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.dataset import NIGHT_COLUMNS, NightConfig, Split, SplitConfig
+from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import MANIFEST, Corpus, Identity
 from pipeline.dataset.ledger import LEDGER_SCHEMA, PLANNED, Earlier, Ledger, write_ledger
 from pipeline.dataset.never import NeverTexts
@@ -23,10 +24,11 @@ from pipeline.dataset.normal_form import SpokenText, TextReader, find_words, has
 from pipeline.dataset.scan import Scan, TextRow
 from pipeline.dataset.voices import Turns
 from pipeline.errors import UtteranceError
+from pipeline.output.progress import format_duration
 
 logger = logging.getLogger(__name__)
 DUPLICATE, REPEATED = "duplicate_of_earlier_night", "duplicate_in_night"
-LONG_ID = "id_too_long"
+LONG_ID, CONTRADICTED, WITHDRAWN = "id_too_long", "id_contradicted", "withdrawn"
 _MAX_ID_BYTES = 1_000
 _MAX_EXAMPLES = 5
 _MOST_AT_ONCE = 200_000
@@ -53,6 +55,8 @@ class PlanCounts:
     """Expected."""
     num_corrected: int = 0
     """Of the texts planned: those that take the place of an earlier version."""
+    num_returned: int = 0
+    """Of the texts planned: those that only speakers read who are withdrawn now."""
     num_superseded: int = 0
     """Rows of earlier nights that leave, as their text was corrected."""
     num_waiting: int = 0
@@ -60,7 +64,7 @@ class PlanCounts:
     left_out: Counter[str] = field(default_factory=Counter)
     """Texts that are not planned, by reason."""
     examples: dict[str, list[str]] = field(default_factory=dict)
-    """Ids of some of them."""
+    """Ids of some of them; of rows that contradict each other, where they stand, too."""
     speakers: dict[str, dict[str, float]] = field(default_factory=dict)
     """`rows` and `hours` of each voice."""
     splits: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -96,6 +100,32 @@ class PlanCounts:
             for part in group.values():
                 part["hours"] = round(part["hours"], 6)
         return {**fields, "hours": round(self.hours, 6)}
+
+
+def describe_plan(plan: Mapping[str, Any]) -> list[str]:
+    """Return what a plan comes to, for a person.
+
+    Args:
+        plan: as `PlanCounts.to_json` returns it.
+    """
+    lines = [
+        f"texts      {plan['num_texts_seen']:,} seen, {plan['num_unchanged']:,} known, {plan['num_texts']:,} planned "
+        f"({plan['num_corrected']:,} corrected, {plan.get('num_returned', 0):,} of withdrawn voices), "
+        f"{plan['num_waiting']:,} wait for another night",
+        f"rows       {plan['num_rows']:,}, about {format_duration(plan['hours'] * 3_600)} of audio; "
+        f"{plan['num_superseded']:,} of earlier nights leave, as their text was corrected",
+    ]
+    for title, group in (("splits", plan["splits"]), ("speakers", plan["speakers"])):
+        parts = [f"{name} {part['rows']:,} rows {part['hours']:.3f} h" for name, part in sorted(group.items())]
+        lines.append(f"{title:10} {one_line(', '.join(parts)) or 'none'}")
+    for reason, count in plan["left_out"].items():
+        examples = [one_line(example) for example in plan["examples"].get(reason, ())]
+        if reason == CONTRADICTED:
+            lines.append(f"left out   {count:,} {reason}: correct a text where it stands, or take the old row out")
+            lines += [f"             {example:.600}" for example in examples]
+        else:
+            lines.append(f"left out   {count:,} {reason}" + (f": {', '.join(examples[:3]):.200}" if examples else ""))
+    return lines
 
 
 @dataclass
@@ -154,8 +184,10 @@ class Planner:
         """Plan what a scan found."""
         counts = self._counts
         counts.num_texts_seen, counts.num_unchanged = scan.num_rows, scan.num_unchanged
-        counts.left_out.update({"id_repeated": scan.num_repeated, "id_contradicted": scan.num_contradicted})
+        counts.left_out.update({"id_repeated": scan.num_repeated, CONTRADICTED: scan.num_contradicted})
         counts.left_out = +counts.left_out
+        if scan.contradictions:
+            counts.examples[CONTRADICTED] = scan.describe_contradictions()
         sink = pa.BufferOutputStream()
         entries: list[dict[str, Any]] = []
         pieces: list[pa.Table] = []
@@ -172,7 +204,7 @@ class Planner:
         at, rows = 0, list[dict[str, Any]]()
         while at < scan.num_corrected or (at < len(scan.order) and not self._is_full()):
             for text in scan.read(at, self._guess_needed(), self._extra):
-                if text.earlier < 0 and self._is_full():
+                if not text.is_correction and self._is_full():
                     break
                 at += 1
                 self._plan_text(text, rows, entries)
@@ -203,15 +235,17 @@ class Planner:
 
     def _plan_text(self, row: TextRow, rows: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
         earlier = self._ledger.read(row.earlier) if row.earlier >= 0 else None
-        entry: dict[str, Any] = {
-            "key": row.key,
-            "content": row.content,
-            "version": earlier.version + 1 if earlier else 1,
-        }
-        if earlier is not None and earlier.outcome == PLANNED:
-            entry["supersedes"] = [make_id(row.source, row.text_id, voice, earlier.version) for voice in earlier.voices]
+        entry: dict[str, Any] = {"key": row.key, "content": row.content, "version": 1}
+        is_corrected = False
+        if earlier is not None:
+            entry["version"] = earlier.version + row.is_correction
+            is_corrected = earlier.outcome == PLANNED and row.is_correction
+        if earlier is not None and is_corrected:
+            entry["supersedes"] = self._list_superseded(row, earlier)
         self._counts.num_superseded += len(entry.get("supersedes", ()))
         spoken, reason = self._judge(row, entry)
+        if earlier is not None and row.is_returning and self._is_withdrawn(row, earlier):
+            reason = WITHDRAWN
         if spoken is not None and reason is None:
             split, kept = self._choose_split(entry, earlier)
             self._contents.add(row.content)
@@ -221,12 +255,23 @@ class Planner:
             entries.append(entry)
             rows.extend(self._make_row(row, entry, voice) for voice in voices)
             self._counts.add(split, voices, expected_s)
-            self._counts.num_corrected += earlier is not None and earlier.outcome == PLANNED
+            self._counts.num_corrected += is_corrected
+            self._counts.num_returned += row.is_returning
             return
         self._counts.leave_out(str(reason), row)
         # A duplicate stays one; all else is looked at again, unless it takes the place of something.
-        if reason in (DUPLICATE, REPEATED) or entry.get("supersedes"):
+        if reason in (DUPLICATE, REPEATED, WITHDRAWN) or entry.get("supersedes"):
             entries.append(entry | {"outcome": str(reason)})
+
+    def _list_superseded(self, row: TextRow, earlier: Earlier) -> list[str]:
+        """Return the rows that leave as their text is corrected; those of withdrawn speakers have left."""
+        left = [voice for voice in earlier.voices if voice not in self._ledger.tombstones.ids("speaker")]
+        return [make_id(row.source, row.text_id, voice, earlier.version) for voice in left]
+
+    def _is_withdrawn(self, row: TextRow, earlier: Earlier) -> bool:
+        """Tell whether a row of this text was taken out by its id: that concerns what it says, whoever reads it."""
+        ids = {make_id(row.source, row.text_id, voice, earlier.version) for voice in earlier.voices}
+        return bool(ids & self._ledger.tombstones.ids("utterance"))
 
     def _judge(self, row: TextRow, entry: dict[str, Any]) -> tuple[SpokenText | None, str | None]:
         """Return what is said of a text, or why it is not said; adds its hashes to the entry."""

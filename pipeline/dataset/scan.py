@@ -17,6 +17,9 @@ from pipeline.dataset.ledger import Ledger
 from pipeline.dataset.normal_form import HASH_BYTES
 from pipeline.dataset.texts import TextFile, read_texts
 
+_MAX_CONTRADICTIONS = 5
+"""That are told of."""
+
 
 @dataclass(frozen=True)
 class TextRow:
@@ -34,6 +37,21 @@ class TextRow:
     extra: Mapping[str, str | None]
     earlier: int
     """Its row in the ledger, -1 where it is new."""
+    is_returning: bool = False
+    """Whether it says what the ledger has, and whoever read it was withdrawn."""
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether the ledger has another text under its id."""
+        return self.earlier >= 0 and not self.is_returning
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Two rows of one id that say different things, by file and row."""
+
+    counted: tuple[int, int]
+    left_out: tuple[int, int]
 
 
 @dataclass
@@ -49,18 +67,48 @@ class Scan:
     """Rows that say what another row of the same id says."""
     num_contradicted: int = 0
     """Rows that say another thing than another row of the same id."""
+    contradictions: Sequence[Contradiction] = ()
+    """Some of them."""
     keys: bytes = b""
     contents: bytes = b""
     file_numbers: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     row_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     earlier: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    is_returning: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Rows of the above: corrections first, then what is new, as the night shuffles it."""
 
     @property
     def num_corrected(self) -> int:
         """How many begin the order because an earlier night said something else."""
-        return int((self.earlier[self.order] >= 0).sum())
+        return int(((self.earlier >= 0) & ~self.is_returning)[self.order].sum())
+
+    def describe_contradictions(self) -> list[str]:
+        """Return which id, which row counts and which is left out, of some contradictions; reads their files again.
+
+        What they say is not told: it would stay in the night's record when the text is withdrawn.
+        """
+        wanted: dict[int, set[int]] = {}
+        for found in self.contradictions:
+            wanted.setdefault(found.left_out[0], set()).add(found.left_out[1])
+        ids = {(number, row): name for number, rows in wanted.items() for row, name in self._read_ids(number, rows)}
+        return [
+            f"{self.files[found.left_out[0]].source.name}: {ids.get(found.left_out) or 'a text':.80}: "
+            f"{self._describe_place(found.left_out)} says another thing than {self._describe_place(found.counted)}, "
+            "which counts"
+            for found in self.contradictions
+        ]
+
+    def _read_ids(self, number: int, wanted: set[int]) -> Iterator[tuple[int, str | None]]:
+        start, last = 0, max(wanted)
+        for texts in read_texts(self.files[number]):
+            yield from ((row, texts.ids[row - start]) for row in wanted if start <= row < start + len(texts.texts))
+            start += len(texts.texts)
+            if start > last:
+                return
+
+    def _describe_place(self, place: tuple[int, int]) -> str:
+        return f"row {place[1] + 1:,} of {self.files[place[0]].uri}"
 
     def read(self, first: int, count: int, extra: Sequence[str]) -> list[TextRow]:
         """Read texts whose turn it is.
@@ -94,6 +142,7 @@ class Scan:
                             license=texts.licenses[index],
                             extra={name: values[index] for name, values in texts.extra.items()},
                             earlier=int(self.earlier[at]),
+                            is_returning=bool(self.is_returning[at]),
                         )
                 start = stop
         return [row for row in found if row is not None]
@@ -114,16 +163,16 @@ def scan_texts(files: Sequence[TextFile], ledger: Ledger, salt: bytes, night: st
     scan = Scan(files)
     keys, contents = bytearray(), bytearray()
     file_numbers, row_numbers, earlier = array("i"), array("q"), array("q")
-    is_current = np.zeros(len(ledger), np.bool_)
+    current = _Current.of(len(ledger))
     for number, file in enumerate(files):
         start = 0
         for batch_keys, batch_contents in _hash_rows(file, salt):
             rows = ledger.keys.find(batch_keys)
             same = ledger.is_content(rows, batch_contents)
-            known = np.unique(rows[same])
-            scan.num_unchanged += int((~is_current[known]).sum())
-            scan.num_repeated += int(same.sum()) - int((~is_current[known]).sum())
-            is_current[known] = True
+            same[same] = ~ledger.is_orphan[rows[same]]
+            num_new = current.note(rows, same, number, start)
+            scan.num_unchanged += num_new
+            scan.num_repeated += int(same.sum()) - num_new
             for at in np.flatnonzero(~same):
                 keys += batch_keys[at * HASH_BYTES : (at + 1) * HASH_BYTES]
                 contents += batch_contents[at * HASH_BYTES : (at + 1) * HASH_BYTES]
@@ -135,8 +184,30 @@ def scan_texts(files: Sequence[TextFile], ledger: Ledger, salt: bytes, night: st
     scan.keys, scan.contents = bytes(keys), bytes(contents)
     scan.file_numbers, scan.row_numbers = np.array(file_numbers, np.int32), np.array(row_numbers, np.int64)
     scan.earlier = np.array(earlier, np.int64)
-    _put_in_order(scan, is_current, night)
+    scan.is_returning = ledger.is_content(scan.earlier, scan.contents)
+    _put_in_order(scan, current, night)
     return scan
+
+
+@dataclass(frozen=True)
+class _Current:
+    """Where the texts of the ledger stand in the files; -1 where they do not."""
+
+    files: NDArray[np.int32]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, count: int) -> _Current:
+        return cls(np.full(count, -1, np.int32), np.zeros(count, np.int64))
+
+    def note(self, rows: NDArray[np.int64], same: NDArray[np.bool_], number: int, start: int) -> int:
+        """Note the rows of a file that say what the ledger says; return how many were not seen before."""
+        places = np.flatnonzero(same)
+        known, first = np.unique(rows[places], return_index=True)
+        is_new = self.files[known] < 0
+        self.files[known[is_new]] = number
+        self.rows[known[is_new]] = start + places[first[is_new]]
+        return int(is_new.sum())
 
 
 def _hash_rows(file: TextFile, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -156,7 +227,7 @@ def _hash(text: str, salt: bytes) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES, key=salt).digest()
 
 
-def _put_in_order(scan: Scan, is_current: NDArray[np.bool_], night: str) -> None:
+def _put_in_order(scan: Scan, current: _Current, night: str) -> None:
     """Choose one row for each text, and shuffle them.
 
     Of rows that contradict each other the one that the ledger has counts, else the first: a night must not correct
@@ -164,7 +235,7 @@ def _put_in_order(scan: Scan, is_current: NDArray[np.bool_], night: str) -> None
     """
     keys = np.frombuffer(scan.keys, ">u8").reshape(-1, 2)
     contents = np.frombuffer(scan.contents, np.uint8).reshape(-1, HASH_BYTES)
-    grouped = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
+    grouped = np.lexsort((np.arange(len(keys)), ~scan.is_returning, keys[:, 1], keys[:, 0]))
     ordered = keys[grouped]
     is_first = np.ones(len(keys), np.bool_)
     is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
@@ -172,13 +243,29 @@ def _put_in_order(scan: Scan, is_current: NDArray[np.bool_], night: str) -> None
     leader = firsts[np.cumsum(is_first) - 1] if len(keys) else firsts
     others = grouped[~is_first]
     repeats = (contents[others] == contents[leader[~is_first]]).all(axis=1)
-    known = (scan.earlier[firsts] >= 0) & is_current[scan.earlier[firsts]] if len(is_current) else firsts < 0
+    known = (
+        (scan.earlier[firsts] >= 0) & (current.files[scan.earlier[firsts]] >= 0) if len(current.files) else firsts < 0
+    )
     scan.num_repeated += int(repeats.sum())
     scan.num_contradicted = int((~repeats).sum()) + int(known.sum())
+    left_out = np.concatenate([firsts[known], others[~repeats]])
+    counted = np.concatenate([firsts[known], leader[~is_first][~repeats]])
+    some = np.argsort(left_out, kind="stable")[:_MAX_CONTRADICTIONS]
+    scan.contradictions = [_pair(scan, current, *pair) for pair in zip(counted[some], left_out[some], strict=True)]
     chosen = firsts[~known]
     seed = int.from_bytes(hashlib.blake2b(night.encode(), digest_size=8).digest(), "big")
     ranks = _shuffle(keys[chosen, 0].astype(np.uint64), seed)
-    scan.order = chosen[np.lexsort((ranks, scan.earlier[chosen] < 0))].astype(np.int64)
+    is_new = (scan.earlier[chosen] < 0) | scan.is_returning[chosen]
+    scan.order = chosen[np.lexsort((ranks, is_new))].astype(np.int64)
+
+
+def _pair(scan: Scan, current: _Current, counted: int, left_out: int) -> Contradiction:
+    """Return the places of two rows; that of the ledger's own where it has the text."""
+    earlier = int(scan.earlier[counted])
+    place = (int(scan.file_numbers[counted]), int(scan.row_numbers[counted]))
+    if earlier >= 0 and current.files[earlier] >= 0:
+        place = (int(current.files[earlier]), int(current.rows[earlier]))
+    return Contradiction(place, (int(scan.file_numbers[left_out]), int(scan.row_numbers[left_out])))
 
 
 def _shuffle(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:

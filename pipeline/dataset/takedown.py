@@ -304,8 +304,3 @@ class _Rewriter:
             if info.path not in wanted:
                 self._lease.check()
                 self._storage.delete(info.path)
-
-
-def is_corpus(storage: Storage) -> bool:
-    """Tell whether a place is a corpus, and no output of a single run."""
-    return storage.exists("dataset.json") and not storage.exists("run.json")

@@ -209,8 +209,15 @@ class RunRecord:
     def _require(self) -> _Found:
         found = self._read()
         if found is None:
-            raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; check the output's address")
+            raise ConfigError(f"{self._storage.uri}: no {RUN_PATH}, so no run began here; {self._advise()}")
         return found
+
+    def _advise(self) -> str:
+        """Return where to look instead: the corpus of a data set has its run's output in a folder."""
+        inner = f"{self._storage.uri.rstrip('/')}/output"
+        if self._storage.exists(f"output/{RUN_PATH}"):
+            return f"one did in {inner}: name that"
+        return "check the output's address"
 
     def _read(self) -> _Found | None:
         try:

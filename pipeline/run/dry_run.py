@@ -52,7 +52,7 @@ def forecast_run(config: Config, *, networks: Networks | None = None) -> Forecas
     if table.shards:
         forecaster.judge_again(table.quality or find_former_limits(plan, RunRecord(storage)))
     if found.num_synthesized or speakers.missing:
-        found.trial = _try_networks(plan, storage, speakers, found.sample.rows, networks)
+        found.trial = try_networks(plan, storage, speakers, found.sample.rows, networks)
     return found
 
 
@@ -65,17 +65,28 @@ def check_setup(config: Config, rows: Sequence[Mapping[str, Any]] = ()) -> Trial
     """
     plan = plan_run(config, Manifest(open_storage(config.output, config.storage), []))
     storage, _, speakers = check_plan(plan)
-    return _try_networks(plan, storage, speakers, rows)
+    return try_networks(plan, storage, speakers, rows)
 
 
-def _try_networks(
+def try_networks(
     plan: RunPlan,
     storage: Storage,
     speakers: OutputSpeakers,
     rows: Sequence[Mapping[str, Any]],
     networks: Networks | None = None,
 ) -> Trial:
-    """Load the networks as replicas do, and speak some rows unless it is known how long that takes."""
+    """Load the networks as replicas do, and speak some rows unless it is known how long that takes.
+
+    Args:
+        plan: of the run.
+        storage: the output.
+        speakers: as `check_plan` returns them.
+        rows: some of those to synthesize.
+        networks: as `synthesize_manifest` takes them.
+
+    Raises:
+        ConfigError, WeightsError, SpeakerError: what a run would refuse, with the same message.
+    """
     record = RunRecord(storage)
     run = record.find()
     chosen = rows if find_speed(plan.config, run.starts if run else ()) is None else ()

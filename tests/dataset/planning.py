@@ -18,6 +18,7 @@ from pipeline.dataset.plan import Planner
 from pipeline.dataset.scan import scan_texts
 from pipeline.dataset.texts import find_files
 from pipeline.dataset.voices import Turns, divide_speakers
+from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerDefinition
 from pipeline.text import TextSupport
@@ -32,6 +33,7 @@ class Desk:
         self.folder, self.dataset, self.voices = folder, dataset, VOICES
         self.texts = [{"path": str(folder / "texts/news.csv"), "license": "CC0-1.0"}]
         self.columns: list[str] = []
+        self.tombstones = Tombstones()
         (folder / "texts").mkdir()
         self.corpus = Corpus(open_storage(str(folder / "corpus"), StorageConfig()))
 
@@ -63,7 +65,7 @@ class Desk:
         reader = TextReader(config.run.text, {}, TextSupport())
         never = read_never_texts(corpus, identity, settings.dedup, reader, keep=True)
         files = [file for source in config.texts for file in find_files(source, config.run.storage)]
-        ledger = Ledger(corpus, [name for name in corpus.list_nights() if name != night])
+        ledger = Ledger(corpus, [name for name in corpus.list_nights() if name != night], self.tombstones)
         scan = scan_texts(files, ledger, identity.key, night)
         plan = Planner(config, night, identity, ledger, reader, never, Turns(speakers, settings.plan, night)).plan(scan)
         if write:

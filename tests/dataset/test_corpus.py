@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.dataset.corpus import Corpus, NightRecord, check_night, tonight
+from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night, tonight
 from pipeline.errors import ConfigError
 from pipeline.storage import open_storage
 
@@ -24,6 +24,7 @@ def test_name_and_salt_stay(storage):
     first = corpus.begin("acme/en", ["iris"], ["ada"])
     assert Corpus(storage).begin("acme/en", ["iris"], ["ada"]) == first == corpus.read_identity()
     assert len(first.key) == 16
+    assert first.key == Identity.new("acme/en").key != Identity.new("acme/de").key, "a dry run has the same splits"
     later = corpus.begin("acme/en", [], ["ross"])
     assert (later.test_speakers, later.other_speakers, later.salt) == (("iris",), ("ada", "ross"), first.salt)
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 import random
+import re
+import struct
+import wave
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +20,12 @@ import pytest
 import yaml
 
 import jobs.dataset
+import jobs.redo
 import jobs.remove
+import jobs.report
+import jobs.status
+import jobs.verify
+from pipeline.cluster.trial_actor import Trial
 from pipeline.config.dataset import load_night_config
 from pipeline.dataset.corpus import Corpus
 from pipeline.dataset.listing import iter_data_files
@@ -62,10 +73,6 @@ class World:
         }
         self.file = folder / "night.yaml"
         self.file.write_text(yaml.safe_dump(raw))
-        # The same splits in every world.
-        identity = {"name": "acme/en", "salt": "5a" * 16, "test_speakers": [], "other_speakers": []}
-        self.corpus.mkdir()
-        (self.corpus / "dataset.json").write_text(json.dumps({"format": 1, **identity}))
         self.rows: dict[str, str] = {}
 
     def config(self, *overrides):
@@ -192,22 +199,85 @@ def test_rows_of_a_failed_night_are_in_no_snapshot_until_it_passes(world):
     assert json.loads((world.corpus / "latest.json").read_bytes())["night"] == NIGHTS[1]
 
 
-def test_a_dry_run_writes_nothing_and_tells_what_the_night_does(world, capsys):
-    before = sorted(world.corpus.rglob("*"))
-    plan = forecast_night(world.config(), NIGHTS[0])
-    assert jobs.dataset.main(["--config", str(world.file), "--night", NIGHTS[0], "--dry-run"]) == 0
-    assert "16 planned" in capsys.readouterr().out
-    assert sorted(world.corpus.rglob("*")) == before
-    assert world.make(NIGHTS[0]).record.plan == plan
+@pytest.fixture
+def dry_run(world, monkeypatch):
+    """The command's dry run of the first night, with networks that answer at once."""
+    forecast = partial(forecast_night, networks=ECHO)
+    monkeypatch.setattr(jobs.dataset, "forecast_night", forecast)
+    return lambda *options: jobs.dataset.main(
+        ["--config", str(world.file), "--night", NIGHTS[0], "--dry-run", *options]
+    )
+
+
+def test_a_dry_run_writes_nothing_and_tells_what_the_night_does(world, dry_run, capsys):
+    assert dry_run("--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert dry_run() == 0
+    told = capsys.readouterr().out
+    assert "16 planned" in told
+    assert re.search(r"time +about .* of audio: measured here \(.*\) on 8 row\(s\)", told), told
+    assert not world.corpus.exists(), "nor is a salt drawn: the splits are those of the run"
+    assert world.make(NIGHTS[0]).record.plan == plan and len(plan["splits"]) == 3
+
+
+def test_a_dry_run_that_knows_no_speed_says_why_and_what_to_do(world, dry_run, monkeypatch, capsys):
+    monkeypatch.setattr("pipeline.dataset.night.try_networks", lambda *_: Trial(skipped="no node has 9 GPUs"))
+    assert dry_run() == 0
+    assert "time       not known: no node has 9 GPUs: make a small night first (--set dataset.plan.rows=200)" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_dry_run_warns_once_and_speaks_of_no_committed_work(world, dry_run, monkeypatch, caplog, capsys):
+    with wave.open(str(world.folder / "short.wav"), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(16_000)
+        file.writeframes(b"".join(struct.pack("<h", round(9_000 * math.sin(at * 0.05))) for at in range(17_000)))
+    speakers = yaml.safe_load((world.folder / "speakers.yaml").read_text())
+    speakers.append({"speaker_id": "zoe", "reference_audio": str(world.folder / "short.wav")})
+    (world.folder / "speakers.yaml").write_text(yaml.safe_dump(speakers))
+    monkeypatch.setattr("pipeline.dataset.night.try_networks", lambda *_: Trial())  # It enrolls somebody, too.
+    with caplog.at_level(logging.WARNING):
+        assert dry_run() == 0
+    assert sum("short.wav" in message and "s long" in message for message in caplog.messages) == 1
+    world.write(NIGHTS[0])
+    (world.folder / "speakers.yaml").write_text(yaml.safe_dump(speakers[:-1]))
+    world.make(NIGHTS[0])
+    capsys.readouterr()
+    monkeypatch.setattr(jobs.dry_run, "check_rejected_share", stop)
+    assert dry_run() == 3
+    assert capsys.readouterr().err.strip().endswith("a run would stop: stopped here")
+
+
+def test_a_default_speaker_is_refused(world):
+    with pytest.raises(ConfigError, match="default_speaker: the plan gives every text to a voice"):
+        world.config("default_speaker=ada")
+
+
+def test_commands_for_outputs_take_a_corpus(three_nights, capsys):
+    world, _ = three_nights
+    for job in (jobs.status, jobs.verify, jobs.report):
+        assert job.main([str(world.corpus)]) == 0, capsys.readouterr().err
+        assert f"this is about its run, {world.corpus}/output" in capsys.readouterr().err
+    assert jobs.redo.main([str(world.corpus), "--ids", "nobody"]) == 2
+    with pytest.raises(ConfigError, match=f"one did in {world.corpus}/output: name that"):
+        next(read_output(str(world.corpus)))
 
 
 def test_a_withdrawn_speaker_is_planned_no_more(world):
     world.make(NIGHTS[0])
+    before = {row["text_id"]: row for row in world.snapshot(NIGHTS[0])}
     world.withdraw()
     world.write(NIGHTS[1])
     summary = world.make(NIGHTS[1])
     assert "ross" not in summary.record.plan["speakers"]
-    assert "ross" not in {row["speaker"] for row in world.snapshot(NIGHTS[1])}
+    rows = world.snapshot(NIGHTS[1])
+    assert "ross" not in {row["speaker"] for row in rows}
+    assert summary.record.plan["num_returned"] == sum(
+        row["speaker"] == "ross" for name, row in before.items() if name != "n3"
+    )
+    after = {row["text_id"]: row for row in rows if row["text_id"] in before and row["text_id"] != "n3"}
+    assert {*after} == {*before} - {"n3"}, "others read what he has read"
+    assert all(row["split"] == before[text_id]["split"] for text_id, row in after.items())
 
 
 def test_copies_of_a_snapshot_follow_a_withdrawal(world):

@@ -1,5 +1,6 @@
 """What a night plans, over nights."""
 
+import json
 from collections import Counter, defaultdict
 
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pytest
 from pipeline.config.dataset import SplitConfig
 from pipeline.dataset.corpus import Corpus
 from pipeline.dataset.ledger import read_superseded
-from pipeline.dataset.plan import choose_split, make_id
+from pipeline.dataset.plan import choose_split, describe_plan, make_id
 from pipeline.errors import ManifestError
+from pipeline.output.tombstones import Tombstones, make_tombstones
 from tests.dataset.planning import VOICES, Desk, rows_of
 
 WORDS = "boat river house garden window street letter night morning winter bridge water stone bread".split()
@@ -123,6 +125,26 @@ def test_rows_that_contradict_each_other_correct_nothing(desk):
         assert (counts.num_texts, counts.num_superseded, counts.left_out) == (planned, 0, {"id_contradicted": 1})
 
 
+def test_a_contradiction_is_told_with_its_id_and_its_files(desk):
+    desk.texts = [str(desk.folder / "texts/*.csv")]
+    desk.write({"x": "Nothing else.", "a": "The first text."}, "a.csv")
+    desk.plan(N1)
+    desk.write({"b": "A text of its own.", "a": "The second text.", **{f"n{at}": "One." for at in range(9)}}, "b.csv")
+    desk.write({f"n{at}": "Two." for at in range(9)}, "c.csv")
+    plan = desk.plan(N2).counts.to_json()
+    assert plan["left_out"]["id_contradicted"] == 10
+    told = plan["examples"]["id_contradicted"]
+    folder = desk.folder / "texts"
+    assert told[0] == (
+        f"texts: a: row 2 of {folder}/b.csv says another thing than row 2 of {folder}/a.csv, which counts"
+    )
+    assert len(told) == 5 and all(f"{folder}/c.csv says another thing than row" in line for line in told[1:])
+    assert "text." not in json.dumps(told), "no texts, which would stay when they are withdrawn"
+    lines = describe_plan(plan)
+    at = next(at for at, line in enumerate(lines) if "10 id_contradicted: correct a text where it stands" in line)
+    assert "b.csv says another thing than row 2" in lines[at + 1] and len(lines) == at + 6
+
+
 def test_hours_and_rows_end_a_night_and_the_rest_waits(desk):
     desk.dataset["plan"] = {"rows": 31, "voices_per_text": 2}
     desk.write(texts(0, 100))
@@ -191,6 +213,35 @@ def test_shares_are_what_they_should_be():
     settings = SplitConfig(test=0.2, validation=0.1)
     found = Counter(choose_split(number.to_bytes(8, "big"), settings) for number in range(0, 2**64, 2**64 // 1_000))
     assert abs(found["test"] - 200) <= 2 and abs(found["validation"] - 100) <= 2
+
+
+def test_texts_of_a_withdrawn_voice_are_read_by_others(desk):
+    desk.dataset["plan"] = {"voices_per_text": 1}
+    desk.write(texts(0, 60))
+    desk.plan(N1)
+    own = {row["text_id"]: row for row in desk.rows(N1) if row["speaker_id"] == "ross"}
+    by_id = next(iter(own.values()))
+    stones = [*make_tombstones("speaker", ["ross"], "x"), *make_tombstones("utterance", [by_id["utterance_id"]], "x")]
+    desk.tombstones = Tombstones({(stone.kind, stone.id): stone for stone in stones})
+    desk.voices = tuple(name for name in VOICES if name != "ross")
+    corrected = [*own][1]
+    desk.write({**texts(0, 62), corrected: "Another text stands here."})
+    desk.dataset["plan"] = {"voices_per_text": 1, "rows": 5}
+    counts = desk.plan(N2).counts
+    assert (counts.num_corrected, counts.num_superseded) == (1, 0), "what he read has left already"
+    assert counts.num_texts == 5 and counts.num_waiting > 0, "what returns waits as what is new does"
+    desk.dataset["plan"] = {}
+    later = desk.plan(N3).counts
+    rows = [row for night in (N2, N3) for row in desk.rows(night)]
+    returned = {row["text_id"]: row for row in rows if row["text_id"] in own}
+    assert {*returned} == {*own} - {by_id["text_id"]}, "what was taken out by its id stays out, whoever reads it"
+    assert counts.num_returned + later.num_returned == len(own) - 2
+    assert counts.left_out + later.left_out == {"withdrawn": 1}
+    for text_id, row in returned.items():
+        assert row["split"] == own[text_id]["split"] and row["speaker_id"] != "ross"
+        assert row["version"] == (2 if text_id == corrected else 1)
+    assert len({row["utterance_id"] for row in [*desk.rows(N1), *rows]}) == 62 + len(returned)
+    assert desk.plan("2026-11-24").counts.num_texts == 0
 
 
 def test_forms_licenses_and_columns(desk):

@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -72,6 +75,17 @@ def test_datasets_loads_the_folder_with_its_splits_and_sound(loaded):
         for row in found.cast_column("audio", datasets.Audio(decode=False)):
             check_sound(row["audio"], row["duration"])
             assert row["text"] and row["speaker"] and row["license"] and row["measures"]["rms_dbfs"] < 0
+
+
+def test_the_snippet_of_the_documents_runs(pristine, monkeypatch, tmp_path, capsys):
+    datasets = pytest.importorskip("datasets", reason=READERS)
+    page = (Path(__file__).parents[2] / "docs/datasets.md").read_text()
+    blocks = re.findall(r"^   ```python\n(.*?)^   ```", page, re.S | re.M)
+    snippet = textwrap.dedent(next(block for block in blocks if "load_dataset" in block))
+    monkeypatch.chdir(Path(pristine.corpus).parent)
+    monkeypatch.setattr(datasets, "load_dataset", partial(datasets.load_dataset, cache_dir=str(tmp_path)))
+    exec(compile(snippet, "docs/datasets.md", "exec"), {})
+    assert capsys.readouterr().out.strip().endswith("0.5 s")
 
 
 def test_datasets_decodes_the_sound_itself(loaded):
