@@ -3,12 +3,18 @@
 The engine and the codec's pack decoder run with tensors that have shapes and no data, so that what is compiled is what
 a card of the architecture would be given. In a process of its own: tests otherwise run kernels in the interpreter.
 
-    python -m tests.compiled_kernels       # the table of docs/performance.md
+What a compilation gave is kept under Triton's own key of it: the kernel's source and all that it calls, its arguments'
+types and constants, the card, the options and the compiler itself. What has the same key has the same result, so only
+what is new is compiled, which takes three minutes for all.
+
+    python -m tests.compiled_kernels            # the table of docs/performance.md
+    python -m tests.compiled_kernels --record   # after a change of kernels: keep what was compiled
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -19,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from pipeline.benchmark import OFFICIAL_SIZES
@@ -27,6 +34,8 @@ SHARED_BYTES = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 9
 """What a block may have of shared memory, by architecture."""
 MAX_STACK_BYTES = 64
 """Of a thread. More means registers that spill: slow, and memory of the card that nobody counts."""
+RECORD = Path(__file__).parent / "fixtures" / "compiled_kernels.json"
+"""What was compiled before: by key, what a `CompiledKernel` says of it."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +59,20 @@ class _Launch:
     options: dict[str, Any]
 
 
-def compile_all(archs: list[int]) -> list[CompiledKernel]:
-    """Compile every kernel for these architectures; one entry for each that differs."""
+def compile_all(archs: list[int], known: dict[str, dict[str, Any]]) -> list[CompiledKernel]:
+    """Compile every kernel for these architectures; one entry for each that differs.
+
+    Args:
+        archs: the cards' compute capabilities, such as 90.
+        known: what was compiled before, by key; what is missing is compiled and added.
+    """
     # Before Triton is imported: it looks at this once.
     os.environ.pop("TRITON_INTERPRET", None)
     import torch
 
     torch.set_num_threads(1)
     launches = list(_note_launches())
-    return [kernel for arch in archs for kernel in _compile(arch, launches)]
+    return [kernel for arch in archs for kernel in _compile(arch, launches, known)]
 
 
 def _note_launches() -> Iterator[_Launch]:
@@ -80,8 +94,9 @@ def _note_launches() -> Iterator[_Launch]:
         JITFunction.run = run
 
 
-def _compile(arch: int, launches: list[_Launch]) -> Iterator[CompiledKernel]:
+def _compile(arch: int, launches: list[_Launch], known: dict[str, dict[str, Any]]) -> Iterator[CompiledKernel]:
     import torch
+    import triton.compiler
     from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
 
@@ -101,15 +116,31 @@ def _compile(arch: int, launches: list[_Launch]) -> Iterator[CompiledKernel]:
             return torch.device("meta")
 
     driver.set_active(Driver())
+    triton.compiler.compile = partial(_compile_or_recall, known)
     seen = set()
     for launch in launches:
-        kernel = launch.function.run(*launch.args, grid=(1,), warmup=True, **launch.options)
-        if kernel.hash not in seen:
-            seen.add(kernel.hash)
-            yield _describe(arch, launch.use, kernel)
+        key = launch.function.run(*launch.args, grid=(1,), warmup=True, **launch.options).key
+        if key not in seen:
+            seen.add(key)
+            yield CompiledKernel(arch=arch, use=launch.use, **known[key])
 
 
-def _describe(arch: int, use: str, kernel: Any) -> CompiledKernel:
+def _compile_or_recall(known: dict[str, dict[str, Any]], source: Any, target: Any, options: dict[str, Any]) -> Any:
+    """Stand for Triton's `compile`, with its key of a compilation; return what holds the key."""
+    from triton._C.libtriton import get_cache_invalidating_env_vars
+    from triton.compiler.compiler import compile, make_backend
+    from triton.runtime.cache import get_cache_key
+
+    backend = make_backend(target)
+    parsed = backend.parse_options({**options, **source.parse_options()})
+    text = get_cache_key(source, backend, parsed, env_vars=get_cache_invalidating_env_vars())
+    key = hashlib.sha256(text.encode()).hexdigest()
+    if key not in known:
+        known[key] = _describe(compile(source, target=target, options=options))
+    return SimpleNamespace(key=key, result=lambda: None)
+
+
+def _describe(kernel: Any) -> dict[str, Any]:
     import triton
 
     cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -120,9 +151,13 @@ def _describe(arch: int, use: str, kernel: Any) -> CompiledKernel:
         usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     assert found is not None, usage
-    return CompiledKernel(
-        arch, kernel.metadata.name, use, kernel.metadata.num_warps, kernel.metadata.shared, int(found[1]), int(found[2])
-    )
+    return {
+        "kernel": kernel.metadata.name,
+        "num_warps": kernel.metadata.num_warps,
+        "shared_bytes": kernel.metadata.shared,
+        "registers": int(found[1]),
+        "stack_bytes": int(found[2]),
+    }
 
 
 def _users() -> Iterator[tuple[str, Any]]:
@@ -194,8 +229,13 @@ def to_table(kernels: list[CompiledKernel]) -> str:
 
 def main() -> None:
     """Print the table, or with `--json` the plain numbers, for the architectures named or all."""
-    archs = [int(word) for word in sys.argv[1:] if word != "--json"] or list(SHARED_BYTES)
-    kernels = compile_all(archs)
+    archs = [int(word) for word in sys.argv[1:] if not word.startswith("--")] or list(SHARED_BYTES)
+    known: dict[str, dict[str, Any]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    before = set(known)
+    kernels = compile_all(archs, known)
+    print(f"compiled: {len(known) - len(before)}, known: {len(before)}", file=sys.stderr)
+    if "--record" in sys.argv:
+        RECORD.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n")
     print(json.dumps([asdict(kernel) for kernel in kernels]) if "--json" in sys.argv else to_table(kernels))
 
 
