@@ -19,6 +19,7 @@ class Chromium:
     """One browser with one page; `problems` are what its console complained about."""
 
     def __init__(self, folder, url, timeout_s=60):
+        self.timeout_s = timeout_s
         self.deadline = time.monotonic() + timeout_s
         to_read, to_browser = os.pipe()
         from_browser, to_write = os.pipe()
@@ -43,9 +44,23 @@ class Chromium:
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.open(url)
+
+    def open(self, url):
+        """Go to another page; what the console complained about until then is forgotten."""
+        self.problems, self.is_loaded = [], False
         self.call("Page.navigate", url=url)
         while not self.is_loaded:
             self._read()
+
+    def look(self, width=1280, scheme="light"):
+        """Set the width of the screen in CSS pixels, and whether it is light or dark."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def wait_for(self, condition):
+        """Wait until a JavaScript expression is true."""
+        self.evaluate(f"(async () => {{ while (!({condition})) await new Promise(done => setTimeout(done, 20)); }})()")
 
     def evaluate(self, expression):
         """Run JavaScript as if a person had clicked, wait for it, and return its value."""
@@ -55,6 +70,7 @@ class Chromium:
         return answer["result"].get("value")
 
     def call(self, method, **params):
+        self.deadline = time.monotonic() + self.timeout_s
         self.last_id += 1
         message = {"id": self.last_id, "method": method, "params": params}
         if self.session:

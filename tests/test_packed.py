@@ -202,14 +202,13 @@ def test_a_row_is_replayed_to_the_bytes_in_its_commit(packed, tmp_path, capsys):
     assert (tmp_path / "again" / "u003.flac").read_bytes() == clips_of(packed)["u003"]["audio"]["bytes"]
 
 
-def test_the_report_plays_packed_clips(packed, tmp_path, monkeypatch):
+def test_the_report_plays_packed_clips(packed, tmp_path):
     page = Path(write_report(packed.output, str(tmp_path / "report.html"))).read_text()
     assert page.count("data:audio/flac;base64,") == 9 and "in 9 clips" in page
     flip_a_byte_of(packed, "u001")
     commit_path(packed, "b/000000000-000000001").unlink()
-    monkeypatch.setattr("pipeline.output.report._MAX_CLIP_BYTES", 100)
-    page = Path(write_report(packed.output, str(tmp_path / "report.html"))).read_text()
-    assert "data:audio" not in page and "too long to be played here, packed in" in page
+    page = Path(write_report(packed.output, str(tmp_path / "report.html"), clips_mb=0)).read_text()
+    assert "data:audio" not in page and '"unit":["a/000000000-000000003",' in page
 
 
 def test_an_output_in_a_store_holds_commits_and_no_other_audio(runs, tmp_path, seaweedfs):

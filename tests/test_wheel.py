@@ -55,7 +55,9 @@ def test_it_holds_all_that_is_not_code(wheel):
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    expected |= {"pipeline/py.typed", "pipeline/output/report.html.j2"}
+    expected |= {"pipeline/py.typed", "pipeline/dataset/report.html.j2"}
+    pages = (ROOT / "pipeline/output/report").iterdir()
+    expected |= {f"pipeline/output/report/{path.name}" for path in pages if path.suffix in (".css", ".j2", ".js")}
     assert expected <= names, sorted(expected - names)[:20]
     assert not [name for name in names if name.startswith(("tests", "docs"))]
 

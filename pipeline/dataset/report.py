@@ -7,17 +7,14 @@ is. It holds no texts. Ids pass Jinja2 with autoescape.
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from typing import Any
-
-import jinja2
 
 from pipeline.dataset.corpus import Corpus, NightRecord
 from pipeline.dataset.listing import STATS_NAME, find_latest, read_snapshot
 from pipeline.dataset.snapshot import read_counts
 from pipeline.dataset.statistics import merge_histograms
-from pipeline.output.progress import format_duration
-from pipeline.output.report import REPORT_NAME, draw_plot
+from pipeline.output.pages import REPORT_NAME
+from pipeline.output.report.page import draw_plot, render_page
 
 _GROUPS = (("speakers", "Speaker"), ("splits", "Split"), ("languages", "Language"), ("licenses", "License"))
 _MOST_OF_A_GROUP = 2_000
@@ -41,14 +38,13 @@ def write_corpus_report(corpus: Corpus, nights: list[NightRecord]) -> str:
     if snapshot is not None:
         stats = json.loads(corpus.storage.get(f"{snapshot.folder}/{STATS_NAME}"))
         plots = [draw_plot(histogram) for histogram in merge_histograms(read_counts(corpus.storage, snapshot))]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["duration"] = format_duration
-    template = environment.from_string((files("pipeline.dataset") / "report.html.j2").read_text(encoding="utf-8"))
     groups = [
         {"title": title, "rows": [_row_of_group(name, part) for name, part in _largest(stats.get(group, {}))]}
         for group, title in _GROUPS
     ]
-    page = template.render(
+    page = render_page(
+        "pipeline.dataset",
+        "report.html.j2",
         title=corpus.storage.uri,
         snapshot=None if snapshot is None else snapshot.night,
         stats=stats,
@@ -56,7 +52,7 @@ def write_corpus_report(corpus: Corpus, nights: list[NightRecord]) -> str:
         groups=groups,
         plots=plots,
     )
-    corpus.storage.put(REPORT_NAME, page.encode("utf-8", "replace"))
+    corpus.storage.put(REPORT_NAME, page)
     return corpus.storage.uri_of(REPORT_NAME)
 
 

@@ -38,6 +38,7 @@ from pipeline.dataset.tar_files import tar_paths, write_tar
 from pipeline.errors import ManifestError
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.output.lease import Lease
+from pipeline.output.pages import delete_page
 from pipeline.output.records import AUDIO_COLUMN
 from pipeline.output.removal import Removal, plan_removal, remove_rows
 from pipeline.output.tombstones import Tombstones
@@ -45,7 +46,6 @@ from pipeline.storage import Storage
 
 _DONE_PATH = "takedown.json"
 """Which tombstones were carried out here."""
-_PAGES = ("report.html",)
 _KEPT_OF_MANIFEST = ("utterance_id", "speaker_id", "night", "split", "license", "source", "text_id", "version")
 
 
@@ -158,8 +158,7 @@ def finish_takedown(storage: Storage, lease: Lease) -> None:
             pq.write_table(blanked, sink, compression="zstd")
             storage.put(path, sink.getvalue())
     _Rewriter(storage, lease, tombstones, choice).rewrite()
-    for page in _PAGES:
-        storage.delete(page)
+    delete_page(storage)
     storage.delete_temporary()
     storage.put(_DONE_PATH, json.dumps({"tombstones": mark}).encode())
 

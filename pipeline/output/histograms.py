@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 _NUM_BINS = 2_000
 _OUTLIER_IQRS = 3.0
 """Interquartile ranges past the quartiles, beyond which a clip is an outlier."""
+_FEWEST_JUDGED = 20
+"""Clips that there must be before one of them may be called an outlier: quartiles of fewer say little."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,18 @@ class Histogram:
         """Between the quartiles; at least two bins, or in a run of equal values all others would be outliers."""
         return max(self.quantile(0.75) - self.quantile(0.25), 2 * self.bin_width)
 
+    @property
+    def judges(self) -> bool:
+        """Whether there are enough clips to call one an outlier."""
+        return int(self.counts.sum()) >= _FEWEST_JUDGED
+
     def limits(self) -> tuple[float, float]:
-        """Return the values beyond which one is an outlier: 3 interquartile ranges past the quartiles."""
+        """Return the values beyond which one is an outlier: 3 interquartile ranges past the quartiles.
+
+        Infinite where there are too few clips to judge.
+        """
+        if not self.judges:
+            return -math.inf, math.inf
         reach = _OUTLIER_IQRS * self.spread
         return self.quantile(0.25) - reach, self.quantile(0.75) + reach
 

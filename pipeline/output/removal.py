@@ -22,6 +22,7 @@ from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.output.commit_file import replace_records
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
+from pipeline.output.pages import delete_page
 from pipeline.output.records import removed_record
 from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.output.run_record import RunRecord
@@ -30,8 +31,6 @@ from pipeline.output.verify import Audit
 from pipeline.output.voices import drop_speakers, list_enrolled
 from pipeline.storage import Storage
 
-_PAGES = ("report.html",)
-"""Of an output, which may show texts and play clips; made again by their commands."""
 _COLUMNS = ("utterance_id", "speaker_id", *COUNTED_COLUMNS, "shard", "row")
 _MAX_LISTED = 20
 
@@ -192,8 +191,7 @@ def carry_out_removals(storage: Storage, lease: Lease, *, force: bool = False) -
     for removed in map_ahead(blank, log.list_units()):
         names |= set(map(safe_file_name, removed))
     drop_speakers(storage, tombstones.ids("speaker"))
-    for page in _PAGES:
-        storage.delete(page)
+    delete_page(storage)
     is_complete = _delete_audio(storage, names, lease)
     if is_complete:
         _finish_again(storage, log)

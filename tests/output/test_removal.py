@@ -76,6 +76,7 @@ def make_output(storage: Storage, layout: str) -> None:
               (("anna", tuple(range(32))), ("ross", ROSS_TOKENS))]  # fmt: skip
     storage.put("speakers.parquet", SpeakerRegistry(voices).to_parquet())
     storage.put("report.html", b"<p>text of 1</p>")
+    storage.put("report-data/rows-0000-0123456789ab.js", b"text of 1")
     log.finish(log.summarize().report(NUM_ROWS))
 
 
