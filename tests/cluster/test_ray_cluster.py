@@ -1,6 +1,9 @@
 """Ray is started or joined: without a home folder, and with a message where it does not answer, or no longer does."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,3 +84,11 @@ def test_a_look_is_taken_every_few_seconds_only(monkeypatch):
     for _ in range(100):
         watch.check_if_due()
     assert len(looks) == 1
+
+
+def test_drivers_writers_and_commands_load_no_torch():
+    """It takes seconds and memory; the replicas of the networks load it when they start."""
+    commands = [f"jobs.{path.stem}" for path in Path("jobs").glob("[a-z]*.py") if path.stem != "benchmark"]
+    modules = ["pipeline.cluster.writer_actor", "pipeline.cluster.stage_order", "pipeline.run.synthesize", *commands]
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
