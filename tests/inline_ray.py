@@ -14,7 +14,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline.cluster import ray_api
+from pipeline.cluster import ray_api, trial_actor
 
 
 def copy_of(value):
@@ -144,7 +144,7 @@ class Silence:
 
 @contextmanager
 def inline_ray(module=None):
-    """Let runs use threads of this process while the block runs.
+    """Let runs use threads of this process while the block runs, and dry runs measure for a moment only.
 
     Args:
         module: in place of an `InlineRay`.
@@ -152,5 +152,9 @@ def inline_ray(module=None):
     num_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_api, "ray", module or InlineRay())
+        # What a dry run tries the networks for; a figure of a speed is worth no seconds here.
+        patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
+        patch.setattr(trial_actor, "_MAX_CODEC_AUDIO_S", 1.0)
+        patch.setattr(trial_actor, "_ROOM_S", 0.1)
         yield
     torch.set_num_threads(num_threads)

@@ -10,7 +10,6 @@ from pipeline.benchmark import BOOK
 from pipeline.books.catalogue import read_catalogue
 from pipeline.books.checked_catalogue import open_catalogue
 from pipeline.books.estimate import _Estimator, estimate_catalogue, find_doubt
-from pipeline.cluster import trial_actor
 from pipeline.cluster.cost import estimate_cost
 from pipeline.config.run import load_config, parse_config
 from pipeline.output.tombstones import Tombstones, make_tombstones
@@ -25,8 +24,7 @@ MEASURED_S = 796.5
 @pytest.fixture(autouse=True)
 def without_processes():
     """A dry run only looks at the cluster."""
-    with inline_ray(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
+    with inline_ray():
         yield
 
 

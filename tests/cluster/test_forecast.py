@@ -18,8 +18,7 @@ from tests.runs import read_metadata
 
 @pytest.fixture(autouse=True)
 def without_processes():
-    with inline_ray(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
+    with inline_ray():
         yield
 
 

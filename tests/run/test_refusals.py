@@ -14,7 +14,6 @@ import soundfile
 import yaml
 
 import jobs.synthesize
-from pipeline.cluster import trial_actor
 from pipeline.output.lease import Lease
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
@@ -198,8 +197,7 @@ CASES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def without_processes():
-    with inline_ray(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_actor, "_MAX_LLM_S", 0.1)
+    with inline_ray():
         yield
 
 
