@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,11 @@ def test_parts_report_ratios_of_their_clock(candidates: parts.Candidates) -> Non
     assert "| pipeline 1 | ratio | 3 |" in report.to_table({"pipeline": {"rounds": [numbers]}})
 
 
-def test_our_side_may_compute_in_bfloat16(candidates: parts.Candidates, tmp_path: Path) -> None:
+def test_our_side_may_compute_in_bfloat16(
+    candidates: parts.Candidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seconds each where the processor has no such product; the best of ten is for those who read the figure.
+    monkeypatch.setattr(parts, "measure_product_rate", partial(machine.measure_product_rate, num_tries=1))
     tensors = make_llm_tensors(candidates.model.config, candidates.vocabulary.stop_ids)
     tensors = {name: tensor.bfloat16() for name, tensor in tensors.items()}
     model_dir = write_codec(TINY, tmp_path)
