@@ -30,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("output", help="the run's output, or a corpus: a folder or an object-store prefix")
     parser.add_argument("--repair", action="store_true", help="synthesize what is damaged again, then check again")
-    parser.add_argument("--sweep", action="store_true", help="delete files of audio that no commit names")
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="delete files of audio that no commit names, and takes that a redo replaced",
+    )
     parser.add_argument("--manifest", metavar="PLACE", help="compare texts with this one; else with the run's own")
     parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")

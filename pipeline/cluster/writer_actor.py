@@ -16,6 +16,7 @@ from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.records import StoredClip, build_record, pack_clip, removed_record
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.row_counts import UnitReceipt
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
@@ -34,6 +35,7 @@ class WriterActor(ReplicaBase):
         config = self._setup.config
         self._storage = open_storage(config.output, config.storage)
         self._log = CommitLog(self._storage)
+        self._replaced = ReplacedTakes(self._storage)
         self._removed = Tombstones.read(self._storage)
         self._kept = KeptRecords(self._log)
         self._num_rows = 0
@@ -89,6 +91,7 @@ class WriterActor(ReplicaBase):
         made = [future.result() for future in futures]
         lease.check()
         if only is not None:
+            self._replaced.keep(unit, made)
             committed = self._log.amend(unit, made)
         else:
             records |= {record["row"]: record for record in made}

@@ -23,6 +23,7 @@ from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.verify import hash_paths
@@ -208,6 +209,8 @@ def drop_former_shards(storage: Storage, record: RunRecord, log: CommitLog, leas
     for former in table.former:
         for _ in map_ahead(drop, log.list_shard(former.name, former.record.revision)):
             lease.renew_if_due()
+    folders = {former.folder for former in table.former}
+    ReplacedTakes(storage).delete(lambda unit_id: unit_id.rpartition("/")[0] in folders)
     lease.check()
     record.write_table(replace(table, former=()))
     return len(table.former)

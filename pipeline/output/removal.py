@@ -24,6 +24,7 @@ from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
 from pipeline.output.pages import delete_page
 from pipeline.output.records import removed_record
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones, make_tombstones
@@ -191,6 +192,7 @@ def carry_out_removals(storage: Storage, lease: Lease, *, force: bool = False) -
     for removed in map_ahead(blank, log.list_units()):
         names |= set(map(safe_file_name, removed))
     drop_speakers(storage, tombstones.ids("speaker"))
+    ReplacedTakes(storage).forget(tombstones.ids("utterance"), tombstones.ids("speaker"))
     delete_page(storage)
     is_complete = _delete_audio(storage, names, lease)
     if is_complete:

@@ -26,6 +26,7 @@ from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import AUDIO_FOLDER, clip_name
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
 from pipeline.output.tombstones import REMOVED_PATH, Tombstones
@@ -165,6 +166,7 @@ class Audit:
         shards = table.shards
         if self._tombstones.ids("speaker").intersection(list_enrolled(self._storage)):
             yield Finding("not_removed", SPEAKERS_PATH, detail="a speaker was withdrawn; run its jobs.remove again")
+        yield from self._check_replaced()
         yield from self._check_shards(shards)
         self._name_audio_of(table.former)
         yield from self._check_stray_commits(table, unit_size)
@@ -179,6 +181,15 @@ class Audit:
                 yield from self._check_unit(unit, content.rows)
                 yield from content.findings
         yield from self._check_listing()
+
+    def _check_replaced(self) -> Iterator[Finding]:
+        """Find takes of withdrawn rows, as a driver that was frozen may have put after a removal."""
+        replaced = ReplacedTakes(self._storage)
+        for unit_id in replaced.list_units() if self._tombstones.stones else ():
+            for row, record in replaced.read(unit_id).items():
+                if self._tombstones.reason_for(record) is not None:
+                    detail = f"row {row}: {record['utterance_id']!r:.80} was withdrawn; run its jobs.remove again"
+                    yield Finding("not_removed", replaced.path_of(unit_id), row=row, detail=detail)
 
     def _check_shards(self, shards: Mapping[str, ShardRecord]) -> Iterator[Finding]:
         self._changed_shards = set()
@@ -343,7 +354,7 @@ def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Mani
 
 
 def sweep_orphans(storage: Storage) -> int:
-    """Delete files of audio that no commit names, and what interrupted writes left.
+    """Delete files of audio that no commit names, takes that were replaced, and what interrupted writes left.
 
     The caller holds the lease: to anyone else, the files of a unit at work look like orphans.
 
@@ -364,7 +375,7 @@ def sweep_orphans(storage: Storage) -> int:
             orphans.append(finding.path)
     for path in orphans:
         storage.delete(path)
-    return len(orphans) + storage.delete_temporary()
+    return len(orphans) + ReplacedTakes(storage).delete() + storage.delete_temporary()
 
 
 def _check_clip(data: bytes, row: Mapping[str, Any]) -> Kind | None:

@@ -13,9 +13,12 @@ import soundfile
 
 import jobs.report
 import jobs.status
+from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_file import build_commit_table, write_commit
+from pipeline.output.commit_log import CommitLog
 from pipeline.output.histograms import MEASURES, Histogram
-from pipeline.output.records import AUDIO_COLUMN, audio_path, pack_clip
+from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, audio_path, pack_clip
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.report import data, rows, sounds, write_report
 from pipeline.output.report.page import draw_plot, link_to
 from pipeline.output.report.sounds import SPECTRUM_HEIGHT, SPECTRUM_WIDTH, WAVE_WIDTH, draw_samples
@@ -317,7 +320,7 @@ def test_rows_are_found_paged_and_saved(report, browser):
     assert find(search="LINE 7.") == ["u7"] and find(search="<img src=x")[:2] == ["u0", "u1"]
     assert find(speaker="b", language="zh") == ["u51", "u53", "u55", "u57", "u59"]
     assert find(status="rejected") == find(status="rejected/no_speech") == ["u3"]
-    assert (find(doubt="1"), find(doubt="4"), find(doubt="31")) == (["u5"], ["u8"], ["u5", "u8", "u9"])
+    assert (find(doubt="1"), find(doubt="4"), find(doubt="15")) == (["u5"], ["u8"], ["u5", "u8", "u9"])
     assert (
         find(doubt="2") == [] and browser.evaluate("document.getElementById('found').textContent") == "0 of 60 rows. "
     )
@@ -381,6 +384,42 @@ def test_a_copy_says_what_is_missing(tmp_path, little_room, browser):
     open_page(tmp_path / "silent", "#row-table .missing")
     browser.wait_for("!document.querySelector('audio')")
     assert browser.evaluate(MISSING)[-1].startswith("Missing: audio/s/u24.") and len(browser.evaluate(MISSING)) == 27
+
+
+def redo(output, row, clip):
+    """Replace a row's take, as a writer does."""
+    storage, unit = open_storage(output), WorkUnit("s", 0, NUM_ROWS - 1)
+    log = CommitLog(storage)
+    (record,) = log.read_commit(unit).slice(row, 1).select(COMMIT_SCHEMA.names).to_pylist()
+    record["audio_path"], record["audio_sha256"] = log.put_audio("s", f"u{row}", clip, "wav")
+    record |= {"take": 1, "duration_s": 1.5}
+    ReplacedTakes(storage).keep(unit, [record])
+    log.amend(unit, [record])
+
+
+@needs_chromium
+def test_a_take_is_compared_with_the_one_before_a_redo(tmp_path, browser):
+    output = make_output(tmp_path / "out")
+    redo(output, 7, wav(0.2))
+    page = write_report(output)
+    about, (columns,) = data_of(open(page).read())
+    assert columns["before"][7]["seconds"] == 2.07 and columns["seconds"][7] == 1.5
+    assert columns["flags"][7] & rows.REDONE and -8 in about["data"]["clips"][0]["of"]
+    browser.look(390)
+    browser.open(f"file://{page}")
+    browser.wait_for("document.querySelector('#row-table audio')")
+    browser.evaluate(SET % '"doubt", "16"')
+    assert browser.evaluate(SHOWN) == ["u7"]
+    browser.evaluate(OPEN % 0)
+    browser.wait_for("document.querySelectorAll('.detail audio').length === 2")
+    browser.wait_for("[...document.querySelectorAll('.detail figure > p')].every(p => p.textContent.includes(' s, f'))")
+    durations = "[...document.querySelectorAll('.detail audio')].map(audio => audio.duration)"
+    browser.wait_for(f"{durations}.every(Boolean)")
+    assert browser.evaluate(durations) == [pytest.approx(0.2, abs=0.01), pytest.approx(0.1, abs=0.01)]
+    assert browser.problems == []
+    drawn = browser.evaluate(DRAWN)
+    assert len(drawn) == 4 and all(share > 0 for share, _ in drawn)
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @needs_chromium

@@ -114,7 +114,8 @@ function makeRow(number, columns) {
     const remark = name === "text" && (valueOf(number, "why") ?? valueOf(number, "message"));
     if (remark) cell.append(make("div", {className: "bad why"}, remark));
   }
-  row.insertCell().append(makePlayer(number));
+  const listen = row.insertCell();
+  if (valueOf(number, "status") === "ok") listen.append(makePlayer(clipOf(number)));
   return row;
 }
 function showPage() {
@@ -171,23 +172,30 @@ function placeOf(number) {
   const path = valueOf(number, "path");
   return path === null ? `metadata/${valueOf(number, "unit")}.parquet, row ${valueOf(number, "row")}` : path;
 }
-function makePlayer(number) {
-  if (valueOf(number, "status") !== "ok") return "";
-  const link = linkOf(number), holder = make("div");
-  const addPlayer = (src, place = "") => {
-    const audio = make("audio", {controls: true, preload: "none", "aria-label": `Clip of ${valueOf(number, "id")}`, "data-place": place});
+/** A row's clip: its key in the page's data, its link if it is a file, where it is, and what it is called. */
+function clipOf(number) {
+  return {key: number, link: linkOf(number), place: placeOf(number), name: `Clip of ${valueOf(number, "id")}`};
+}
+function replacedClipOf(number) {
+  const place = `replaced/${valueOf(number, "before").unit}.parquet, row ${valueOf(number, "row")}`;
+  return {key: -number - 1, link: null, place, name: `Take before, of ${valueOf(number, "id")}`};
+}
+function makePlayer({key, link, place, name}) {
+  const holder = make("div");
+  const addPlayer = (src, file = "") => {
+    const audio = make("audio", {controls: true, preload: "none", "aria-label": name, "data-place": file});
     audio.src = src;
     holder.replaceChildren(audio);
     watchPlayer(audio);
   };
-  if (scriptOf.clips.has(number)) readData("clips", number).then(data => data ? addPlayer(data) : link ? addPlayer(link, placeOf(number)) : sayWhere());
-  else if (link) addPlayer(link, placeOf(number));
+  if (scriptOf.clips.has(key)) readData("clips", key).then(data => data ? addPlayer(data) : link ? addPlayer(link, place) : sayWhere());
+  else if (link) addPlayer(link, place);
   else sayWhere();
   function sayWhere() {
-    const isLost = scriptOf.clips.has(number);
+    const isLost = scriptOf.clips.has(key);
     holder.replaceChildren(make("span", {className: isLost ? "bad missing" : "soft"}, isLost
       ? `Missing: the folder ${about.folder} beside this page has this clip.`
-      : `Not on this page: ${about.place}/${placeOf(number)}. jobs.report with a larger --clips puts it here.`));
+      : `Not on this page: ${about.place}/${place}. jobs.report with a larger --clips puts it here.`));
   }
   return holder;
 }
@@ -202,6 +210,15 @@ const DETAILS = [
   ["Naturalness", "naturalness", decimals(2)], ["Take", "take", value => value + 1], ["Takes made", "takes"],
   ["Seed", "seed"], ["Shard", "shard"], ["Row", "row"], ["Made", "made", value => new Date(1000 * value).toISOString()],
 ];
+const OF_TAKES = DETAILS.filter(([, name]) => ["seconds", "rate", "level", "peak", "wer", "cer", "similarity", "naturalness", "note", "take", "seed", "made"].includes(name));
+function listFacts(valueOf, details) {
+  const facts = make("dl");
+  for (const [title, name, format = value => value] of details) {
+    const value = valueOf(name);
+    if (value !== null) facts.append(make("dt", {}, title), make("dd", {}, format(value)));
+  }
+  return facts;
+}
 function choose(row, number, button) {
   const former = row.parentNode.querySelector("tr.detail");
   const isOpen = former?.previousSibling === row;
@@ -210,23 +227,26 @@ function choose(row, number, button) {
   if (isOpen) return;
   drawn = drawn.filter(({wave}) => wave.isConnected);
   button.setAttribute("aria-expanded", "true");
-  const facts = make("dl");
-  for (const [title, name, format = value => value] of DETAILS) {
-    const value = valueOf(number, name);
-    if (value !== null) facts.append(make("dt", {}, title), make("dd", {}, format(value)));
-  }
+  const facts = listFacts(name => valueOf(number, name), DETAILS);
   const takes = make("div", {className: "takes"}), cell = make("td", {colSpan: row.cells.length}, takes, facts);
   if (valueOf(number, "status") === "ok") {
     facts.append(make("dt", {}, "Clip"), make("dd", {}, placeOf(number)));
-    takes.append(showSound(number, "This take"));
+    takes.append(showSound(clipOf(number), "This take"));
+  }
+  const before = valueOf(number, "before");
+  if (before) {
+    const clip = replacedClipOf(number), figure = showSound(clip, "The take before the redo");
+    figure.append(makePlayer(clip), listFacts(name => before[name] ?? null, OF_TAKES));
+    takes.firstChild?.append(makePlayer(clipOf(number)), listFacts(name => valueOf(number, name), OF_TAKES));
+    takes.append(figure);
   }
   row.after(make("tr", {className: "detail"}, cell));
 }
-function showSound(number, title) {
+function showSound(clip, title) {
   const wave = make("canvas", {className: "wave", "aria-label": "Waveform", role: "img"});
   const spectrogram = make("canvas", {className: "spectrogram", "aria-label": "Spectrogram", role: "img"});
   const status = make("p", {className: "soft"}, "Drawing …"), figure = make("figure", {}, make("figcaption", {}, title), wave, spectrogram, status);
-  findPicture(number).then(picture => {
+  findPicture(clip).then(picture => {
     drawn.push({wave, spectrogram, picture});
     draw(drawn.at(-1));
     status.textContent = picture.about;
@@ -238,10 +258,10 @@ function showSound(number, title) {
   return figure;
 }
 const decode = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-async function findPicture(number) {
-  const data = await readData("clips", number), link = linkOf(number);
+async function findPicture({key, link, place}) {
+  const data = await readData("clips", key);
   if (data) return analyze(decode(data.split(",")[1]).buffer);
-  const drawn = await readData("pictures", number);
+  const drawn = await readData("pictures", key);
   if (drawn) {
     const bytes = decode(drawn), [width, columns, rows] = about.picture;
     return {wave: bytes.subarray(0, width), levels: bytes.subarray(width), columns, rows, about: "Frequencies from 0 to half the sample rate, over 70 dB."};
@@ -249,7 +269,7 @@ async function findPicture(number) {
   if (link && location.protocol !== "file:") {
     const answer = await fetch(link).catch(() => null);
     if (answer?.ok) return analyze(await answer.arrayBuffer());
-    throw new Error(`Missing: ${placeOf(number)}.`);
+    throw new Error(`Missing: ${place}.`);
   }
   throw new Error(link
     ? "No waveform: a page that was opened from a disk may not read other files. Serve the folder (python -m http.server) and open the page from there, or write it with a larger --clips."

@@ -24,9 +24,10 @@ from pipeline.output.histograms import Histogram
 from pipeline.output.records import COMMIT_SCHEMA
 from pipeline.output.report.data import PageData
 
-OUTLIER, WRONG_WORDS, RETAKEN, NOTED = 1, 2, 4, 8
-"""Why a row is doubtful, as bits of the page's column `flags`."""
+OUTLIER, WRONG_WORDS, RETAKEN, NOTED, REDONE = 1, 2, 4, 8, 16
+"""Why a row is doubtful, as bits of the page's column `flags`; the last one says that a redo replaced its take."""
 MAX_DOUBTFUL = 16
+MAX_REDONE = 500
 MAX_SPEAKERS, MAX_LANGUAGES = 2_000, 200
 _ROWS_IN_SCRIPT, _CHARS_IN_SCRIPT = 5_000, 2_000_000
 _MAX_TEXT, _MAX_ID = 4_000, 200
@@ -43,6 +44,7 @@ _NAMES = {
     "recognized_text": "heard",
     "quality_note": "note",
     "audio_path": "path",
+    "audio_sha256": "sha256",
     "duration_s": "seconds",
     "chars_per_s": "rate",
     "rms_dbfs": "level",
@@ -61,6 +63,11 @@ _NAMES = {
 }
 ROW_COLUMNS = tuple(_NAMES)
 _SCHEMA = pa.schema([COMMIT_SCHEMA.field(name) for name in ROW_COLUMNS])
+_OF_TAKES = (
+    *("seconds", "rate", "level", "peak", "silence", "wer", "cer"),
+    *("similarity", "naturalness", "seed", "take", "note", "made"),
+)
+"""What is compared of two takes."""
 _TEXTS = ("spoken", "heard", "note", "message", "text")
 _IDS = ("id", "speaker", "language", "code")
 
@@ -189,20 +196,34 @@ class RowPages:
         self.other_speakers = SpeakerCounts()
         self.languages: Counter[str] = Counter()
         self._doubtful: list[tuple[float, int]] = []
+        self.redone: dict[int, tuple[str, int]] = {}
+        """Unit and row of the first 500 rows by number whose take was replaced, if that is at hand."""
 
     @property
     def doubtful(self) -> list[int]:
         """Numbers of the most doubtful rows, the worst first."""
         return [-number for _, number in sorted(self._doubtful, reverse=True)]
 
-    def add(self, unit_id: str, batch: pa.RecordBatch) -> None:
-        """Add the rows of a commit."""
+    def add(self, unit_id: str, batch: pa.RecordBatch, replaced: Mapping[int, Mapping[str, Any]]) -> None:
+        """Add the rows of a commit, with the records of takes that were replaced, by row."""
         columns = {_NAMES[name]: _plain(name, column) for name, column in zip(ROW_COLUMNS, batch, strict=True)}
         for values in zip(*columns.values(), strict=True):
             row = dict(zip(columns, values, strict=True))
+            self._compare(unit_id, row, replaced.get(row["row"]))
             self._add_row(unit_id, row)
         if len(self._columns.get("id", ())) >= _ROWS_IN_SCRIPT or self._num_chars >= _CHARS_IN_SCRIPT:
             self.flush()
+
+    def _compare(self, unit_id: str, row: dict[str, Any], former: Mapping[str, Any] | None) -> None:
+        """Note the take before, where it is another one: the last redo may have been cut short before its commit."""
+        sha256, row["before"] = row.pop("sha256"), None
+        if former is None or row["status"] == "removed" or former["audio_sha256"] == sha256:
+            return
+        record = pa.RecordBatch.from_pylist([{name: former[name] for name in ROW_COLUMNS}], _SCHEMA)
+        values = {_NAMES[name]: _plain(name, column)[0] for name, column in zip(ROW_COLUMNS, record, strict=True)}
+        row["before"] = {"unit": unit_id, **{name: values[name] for name in _OF_TAKES if values[name] is not None}}
+        if len(self.redone) < MAX_REDONE:
+            self.redone[self.num_rows] = (unit_id, row["row"])
 
     def _add_row(self, unit_id: str, row: dict[str, Any]) -> None:
         for name, most in (*((name, _MAX_TEXT) for name in _TEXTS), *((name, _MAX_ID) for name in _IDS)):
@@ -221,6 +242,7 @@ class RowPages:
             if len(self._doubtful) > MAX_DOUBTFUL:
                 heapq.heappop(self._doubtful)
         self._count(row)
+        row["flags"] |= REDONE if row["before"] else 0
         for name, value in row.items():
             self._columns.setdefault(name, []).append(value)
         self.num_rows += 1

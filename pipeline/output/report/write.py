@@ -7,7 +7,8 @@ what `pipeline.output.status` keeps, capped lists and one script of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from pipeline.config.run import StorageConfig
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.clip_reader import ClipReader
 from pipeline.output.pages import REPORT_NAME, data_folder
+from pipeline.output.records import AUDIO_COLUMN
+from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.report.data import PageData
 from pipeline.output.report.facts import describe_run, draw_times
 from pipeline.output.report.page import draw_plot, link_to, render_page, to_script
@@ -101,13 +104,16 @@ class _Found:
             starts = RunRecord(source).read().starts
             quality = read_quality(starts[-1] if starts else {})
             self.pages = RowPages(Judge(self.survey.histograms, quality), self.data)
+            replaced = ReplacedTakes(source)
+            with_replaced = set(replaced.list_units())
             for unit_id, batch in spool.read():
                 self.times.count(batch)
-                self.pages.add(unit_id, batch)
+                self.pages.add(unit_id, batch, replaced.read(unit_id) if unit_id in with_replaced else {})
             self.pages.flush()
             sounds = Sounds(ClipReader(source), self.data, clips_mb * 1_000_000)
-            doubtful = set(self.pages.doubtful)
-            sounds.add(sound for sound in _list_sounds(spool) if sound.number in doubtful)
+            first = {*self.pages.doubtful, *self.pages.redone}
+            sounds.add(sound for sound in _list_sounds(spool) if sound.number in first)
+            sounds.add(_list_replaced(replaced, self.pages.redone))
             sounds.add(_list_sounds(spool))
             sounds.end()
         return status
@@ -121,6 +127,15 @@ def _list_sounds(spool: RowSpool) -> Iterator[SoundOf]:
             if status == "ok":
                 yield SoundOf(number, unit_id, {"row": row, "audio_path": path})
             number += 1
+
+
+def _list_replaced(replaced: ReplacedTakes, redone: Mapping[int, tuple[str, int]]) -> Iterator[SoundOf]:
+    """Yield takes that were replaced, numbered -1 for that of row 0, -2 for that of row 1."""
+    for unit_id, numbers in groupby(redone, key=lambda number: redone[number][0]):
+        clips = replaced.read(unit_id)
+        for number in numbers:
+            if (record := clips.get(redone[number][1])) is not None:
+                yield SoundOf(-number - 1, unit_id, record, record[AUDIO_COLUMN]["bytes"])
 
 
 def _render(
