@@ -5,6 +5,8 @@ import sys
 import traceback
 from types import TracebackType
 
+from jobs.streams import secure_streams
+
 
 def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End a command that cannot even be imported: Python's own exit code, 1, means that a run finished."""
@@ -18,4 +20,5 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 # `python -m jobs.NAME` while it is looked for, or the command for all; else this is a library.
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
+    secure_streams()
     sys.excepthook = _stop

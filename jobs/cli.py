@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from jobs.console import EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, run_command, say
+from jobs.console import EXIT_BAD_INPUT, EXIT_CODES, EXIT_OK, say, settle
 from jobs.guard import run_guarded
 from jobs.options import COMPLETION, PROGRAM, CommandParser
 
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if COMPLETION in os.environ:
         return _complete(os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])].split(" "))
     if not words or words[0] in ("-h", "--help"):
-        return run_command(lambda: _show_help(EXIT_OK if words else EXIT_BAD_INPUT))
+        return settle(_show_help(EXIT_OK if words else EXIT_BAD_INPUT))
     if words[0] == "--version":
-        print(f"{PROGRAM} {version(PROGRAM)}")
-        return EXIT_OK
+        say(f"{PROGRAM} {version(PROGRAM)}")
+        return settle(EXIT_OK)
     name = words[0].replace("-", "_")
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.signals import interruptible
+from jobs.streams import lost_output
 from pipeline.config.printable import printable
 from pipeline.config.secrets import RedactingFormatter, redact
 from pipeline.errors import DamagedCommit, RunStopped, StorageError, SynthesisError
@@ -68,7 +69,13 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
     except KeyboardInterrupt:
         print("interrupted: committed work is safe; run the same command again to go on.", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough.
-        sys.stderr.close()
-        return EXIT_OK
+
+
+def settle(code: int) -> int:
+    """Write what is left of standard output; return the code to end with, 3 if some of what was asked for is lost."""
+    problem = lost_output()
+    if problem is None or code not in (EXIT_OK, EXIT_REJECTIONS):
+        return code
+    remedy = "make room, then run the same command again"
+    print(f"stopped: standard output cannot be written ({problem.strerror}); {remedy}", file=sys.stderr)
+    return EXIT_STOPPED

@@ -18,7 +18,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED
+from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, settle
+from jobs.streams import secure_streams
 
 _PR_SET_PDEATHSIG = 1
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
@@ -33,7 +34,9 @@ def run_guarded(main: Callable[[], int]) -> int:
     Args:
         main: the command; called in the child.
     """
+    secure_streams()
     heard, said = os.pipe()
+    os.set_blocking(heard, False)  # Somebody whom the child left behind may hold its other end.
     alive, kept = os.pipe()  # Nobody writes: the child reads its end when this process is gone.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -58,7 +61,9 @@ def run_guarded(main: Callable[[], int]) -> int:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     _, status = os.waitpid(child, 0)
-    word = os.read(heard, 16)
+    word = b""
+    with suppress(BlockingIOError):
+        word = os.read(heard, 16)
     return int(word) if word else _explain(os.waitstatus_to_exitcode(status))
 
 
@@ -83,8 +88,7 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         traceback.print_exc()
         print(f"stopped: an error that nobody foresaw; please report it\n{_RESUME}", file=sys.stderr)
         code = EXIT_STOPPED
-    with suppress(BrokenPipeError, ValueError):
-        sys.stdout.flush()
+    code = settle(code)
     os.write(said, str(code).encode())
     os.close(said)
     sys.exit(code)

@@ -110,3 +110,29 @@ def test_nothing_goes_on_once_the_parent_is_killed():
         time.sleep(0.02)
     else:
         assert not Path(f"/proc/{child}").exists()
+
+
+LONG = "    for n in range(20_000):\n        print('line', n, flush=True)\n"
+BAD = "    print('it is so', file=sys.stderr)\n    return 2"
+
+
+@pytest.mark.parametrize(
+    ("body", "redirections", "code", "said"),
+    [
+        (LONG + "    return 1", "| true", 1, ""),  # Not 0: what it found does not depend on who reads it.
+        (LONG + "    return 0", ">/dev/full", 3, "standard output cannot be written (No space left on device)"),
+        ("    assert os.open('/dev/null', 0) > 2\n    return 0", "<&- >&- 2>&-", 0, ""),
+        ("    return len(sys.stdin.read())", "<&-", 0, ""),
+        (BAD, "2>&-", 2, ""),
+        (BAD, "2>/dev/full", 2, ""),
+        ("    os._exit(1)", ">&- 2>/dev/full", 3, ""),
+        ("    print('\\u4e2d')\n    return 0", ">/dev/null", 0, ""),
+    ],
+)
+def test_streams_that_cannot_be_written_do_not_change_what_a_code_says(body, redirections, code, said, tmp_path):
+    (tmp_path / "command.py").write_text(f"{HEAD}def main():\n{body}\nsys.exit(run_guarded(main))")
+    line = f'set -o pipefail; "{sys.executable}" "{tmp_path}/command.py" {redirections}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["bash", "-c", line], env=environment, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
