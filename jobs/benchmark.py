@@ -1,4 +1,4 @@
-"""Measure this machine: `python -m jobs.benchmark [run] --quick`, or `gpu`, `planner` or `quality` and its options.
+"""Measure this machine: `python -m jobs.benchmark [run] --quick`, or `gpu`, `planner`, `nights`, `quality` and options.
 
 Options without a command go to `run`.
 """
@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs import benchmark_gpu, benchmark_planner, benchmark_quality, benchmark_run
+from jobs import benchmark_gpu, benchmark_nights, benchmark_planner, benchmark_quality, benchmark_run
 from jobs.console import EXIT_CODES, run_command
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": benchmark_run,
     "gpu": benchmark_gpu,
     "planner": benchmark_planner,
+    "nights": benchmark_nights,
     "quality": benchmark_quality,
 }
 

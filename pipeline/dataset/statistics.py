@@ -63,8 +63,10 @@ class NightCounts:
         for name, histogram in self._histograms.items():
             values = rows.column("duration") if name == "duration_s" else pc.struct_field(measures, name)
             histogram.add(np.array(pc.cast(values, pa.float64()).drop_null().to_numpy(), np.float64))
-        for spoken, text in zip(rows.column("spoken_text").to_pylist(), rows.column("text").to_pylist(), strict=True):
-            self._add_text(str(spoken or text or ""))
+        texts = zip(rows.column("spoken_text").to_pylist(), rows.column("text").to_pylist(), strict=True)
+        self._add_words(
+            Counter(word for pair in texts for word in _WORDS.findall(str(pair[0] or pair[1] or "").casefold()))
+        )
 
     def _add(self, kind: str, items: Iterable[Any], durations: list[float]) -> None:
         for item, duration in zip(items, durations, strict=True):
@@ -72,14 +74,16 @@ class NightCounts:
             self.counts[key] += 1
             self.seconds[key] = self.seconds.get(key, 0.0) + duration
 
-    def _add_text(self, text: str) -> None:
-        words = _WORDS.findall(text.casefold())
-        self.counts.update(("word", word) for word in words)
-        for word in words:
+    def _add_words(self, words: Counter[str]) -> None:
+        """Count words, and the letters of each different one once: most words of a table are there many times."""
+        for word, count in words.items():
             letters = _LETTERS.findall(word)
-            self.counts.update(("letter", letter) for letter in letters)
             padded = f" {''.join(letters)} "
-            self.counts.update(("trigram", padded[at : at + 3]) for at in range(len(padded) - 2))
+            self.counts["word", word] += count
+            for letter in letters:
+                self.counts["letter", letter] += count
+            for at in range(len(padded) - 2):
+                self.counts["trigram", padded[at : at + 3]] += count
 
     def add_rejected(self, code: str, speaker: str) -> None:
         """Count a row that was rejected."""
