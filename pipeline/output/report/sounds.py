@@ -73,7 +73,7 @@ class Sounds:
                 self._bytes_left -= len(data)
                 self._keep("clips", number, data_uri(data))
                 continue
-            if len(data) <= self._most_of_a_clip:
+            if len(data) <= self._most_of_a_clip or not self._pictures_left:
                 self._bytes_left = 0  # Or all clips would be read, to find the few that fit.
             if self._pictures_left and (picture := _draw(data)) is not None:
                 self._pictures_left -= 1

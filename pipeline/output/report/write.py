@@ -110,7 +110,7 @@ class _Found:
                 self.times.count(batch)
                 self.pages.add(unit_id, batch, replaced.read(unit_id) if unit_id in with_replaced else {})
             self.pages.flush()
-            sounds = Sounds(ClipReader(source), self.data, clips_mb * 1_000_000)
+            sounds = Sounds(ClipReader(source), self.data, max(0, clips_mb) * 1_000_000)
             first = {*self.pages.doubtful, *self.pages.redone}
             sounds.add(sound for sound in _list_sounds(spool) if sound.number in first)
             sounds.add(_list_replaced(replaced, self.pages.redone))
