@@ -72,9 +72,9 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
     say(f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept")
     say(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
     say("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))
-    if run.num_units_left:
-        say(f"{run.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
-    problems = [] if run.num_units_left else [chapter for chapter in summary.chapters if chapter.problems]
+    if run.num_rows_left:
+        say(f"{run.num_rows_left:,} row(s) left; the same command without `limit` goes on with them")
+    problems = [] if run.num_rows_left else [chapter for chapter in summary.chapters if chapter.problems]
     for chapter in problems[:_MAX_SHOWN]:
         missing = f"{len(chapter.problems):,} missing, {chapter.problems[0]:.200}"
         say(one_line(f"  {chapter.book_id} {chapter.chapter}: {missing}"))

@@ -51,7 +51,8 @@ def show_forecast(config: Config) -> int:
     if cost.elapsed_s is None:
         say(f"time       not known: {cost.source}")
     else:
-        say(f"time       about {format_duration(cost.elapsed_s)}, {cost.source}")
+        replicas = f"with {cost.num_replicas} LLM replica(s), " if cost.elapsed_s else ""
+        say(f"time       about {format_duration(cost.elapsed_s)}, {replicas}{cost.source}")
     say(f"output     {config.output}")
     say("Nothing was synthesized: this was a dry run.")
     try:

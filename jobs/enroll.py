@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for speaker in enrollment.speakers.values():
             tokens = speaker.voice.global_tokens or ()
             say(f"{one_line(speaker.speaker_id)}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
+            for doubt in speaker.doubts:
+                say(f"  {doubt}")
         say(f"{len(enrollment.speakers):,} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
         if enrollment.rejected:
             say(f"{len(enrollment.rejected):,} speaker(s) rejected, and so will be their rows")

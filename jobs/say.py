@@ -65,6 +65,8 @@ def _speak(options: argparse.Namespace) -> int:
         except ValueError as error:
             raise ConfigError(f"--out {error}") from None
     text = _PREVIEW_TEXT if options.text is None else sys.stdin.read() if options.text == "-" else options.text
+    if not text.strip():
+        raise ConfigError("the text: is empty; give words to say, or - to read them from standard input")
     from pipeline import Synthesizer
 
     settings: dict[str, Any] = {}
@@ -75,6 +77,8 @@ def _speak(options: argparse.Namespace) -> int:
         raise ConfigError(f"--speaker {options.speaker}: nobody of this name; use one of: {known:.300}")
     if options.clone:
         synthesizer.add_speaker(_CLONE, reference_audio=options.clone, reference_text=options.transcript)
+        for doubt in (synthesizer.describe_recording(_CLONE) or {}).get("doubts", ()):
+            say(f"{options.clone}: {doubt}")
     if options.voice_preview is None:
         speaker = _CLONE if options.clone else options.speaker or synthesizer.speakers[0]
         return _write(synthesizer, text, speaker, options.out, options)

@@ -86,8 +86,8 @@ def _print_summary(config: Config, summary: RunSummary) -> None:
         say("nothing to do: an earlier start committed every unit" + (" within `limit`" if config.limit else ""))
     if config.quality.choose == "best_of" and summary.takes_per_row is not None:
         say(f"best of {config.quality.best_of}: {summary.takes_per_row:.2f} takes made for each utterance kept")
-    if summary.num_units_left:
-        say(f"{summary.num_units_left:,} unit(s) left; the same command without `limit` goes on with them")
+    if summary.num_rows_left:
+        say(f"{summary.num_rows_left:,} row(s) left; the same command without `limit` goes on with them")
     if summary.num_removed:
         say(f"{summary.num_removed:,} removed: withdrawn with jobs.remove, so they have no audio")
     if summary.rejected:

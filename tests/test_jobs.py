@@ -313,3 +313,6 @@ def test_a_speaker_whom_nobody_knows_is_the_users_mistake(tmp_path, random_weigh
     options = ["--weights", random_weights, "--speakers", str(tmp_path / "speakers.yaml"), "--speaker", "nobody"]
     assert jobs.say.main(["Hello.", "--out", str(tmp_path / "a.wav"), *options]) == 2
     assert "nobody of this name; use one of: anna" in capsys.readouterr().err
+    # Not a word to say: known before the weights are loaded.
+    assert jobs.say.main([" ", "--out", str(tmp_path / "a.wav"), "--weights", str(tmp_path / "nothing")]) == 2
+    assert "the text: is empty" in capsys.readouterr().err

@@ -120,10 +120,11 @@ def test_another_encoder_is_reported(packed, caplog, monkeypatch):
 def test_an_audition_is_resumed_and_the_layout_is_pinned(runs, tmp_path):
     packed, _ = runs
     config = packed.model_copy(update={"output": str(tmp_path / "output"), "limit": 4})
-    assert synthesize_manifest(config).num_units_left == 2
-    first = commit_path(config).read_bytes()
-    assert synthesize_manifest(config.model_copy(update={"limit": None})).num_units_done == 2
-    assert commit_path(config).read_bytes() == first and clips_of(config) == clips_of(packed)
+    sample = synthesize_manifest(config)
+    spoken = clips_of(config)
+    assert sample.num_ok + sample.num_rejected == len(spoken) == 4 and sample.num_rows_left == len(clips_of(packed)) - 4
+    assert synthesize_manifest(config.model_copy(update={"limit": None})).num_kept == 4
+    assert spoken.items() <= clips_of(config).items() and clips_of(config) == clips_of(packed)
     files = config.model_copy(update={"audio": config.audio.model_copy(update={"layout": "files", "format": "wav"})})
     with pytest.raises(
         ConfigError, match=r'(?s)audio.format: "flac" → \(absent\).*audio.layout: "packed" → \(absent\)'
@@ -156,7 +157,7 @@ def test_a_run_that_dies_at_any_put_of_a_commit_is_resumed(runs, tmp_path, monke
             synthesize_manifest(config)
         dead.clear()
         assert len(CommitLog(open_storage(config.output)).committed()) == is_carried_out * num_kills
-    assert synthesize_manifest(config).num_units_left == 0
+    assert synthesize_manifest(config).num_rows_left == 0
     assert clips_of(config) == clips_of(packed)
     report = verify_output(open_storage(config.output))
     assert report.is_intact and report.orphaned == [] and (Path(config.output) / "_SUCCESS").exists()

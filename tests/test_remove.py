@@ -141,7 +141,7 @@ def test_a_run_of_nobody_ends(output):
     synthesize_manifest(output.model_copy(update={"limit": 4}))
     remove_rows(open_storage(output.output), (), ["anna", "carl"], REASON)
     summary = synthesize_manifest(output)
-    assert (summary.num_removed, summary.num_ok, summary.num_units_left) == (8, 0, 0)
+    assert (summary.num_removed, summary.num_ok, summary.num_rows_left) == (8, 0, 0)
     assert verify_output(open_storage(output.output)).is_intact and (Path(output.output) / "_SUCCESS").exists()
 
 

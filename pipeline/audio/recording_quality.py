@@ -18,9 +18,13 @@ MIN_NOISE_DISTANCE_DB = 20.0
 """Of speech above what lies behind it."""
 MAX_CLIPPED_RATIO = 0.0005
 MAX_SILENCE_RATIO = 0.6
+MIN_SPEECH_S, MOST_CLIPPED_RATIO = 1.0, 0.1
+"""Less of the one or more of the other is no model of a voice at all."""
 _FRAME_S = 0.02
 _SILENT_BELOW_DB = 40.0
 """Under the loud parts, a frame counts as silence."""
+_PEAK_ABOVE_DB = 15.0
+"""The loudest frame of speech is hardly ever so far above the loud ones."""
 _FLAT_SAMPLES = 3
 """So many equal samples at the peak are a top that was cut off."""
 
@@ -36,6 +40,11 @@ class RecordingQuality:
     """Share of samples in flat runs at the peak, whatever the level of the peak."""
     silence_ratio: float
     """Share of 20 ms frames 40 dB or more under the loud ones."""
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds that are not silence, of the first half minute."""
+        return min(self.duration_s, LONGEST_S) * (1.0 - self.silence_ratio)
 
 
 def measure_recording(samples: NDArray[Any], sample_rate: int) -> RecordingQuality:
@@ -54,7 +63,9 @@ def measure_recording(samples: NDArray[Any], sample_rate: int) -> RecordingQuali
     level_db = 10 * np.log10((frames**2).mean(axis=1) + 1e-12)
     loud_db = float(np.percentile(level_db, 95))
     quiet_db = float(np.percentile(level_db, 5))
-    silence = float(np.mean(level_db < loud_db - _SILENT_BELOW_DB))
+    # Where there is hardly anything but silence, 95 of 100 frames are none of the loud ones.
+    silent_db = max(loud_db, float(level_db.max()) - _PEAK_ABOVE_DB) - _SILENT_BELOW_DB
+    silence = float(np.mean(level_db < silent_db))
     return RecordingQuality(duration_s, loud_db - quiet_db, _clipped_ratio(samples), silence)
 
 
@@ -66,6 +77,21 @@ def _clipped_ratio(samples: NDArray[np.float64]) -> float:
         runs = edges[1::2] - edges[::2]
         clipped += int(runs[runs >= _FLAT_SAMPLES].sum())
     return clipped / samples.size
+
+
+def find_unusable(quality: RecordingQuality) -> str | None:
+    """Return why a recording is no model of a voice at all, with the number and what is expected; None where it is."""
+    if quality.speech_s < MIN_SPEECH_S:
+        return (
+            f"holds {quality.speech_s:.1f} s of speech ({quality.silence_ratio:.0%} of {quality.duration_s:.1f} s is "
+            f"silence), expected {MIN_SPEECH_S:g} s or more; record {SHORTEST_S:g} to {LONGEST_S:g} s of speech"
+        )
+    if quality.clipped_ratio > MOST_CLIPPED_RATIO:
+        return (
+            f"{quality.clipped_ratio:.0%} of the samples are cut off at the peak, expected {MOST_CLIPPED_RATIO:.0%} at "
+            "most; record at a lower level"
+        )
+    return None
 
 
 def describe_faults(quality: RecordingQuality) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import re
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.audio.clips import ByteFile, describe_failure
-from pipeline.audio.recording_quality import describe_faults, measure_recording
+from pipeline.audio.recording_quality import RecordingQuality, describe_faults, measure_recording
 from pipeline.audio.samples import resample
 from pipeline.config.extras import need_extra
 from pipeline.errors import SpeakerError
-
-logger = logging.getLogger(__name__)
 
 MODEL_SAMPLE_RATE = 16_000
 MIN_REFERENCE_SAMPLES = 400
@@ -50,10 +47,14 @@ class LoadedAudio:
     Attributes:
         samples: (num_samples,) float64, the first channel, nominally in [-1, 1].
         sample_rate: Hz.
+        quality: what was measured of it.
+        doubts: what makes it a poor model of a voice, although it can be used.
     """
 
     samples: DoubleArray
     sample_rate: int
+    quality: RecordingQuality
+    doubts: tuple[str, ...] = ()
 
 
 def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedAudio:
@@ -76,8 +77,7 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     if needs_pyav(head if data is None else data):
         samples, rate = _decode_with_pyav(source, name)
         _check_samples(samples, rate, name)
-        _report_doubts(samples, rate, name)
-        return LoadedAudio(samples, rate)
+        return _judge(samples, rate)
     try:
         with soundfile.SoundFile(ByteFile(source) if isinstance(source, bytes) else os.fspath(source)) as file:
             rate, num_frames = file.samplerate, file.frames
@@ -97,14 +97,12 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise _unreadable(name, error) from error
     _check_samples(samples, rate, name)
-    _report_doubts(samples, rate, name, *(["the file is cut short"] if is_cut else []))
-    return LoadedAudio(np.ascontiguousarray(samples), rate)
+    return _judge(np.ascontiguousarray(samples), rate, *(["the file is cut short"] if is_cut else []))
 
 
-def _report_doubts(samples: DoubleArray, rate: int, name: str, *doubts: str) -> None:
-    faults = describe_faults(measure_recording(samples, rate))
-    for doubt in (*doubts, *find_doubts(samples, rate), *faults):
-        logger.warning("%s: %s; the voice may not be as expected", name, doubt)
+def _judge(samples: DoubleArray, rate: int, *doubts: str) -> LoadedAudio:
+    quality = measure_recording(samples, rate)
+    return LoadedAudio(samples, rate, quality, (*doubts, *find_doubts(samples, rate), *describe_faults(quality)))
 
 
 def needs_pyav(head: bytes) -> bool:

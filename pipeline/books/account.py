@@ -111,7 +111,7 @@ def find_problem(
         )
         problems.append(
             f"{num_counted:,} of its {num_story:,} words would be left out ({reasons}), expected at most "
-            f"{max_left_out:.0%} (import.max_left_out)"
+            f"{max_left_out:.0%} (audiobook.import.max_left_out)"
         )
     if split.missing:
         shown = ", ".join(repr(cut_title(label)) for label in split.missing[:_MAX_SHOWN])
@@ -122,8 +122,9 @@ def find_problem(
         return ""
     return (
         f"{'; '.join(problems)}; look at its parts with --dry-run, then say what to read: "
-        f"import: {{chapters: {{{book_id}: {{include: all}}}}}} takes the chapters as they were found, and `include` "
-        "and `exclude` also take numbers and titles"
+        f"audiobook: {{import: {{chapters: {{{book_id}: {{include: all}}}}}}}} takes the chapters as they were found, "
+        "and `include` and `exclude` also take numbers and titles (in the file of import-books --config: chapters: ... "
+        "without the two levels around it)"
     )
 
 

@@ -45,7 +45,7 @@ class AudiobooksSummary:
 
         Of an audition (`limit`), which lacks nearly all: the rows that were rejected.
         """
-        if self.run.num_units_left:
+        if self.run.num_rows_left:
             return self.run.num_rejected
         return sum(bool(chapter.problems or chapter.acx) for chapter in self.chapters)
 

@@ -28,7 +28,7 @@ class CodecActor(ReplicaBase):
         self._setup = setup
 
     def _load(self) -> ReplicaInfo:
-        limit_gpu_memory(self._setup.config.codec.device, self._setup.config.replicas.codec.num_gpus)
+        limit_gpu_memory(self._setup.config.codec.device, self._setup.config.replicas.codec.gpus)
         return self.load_network(find_weights(self._setup))
 
     def load_network(self, weights_dir: Path) -> ReplicaInfo:

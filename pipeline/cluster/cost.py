@@ -77,13 +77,13 @@ def _find_speed_of_trial(config: Config, trial: Trial) -> KnownSpeed | None:
         return None
     num_llm, num_codec = (int(trial.counts.get(stage, 1)) for stage in ("llm", "codec"))
     seconds = [speed.llm_s / num_llm, speed.codec_s / num_codec]
-    replicas = config.replicas
-    if speed.is_shared and replicas.llm.num_gpus + replicas.codec.num_gpus > 0:
+    replicas = trial.replicas or config.replicas
+    if speed.is_shared and replicas.llm.gpus + replicas.codec.gpus > 0:
         seconds.append((speed.llm_s + speed.codec_s) / num_llm)
     elif speed.is_shared:
         busy = speed.llm_s * replicas.llm.num_threads + speed.codec_s * replicas.codec.num_threads
         seconds.append(busy / max(trial.num_cpus, 1.0))
-    source = f"measured here ({trial.place}) on {speed.num_rows:,} row(s), for {num_llm} LLM replica(s)"
+    source = f"measured here ({trial.place}) on {speed.num_rows:,} row(s)"
     if config.quality.listens:
         source += "; what listening takes is not counted"
     return KnownSpeed(1.0 / max(*seconds, 1e-9) / config.quality.num_first_takes, num_llm, trial.counts, source)
@@ -114,18 +114,13 @@ def estimate_cost(
     stages = ("llm", "codec", *(("listener",) if config.quality.listens else ()), "writer")
     counts = {stage: _count(config, stage, known.replicas) for stage in stages}
     hours = audio_s / known.x_real_time / 3_600
-    occupied = {
-        kind: hours * sum(counts[stage] * getattr(getattr(config.replicas, stage), kind) for stage in stages)
-        for kind in ("num_gpus", "num_cpus")
-    }
-    return Cost(
-        known.source,
-        known.x_real_time,
-        known.num_replicas,
-        hours * 3_600,
-        occupied["num_gpus"],
-        occupied["num_cpus"],
-    )
+    fitted = (trial.replicas if trial is not None else None) or config.replicas
+    taken = [(counts[stage], getattr(fitted, stage)) for stage in stages]
+    cpu_hours = hours * sum(count * replica.cpus for count, replica in taken)
+    # What `auto` comes to is for the cluster to say.
+    is_known = fitted is not config.replicas or "auto" not in (fitted.llm.num_gpus, fitted.codec.num_gpus)
+    gpu_hours = hours * sum(count * replica.gpus for count, replica in taken) if is_known else None
+    return Cost(known.source, known.x_real_time, known.num_replicas, hours * 3_600, gpu_hours, cpu_hours)
 
 
 def _count(config: Config, stage: str, known: Mapping[str, int]) -> int:

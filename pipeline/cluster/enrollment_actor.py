@@ -43,7 +43,7 @@ class EnrollmentActor:
         self._num_begun += 1
         set_torch_threads(self._config.replicas.llm.num_threads)
         with ending_a_sick_process(), stack_in_log(self._config.replicas.start_timeout_s):
-            speakers, failures = enroll([definition], self._load, self._config.seed, self._config.storage)
+            speakers, failures = enroll([definition], self._load, self._config)
         return speakers[0] if speakers else failures[definition.speaker_id]
 
     def _load(self) -> Enroller:
@@ -76,13 +76,11 @@ def enroll_remotely(
         RunStopped: its process died, time and again, or it failed in a way that nobody foresaw.
         SynthesisError: the weights cannot be used.
     """
-    llm = config.replicas.llm
     # Ray would wait for ever for what the cluster does not have.
-    plan_replicas(config)
+    config = plan_replicas(config).config
+    llm = config.replicas.llm
     actor = SupervisedActor(
-        lambda: ray_api.create_actor(
-            EnrollmentActor, config, num_cpus=llm.num_cpus, num_gpus=llm.num_gpus, max_calls=1
-        ),
+        lambda: ray_api.create_actor(EnrollmentActor, config, num_cpus=llm.cpus, num_gpus=llm.gpus, max_calls=1),
         timeout_s=config.replicas.start_timeout_s,
         remedy=(
             "Check that this machine can read `weights` and the speakers' recordings, or raise "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from pipeline.cluster import ray_api
@@ -17,12 +18,14 @@ from pipeline.cluster.codec_actor import CodecActor
 from pipeline.cluster.listener_actor import ListenerActor
 from pipeline.cluster.llm_actor import LLMActor, UnitTakes
 from pipeline.cluster.replica import ReplicaSetup, set_torch_threads
+from pipeline.cluster.replica_counts import fit_replicas
 from pipeline.cluster.run_units import check_environments
 from pipeline.cluster.stage_order import STAGES
 from pipeline.cluster.work_items import Stage, UnitState
 from pipeline.cluster.writer_actor import WriterActor
 from pipeline.config.run import ReplicasConfig
 from pipeline.errors import RunStopped, SynthesisError
+from pipeline.hardware.cpus import count_cpus
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
 from pipeline.output.run_record import RunRecord
@@ -36,11 +39,20 @@ def can_work_here(replicas: ReplicasConfig) -> bool:
     """Tell whether this process has what the replicas would have: no cluster is named, and a GPU is there if wanted."""
     if ray_api.is_initialized() or os.environ.get("RAY_ADDRESS"):
         return False
-    if not (replicas.llm.num_gpus or replicas.codec.num_gpus):
+    if not (replicas.llm.gpus or replicas.codec.gpus):
         return True
     import torch
 
     return torch.cuda.is_available()
+
+
+def fit_here(setup: ReplicaSetup) -> ReplicaSetup:
+    """Return the setup with what `auto` comes to on this machine, as it would for a Ray that is started here."""
+    import torch
+
+    resources = {"here": {"CPU": float(count_cpus()), "GPU": float(torch.cuda.device_count())}}
+    plan, _ = fit_replicas(setup.config, resources)
+    return replace(setup, config=plan.config)
 
 
 def count_rows(states: Iterable[UnitState]) -> int:
@@ -71,6 +83,7 @@ def run_units_here(
         RunStopped: something failed in a way that nobody foresaw.
         SynthesisError: as `run_units`.
     """
+    setup = fit_here(setup)
     replicas = setup.config.replicas
     llm, codec, writer = _LLM(setup), CodecActor(setup), WriterActor(setup)
     listener = ListenerActor(setup) if setup.config.quality.listens else None

@@ -29,7 +29,7 @@ class ListenerActor(ReplicaBase):
         assert stage is not None  # There are listeners only where somebody is to listen.
         self._stage = stage
         settings = self._setup.config.replicas.listener
-        device = "cuda" if settings.num_gpus else "cpu"
+        device = "cuda" if settings.gpus else "cpu"
         found = dict(stage.environment)
         return describe_replica("listener", settings.num_threads, device, found.pop("dtype"), **found)
 

@@ -54,7 +54,7 @@ class LLMActor(ReplicaBase):
         self._num_steps = 0
 
     def _load(self) -> ReplicaInfo:
-        limit_gpu_memory(self._setup.config.llm.device, self._setup.config.replicas.llm.num_gpus)
+        limit_gpu_memory(self._setup.config.llm.device, self._setup.config.replicas.llm.gpus)
         return self.load_network(find_weights(self._setup))
 
     def load_network(self, weights_dir: Path) -> ReplicaInfo:

@@ -13,7 +13,7 @@ from pipeline.config.run import Config
 from pipeline.errors import ConfigError, SpeakerError
 from pipeline.output.voices import SPEAKERS_PATH
 from pipeline.storage import Storage
-from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry, report_doubts
 
 logger = logging.getLogger(__name__)
 _KEEP_S = 30.0
@@ -113,7 +113,7 @@ class OutputSpeakers:
             return
         from pipeline.synthesis.enrollment import find_fault  # Loads torch.
 
-        faults = {d.speaker_id: find_fault(d, weights_dir, config.storage) for d in self.missing}
+        faults = {d.speaker_id: find_fault(d, weights_dir, config) for d in self.missing}
         failures = {name: fault for name, fault in faults.items() if fault is not None}
         _report(config, list(failures.values()))
         self.failed |= {*failures}
@@ -142,6 +142,7 @@ class OutputSpeakers:
                     self.failed.add(definition.speaker_id)
                 else:
                     made.append(result)
+                    report_doubts(result.speaker_id, result.doubts)
                 if time.monotonic() - kept_at > _KEEP_S:
                     self._keep(made)
                     kept_at = time.monotonic()

@@ -51,7 +51,7 @@ class Places:
         self._places: list[_Place] = []
         self._of_slot: dict[Slot, tuple[_Place, int]] = {}
         for group in groups:
-            bundles = [{"CPU": needs[slot.stage].num_cpus, "GPU": needs[slot.stage].num_gpus} for slot in group]
+            bundles = [{"CPU": needs[slot.stage].cpus, "GPU": needs[slot.stage].gpus} for slot in group]
             place = _Place(group, bundles, ray_api.reserve(bundles))
             self._places.append(place)
             self._of_slot.update({slot: (place, bundle) for bundle, slot in enumerate(group)})
@@ -84,8 +84,8 @@ class Places:
         return ray_api.create_actor(
             actor_class,
             *arguments,
-            num_cpus=need.num_cpus,
-            num_gpus=need.num_gpus,
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
             max_calls=max_calls,
             group=place.reservation,
             bundle=bundle,

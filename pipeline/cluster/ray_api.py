@@ -5,7 +5,6 @@ Ray's exceptions are types, and are imported from `ray.exceptions` where they ar
 
 from __future__ import annotations
 
-import os
 import site
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -26,6 +25,8 @@ from ray.exceptions import (
 )
 from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from pipeline.hardware.cpus import count_cpus
 
 REPLICA_DEATHS = (RayActorError, ActorPlacementGroupRemoved, OutOfMemoryError)
 """What a call of a dead replica raises; Ray has an error of its own for one that its memory monitor killed."""
@@ -83,7 +84,7 @@ def start(**options: Any) -> None:
     root = str(Path(__file__).parents[2])
     found = [] if root in site.getsitepackages() else [root]
     job = JobConfig(_client_job=True, _py_driver_sys_path=found)
-    ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, job_config=job, **options)
+    ray.init("local", num_cpus=count_cpus(), include_dashboard=False, job_config=job, **options)
 
 
 def shutdown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.replica import (
@@ -74,15 +75,13 @@ def replay_remotely(setup: ReplicaSetup, rows: Sequence[ReplayRow]) -> list[Repl
         RunStopped: its process died, time and again, or it failed in a way that nobody foresaw.
         SynthesisError: the weights or voices cannot be used.
     """
+    # Ray would wait for ever for what the cluster does not have.
+    setup = replace(setup, config=plan_replicas(setup.config).config)
     replicas = setup.config.replicas
     listener = [replicas.listener] if setup.config.quality.listens else []
-    num_gpus = max(replica.num_gpus for replica in (replicas.llm, replicas.codec, *listener))
-    # Ray would wait for ever for what the cluster does not have.
-    plan_replicas(setup.config)
+    num_gpus = max(replica.gpus for replica in (replicas.llm, replicas.codec, *listener))
     actor = SupervisedActor(
-        lambda: ray_api.create_actor(
-            ReplayActor, setup, num_cpus=replicas.llm.num_cpus, num_gpus=num_gpus, max_calls=1
-        ),
+        lambda: ray_api.create_actor(ReplayActor, setup, num_cpus=replicas.llm.cpus, num_gpus=num_gpus, max_calls=1),
         timeout_s=max(replicas.start_timeout_s, replicas.hang_timeout_s),
         remedy="Name fewer rows to find the one that does it, or raise replicas.hang_timeout_s if it is only slow",
     )

@@ -189,7 +189,7 @@ def read_voices(setup: ReplicaSetup) -> SpeakerRegistry:
 def load_listening_of(setup: ReplicaSetup) -> ListeningStage | None:
     """Return who hears the run's takes, if anybody does; with the driver's model of the recognizer bit for bit."""
     listener = setup.config.replicas.listener
-    device = "cuda" if listener.num_gpus else "cpu"
+    device = "cuda" if listener.gpus else "cpu"
     return load_listening(setup.config, device, listener.num_threads, setup.asr_sha256)
 
 

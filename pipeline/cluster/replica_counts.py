@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pipeline.cluster import ray_api
 from pipeline.cluster.ray_cluster import check_own_node
+from pipeline.cluster.replica_needs import list_needs
 from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.work_items import Stage
 from pipeline.config.run import Config, ReplicaConfig
@@ -38,6 +39,8 @@ class ReplicaPlan:
     counts: dict[Stage, int]
     """By stage, how many."""
     groups: list[Group]
+    config: Config
+    """The run's, with a number in place of each `auto` of CPUs and GPUs."""
 
 
 def plan_replicas(config: Config) -> ReplicaPlan:
@@ -51,13 +54,45 @@ def plan_replicas(config: Config) -> ReplicaPlan:
         RunStopped: this process has lost the cluster.
     """
     check_own_node()
-    replicas, resources = config.replicas, ray_api.total_resources()
-    needs = {spec.stage: spec.settings(replicas) for spec in list_stages(config)}
-    counts = plan_counts(needs, resources, same_node=replicas.same_node)
-    shortage = None if replicas.elastic else describe_shortage(needs, counts, resources, same_node=replicas.same_node)
-    if shortage is not None:
+    plan, shortage = fit_replicas(config, ray_api.total_resources())
+    if shortage is not None and not config.replicas.elastic:
         raise ConfigError(f"{shortage}, or set replicas.elastic for a cluster that grows")
-    return ReplicaPlan(counts, arrange(needs, counts, same_node=replicas.same_node))
+    return plan
+
+
+def fit_replicas(config: Config, resources: ray_api.Resources) -> tuple[ReplicaPlan, str | None]:
+    """Return the replicas for these nodes, and what the nodes lack for them, if anything.
+
+    Where `num_cpus` is `auto`, each takes fewer where that gives a place to the first ones, or work to all cards.
+    """
+    first: tuple[ReplicaPlan, str | None] | None = None
+    for replicas in list_needs(config, resources, _find_build_problem):
+        needs = {spec.stage: spec.settings(replicas) for spec in list_stages(config)}
+        counts = plan_counts(needs, resources, same_node=replicas.same_node)
+        groups = arrange(needs, counts, same_node=replicas.same_node)
+        shortage = describe_shortage(needs, counts, resources, same_node=replicas.same_node)
+        found = ReplicaPlan(counts, groups, config.model_copy(update={"replicas": replicas})), shortage
+        first = first or found
+        if shortage is None and counts == _count_by_cards(needs, counts, resources, same_node=replicas.same_node):
+            return found
+    assert first is not None
+    return first
+
+
+def _count_by_cards(
+    needs: Needs, counts: dict[Stage, int], nodes: ray_api.Resources, *, same_node: bool
+) -> dict[Stage, int]:
+    """Return how many replicas there would be if CPUs were no matter; as many as there are where nobody uses a GPU."""
+    if not any(need.gpus for need in needs.values()):
+        return counts
+    free = {stage: need.model_copy(update={"num_cpus": 0.0}) for stage, need in needs.items()}
+    return plan_counts(free, nodes, same_node=same_node)
+
+
+def _find_build_problem() -> str | None:
+    from pipeline.hardware.gpu import find_build_problem  # Loads torch.
+
+    return find_build_problem()
 
 
 def plan_counts(needs: Needs, nodes: ray_api.Resources, *, same_node: bool) -> dict[Stage, int]:
@@ -84,15 +119,15 @@ def _count_with(share: int, needs: Needs) -> dict[Stage, int]:
 
 def _count_by_sums(needs: Needs, nodes: ray_api.Resources) -> int:
     """Return how often the `auto` stages together fit into the cluster as a whole."""
-    fixed = [(need.count, need.num_cpus, need.num_gpus) for need in needs.values() if need.count != "auto"]
+    fixed = [(need.count, need.cpus, need.gpus) for need in needs.values() if need.count != "auto"]
     growing = [need for need in needs.values() if need.count == "auto"]
     free_cpus = _sum_of("CPU", nodes) - sum(count * cpus for count, cpus, _ in fixed)
     free_gpus = _sum_of("GPU", nodes) - sum(count * gpus for count, _, gpus in fixed)
     shares = [
         int(free / need + _ROUNDING)
         for free, need in (
-            (free_cpus, sum(need.num_cpus for need in growing)),
-            (free_gpus, sum(need.num_gpus for need in growing)),
+            (free_cpus, sum(need.cpus for need in growing)),
+            (free_gpus, sum(need.gpus for need in growing)),
         )
         if need > 0
     ]
@@ -124,7 +159,7 @@ def arrange(needs: Needs, counts: Mapping[Stage, int], *, same_node: bool) -> li
 
 def _size_of(group: Group, needs: Needs) -> tuple[float, float]:
     """Return the GPUs and CPUs that a group takes."""
-    return sum(needs[slot.stage].num_gpus for slot in group), sum(needs[slot.stage].num_cpus for slot in group)
+    return sum(needs[slot.stage].gpus for slot in group), sum(needs[slot.stage].cpus for slot in group)
 
 
 class _Node:
@@ -136,9 +171,9 @@ class _Node:
 
     def take(self, needs: Sequence[ReplicaConfig]) -> bool:
         """Give replicas a place if there is one for all of them; returns whether there is."""
-        cpus, cards = self._cpus - sum(need.num_cpus for need in needs), list(self._cards)
+        cpus, cards = self._cpus - sum(need.cpus for need in needs), list(self._cards)
         # As Ray does: a part of a card goes where the least is left. Several cards are whole ones.
-        for share in sorted((need.num_gpus for need in needs if need.num_gpus > 0), reverse=True):
+        for share in sorted((need.gpus for need in needs if need.gpus > 0), reverse=True):
             for _ in range(max(1, round(share))):
                 room = [card for card in range(len(cards)) if cards[card] >= min(share, 1.0) - _ROUNDING]
                 if not room:
@@ -180,7 +215,7 @@ def describe_shortage(
 ) -> str | None:
     """Return what the cluster lacks for these replicas, or None if they fit."""
     lacks = []
-    for resource, name in (("CPU", "num_cpus"), ("GPU", "num_gpus")):
+    for resource, name in (("CPU", "cpus"), ("GPU", "gpus")):
         needed = sum(count * getattr(needs[stage], name) for stage, count in counts.items())
         if needed > (there := _sum_of(resource, nodes)) + _ROUNDING:
             lacks.append(f"{needed:g} {resource}s where the cluster has {there:g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.cluster import ray_api
@@ -18,7 +19,7 @@ from pipeline.cluster.replica_counts import Slot, plan_replicas
 from pipeline.cluster.stage_order import StageSpec, list_stages
 from pipeline.cluster.store_patience import StorePatience
 from pipeline.cluster.work_items import Stage, UnitState
-from pipeline.config.run import ReplicasConfig
+from pipeline.config.run import ReplicaConfig, ReplicasConfig
 from pipeline.errors import ConfigError, StorageError, StoreRefused
 from pipeline.output.lease import Lease
 from pipeline.output.progress import Progress
@@ -50,9 +51,12 @@ def run_units(
         SynthesisError: the run cannot go on; what is committed is safe.
     """
     plan = plan_replicas(setup.config)
-    logger.info("replicas: %s", ", ".join(f"{count} {stage}" for stage, count in plan.counts.items()))
+    setup = replace(setup, config=plan.config)
     stages = list_stages(setup.config)
     needs = {spec.stage: spec.settings(setup.config.replicas) for spec in stages}
+    logger.info(
+        "replicas: %s", ", ".join(_describe_replicas(stage, n, needs[stage]) for stage, n in plan.counts.items())
+    )
     with Places(plan.groups, needs, NodeHealth()) as places:
         pools = start_pools(stages, setup.config.replicas, plan.counts, places, ray_api.put(setup))
         try:
@@ -61,6 +65,15 @@ def run_units(
             for pool in pools.values():
                 pool.close()
     return {stage: plan.counts[spec.stage] for spec in stages for stage in (spec.stage, *spec.others)}
+
+
+def _describe_replicas(stage: Stage, count: int, need: ReplicaConfig) -> str:
+    gpus = f", {need.gpus:g} GPU each" if need.gpus else ""
+    return (
+        f"{count} {stage} ({need.cpus:g} CPU{gpus})"
+        if count == 1
+        else f"{count} {stage} ({need.cpus:g} CPU each{gpus})"
+    )
 
 
 def _run_through(

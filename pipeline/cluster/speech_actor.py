@@ -24,7 +24,7 @@ class SpeechActor(LLMActor):
     def _load(self) -> ReplicaInfo:
         """Load both networks; the language model's threads are the process's, as they reach its bits."""
         replicas = self._setup.config.replicas
-        limit_gpu_memory(self._setup.config.llm.device, replicas.llm.num_gpus + replicas.codec.num_gpus)
+        limit_gpu_memory(self._setup.config.llm.device, replicas.llm.gpus + replicas.codec.gpus)
         weights_dir = find_weights(self._setup)
         codec = self._codec.load_network(weights_dir)
         llm = self.load_network(weights_dir)

@@ -50,7 +50,10 @@ class StageSpec:
         """Return the settings of this stage's replicas."""
         own: ReplicaConfig = getattr(replicas, self.stage)
         taken = [own, *(getattr(replicas, stage) for stage in self.others)]
-        needs = {name: round(sum(getattr(need, name) for need in taken), 4) for name in ("num_cpus", "num_gpus")}
+        needs = {
+            "num_cpus": round(sum(need.cpus for need in taken), 4),
+            "num_gpus": round(sum(need.gpus for need in taken), 4),
+        }
         return own.model_copy(update=needs) if self.others else own
 
 

@@ -30,6 +30,7 @@ from pipeline.cluster.replica import (
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.stage_order import list_stages
 from pipeline.cluster.supervised import SupervisedActor
+from pipeline.config.run import ReplicasConfig
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import read_utterance
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
@@ -79,6 +80,8 @@ class Trial:
     """Replicas that the run would have, by stage."""
     num_cpus: float = 0.0
     """Of the cluster."""
+    replicas: ReplicasConfig | None = None
+    """What each of them takes; None where nobody asked the cluster."""
     skipped: str = ""
     """Why nothing was tried; empty where it was."""
 
@@ -137,7 +140,7 @@ class TrialActor:
         if not jobs:
             return Trial(environments, place)
         is_shared = llm_device == device.type and (
-            llm_device == "cpu" or config.replicas.llm.num_gpus + config.replicas.codec.num_gpus <= 1.0
+            llm_device == "cpu" or config.replicas.llm.gpus + config.replicas.codec.gpus <= 1.0
         )
         pace = _find_pace(jobs) if is_whole else None
         return Trial(environments, place, Speed(len(jobs), llm_s, self._time_audio(jobs), is_shared, pace))
@@ -150,7 +153,7 @@ class TrialActor:
         first = {definition.kind: definition for definition in reversed(definitions) if definition.kind != "given"}
         config = self._setup.config
         make = partial(Enroller, config, self._weights_dir, engine, codec)
-        return enroll([*given, *first.values()], make, config.seed, config.storage)[0]
+        return enroll([*given, *first.values()], make, config)[0]
 
     def _try_llm(
         self, rows: Sequence[Mapping[str, Any]], voices: Sequence[Speaker], missing: Sequence[SpeakerDefinition]
@@ -250,9 +253,10 @@ def try_remotely(
         HangError, RunStopped: the process stood still or died, time and again.
         SynthesisError: the weights cannot be used.
     """
-    replicas = setup.config.replicas
     plan = plan_replicas(setup.config)
-    num_gpus = max(replicas.llm.num_gpus, replicas.codec.num_gpus)
+    setup = replace(setup, config=plan.config)
+    replicas = setup.config.replicas
+    num_gpus = max(replicas.llm.gpus, replicas.codec.gpus)
     nodes = ray_api.total_resources().values()
     counts = {
         str(stage): plan.counts[spec.stage]
@@ -260,11 +264,16 @@ def try_remotely(
         for stage in (spec.stage, *spec.others)
     }
     num_cpus = sum(node.get("CPU", 0.0) for node in nodes)
-    if not _has_room(replicas.llm.num_cpus, num_gpus):
-        needs = f"{replicas.llm.num_cpus:g} CPUs" + (f" and {num_gpus:g} GPUs" if num_gpus else "")
-        return Trial(counts=counts, num_cpus=num_cpus, skipped=f"no node of the cluster has {needs} free just now")
+    if not _has_room(replicas.llm.cpus, num_gpus):
+        needs = f"{replicas.llm.cpus:g} CPUs" + (f" and {num_gpus:g} GPUs" if num_gpus else "")
+        return Trial(
+            counts=counts,
+            num_cpus=num_cpus,
+            replicas=replicas,
+            skipped=f"no node of the cluster has {needs} free just now",
+        )
     actor = SupervisedActor(
-        lambda: ray_api.create_actor(TrialActor, setup, num_cpus=replicas.llm.num_cpus, num_gpus=num_gpus, max_calls=1),
+        lambda: ray_api.create_actor(TrialActor, setup, num_cpus=replicas.llm.cpus, num_gpus=num_gpus, max_calls=1),
         timeout_s=max(replicas.start_timeout_s, replicas.hang_timeout_s),
         remedy="Raise replicas.start_timeout_s if the networks only load slowly",
     )
@@ -272,7 +281,7 @@ def try_remotely(
         trial: Trial = actor.call(
             lambda replica: replica.attempt.remote(rows, enrolled, missing), "trying the networks"
         )
-    return replace(trial, counts=counts, num_cpus=num_cpus)
+    return replace(trial, counts=counts, num_cpus=num_cpus, replicas=replicas)
 
 
 def _has_room(num_cpus: float, num_gpus: float) -> bool:

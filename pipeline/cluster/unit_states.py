@@ -42,11 +42,13 @@ class UnitPlanner:
     """Takes to keep; reading a unit's rows to look for them is spared where there are none."""
     tombstones: Tombstones = field(default_factory=Tombstones)
     """What was withdrawn from the output."""
+    places: Mapping[str, Sequence[int]] | None = None
+    """The only rows that may have a take to keep, ascending, by shard; None where any may."""
 
     def plan(self, unit: WorkUnit) -> UnitState:
         """Return what is left to do of a unit that has no commit."""
-        rejections = dict.fromkeys(self._find_duplicates(unit), _DUPLICATE)
-        if not self.pool:
+        rejections = dict.fromkeys(_rows_within(unit, self.duplicates), _DUPLICATE)
+        if not self.pool or (self.places is not None and not _rows_within(unit, self.places)):
             return UnitState(unit, rejections)
         rows = self.manifest.read_rows(unit, OWN_COLUMNS).to_pylist()
         found = {row: self.pool.find(hashed) for row, hashed in hash_rows(unit, rows, self.speakers).items()}
@@ -60,9 +62,10 @@ class UnitPlanner:
         }
         return UnitState(unit, rejections, kept=kept, removed=removed)
 
-    def _find_duplicates(self, unit: WorkUnit) -> Sequence[int]:
-        rows = self.duplicates.get(unit.shard, ())
-        return rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
+
+def _rows_within(unit: WorkUnit, by_shard: Mapping[str, Sequence[int]]) -> Sequence[int]:
+    rows = by_shard.get(unit.shard, ())
+    return rows[bisect_left(rows, unit.first_row) : bisect_right(rows, unit.last_row)]
 
 
 def commit_kept_units(

@@ -26,6 +26,9 @@ class SpeakersConfig(Settings):
     """Parquet or YAML file of speaker definitions, local or in object storage."""
     on_error: Literal["stop", "reject"] = setting("stop")
     """A speaker that cannot be enrolled: `stop` before work, or `reject` every row that names it."""
+    unusable_recording: Literal["refuse", "note"] = setting("refuse")
+    """A recording that is no model of a voice (under a second of speech, or more than a tenth cut off at the peak):
+    `refuse` its speaker, or `note` it in `speakers.parquet`, as what is merely poor."""
 
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -240,15 +243,27 @@ class ReplicaConfig(Settings):
 
     count: Annotated[int, Field(ge=1)] | Literal["auto"] = setting("auto")
     """How many; `auto` fills the cluster."""
-    num_cpus: float = setting(1.0, ge=0.0)
-    """CPUs that Ray reserves for each; also its torch threads, at least one."""
-    num_gpus: float = setting(0.0, ge=0.0)
-    """GPUs that Ray reserves for each; fractions share one card."""
+    num_cpus: Annotated[float, Field(ge=0.0)] | Literal["auto"] = setting("auto")
+    """CPUs that Ray reserves for each; also its torch threads, at least one. `auto`: 1 for those who hear or make
+    tokens, a half for a codec and for a writer, and less of each where the machine would have no room for them."""
+    num_gpus: Annotated[float, Field(ge=0.0)] | Literal["auto"] = setting("auto")
+    """GPUs that Ray reserves for each; fractions share one card. `auto`: where the cluster has GPUs and torch is built
+    for them, an LLM and a codec share a card, 0.7 and 0.3 of it, or what the other leaves; none for the others."""
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of each; one as long as nobody has seen the cluster, see `pipeline.cluster.replica_needs`."""
+        return 1.0 if self.num_cpus == "auto" else self.num_cpus
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of each; none as long as nobody has seen the cluster."""
+        return 0.0 if self.num_gpus == "auto" else self.num_gpus
 
     @property
     def num_threads(self) -> int:
         """Torch threads of each."""
-        return max(1, round(self.num_cpus))
+        return max(1, round(self.cpus))
 
 
 class ReplicasConfig(Settings):
@@ -259,10 +274,11 @@ class ReplicasConfig(Settings):
     listener: ReplicaConfig = ReplicaConfig()
     """Those who hear takes, between codec and writer; there are some only where `quality.asr` or `quality.naturalness`
     asks for it. With a share of a GPU the recognizer works on it, else on CPUs."""
-    writer: ReplicaConfig = ReplicaConfig(num_cpus=0.5)
+    writer: ReplicaConfig = ReplicaConfig()
     elastic: bool = setting(False)
     """The cluster grows by itself: replicas that find no room wait for nodes, instead of the run being refused.
-    Then `count` is the most there will be, so that `auto` has no meaning."""
+    Then `count` is the most there will be, so that `auto` has no meaning; an LLM's and a codec's `num_gpus` must be
+    given, too, as nodes that are not there yet cannot be asked."""
     same_node: bool = setting(True)
     """An LLM, a codec and a writer share a node, so that audio stays there; False lets them lie anywhere, as where
     some nodes have GPUs and others CPUs."""
@@ -348,8 +364,8 @@ class Config(Settings):
     unit_size: int = setting(128, changes="plan", ge=1, le=100_000)
     """Consecutive rows scheduled and committed together."""
     limit: int | None = setting(None, ge=1)
-    """Synthesize only so many rows, rounded up to whole units spread over the manifest, as an audition; the rest waits.
-    A higher limit adds to it."""
+    """Synthesize exactly so many rows, spread over shards and speakers, as an audition; the rest waits. A higher limit
+    adds to it, and a start without one makes the rest."""
     text: TextConfig = TextConfig()
     sampling: SamplingConfig = SamplingConfig()
     quality: QualityConfig = QualityConfig()
@@ -394,13 +410,19 @@ class Config(Settings):
             )
         kinds = ("llm", "codec", *(("listener",) if self.quality.listens else ()), "writer")
         for kind in kinds:
-            num_gpus = getattr(self.replicas, kind).num_gpus
+            num_gpus = getattr(self.replicas, kind).gpus
             if num_gpus > 1 and num_gpus % 1:
                 raise ValueError(f"replicas.{kind}.num_gpus: {num_gpus:g} must be a part of one GPU, or whole ones")
         self._check_one_process()
         growing = [f"replicas.{kind}.count" for kind in kinds if getattr(self.replicas, kind).count == "auto"]
         if self.replicas.elastic and growing:
             raise ValueError(f"replicas.elastic: {', '.join(growing)} must be a number, the most there shall be")
+        unknown = [f"replicas.{kind}.num_gpus" for kind in kinds[:2] if getattr(self.replicas, kind).num_gpus == "auto"]
+        if self.replicas.elastic and unknown:
+            raise ValueError(
+                f"replicas.elastic: {', '.join(unknown)} must be a number: the nodes to come cannot be asked; 0 "
+                "computes on CPUs"
+            )
         return self
 
     def _check_one_process(self) -> None:
@@ -412,7 +434,7 @@ class Config(Settings):
                 f"replicas.codec.count: {codec.count} must be as replicas.llm.count ({llm.count}) or auto with "
                 "replicas.one_process"
             )
-        num_gpus = round(llm.num_gpus + codec.num_gpus, 4)
+        num_gpus = round(llm.gpus + codec.gpus, 4)
         if num_gpus > 1 and num_gpus % 1:
             raise ValueError(
                 f"replicas.one_process: replicas.llm.num_gpus and replicas.codec.num_gpus are {num_gpus:g} together; "

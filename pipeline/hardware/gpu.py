@@ -41,7 +41,7 @@ def find_device(setting: str, wish: str, num_gpus: float) -> torch.device:
     if wish == "auto" and problem is not None and num_gpus > 0:
         raise ConfigError(
             f"{setting}: auto: {num_gpus:g} GPUs are reserved for this process (num_gpus), which cannot use any: "
-            f"{problem}; or reserve none to compute on the CPU"
+            f"{problem}; or reserve none to compute on the CPU (replicas.llm.num_gpus and replicas.codec.num_gpus: 0)"
         )
     device = torch.device(wish if wish != "auto" else "cpu" if problem is not None else "cuda")
     if device.type != "cuda":
@@ -59,13 +59,9 @@ def find_gpu_problem() -> str | None:
     """Return why torch can use no GPU in this process and what to do about it, or None if it can use one."""
     if torch.cuda.is_available():
         return None
-    release = torch.__version__.partition("+")[0]
-    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
-        return (
-            f"torch {torch.__version__} is a build for CPUs; install the build for NVIDIA GPUs: `uv pip install "
-            f"--reinstall --torch-backend auto torch=={release}`, or on Linux `pip install --force-reinstall "
-            f"torch=={release}` from the public index"
-        )
+    problem = find_build_problem()
+    if problem is not None:
+        return problem
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "CUDA_VISIBLE_DEVICES hides all GPUs from this process; unset it, or let Ray reserve a GPU (num_gpus)"
     try:
@@ -74,6 +70,18 @@ def find_gpu_problem() -> str | None:
         reason = " ".join(str(error).split())
         return f"{reason[:400].rstrip('.')}; `nvidia-smi` shows what the driver sees"
     return "torch sees no GPU; `nvidia-smi` shows what the driver sees"
+
+
+def find_build_problem() -> str | None:
+    """Return why this installation's torch can use no GPU, whatever the machine has, and what to do; else None."""
+    if torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return None
+    release = torch.__version__.partition("+")[0]
+    return (
+        f"torch {torch.__version__} is a build for CPUs; install the build for NVIDIA GPUs: `uv pip install "
+        f"--reinstall --torch-backend auto torch=={release}`, or on Linux `pip install --force-reinstall "
+        f"torch=={release}` from the public index"
+    )
 
 
 def _check_kernels(setting: str, wish: str) -> None:

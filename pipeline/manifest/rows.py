@@ -207,6 +207,14 @@ class Manifest:
         shards = [replace(shard, revision=revisions[shard.name]) for shard in self.shards]
         return Manifest(self._storage, shards, columns)
 
+    def with_shards(self, shards: Sequence[Shard]) -> Manifest:
+        """Return a manifest of other shards at the same place."""
+        return Manifest(self._storage, shards, self._columns)
+
+    def read_shard(self, shard: Shard, first_row: int, last_row: int) -> pa.Table:
+        """Read rows of a shard as they are, `last_row` included."""
+        return self._reader.read(shard, first_row, last_row)
+
     def read_column(self, shard: Shard, column: str) -> Iterator[pa.Array]:
         """Yield one column of a shard in batches, and read no other."""
         return self._reader.read_column(shard, column)

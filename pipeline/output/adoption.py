@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DamagedCommit, ManifestError, RejectionCode
 from pipeline.manifest.columns import check_columns, choose_columns
 from pipeline.manifest.rows import Manifest
+from pipeline.manifest.shards import Shard
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.lease import Lease
@@ -42,6 +43,7 @@ def plan_adoption(
     enrolled: Mapping[str, int],
     withdrawn: Collection[str],
     columns: Sequence[str] | None = None,
+    all_shards: Sequence[Shard] | None = None,
 ) -> ShardTable:
     """Return the table of shards once a manifest has taken the place of the one before; writes nothing.
 
@@ -56,6 +58,7 @@ def plan_adoption(
         enrolled: the same of all who are enrolled: who spoke what an older version planned.
         withdrawn: speakers who were removed: their rows say so already.
         columns: of the manifest to pass through, as the config has them.
+        all_shards: whose columns a first start pins; None takes the manifest's, which may be a sample of them.
 
     Raises:
         ManifestError: a shard does not fit into the table that the output has begun, or no row of the manifest is
@@ -63,7 +66,7 @@ def plan_adoption(
     """
     names = {shard.name for shard in manifest.shards}
     is_same = names == {*table.shards} and all(map(table.is_current, manifest.shards))
-    pinned = _pin_columns(manifest, table, columns)
+    pinned = _pin_columns(manifest, table, columns, all_shards or manifest.shards)
     if is_same and table.speakers == speakers and table.columns == pinned:
         return table
     _refuse_another_run(manifest, log, table)
@@ -100,12 +103,14 @@ def _refuse_another_run(manifest: Manifest, log: CommitLog, table: ShardTable) -
         )
 
 
-def _pin_columns(manifest: Manifest, table: ShardTable, wanted: Sequence[str] | None) -> pa.Schema:
+def _pin_columns(
+    manifest: Manifest, table: ShardTable, wanted: Sequence[str] | None, all_shards: Sequence[Shard]
+) -> pa.Schema:
     known = [shard for shard in manifest.shards if table.is_current(shard)]
     pinned = table.columns
     if pinned is None:
         # Outputs of older versions have the columns of the shards that they were made from.
-        pinned = choose_columns(known or manifest.shards, wanted)
+        pinned = choose_columns(known or all_shards, wanted)
     changed = [shard for shard in manifest.shards if not table.is_current(shard)]
     check_columns(changed, pinned, wanted, manifest.read_column)
     return pinned

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.errors import RejectionCode
+from pipeline.output.notebook import open_line
 from pipeline.output.row_counts import UnitReceipt
 
 logger = logging.getLogger(__name__)
+_NOTEBOOK_INTERVAL_S = 1.0
+"""A line that is written over may come often."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class RunSummary:
     """Units committed by this start."""
     num_units_skipped: int
     """Units that an earlier start had committed."""
-    num_units_left: int
-    """Units that wait for another start (`limit`, or the run was stopped)."""
+    num_rows_left: int
+    """Rows that wait for another start (`limit`)."""
     elapsed_s: float
     """Wall time of this start's synthesis, without loading."""
     x_real_time: float
@@ -71,6 +74,10 @@ class Progress:
         self._clock = clock
         self._started = self._last_line = clock()
         self._has_begun = False
+        self._committed_at_s = 0.0
+        self._show = open_line()
+        if self._show is not None:
+            self._interval_s = min(interval_s, _NOTEBOOK_INTERVAL_S)
         self.num_ok = self.num_removed = self.num_kept = 0
         self.num_units = 0
         self.num_retakes = 0
@@ -102,10 +109,12 @@ class Progress:
         """Start the clock: loading is over."""
         self._started = self._last_line = self._clock()
         self._has_begun = True
+        self._show_line(self.line())
 
     def add(self, receipt: UnitReceipt) -> None:
         """Count a commit."""
         self.num_units += 1
+        self._committed_at_s = self.elapsed_s
         self.num_ok += receipt.num_ok
         self.num_removed += receipt.num_removed
         self.num_kept += receipt.num_kept
@@ -123,8 +132,10 @@ class Progress:
             f"{self.rejected.total():,} rejected",
         ]
         if self._num_rows is not None and self.num_done and self._num_committed < self._num_rows:
-            left_s = (self._num_rows - self._num_committed) * self.elapsed_s / self.num_done
-            parts.append(f"about {format_duration(left_s)} left")
+            # As of the last commit: while nothing is committed the time left goes down, as it should.
+            left_s = (self._num_rows - self._num_committed) * self._committed_at_s / self.num_done
+            left_s -= self.elapsed_s - self._committed_at_s
+            parts += [f"about {format_duration(left_s)} left"] if left_s > 0 else []
         return " · ".join(parts)
 
     @property
@@ -143,7 +154,20 @@ class Progress:
         now = self._clock()
         if self._has_begun and now - self._last_line >= self._interval_s:
             self._last_line = now
-            logger.info("%s", self.line())
+            self.report()
+
+    def report(self) -> None:
+        """Log a line, and show it in a notebook."""
+        logger.info("%s", self.line())
+        self._show_line(self.line())
+
+    def report_loading(self) -> None:
+        """Say in a notebook that work begins; logs say so by themselves."""
+        self._show_line("starting: Ray and the networks are loaded")
+
+    def _show_line(self, line: str) -> None:
+        if self._show is not None:
+            self._show(line)
 
 
 def format_duration(seconds: float) -> str:

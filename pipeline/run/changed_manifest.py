@@ -13,6 +13,7 @@ from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.run.open_output import OpenOutput
 from pipeline.run.plan import RunPlan, with_revisions
+from pipeline.run.sample import count_sample
 from pipeline.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,11 @@ def adopt_manifest(plan: RunPlan, output: OpenOutput) -> RunPlan:
             output.log.clear_success()
             output.log.end_repair()
             if table.shards:
-                logger.info("%s", describe_adoption(table, adopted))
+                num_sampled, num_now = count_sample(table), count_sample(adopted)
+                if num_sampled and num_now != num_sampled:
+                    logger.info("from a sample of %s rows to %s: takes are kept", f"{num_sampled:,}", num_now or "all")
+                else:
+                    logger.info("%s", describe_adoption(table, adopted))
         output.record.write_table(adopted)
     return with_revisions(plan, adopted)
 
@@ -52,6 +57,7 @@ def plan_shards(plan: RunPlan, storage: Storage, table: ShardTable, speakers: Ou
         enrolled=speakers.enrolled,
         withdrawn=Tombstones.read(storage).ids("speaker"),
         columns=plan.config.columns.keep,
+        all_shards=None if plan.whole is None else plan.whole.shards,
     )
 
 

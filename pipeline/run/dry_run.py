@@ -20,8 +20,9 @@ from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.run.changed_manifest import find_former_limits, plan_shards
-from pipeline.run.plan import RunPlan, list_limited, pin_settings, plan_run, with_revisions
+from pipeline.run.plan import RunPlan, list_units, pin_settings, plan_run, with_revisions
 from pipeline.run.replicas import make_setup
+from pipeline.run.sample import limit_plan
 from pipeline.storage import Storage, open_storage
 from pipeline.text import read_text_support
 from pipeline.weights.weights import check_headers
@@ -42,13 +43,15 @@ def forecast_run(config: Config, *, networks: Networks | None = None) -> Forecas
     """
     plan = plan_run(config)
     storage, table, speakers = check_plan(plan)
+    committed = CommitLog(storage).committed()
+    plan = limit_plan(plan, table, committed)
     adopted = plan_shards(plan, storage, table, speakers)
     plan = with_revisions(plan, adopted)
     support, tombstones = read_text_support(plan.weights_dir), Tombstones.read(storage)
     forecaster = Forecaster(
         config, plan.manifest, CommitLog(storage), adopted, speakers.generations, plan.lexicon, support, tombstones
     )
-    found = forecaster.count(list_limited(plan), CommitLog(storage).committed())
+    found = forecaster.count(list_units(plan), committed)
     if table.shards:
         forecaster.judge_again(table.quality or find_former_limits(plan, RunRecord(storage)))
     if found.num_synthesized or speakers.missing:

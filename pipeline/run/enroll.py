@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.run.changed_manifest import adopt_manifest
 from pipeline.run.open_output import open_output
 from pipeline.run.plan import plan_run
+from pipeline.run.sample import follow_sample
 from pipeline.synthesis.speakers import SpeakerRegistry
 
 
@@ -44,7 +45,9 @@ def enroll_speakers(config: Config, replaced: Collection[str] = ()) -> Enrollmen
         )
     with open_output(plan, replaced) as output:
         if replaced:
-            adopt_manifest(plan, output)  # Which voices rows were planned with must be on record before they go.
+            adopt_manifest(
+                follow_sample(plan, output.record.read_table()), output
+            )  # Which voices rows were planned with must be on record before they go.
             output.log.clear_success()
         if not output.speakers.missing:
             return Enrollment(output.speakers.registry, ())

@@ -1,4 +1,7 @@
-"""What a config comes to before any work, and which of its units a start concerns."""
+"""What a config comes to before any work, and which of its units a start concerns.
+
+What `limit` makes of it says `sample.py` beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardTable
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import check_apart, check_writable, open_storage
@@ -39,10 +41,14 @@ class RunPlan:
     lexicon: Mapping[str, str]
     asr_sha256: str | None = None
     """Of the recognizer's model, where it has one."""
+    whole: Manifest | None = None
+    """All of the manifest, where `manifest` is the sample of it that `limit` asks for."""
+    is_enough: bool = False
+    """Whether the output holds more than `limit` asks for, although not all: then there is nothing to do."""
 
     @property
     def num_units(self) -> int:
-        """Units of the whole manifest."""
+        """Units of the manifest, or of the sample."""
         return self.manifest.count_units(self.config.unit_size)
 
 
@@ -82,13 +88,12 @@ def pin_settings(plan: RunPlan) -> dict[str, Any]:
     return pins if plan.asr_sha256 is None else {**pins, "asr_sha256": plan.asr_sha256}
 
 
-def place_in_output(plan: RunPlan, record: RunRecord) -> RunPlan:
+def place_in_output(plan: RunPlan, table: ShardTable) -> RunPlan:
     """Return the plan with the output's revisions of the shards.
 
     Raises:
         ConfigError: the manifest is not the one that the output holds.
     """
-    table = record.read_table()
     differences = list(table.differs_from(plan.manifest.shards))
     if differences:
         listed = "\n".join(f"  {text}" for text in differences[:20])
@@ -105,31 +110,9 @@ def with_revisions(plan: RunPlan, table: ShardTable) -> RunPlan:
     return replace(plan, manifest=plan.manifest.of_output(revisions, table.columns))
 
 
-def list_limited(plan: RunPlan) -> Iterator[WorkUnit]:
-    """Yield the units of the plan that a start concerns: all, or with `limit` so many rows in whole units.
-
-    These are spread over the manifest, and a higher limit adds to those of a lower one.
-    """
-    units = plan.manifest.plan(plan.config.unit_size)
-    if plan.config.limit is None:
-        return units
-    sizes = [unit.num_rows for unit in plan.manifest.plan(plan.config.unit_size)]
-    chosen, num_rows = set(), 0
-    for index in _spread(len(sizes)):
-        if num_rows >= plan.config.limit:
-            break
-        chosen.add(index)
-        num_rows += sizes[index]
-    return (unit for index, unit in enumerate(units) if index in chosen)
-
-
-def _spread(count: int) -> Iterator[int]:
-    """Yield the numbers below a count so that the first few, however many, lie far apart: by their bits in reverse."""
-    num_bits = max(count - 1, 0).bit_length()
-    for number in range(1 << num_bits):
-        index = int(f"{number:0{num_bits}b}"[::-1], 2) if num_bits else 0
-        if index < count:
-            yield index
+def list_units(plan: RunPlan) -> Iterator[WorkUnit]:
+    """Yield the units that a start concerns."""
+    return iter(()) if plan.is_enough else plan.manifest.plan(plan.config.unit_size)
 
 
 @dataclass(frozen=True)
@@ -144,7 +127,7 @@ class Left:
 def count_left(plan: RunPlan, committed: Collection[str]) -> Left:
     """Count what this start will do."""
     num_units = num_rows = num_rows_done = 0
-    for unit in list_limited(plan):
+    for unit in list_units(plan):
         if unit.unit_id in committed:
             num_rows_done += unit.num_rows
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipeline.cluster.in_process import FEW_ROWS, can_work_here
+from pipeline.cluster.in_process import FEW_ROWS, can_work_here, fit_here
 from pipeline.cluster.output_speakers import OutputSpeakers
 from pipeline.cluster.ray_cluster import ray_cluster
 from pipeline.cluster.replay_actor import ReplayActor, replay_remotely
@@ -15,6 +15,7 @@ from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones
 from pipeline.run.plan import pin_settings, place_in_output, plan_run
 from pipeline.run.replicas import make_setup
+from pipeline.run.sample import follow_sample
 from pipeline.storage import open_storage
 from pipeline.synthesis.replay import Replay, find_rows
 
@@ -41,7 +42,8 @@ def replay_rows(config: Config, ids: Collection[str], *, on_ray: bool = False) -
     speakers = OutputSpeakers.read(storage, plan.definitions)
     if not record.check(pin_settings(plan)) or not speakers.registry:
         raise ConfigError(f"{config.output}: holds no voices yet; run jobs.enroll or jobs.synthesize with it first")
-    plan = place_in_output(plan, record)
+    table = record.read_table()
+    plan = place_in_output(follow_sample(plan, table), table)
     rows = find_rows(plan.manifest, CommitLog(storage), ids, config.unit_size)
     tombstones = Tombstones.read(storage)
     for row in rows:
@@ -51,6 +53,6 @@ def replay_rows(config: Config, ids: Collection[str], *, on_ray: bool = False) -
             )
     setup = make_setup(plan, speakers)
     if not on_ray and len(rows) <= FEW_ROWS and can_work_here(config.replicas):
-        return ReplayActor(setup).replay(rows)
+        return ReplayActor(fit_here(setup)).replay(rows)
     with ray_cluster():
         return replay_remotely(setup, rows)

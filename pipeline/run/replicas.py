@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -16,9 +15,8 @@ from pipeline.output.progress import Progress
 from pipeline.output.tombstones import Tombstones
 from pipeline.run.open_output import OpenOutput
 from pipeline.run.plan import RunPlan
+from pipeline.run.sample import find_sampled_rows
 from pipeline.synthesis.take_pool import TakePool
-
-logger = logging.getLogger(__name__)
 
 
 def synthesize_units(
@@ -33,9 +31,10 @@ def synthesize_units(
     located = (replace(state, unit=plan.manifest.locate(state.unit)) for state in units)
     setup = make_setup(plan, output.speakers, networks)
     _record_voices(output)
+    progress.report_loading()
     counts = run(setup, located, output.record, output.lease, progress)
     read_voices(setup)  # Replicas that started late have seen them, but not the others.
-    logger.info("%s", progress.line())
+    progress.report()
     synthesized = {"audio_s": progress.audio_s, "elapsed_s": progress.elapsed_s, "replicas": counts}
     output.record.add_to_start({"synthesized": synthesized})
 
@@ -69,4 +68,5 @@ def make_planner(plan: RunPlan, output: OpenOutput) -> UnitPlanner:
     table = output.record.read_table()
     pool = TakePool.read(output.log, list_former_units(output.log, table), plan.config)
     duplicates, tombstones = find_duplicates(plan.manifest, table), Tombstones.read(output.storage)
-    return UnitPlanner(plan.manifest, duplicates, output.speakers.generations, pool, tombstones)
+    places = find_sampled_rows(plan, table) if pool else None
+    return UnitPlanner(plan.manifest, duplicates, output.speakers.generations, pool, tombstones, places)

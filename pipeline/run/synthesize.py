@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import chain
 
 from pipeline.cluster.in_process import FEW_ROWS, can_work_here, count_rows, run_units_here
@@ -18,8 +18,9 @@ from pipeline.output.row_counts import RowCounts
 from pipeline.run.changed_manifest import adopt_manifest
 from pipeline.run.finish import finish_run
 from pipeline.run.open_output import OpenOutput, open_output
-from pipeline.run.plan import RunPlan, count_committed, count_left, list_limited, place_in_output, plan_run
+from pipeline.run.plan import RunPlan, count_committed, count_left, list_units, place_in_output, plan_run
 from pipeline.run.replicas import make_planner, synthesize_units
+from pipeline.run.sample import follow_sample, limit_plan
 
 logger = logging.getLogger(__name__)
 _MOST_UNITS_AT_ONCE = 64
@@ -44,8 +45,8 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
     """
     plan = plan_run(config)
     with open_output(plan) as output:
-        plan = adopt_manifest(plan, output)
         committed = output.log.committed()
+        plan = adopt_manifest(limit_plan(plan, output.record.read_table(), committed), output)
         left = count_left(plan, committed)
         progress = Progress(left.num_rows, left.num_rows_done, config.progress.interval_s)
         if plan.manifest.num_rows == 0:
@@ -79,7 +80,8 @@ def synthesize_again(
     """
     plan = plan_run(config)
     with open_output(plan) as output:
-        plan = place_in_output(plan, output.record)
+        table = output.record.read_table()
+        plan = place_in_output(follow_sample(plan, table), table)
         # A commit that makes no sense is deleted before its unit is made anew: the note says that it was there.
         output.log.begin_repair()
         states = choose(plan)
@@ -111,7 +113,8 @@ def _synthesize_left(
         the plan, with later revisions where speakers turned out not to be enrollable.
     """
     planner = make_planner(plan, output)
-    left = (unit for unit in list_limited(plan) if unit.unit_id not in committed)
+    left = (unit for unit in list_units(plan) if unit.unit_id not in committed)
+    num_units, num_rows, _ = astuple(count_left(plan, committed))
     if planner.pool:
         is_packed = plan.config.audio.layout == "packed"
         kept = commit_kept_units(
@@ -125,7 +128,7 @@ def _synthesize_left(
             else:
                 num_units += 1
                 num_rows += state.unit.num_rows - len(state.skipped)
-        plan = _fill_slots(plan, num_units, num_rows)
+    plan = _fill_slots(plan, num_units, num_rows)
     if count_left(plan, committed).num_units == 0:
         return plan
     with ray_cluster():
@@ -133,7 +136,7 @@ def _synthesize_left(
         if output.speakers.generations != planner.speakers:
             plan = adopt_manifest(plan, output)
             planner = make_planner(plan, output)
-        units = (unit for unit in list_limited(plan) if unit.unit_id not in committed)
+        units = (unit for unit in list_units(plan) if unit.unit_id not in committed)
         synthesize_units(plan, output, progress, map(planner.plan, units), networks)
     return plan
 

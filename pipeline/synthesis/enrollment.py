@@ -6,11 +6,12 @@ Loads each network when it is first needed. Knows nothing of the output that the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from pipeline.audio.references import prepare_reference, read_reference
+from pipeline.audio.recording_quality import find_unusable
+from pipeline.audio.references import LoadedAudio, prepare_reference, read_reference
 from pipeline.codec import BiCodec
 from pipeline.codec.checkpoint import read_config
 from pipeline.config.run import Config, StorageConfig
@@ -20,7 +21,9 @@ from pipeline.llm import LLMEngine, Request
 from pipeline.llm.prompt import Voice, build_prompt
 from pipeline.storage import read_bytes
 from pipeline.synthesis.load_networks import load_codec, load_engine
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.recognition import Recognizer, load_recognizer
+from pipeline.synthesis.reference_doubts import find_other_text, find_second_voice
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions, report_doubts
 from pipeline.synthesis.takes import hash_seed
 
 VOICE_SENTENCES = {
@@ -40,18 +43,20 @@ class Enroller:
         self._weights_dir = weights_dir
         self._codec = codec
         self._engine = engine
+        self._recognizer: Recognizer | None = None
 
     def _load_codec(self) -> BiCodec:
         self._codec = self._codec or load_codec(self._config, self._weights_dir)
         return self._codec
 
-    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]:
+    def encode_reference(
+        self, reference: LoadedAudio, name: str, with_semantic: bool
+    ) -> tuple[list[int], list[int] | None]:
         """Return the global tokens of a recording, and its semantic tokens if asked for.
 
         Raises:
             SpeakerError: the recording cannot be used.
         """
-        reference = read_reference(audio, name)
         codec = self._load_codec()
         try:
             if not with_semantic:
@@ -60,6 +65,21 @@ class Enroller:
         except (ValueError, SpeakerError) as error:
             raise _in_recording(name, error) from None
         return tokens.global_tokens.tolist(), tokens.semantic_tokens.tolist()
+
+    def find_doubts(self, reference: LoadedAudio, text: str | None) -> list[str]:
+        """Return what is wrong with a recording for those who hear it: several voices, another text than its own.
+
+        Args:
+            reference: the recording.
+            text: what it says; compared where the config has a recognizer that knows its language.
+        """
+        codec = self._load_codec()
+        found = [find_second_voice(codec, reference.samples, reference.sample_rate)]
+        if text and self._config.quality.asr != "none":
+            self._recognizer = self._recognizer or load_recognizer(self._config)
+            assert self._recognizer is not None
+            found.append(find_other_text(self._recognizer, self._config, reference, text))
+        return [doubt for doubt in found if doubt is not None]
 
     def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice:
         """Let the LLM make up a voice with these labels."""
@@ -97,7 +117,11 @@ def check_global_tokens(tokens: tuple[int, ...], num_tokens: int, codebook_size:
 class _Enroller(Protocol):
     """What enrollment needs of the networks."""
 
-    def encode_reference(self, audio: bytes, name: str, with_semantic: bool) -> tuple[list[int], list[int] | None]: ...
+    def encode_reference(
+        self, reference: LoadedAudio, name: str, with_semantic: bool
+    ) -> tuple[list[int], list[int] | None]: ...
+
+    def find_doubts(self, reference: LoadedAudio, text: str | None) -> list[str]: ...
 
     def create_voice(self, gender: str, pitch: str, speed: str, language: str, seed: int) -> Voice: ...
 
@@ -107,16 +131,14 @@ class _Enroller(Protocol):
 def enroll(
     definitions: Iterable[SpeakerDefinition],
     make_enroller: Callable[[], _Enroller],
-    run_seed: int,
-    settings: StorageConfig,
+    config: Config,
 ) -> tuple[list[Speaker], dict[str, str]]:
     """Turn definitions into speakers.
 
     Args:
         definitions: speakers that are not enrolled yet.
         make_enroller: loads the networks; called once, and only if there is something to do.
-        run_seed: a created voice follows from it and from its id.
-        settings: how to reach reference recordings.
+        config: of the run. A created voice follows from its seed and from the speaker's id.
 
     Returns:
         the speakers, and for each one that could not be enrolled the reason, by id.
@@ -127,14 +149,14 @@ def enroll(
     for definition in definitions:
         enroller = enroller or make_enroller()
         try:
-            speakers.append(_enroll_one(definition, enroller, run_seed, settings))
+            speakers.append(_enroll_one(definition, enroller, config))
         except SpeakerError as error:
             failures[definition.speaker_id] = str(error)
     return speakers, failures
 
 
-def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: int, settings: StorageConfig) -> Speaker:
-    speaker_id = definition.speaker_id
+def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, config: Config) -> Speaker:
+    speaker_id, recording = definition.speaker_id, None
     if definition.global_tokens is not None:
         try:
             enroller.check_global_tokens(definition.global_tokens)
@@ -143,25 +165,44 @@ def _enroll_one(definition: SpeakerDefinition, enroller: _Enroller, run_seed: in
         voice = Voice(global_tokens=definition.global_tokens)
     elif definition.gender is not None:
         pitch, speed = definition.pitch or "moderate", definition.speed or "moderate"
-        seed = hash_seed(run_seed, "voice", speaker_id)
+        seed = hash_seed(config.seed, "voice", speaker_id)
         voice = enroller.create_voice(definition.gender, pitch, speed, definition.language, seed)
     else:
-        voice = _enroll_reference(definition, enroller, settings)
-    return Speaker(speaker_id, voice, definition.kind, definition.canonical())
+        voice, recording = _enroll_reference(definition, enroller, config)
+    return Speaker(speaker_id, voice, definition.kind, definition.canonical(), recording=recording)
 
 
-def _enroll_reference(definition: SpeakerDefinition, enroller: _Enroller, settings: StorageConfig) -> Voice:
-    name, data = read_recording(definition, settings)
+def _enroll_reference(
+    definition: SpeakerDefinition, enroller: _Enroller, config: Config
+) -> tuple[Voice, dict[str, Any]]:
+    name, reference = _read_usable(definition, config)
     text = definition.reference_text
-    global_tokens, semantic_tokens = enroller.encode_reference(data, name, with_semantic=bool(text))
+    global_tokens, semantic_tokens = enroller.encode_reference(reference, name, with_semantic=bool(text))
     voice = Voice(global_tokens=tuple(global_tokens))
     if text and semantic_tokens is not None:
         voice = replace(voice, reference_text=text, reference_semantic_tokens=tuple(semantic_tokens))
-    return voice
+    doubts = [*reference.doubts, *enroller.find_doubts(reference, text)]
+    return voice, {**asdict(reference.quality), "sample_rate": reference.sample_rate, "doubts": doubts}
 
 
-def find_fault(definition: SpeakerDefinition, weights_dir: Path, settings: StorageConfig) -> str | None:
+def _read_usable(definition: SpeakerDefinition, config: Config) -> tuple[str, LoadedAudio]:
+    """Return what messages call a speaker's recording, and the recording.
+
+    Raises:
+        SpeakerError: it cannot be read; or is no model of a voice, and the config refuses such.
+    """
+    name, data = read_recording(definition, config.storage)
+    reference = read_reference(data, name)
+    unusable = find_unusable(reference.quality)
+    if unusable is not None and config.speakers.unusable_recording == "refuse":
+        raise SpeakerError(f"{name}: {unusable}, or set speakers.unusable_recording: note")
+    return name, reference if unusable is None else replace(reference, doubts=(unusable, *reference.doubts))
+
+
+def find_fault(definition: SpeakerDefinition, weights_dir: Path, config: Config) -> str | None:
     """Return why a speaker cannot be enrolled, as `enroll` says it, as far as that is plain without a network.
+
+    What can be used and is poor is reported.
 
     Reads recordings whole, and of the weights the configuration.
 
@@ -170,14 +211,14 @@ def find_fault(definition: SpeakerDefinition, weights_dir: Path, settings: Stora
     """
     try:
         if definition.global_tokens is not None:
-            config = read_config(weights_dir / "BiCodec" / "config.yaml")
+            codec = read_config(weights_dir / "BiCodec" / "config.yaml")
             try:
-                check_global_tokens(definition.global_tokens, config.num_global_tokens, config.global_codebook_size)
+                check_global_tokens(definition.global_tokens, codec.num_global_tokens, codec.global_codebook_size)
             except ValueError as error:
                 raise wrong_tokens(definition, error) from None
         elif definition.reference_audio is not None:
-            name, data = read_recording(definition, settings)
-            reference = read_reference(data, name)
+            name, reference = _read_usable(definition, config)
+            report_doubts(definition.speaker_id, reference.doubts)
             try:
                 prepare_reference(reference.samples, reference.sample_rate, "audio")
             except SpeakerError as error:
@@ -236,7 +277,9 @@ def enroll_from_file(config: Config, weights_dir: Path, speakers: str | None) ->
         SpeakerError: a speaker cannot be enrolled, or there is no file.
     """
     definitions = read_definitions(speakers, StorageConfig()) if speakers else read_own_definitions(weights_dir)
-    enrolled, failures = enroll(definitions, lambda: Enroller(config, weights_dir), config.seed, config.storage)
+    enrolled, failures = enroll(definitions, lambda: Enroller(config, weights_dir), config)
     if failures:
         raise SpeakerError("\n".join(failures.values()))
+    for speaker in enrolled:
+        report_doubts(speaker.speaker_id, speaker.doubts)
     return SpeakerRegistry(enrolled)

@@ -37,7 +37,7 @@ def load_engine(config: Config, weights_dir: Path) -> LLMEngine:
         ConfigError: a setting does not fit this machine or these weights.
         WeightsError: the weights cannot be used.
     """
-    device = find_device("llm.device", config.llm.device, config.replicas.llm.num_gpus)
+    device = find_device("llm.device", config.llm.device, config.replicas.llm.gpus)
     dtype = choose_dtype(config.llm.dtype, device, cpu=torch.float32, gpu=torch.bfloat16)
     return LLMEngine.load(
         weights_dir,
@@ -56,7 +56,7 @@ def _choose_slots(config: Config, weights_dir: Path, device: torch.device, dtype
         return _CPU_SLOTS
     # The card's whole memory times the replica's share of it, not what is free just now: the number must be the same
     # at every start, whoever has loaded first.
-    share = min(config.replicas.llm.num_gpus or 1.0 - _UNDECLARED_CODEC_SHARE, 1.0)
+    share = min(config.replicas.llm.gpus or 1.0 - _UNDECLARED_CODEC_SHARE, 1.0)
     memory = int(torch.cuda.get_device_properties(device).total_memory * share)
     return count_slots(weights_dir, memory, dtype, config.llm.max_context)
 
@@ -99,6 +99,6 @@ def load_codec(config: Config, weights_dir: Path) -> BiCodec:
         ConfigError: a setting does not fit this machine or these weights.
         WeightsError: the weights cannot be used.
     """
-    device = find_device("codec.device", config.codec.device, config.replicas.codec.num_gpus)
+    device = find_device("codec.device", config.codec.device, config.replicas.codec.gpus)
     dtype = choose_dtype(config.codec.dtype, device, cpu=torch.float32, gpu=torch.bfloat16)
     return BiCodec.load(weights_dir, device=device, dtype=dtype, pack_frames=config.codec.pack_frames)

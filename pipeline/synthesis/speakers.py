@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -137,8 +137,26 @@ class Speaker:
     license: str | None = None
     consent: str | None = None
     notes: str | None = None
+    recording: Mapping[str, Any] | None = None
+    """What was measured of the recording: the fields of `RecordingQuality`, `sample_rate` in Hz, and `doubts`, each
+    what makes it a poor model of a voice. None of a voice without one, or where an older version enrolled it."""
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What makes the recording a poor model of a voice."""
+        return self.recording["doubts"] if self.recording is not None else ()
 
 
+_RECORDING = pa.struct(
+    [
+        ("duration_s", pa.float64()),
+        ("noise_distance_db", pa.float64()),
+        ("clipped_ratio", pa.float64()),
+        ("silence_ratio", pa.float64()),
+        ("sample_rate", pa.int32()),
+        ("doubts", pa.list_(pa.string())),
+    ]
+)
 _SCHEMA = pa.schema(
     [
         ("speaker_id", pa.string()),
@@ -154,10 +172,11 @@ _SCHEMA = pa.schema(
         ("definition", pa.string()),
         ("generation", pa.int32()),
         *((name, pa.string()) for name in NOTE_FIELDS),
+        ("recording", _RECORDING),
     ]
 )
 
-_OTHER_FIELDS = ("speaker_id", "kind", "definition", "generation", *NOTE_FIELDS)
+_OTHER_FIELDS = ("speaker_id", "kind", "definition", "generation", *NOTE_FIELDS, "recording")
 _VOICE_FIELDS = [name for name in _SCHEMA.names if name not in _OTHER_FIELDS]
 NOT_ENROLLED = -1
 """In the place of a generation: the speaker is defined, but could not be enrolled."""
@@ -263,7 +282,7 @@ class SpeakerRegistry(Mapping[str, Speaker]):
                     "kind": speaker.kind,
                     "definition": speaker.definition,
                     "generation": speaker.generation,
-                    **{name: getattr(speaker, name) for name in NOTE_FIELDS},
+                    **{name: getattr(speaker, name) for name in (*NOTE_FIELDS, "recording")},
                     **asdict(speaker.voice),
                 }
             )
@@ -302,10 +321,16 @@ def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
     fields = {name: row[name] for name in _VOICE_FIELDS}
     for name in ("global_tokens", "reference_semantic_tokens"):
         fields[name] = None if row[name] is None else tuple(row[name])
-    notes = {name: row.get(name) for name in NOTE_FIELDS}
+    notes = {name: row.get(name) for name in (*NOTE_FIELDS, "recording")}
     return Speaker(
         row["speaker_id"], Voice(**fields), row["kind"], row["definition"], row.get("generation") or 0, **notes
     )
+
+
+def report_doubts(speaker_id: str, doubts: Iterable[str]) -> None:
+    """Say what is poor about a speaker's recording."""
+    for doubt in doubts:
+        logger.warning("speaker %r: %s; the voice may not be as expected", speaker_id, doubt)
 
 
 def _notes_of(definition: SpeakerDefinition) -> dict[str, Any]:

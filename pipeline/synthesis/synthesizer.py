@@ -18,7 +18,7 @@ from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
 from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
-from pipeline.synthesis.speakers import SpeakerRegistry, make_definition
+from pipeline.synthesis.speakers import SpeakerRegistry, make_definition, report_doubts
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
 from pipeline.text import TextSupport, read_text_support
@@ -65,8 +65,11 @@ class Synthesizer:
             WeightsError: the weights cannot be loaded.
             SpeakerError: a speaker cannot be enrolled.
         """
+        given = dict(settings or {})
+        of_speakers = given["speakers"] if isinstance(given.get("speakers"), Mapping) else {}
+        given |= {"weights": weights, "speakers": {**of_speakers, "path": speakers or "-"}}
         config = parse_config(
-            {**(settings or {}), "weights": weights, "speakers": speakers or "-", "manifest": "-", "output": "-"},
+            {**given, "manifest": "-", "output": "-"},
             source="Synthesizer.load",
         )
         weights_dir = resolve_weights(weights)
@@ -78,6 +81,10 @@ class Synthesizer:
     def speakers(self) -> list[str]:
         """Ids of the enrolled voices."""
         return list(self._registry)
+
+    def describe_recording(self, speaker_id: str) -> Mapping[str, Any] | None:
+        """Return what was measured of a speaker's recording, and its `doubts`; None of a voice without one."""
+        return self._registry[speaker_id].recording
 
     def add_speaker(self, speaker_id: str, **definition: Any) -> None:
         """Enroll one more voice, for example a clone of a recording.
@@ -98,9 +105,10 @@ class Synthesizer:
         def make_enroller() -> Enroller:
             return Enroller(config, resolve_weights(config.weights), self._engine, self._codec)
 
-        enrolled, failures = enroll([wanted], make_enroller, config.seed, config.storage)
+        enrolled, failures = enroll([wanted], make_enroller, config)
         if failures:
             raise SpeakerError(failures[speaker_id])
+        report_doubts(speaker_id, enrolled[0].doubts)
         self._registry = self._registry.add(enrolled)
         self._tokens = TokenStage(config, self._engine, self._registry, self._lexicon, self._support)
 

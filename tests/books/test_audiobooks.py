@@ -62,7 +62,7 @@ def stopped(*_, **__):
 
 def test_books_become_chapters_after_a_stop_and_an_audition(made):
     _, audition, first, _, files, _ = made
-    assert (audition.run.num_ok, audition.run.num_units_left, audition.num_failed) == (2, 2, 0)
+    assert (audition.run.num_ok, audition.run.num_rows_left, audition.num_failed) == (1, 5, 0)
     assert {chapter.state for chapter in audition.chapters} == {"incomplete"}
     assert (first.run.num_ok, first.num_failed) == (6, 0)
     assert [chapter.state for chapter in first.chapters] == ["made", "made"]
@@ -88,7 +88,7 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     assert json.loads((folder / "output" / "report.json").read_text())["num_rows"] == 7
     assert [path.name for path in (folder / "manifest").rglob("part-*")] == ["part-00000.parquet"]
     starts = json.loads((folder / "output" / "run.json").read_text())["starts"]
-    assert [start.get("synthesized", {}).get("audio_s") for start in starts] == [1.0, 2.0, None, 1.0]
+    assert [start.get("synthesized", {}).get("audio_s") for start in starts] == [0.5, 2.5, None, 1.0]
 
 
 @pytest.mark.parametrize(

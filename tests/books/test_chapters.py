@@ -265,6 +265,7 @@ def test_the_commands_say_what_is_read_and_stop_where_somebody_must_look(tmp_pat
         assert "words      179: 146 read, 33 left out" in printed.out
         assert ("part         - Index: 0 words, left out: 33 front or back matter" in printed.out) == bool(extra)
         assert "a.html: 33 of its 179 words would be left out" in printed.err
+        assert "(audiobook.import.max_left_out)" in printed.err and "audiobook: {import: {chapters: {a" in printed.err
     report = json.loads((tmp_path / "m" / "_import.json").read_text())
     refused, imported = report["books"]
     assert "would be left out" in refused["problem"] and not (tmp_path / "m" / "a").exists()

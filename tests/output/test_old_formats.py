@@ -71,7 +71,7 @@ def test_an_old_output_is_resumed_verified_and_repaired(old, caplog):
     assert len(committed) == 2
     with inline_ray():
         summary = synthesize_manifest(config_of(old))
-        assert (summary.num_units_skipped, summary.num_units_left) == (2, 0)
+        assert (summary.num_units_skipped, summary.num_rows_left) == (2, 0)
         assert {path: path.read_bytes() for path in committed} == committed
         audio = audio_of(output)
         assert len(audio) == 10 and audio | committed_audio(old) == audio

@@ -19,6 +19,19 @@ def test_line_shows_rows_audio_speed_rejects_and_time_left():
     assert (progress.num_done, progress.x_real_time) == (50, 30.0)
 
 
+def test_the_time_left_does_not_grow_while_nothing_is_committed():
+    now = [0.0]
+    progress = Progress(100, 0, 10.0, clock=lambda: now[0])
+    progress.begin()
+    assert "left" not in progress.line()
+    now[0] = 10.0
+    progress.add(make_receipt(50, {}, 300.0))
+    lines = []
+    for now[0] in (10.0, 14.0, 25.0):
+        lines.append(progress.line().rpartition(" · ")[2])
+    assert lines == ["about 10.0 s left", "about 6.0 s left", "0 rejected"]
+
+
 def test_a_repair_knows_no_whole():
     """Its rows show as it works; a share of the manifest went beyond 100 %."""
     now = [0.0]

@@ -15,9 +15,11 @@ import yaml
 import jobs.synthesize
 from pipeline import enroll_speakers, read_status, synthesize_manifest, verify_output
 from pipeline.errors import ConfigError, ObjectChanged, RunStopped, SpeakerError
+from pipeline.manifest.rows import Manifest
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.run.dry_run import forecast_run
+from pipeline.run.repair import Selection, redo_rows
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.inline_ray import inline_ray
@@ -105,7 +107,7 @@ def test_a_second_run_has_nothing_to_do(finished):
     config, first = finished
     commits = {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
     again = synthesize_manifest(config)
-    assert (again.num_units_done, again.num_units_left, again.num_ok) == (0, 0, first.num_ok)
+    assert (again.num_units_done, again.num_rows_left, again.num_ok) == (0, 0, first.num_ok)
     assert commits == {path: path.stat().st_mtime_ns for path in Path(config.output).rglob("*.parquet")}
     # A start that was killed before the mark leaves nothing but the mark to do.
     (Path(config.output) / "_SUCCESS").unlink()
@@ -318,11 +320,78 @@ def test_a_commit_that_is_deleted_during_a_run_is_not_finished_over(tmp_path, co
 @pytest.mark.usefixtures("without_processes")
 def test_limit_voices_a_sample_and_the_rest_follows(tmp_path, configure):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
+    write_shard(tmp_path / "manifest" / "b.parquet", simple_rows(10, 3))
+    plan = forecast_run(configure(limit=3))
+    assert (plan.num_rows, plan.num_new, plan.num_units) == (3, 3, 2)
     sample = synthesize_manifest(configure(limit=3))
-    assert (sample.num_ok, sample.num_units_left) == (4, 2)
+    assert (sample.num_ok, sample.num_rows, sample.num_rows_left) == (3, 13, 10)
     assert not (tmp_path / "output" / "_SUCCESS").exists()
+    spoken = audio_hashes(tmp_path / "output")
+    rows = read_metadata(tmp_path / "output")
+    assert {row["shard"] for row in rows} == {"a", "b"} and {row["speaker_id"] for row in rows} == {"anna", "carl"}
+    status = read_status(str(tmp_path / "output"))
+    assert (status["state"], status["num_committed_rows"], status["num_rows"]) == ("sampled", 3, 3)
+    assert verify_output(open_storage(str(tmp_path / "output"))).is_intact
+    # The sample is what the output holds, for a redo, too, whether it names the limit or not.
+    assert redo_rows(configure(), Selection(ids={rows[0]["utterance_id"]})).num_ok == 1
+    for limit in (3, 2):  # Nothing more, and nothing less.
+        again = synthesize_manifest(configure(limit=limit))
+        assert (again.num_units_done, again.num_rows_left) == (0, 10)
+        assert forecast_run(configure(limit=limit)).num_units == 0
+    more = synthesize_manifest(configure(limit=5))
+    assert (more.num_ok, more.num_synthesized, more.num_kept, more.num_rows_left) == (5, 2, 3, 8)
+    assert spoken.items() <= audio_hashes(tmp_path / "output").items()
+    plan = forecast_run(configure())
+    assert (plan.num_rows, plan.num_unchanged + plan.num_moved, plan.num_new) == (13, 5, 8)
     rest = synthesize_manifest(configure())
-    assert (rest.num_ok, rest.num_units_done, rest.num_units_skipped) == (10, 2, 1)
+    assert (rest.num_ok, rest.num_synthesized, rest.num_kept, rest.num_rows_left) == (13, 8, 5, 0)
+    assert spoken.items() <= audio_hashes(tmp_path / "output").items()
+    assert (tmp_path / "output" / "_SUCCESS").exists() and len(read_metadata(tmp_path / "output")) == 13
+    report = verify_output(open_storage(str(tmp_path / "output")))
+    assert report.is_intact and report.orphaned == []
+    # An output that holds more than a sample is left alone.
+    after = synthesize_manifest(configure(limit=3))
+    assert (after.num_units_done, after.num_rows_left) == (0, 0) and read_status(after.output)["state"] == "finished"
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_a_sample_of_an_output_that_was_begun_without_a_limit_is_what_it_has(tmp_path, configure, monkeypatch):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 10))
+    commit, done = CommitLog.commit, []
+
+    def commit_once(log, unit, table):
+        if done:
+            raise KeyboardInterrupt
+        done.append(unit)
+        return commit(log, unit, table)
+
+    with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017
+        patch.setattr(CommitLog, "commit", commit_once)
+        synthesize_manifest(configure())
+    held = len(read_metadata(tmp_path / "output"))
+    assert 0 < held < 10
+    after = synthesize_manifest(configure(limit=held))
+    assert (after.num_units_done, after.num_rows_left) == (0, 10 - held)
+    with pytest.raises(
+        ConfigError, match=rf"limit: 9: .* was begun without it and has {held} of 10 rows, in whole uni"
+    ):
+        synthesize_manifest(configure(limit=9))
+    assert synthesize_manifest(configure()).num_rows_left == 0
+
+
+@pytest.mark.usefixtures("without_processes")
+def test_a_start_after_a_sample_reads_only_the_rows_that_may_be_kept(tmp_path, configure, monkeypatch):
+    write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 20))
+    synthesize_manifest(configure(limit=1))
+    read, planned = Manifest.read_rows, []
+
+    def read_rows(manifest, unit, columns=None):
+        planned.append(unit.unit_id)
+        return read(manifest, unit, columns)
+
+    monkeypatch.setattr(Manifest, "read_rows", read_rows)
+    assert synthesize_manifest(configure()).num_kept == 1
+    assert len(set(planned)) == 1
 
 
 @pytest.mark.usefixtures("without_processes")

@@ -95,7 +95,7 @@ def test_a_table_that_is_replaced_under_a_run_stops_it(table: Table, monkeypatch
     assert not (Path(table.config.output) / "_SUCCESS").exists()
     table.write()
     with inline_ray():
-        assert synthesize_manifest(table.config, networks=ECHO).num_units_left == 0
+        assert synthesize_manifest(table.config, networks=ECHO).num_rows_left == 0
     assert len(read_metadata(table.config.output)) == 8
 
 

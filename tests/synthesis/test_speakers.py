@@ -1,11 +1,15 @@
+import io
 import pickle
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 import yaml
 
-from pipeline.config.run import StorageConfig
+from pipeline.config.run import StorageConfig, parse_config
 from pipeline.errors import SpeakerError, StorageError
 from pipeline.llm.prompt import Voice
 from pipeline.synthesis.enrollment import enroll
@@ -13,17 +17,19 @@ from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegis
 
 SETTINGS = StorageConfig()
 TOKENS = tuple(range(32))
+SPEECH = Path(__file__).parents[1] / "fixtures/speech/slt_door.flac"
 
 
 class FakeEnroller:
     def __init__(self):
         self.calls = []
 
-    def encode_reference(self, audio, name, with_semantic):
+    def encode_reference(self, reference, name, with_semantic):
         self.calls.append(("encode", with_semantic))
-        if audio == b"silence":
-            raise SpeakerError(f"{name}: is silent; use another recording")
         return list(TOKENS), [1, 2, 3] if with_semantic else None
+
+    def find_doubts(self, reference, text):
+        return ["sounds like two"] if text else []
 
     def create_voice(self, gender, pitch, speed, language, seed):
         self.calls.append(("create", gender, pitch, speed, language, seed))
@@ -32,6 +38,18 @@ class FakeEnroller:
     def check_global_tokens(self, tokens):
         if len(tokens) != 32:
             raise ValueError(f"expected 32 tokens, found {len(tokens)}")
+
+
+def make_config(seed=0, **speakers):
+    return parse_config(
+        {"weights": "-", "manifest": "-", "output": "-", "seed": seed, "speakers": {"path": "-", **speakers}}
+    )
+
+
+def wav(samples):
+    sink = io.BytesIO()
+    soundfile.write(sink, samples, 16_000, format="WAV")
+    return sink.getvalue()
 
 
 def write_yaml(tmp_path, content):
@@ -101,8 +119,9 @@ def test_a_missing_file_is_named():
 
 
 def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
-    (tmp_path / "good.wav").write_bytes(b"sound")
-    (tmp_path / "bad.wav").write_bytes(b"silence")
+    (tmp_path / "good.wav").write_bytes(SPEECH.read_bytes())
+    (tmp_path / "bad.wav").write_bytes(wav(np.zeros(32_000)))
+    (tmp_path / "blip.wav").write_bytes(wav(0.5 * np.sin(np.arange(8_000))))
     definitions = [
         SpeakerDefinition(speaker_id="created", gender="male"),
         SpeakerDefinition(speaker_id="clip", reference_audio=str(tmp_path / "good.wav")),
@@ -113,14 +132,24 @@ def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
         SpeakerDefinition(speaker_id="short", global_tokens=TOKENS[:5]),
         SpeakerDefinition(speaker_id="odd", reference_audio="ftp://a/b.wav"),
         SpeakerDefinition(speaker_id="nul", reference_audio="a\0b.wav"),
+        SpeakerDefinition(speaker_id="blip", reference_audio=str(tmp_path / "blip.wav")),
     ]
     fake = FakeEnroller()
-    speakers, failures = enroll(definitions, lambda: fake, 0, SETTINGS)
+    speakers, failures = enroll(definitions, lambda: fake, make_config())
     by_id = {speaker.speaker_id: speaker.voice for speaker in speakers}
     assert set(by_id) == {"created", "clip", "said", "given"}
     assert by_id["said"].reference_semantic_tokens == (1, 2, 3)
     assert by_id["clip"].reference_text is None
-    assert "is silent" in failures["silent"]
+    assert "silent (peak 0" in failures["silent"]
+    assert "blip.wav: holds 0.5 s of speech (0% of 0.5 s is silence), expected 1 s or more" in failures["blip"]
+    assert "or set speakers.unusable_recording: note" in failures["blip"]
+    found = {speaker.speaker_id: speaker.recording for speaker in speakers}
+    assert found["created"] is None and found["given"] is None
+    assert found["said"]["doubts"][-1] == "sounds like two" and found["clip"]["sample_rate"] == 16_000
+    registry = SpeakerRegistry.from_parquet(SpeakerRegistry(speakers).to_parquet())
+    assert {name: speaker.recording for name, speaker in registry.items()} == found
+    (noted,), _ = enroll([definitions[-1]], FakeEnroller, make_config(unusable_recording="note"))
+    assert noted.doubts[0].startswith("holds 0.5 s of speech")
     assert "no such file" in failures["gone"]
     assert "'odd'" in failures["odd"]
     assert "'nul'" in failures["nul"]
@@ -129,7 +158,7 @@ def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
 
 def test_a_created_voice_follows_from_its_id_and_the_run_seed():
     definitions = [SpeakerDefinition(speaker_id=name, gender="female") for name in ("a", "b")]
-    voices = [[s.voice for s in enroll(definitions, FakeEnroller, seed, SETTINGS)[0]] for seed in (0, 0, 1)]
+    voices = [[s.voice for s in enroll(definitions, FakeEnroller, make_config(seed=seed))[0]] for seed in (0, 0, 1)]
     assert voices[0] == voices[1]
     assert voices[0] != voices[2]
     assert voices[0][0] != voices[0][1]
@@ -139,12 +168,12 @@ def test_nothing_is_loaded_when_nothing_is_new():
     def fail():
         raise AssertionError("loaded")
 
-    assert enroll([], fail, 0, SETTINGS) == ([], {})
+    assert enroll([], fail, make_config()) == ([], {})
 
 
 def test_registry_survives_its_file_and_refuses_changed_definitions():
     old = SpeakerDefinition(speaker_id="a", gender="female")
-    speakers, _ = enroll([old, SpeakerDefinition(speaker_id="g", global_tokens=TOKENS)], FakeEnroller, 0, SETTINGS)
+    speakers, _ = enroll([old, SpeakerDefinition(speaker_id="g", global_tokens=TOKENS)], FakeEnroller, make_config())
     registry = SpeakerRegistry(speakers)
     again = SpeakerRegistry.from_parquet(registry.to_parquet())
     assert dict(again) == dict(registry)
@@ -167,13 +196,13 @@ SIGNED = "https://host/anna.wav?X-Amz-Date=20261129T000000Z&X-Amz-Signature=PLAN
 
 @pytest.fixture
 def served(monkeypatch):
-    monkeypatch.setattr("pipeline.synthesis.enrollment.read_bytes", lambda uri, settings: b"speech")
+    monkeypatch.setattr("pipeline.synthesis.enrollment.read_bytes", lambda uri, settings: SPEECH.read_bytes())
 
 
 def test_a_signed_address_is_stored_without_its_signature(served):
     """It was in speakers.parquet five times, for whoever reads the output; signed again it was another definition."""
     definition = SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)
-    speakers, failures = enroll([definition], FakeEnroller, 0, SETTINGS)
+    speakers, failures = enroll([definition], FakeEnroller, make_config())
     data = SpeakerRegistry(speakers).to_parquet()
     assert not failures and b"PLANTED" not in data
     registry = SpeakerRegistry.from_parquet(data)
@@ -200,9 +229,11 @@ def test_a_failure_names_the_recording_without_its_signature(monkeypatch):
     def refuse(uri, settings):
         raise StorageError(f"{uri}: refused")
 
-    for read in (refuse, lambda uri, settings: b"silence"):
+    for read in (refuse, lambda uri, settings: wav(np.zeros(32_000))):
         monkeypatch.setattr("pipeline.synthesis.enrollment.read_bytes", read)
-        _, failures = enroll([SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)], FakeEnroller, 0, SETTINGS)
+        _, failures = enroll(
+            [SpeakerDefinition(speaker_id="anna", reference_audio=SIGNED)], FakeEnroller, make_config()
+        )
         assert "https://host/anna.wav" in failures["anna"] and "PLANTED" not in failures["anna"]
 
 

@@ -190,7 +190,7 @@ def _enroll(bench: Bench, item: Item, speaker_id: str, with_text: bool) -> tuple
         raise SpeakerError(f"{item.name}: {item.prompt_audio}: there is no such file; correct the list") from None
     recording = read_reference(data, item.name)
     text = item.prompt_text if with_text else None
-    tokens, semantic = bench.enroller.encode_reference(data, item.name, with_semantic=text is not None)
+    tokens, semantic = bench.enroller.encode_reference(recording, item.name, with_semantic=text is not None)
     voice = Voice(
         global_tokens=tuple(tokens),
         reference_text=text,
