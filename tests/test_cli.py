@@ -60,7 +60,7 @@ def test_shells_complete_commands_and_their_options(tmp_path):
 def test_settings_are_shown_with_default_limits_and_purpose(capsys):
     assert settings.main(["replicas.writer"]) == 0
     shown = capsys.readouterr().out
-    assert "replicas.writer.num_cpus: " in shown and "default auto\n" in shown
+    assert 'replicas.writer.num_cpus: number or auto, default "auto"\n' in shown
     assert "    CPUs that Ray reserves for each" in shown
     assert "replicas.llm" not in shown
     assert settings.main(["unit_size"]) == 0

@@ -217,8 +217,9 @@ def place(finished, tmp_path, random_weights):
 
 
 def last_words(capsys):
-    """What a command says at its end, without what it says on the way."""
-    text = capsys.readouterr().err
+    """What a command says at its end, without what it says on the way, and without what is only true of a run."""
+    text = capsys.readouterr().err.replace("a run would stop: ", "stopped: ")
+    text = text.replace("Committed work is safe; run the same command again to go on.\n", "")
     starts = [at for word in ("error: ", "stopped: ") if (at := text.rfind(word)) >= 0]
     return text[max(starts, default=len(text)) :]
 
