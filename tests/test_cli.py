@@ -103,7 +103,7 @@ def test_every_voice_can_be_heard(tmp_path):
         (["Hello.", "--out", "{}/a.mp3"], 2, ".wav, .flac"),
         (["Hello.", "--out", "{}/a.wav", "--speaker", "nobody"], 2, "--speaker nobody"),
         (["Hello.", "--out", "{}/a.wav", "--clone", "{}/none.wav"], 2, "no such file"),
-        ([" ", "--out", "{}/a.wav"], 1, "empty_text"),
+        ([" ", "--out", "{}/a.wav"], 2, "is empty; give words to say"),
         (["Hello.", "--out", "{}/a.wav", "--set", "llm.slotz=2"], 2, "did you mean slots?"),
         (["Hello.", "--out", "{}/none/a.wav"], 2, "a folder that exists"),
         (["Hello."], 2, "--voice-preview"),

@@ -21,7 +21,9 @@ class Parsed(Exception):
 
 def commands_of(document):
     """Yield the lines of a document's blocks that are commands of ours, continued lines joined."""
-    for block in re.findall(r"^```(?:console|sh|bash|)\n(.*?)^```", document.read_text(), re.S | re.M):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", document.read_text(), re.S | re.M):
+        if language not in ("console", "sh", "bash", ""):
+            continue
         for line in block.replace("\\\n", " ").splitlines():
             if OURS.match(line.strip() + " "):
                 yield line.strip()
