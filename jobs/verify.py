@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def verify() -> int:
         output = find_output(options.output, options.endpoint_url)
         storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
-        manifest = _open_manifest(storage, options.manifest)
+        # The record names the manifest as the night's command did, from the folder in which that ran.
+        own = None if output == options.output else f"{options.output.rstrip('/')}/manifest"
+        manifest = _open_manifest(storage, options.manifest or own)
         is_intact = _audit(storage, manifest)
         if options.repair and not is_intact:
             from pipeline.run.repair import read_config_of, repair_output
