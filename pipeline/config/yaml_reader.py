@@ -1,7 +1,7 @@
 """The one reader of YAML: keys are text as written, and whatever is wrong with a file becomes an error that names it.
 
-Plain YAML turns the keys `0012`, `no`, `12:30` and `~` into 10, False, 750 and None, and of two equal keys takes the
-last without a word.
+Plain YAML turns the keys `0012`, `no`, `12:30` and `~` into 10, False, 750 and None, the values `0100` and `1:30` into
+64 and 90, and of two equal keys takes the last without a word.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _MAX_YAML_NODES = 1_000_000
 # `!!int` without digits, `!!timestamp soon`, `!!bool maybe`.
 _YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
+# Octal numbers (but not 0 itself) and those to the base of 60.
+_MISREAD = re.compile(r"[-+]?(0[0-7_]*[1-7][0-7_]*|.*:.*)")
+
 
 def read_yaml(text: str | bytes, source: str, *, as_text: bool = False) -> Any:
     """Parse YAML, whatever is wrong with it.
@@ -33,7 +36,8 @@ def read_yaml(text: str | bytes, source: str, *, as_text: bool = False) -> Any:
 
     Raises:
         ConfigError: it is not YAML, or a bomb (a little text that stands for a lot), or a key is there twice or is no
-            text, or a text holds half a character; names the line where there is one.
+            text, or a number is octal or to the base of 60, or a text holds half a character; names the line where
+            there is one.
     """
     try:
         loader = (_TextLoader if as_text else _Loader)(text)
@@ -68,6 +72,21 @@ class _Loader(yaml.SafeLoader):
             self.flatten_mapping(node)
             return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
         return super().construct_mapping(node, deep=deep)  # A tag says so of something else; this says of what.
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Return the number that stands there; YAML takes `0100` for 64 and `1:30` for 90."""
+        is_float = node.tag.endswith("float")
+        number: int | float = (self.construct_yaml_float if is_float else self.construct_yaml_int)(node)  # type: ignore[no-untyped-call]
+        if _MISREAD.fullmatch(node.value):
+            raise ConfigError(
+                f"{self.source}:{node.start_mark.line + 1}: YAML reads {node.value} as the number {number:g}; write "
+                f"{number:g} if that is meant, {node.value!r} in quotes if it is a text"
+            )
+        return number
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)  # type: ignore[no-untyped-call]
 
 
 class _TextLoader(_Loader):

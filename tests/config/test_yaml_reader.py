@@ -81,6 +81,22 @@ def test_speakers_keep_their_ids(tmp_path):
     path = tmp_path / "speakers.yaml"
     path.write_text("0012: {gender: female}\nno: {gender: male}\n12:30: {gender: male}\n~: {gender: male}\n")
     assert [found.speaker_id for found in read_definitions(str(path), StorageConfig())] == ["0012", "no", "12:30", "~"]
-    path.write_text("- {speaker_id: 0012, gender: female}\n")
-    with pytest.raises(SpeakerError, match=r"speaker_id: input should be a valid string, got 10; put it in quotes"):
+    path.write_text("- {speaker_id: 0x12, gender: female}\n")
+    with pytest.raises(SpeakerError, match=r"speaker_id: input should be a valid string, got 18; put it in quotes"):
         read_definitions(str(path), StorageConfig())
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("0100", "64"), ("-0012", "-10"), ("0_7", "7"), ("1:30", "90"), ("1:30.5", "90.5")]
+)
+def test_numbers_that_are_not_what_they_look_like_are_refused(written, number):
+    """`unit_size: 0100` was 64, `seed: 0012` was 10."""
+    with pytest.raises(ConfigError, match=rf"^here:2: YAML reads {written} as the number {number}; write {number} if"):
+        read_yaml(f"a: 0\nb: [{written}]\n", "here")
+    assert read_yaml(f"b: '{written}'\n", "here") == {"b": written}
+    assert read_yaml(f"b: {written}\n", "here", as_text=True) == {"b": written}
+
+
+def test_other_numbers_are_read():
+    written = "[0, 00, -0, 0.5, 010.5, 1_000, 0x10, 08, 1e3, 1.0e+3, .5, 12]"
+    assert read_yaml(written, "here") == [0, 0, 0, 0.5, 10.5, 1000, 16, "08", "1e3", 1000.0, 0.5, 12]
