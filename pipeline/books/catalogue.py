@@ -28,6 +28,7 @@ from pipeline.books.plain_text import read_plain_text
 from pipeline.books.rows import make_rows
 from pipeline.books.word_document import read_word_document
 from pipeline.config.books import ImportConfig
+from pipeline.config.printable import one_line
 from pipeline.errors import ManifestError, SynthesisError
 from pipeline.storage import Storage, describe_cause
 
@@ -153,14 +154,15 @@ def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast], rules: Import
         ManifestError: as there, or a cast or a choice of chapters belongs to no book.
     """
     books = list_books(catalogue)
-    strange = sorted(rules.chapters.keys() - books.keys())
-    if strange:
-        raise ManifestError(
-            f"import.chapters: no book is called {', '.join(strange)}; the books are {', '.join(books)[:500]}"
-        )
-    unknown = sorted(casts.keys() - books.keys() - {"default"})
-    if unknown:
-        raise ManifestError(f"casting: no book is called {', '.join(unknown)}; the books are {', '.join(books)[:500]}")
+    known = one_line(", ".join(books))[:500]
+    unknown = {
+        "import.chapters": rules.chapters.keys() - books.keys(),
+        "casting": casts.keys() - books.keys() - {"default"},
+    }
+    for setting, names in unknown.items():
+        if names:
+            listed = one_line(", ".join(sorted(names)))
+            raise ManifestError(f"{setting}: no book is called {listed}; the books are {known}")
     return books
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.cluster.unit_states import UnitPlanner
 from pipeline.cluster.work_items import UnitState
+from pipeline.config.printable import one_line
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import ConfigError, RejectionCode
 from pipeline.manifest.units import WorkUnit, parse_unit_id
@@ -158,7 +159,7 @@ def _check_ids(storage: Storage, ids: Collection[str]) -> None:
     for table in log.iter_metadata(("utterance_id",), holds):
         unknown.difference_update(table.column("utterance_id").to_pylist())
     if unknown:
-        listed = ", ".join(sorted(unknown)[:20])
+        listed = ", ".join(f"{one_line(utterance_id):.80}" for utterance_id in sorted(unknown)[:20])
         raise ConfigError(
             f"--ids: no row of {storage.uri} has the utterance_id(s) {listed}; nothing was changed. "
             "Ids are separated by spaces; the metadata has all of them"

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from pipeline.config.printable import one_line
 from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.config.secrets import has_credentials, redact, without_signature
 from pipeline.config.settings import canonical_json
@@ -361,7 +362,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
         unknown = sorted(map(str, row.keys() - SpeakerDefinition.model_fields.keys())) if isinstance(row, dict) else []
         if unknown and data[:4] != b"PAR1":
             # Parquet may carry columns for others; in a file written by hand this is a typing error.
-            problems.append(f"{place}: unknown field(s) {', '.join(unknown)}")
+            problems.append(f"{place}: unknown field(s) {one_line(', '.join(unknown))}")
             continue
         try:
             definition = SpeakerDefinition.model_validate(row)
@@ -389,7 +390,7 @@ def make_definition(fields: Mapping[str, Any]) -> SpeakerDefinition:
     unknown = sorted(fields.keys() - SpeakerDefinition.model_fields.keys())
     if unknown:
         known = ", ".join(SpeakerDefinition.model_fields)
-        raise SpeakerError(f"{place}: unknown field(s) {', '.join(unknown)}; expected some of: {known}")
+        raise SpeakerError(f"{place}: unknown field(s) {one_line(', '.join(unknown))}; expected some of: {known}")
     try:
         return SpeakerDefinition.model_validate(fields)
     except ValidationError as error:

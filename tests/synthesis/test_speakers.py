@@ -13,7 +13,7 @@ from pipeline.config.run import StorageConfig, parse_config
 from pipeline.errors import SpeakerError, StorageError
 from pipeline.llm.prompt import Voice
 from pipeline.synthesis.enrollment import enroll
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, make_definition, read_definitions
 
 SETTINGS = StorageConfig()
 TOKENS = tuple(range(32))
@@ -259,3 +259,8 @@ def test_recordings_are_relative_to_the_file_that_names_them(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path / "elsewhere")  # Once, paths were relative to the working folder.
     (definition,) = read_definitions(str(tmp_path / "speakers.yaml"), StorageConfig())
     assert definition.find_audio() == "voices/b.wav"
+
+
+def test_a_strange_field_forges_no_line_of_a_log():
+    with pytest.raises(SpeakerError, match=r"unknown field\(s\) x\\n12:00:00 all is well;"):
+        make_definition({"speaker_id": "a", "gender": "female", "x\n12:00:00 all is well": 1})
