@@ -76,7 +76,7 @@ class _Loader(yaml.SafeLoader):
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
         """Return the number that stands there; YAML takes `0100` for 64 and `1:30` for 90."""
         is_float = node.tag.endswith("float")
-        number: int | float = (self.construct_yaml_float if is_float else self.construct_yaml_int)(node)  # type: ignore[no-untyped-call]
+        number: int | float = (self.construct_yaml_float if is_float else self.construct_yaml_int)(node)
         if _MISREAD.fullmatch(node.value):
             raise ConfigError(
                 f"{self.source}:{node.start_mark.line + 1}: YAML reads {node.value} as the number {number:g}; write "
@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
 
 
 for _kind in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)  # type: ignore[no-untyped-call]
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 class _TextLoader(_Loader):
