@@ -222,7 +222,10 @@ def find_shards(uri: str, settings: StorageConfig) -> tuple[Storage, list[Object
         found = _choose_files(uri, storage.list())
         expected = "no such file, and no *.parquet or other table below a folder of this name"
     if not found:
-        raise ManifestError(f"{uri}: {expected}; expected a file ({list_forms()}), a folder of them, or a glob")
+        raise ManifestError(
+            f"{uri}: {expected}; expected a file ({list_forms()}), a folder of them, or a glob, which a folder of text "
+            "needs, such as texts/*.txt"
+        )
     return storage, found
 
 
