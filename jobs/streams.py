@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 
 class Stream(io.TextIOWrapper):
@@ -17,6 +18,8 @@ class Stream(io.TextIOWrapper):
 
     problem: OSError | None = None
     """Why something that was printed is lost."""
+    before: Any = None
+    """What stood in this place, which others may hold; it has the same buffer, and closes it when it goes."""
 
     def write(self, text: str, /) -> int:
         """Write a text; returns its length, also if it is lost."""
@@ -64,11 +67,11 @@ def secure_streams() -> None:
             with suppress(OSError):
                 before.flush()
             stream = Stream(
-                before.detach(), before.encoding, "backslashreplace",
+                before.buffer, before.encoding, "backslashreplace",
                 line_buffering=before.line_buffering, write_through=before.write_through,
             )  # fmt: skip
+            stream.before = before
         setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
 
 
 def lost_output() -> OSError | None:

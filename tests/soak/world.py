@@ -309,6 +309,8 @@ class World:
             (self.folder / "clock").write_text("+0")
             variables |= {"LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock")}
             variables |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            places = [str(Path(__file__).parent / "clock"), os.environ.get("PYTHONPATH", "")]
+            variables["PYTHONPATH"] = os.pathsep.join(filter(None, places))
         return self._start("synthesize", "--config", config, **variables)
 
     def printed(self):
