@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from pipeline.books.decoding import decode_text
 from pipeline.books.entities import expand_entities
-from pipeline.books.limits import check_limit
+from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.errors import ManifestError
 
 _MEMBER_MARK = b"PK\x01\x02"
@@ -133,11 +133,12 @@ def parse_xml(text: str, place: str, *, is_lenient: bool = False) -> Any:
         is_lenient: what is not well formed is read as far as it makes sense.
 
     Raises:
-        ManifestError: it is no XML, or declares entities that could do harm.
+        ManifestError: it is no XML, declares entities that could do harm, or has a tag of many attributes.
     """
     from lxml import etree
 
     text = expand_entities(text, place)
+    refuse_crowded_tags(text, place, is_xml=True)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=is_lenient
     )

@@ -36,6 +36,15 @@ class BookLimits:
 
 LIMITS = BookLimits()
 
+# As HTML's own rules have it: where an attribute ends, and that quotes hide what is in them. Nothing is tried twice.
+_ATTRIBUTE = (
+    r"(?>[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
+    r"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>)))?)"
+)
+_MANY_ATTRIBUTES = rf"[^\t\n\f\r />]*+{_ATTRIBUTE}{{{LIMITS.max_attributes + 1}}}"
+_CROWDED_TAG = re.compile(f"<[A-Za-z]{_MANY_ATTRIBUTES}")
+_CROWDED_XML_TAG = re.compile(rf"<(?:[^\W\d]|:){_MANY_ATTRIBUTES}")
+
 
 def cut_title(text: str) -> str:
     """Return a title or a name on one line, without what no title has: control characters, half characters, pages."""
@@ -59,3 +68,22 @@ def check_limit(name: str, found: int, place: str, what: str, remedy: str = "cut
     limit = getattr(LIMITS, name)
     if found > limit:
         raise ManifestError(f"{place}: {found:,} {what}, expected at most {limit:,} ({name}); {remedy}")
+
+
+def refuse_crowded_tags(text: str, place: str, *, is_xml: bool = False) -> None:
+    """Refuse a tag of many attributes: parsers compare each with each other, and took two minutes for 200,000.
+
+    Args:
+        text: HTML without comments and scripts, or XML.
+        place: what the message calls it.
+        is_xml: tags begin with any letter.
+
+    Raises:
+        ManifestError: there is such a tag.
+    """
+    if match := (_CROWDED_XML_TAG if is_xml else _CROWDED_TAG).search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise ManifestError(
+            f"{place}: near line {line}: a tag with more than {LIMITS.max_attributes} attributes (max_attributes); "
+            "remove them"
+        )

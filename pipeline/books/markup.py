@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.books.cleaning import clean_text, leave_license_out
 from pipeline.books.document import Block, Document, words_in
 from pipeline.books.entities import expand_entities
-from pipeline.books.limits import LIMITS, check_limit
+from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
@@ -49,12 +49,6 @@ _NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\])]?$", re.
 _RAISED = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
 _HAS_POWERS = re.compile(r"(?:(?<![^\W_])(?:[A-Za-z]|\d{1,2}|km|cm|mm|dm|nm|ft|in|mi|yd)|\))$")
 _TAKES_LETTER = re.compile(r"(?<![^\W_])(?:\w{1,2}|\d+)$")
-# As HTML's own rules have it: where an attribute ends, and that quotes hide what is in them. Nothing is tried twice.
-_ATTRIBUTE = (
-    r"(?>[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
-    r"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:\"[^\"]*+\"|'[^']*+'|[^\t\n\f\r >\"'][^\t\n\f\r >]*+|(?=>)))?)"
-)
-_CROWDED_TAG = re.compile(rf"<[A-Za-z][^\t\n\f\r />]*+{_ATTRIBUTE}{{{LIMITS.max_attributes + 1}}}")
 
 
 @dataclass
@@ -135,13 +129,7 @@ def _parse(text: str, place: str) -> _Page:
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # A declared encoding would contradict what is decoded already.
     # What is in them is no tag, though it may look like a long one.
     text = _drop_between(_drop_between(text, "<!--", "-->"), "<script", "</script")
-    if match := _CROWDED_TAG.search(text):
-        # The parser compares each attribute of a tag with each other: 200,000 of them took two minutes.
-        line = text.count("\n", 0, match.start()) + 1
-        raise ManifestError(
-            f"{place}: near line {line}: a tag with more than {LIMITS.max_attributes} attributes (max_attributes); "
-            "remove them"
-        )
+    refuse_crowded_tags(text, place)
     try:
         parser = lxml_html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True)
         root = lxml_html.document_fromstring(text.encode("utf-8", "replace") or b"<p></p>", parser=parser)
