@@ -31,8 +31,13 @@ _PATTERNS = (
     (re.compile(r"(//)[^/@\s'\"]+@"), r"\1...@"),
     # Signed queries.
     (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?..."),
-    (re.compile(r"(?i)([?&;](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
-    (re.compile(r"(?i)(secret|token|signature|password|access_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"), r"\1\2..."),
+    (re.compile(r"(?i)([?&;#](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
+    (
+        re.compile(
+            r"(?i)(secret|token|signature|password|access_?key|account_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"
+        ),
+        r"\1\2...",
+    ),
 )
 
 

@@ -128,3 +128,12 @@ def test_what_tells_two_files_apart_stays_and_shows_no_key():
     assert not any(KEY in without_signature(text) for text in texts)
     for plain in ("/data/what?.wav", "s3://b/what?.wav", "gs://b/a b/c.wav", "clip.wav"):
         assert without_signature(plain) == plain
+
+
+def test_keys_of_azure_and_signatures_behind_a_hash_are_not_shown():
+    for text in (
+        "AccountName=a;AccountKey=c2VjcmV0a2V5==;",
+        "https://h/x#sig=c2VjcmV0a2V5==",
+        "account_key: c2VjcmV0a2V5",
+    ):
+        assert "c2VjcmV0" not in redact(f"error at {text} here")
