@@ -238,7 +238,7 @@ def test_a_dry_run_warns_once_and_speaks_of_no_committed_work(world, dry_run, mo
     monkeypatch.setattr("pipeline.dataset.night.try_networks", lambda *_: Trial())  # It enrolls somebody, too.
     with caplog.at_level(logging.WARNING):
         assert dry_run() == 0
-    assert sum("short.wav" in message and "s long" in message for message in caplog.messages) == 1
+    assert sum("speaker 'zoe'" in message and "s long" in message for message in caplog.messages) == 1
     world.write(NIGHTS[0])
     (world.folder / "speakers.yaml").write_text(yaml.safe_dump(speakers[:-1]))
     world.make(NIGHTS[0])
