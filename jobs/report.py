@@ -33,10 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def write() -> int:
-        output, settings = (
-            find_output(options.output, options.endpoint_url),
-            StorageConfig(endpoint_url=options.endpoint_url),
-        )
+        output = find_output(options.output, options.endpoint_url)
+        settings = StorageConfig(endpoint_url=options.endpoint_url)
         survey = Survey()
         places = {"chapters": options.chapters, "clips_mb": options.clips}
         say(write_report(output, options.to, **places, settings=settings, survey=survey))

@@ -68,11 +68,9 @@ def _describe_state(status: dict[str, Any]) -> str:
         return f"failed, start of {since} UTC: {one_line(status['problem'])[:_MAX_PROBLEM]}"
     if state == "interrupted":
         return f"interrupted, start of {since} UTC; the same command goes on"
-    return (
-        "the sample that limit asks for is finished; a start without limit makes the rest"
-        if state == "sampled"
-        else str(state)
-    )
+    if state == "sampled":
+        return "the sample that limit asks for is finished; a start without limit makes the rest"
+    return str(state)
 
 
 def _print_measures(status: dict[str, Any]) -> None:

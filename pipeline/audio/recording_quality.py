@@ -20,8 +20,8 @@ MAX_CLIPPED_RATIO = 0.0005
 MAX_SILENCE_RATIO = 0.6
 MIN_SPEECH_S, MOST_CLIPPED_RATIO = 1.0, 0.1
 """Less of the one or more of the other is no model of a voice at all."""
-_FRAME_S = 0.02
-_SILENT_BELOW_DB = 40.0
+FRAME_S = 0.02
+SILENT_BELOW_DB = 40.0
 """Under the loud parts, a frame counts as silence."""
 _PEAK_ABOVE_DB = 15.0
 """The loudest frame of speech is hardly ever so far above the loud ones."""
@@ -56,17 +56,27 @@ def measure_recording(samples: NDArray[Any], sample_rate: int) -> RecordingQuali
     """
     duration_s = samples.size / sample_rate
     samples = samples[: round(LONGEST_S * sample_rate)].astype(np.float64)
-    size = max(1, round(_FRAME_S * sample_rate))
+    size = max(1, round(FRAME_S * sample_rate))
     frames = samples[: samples.size // size * size].reshape(-1, size)
     if not len(frames) or not np.any(frames):
         return RecordingQuality(duration_s, 0.0, 0.0, 1.0)
-    level_db = 10 * np.log10((frames**2).mean(axis=1) + 1e-12)
+    level_db = measure_levels(frames)
     loud_db = float(np.percentile(level_db, 95))
     quiet_db = float(np.percentile(level_db, 5))
     # Where there is hardly anything but silence, 95 of 100 frames are none of the loud ones.
-    silent_db = max(loud_db, float(level_db.max()) - _PEAK_ABOVE_DB) - _SILENT_BELOW_DB
+    silent_db = max(loud_db, float(level_db.max()) - _PEAK_ABOVE_DB) - SILENT_BELOW_DB
     silence = float(np.mean(level_db < silent_db))
     return RecordingQuality(duration_s, loud_db - quiet_db, _clipped_ratio(samples), silence)
+
+
+def measure_levels(frames: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the level of each frame in dB of full scale.
+
+    Args:
+        frames: (num_frames, num_samples) floats.
+    """
+    levels: NDArray[np.float64] = 10 * np.log10((frames.astype(np.float64) ** 2).mean(axis=1) + 1e-12)
+    return levels
 
 
 def _clipped_ratio(samples: NDArray[np.float64]) -> float:

@@ -68,12 +68,9 @@ def run_units(
 
 
 def _describe_replicas(stage: Stage, count: int, need: ReplicaConfig) -> str:
+    cpus = f"{need.cpus:g} CPU" + (" each" if count != 1 else "")
     gpus = f", {need.gpus:g} GPU each" if need.gpus else ""
-    return (
-        f"{count} {stage} ({need.cpus:g} CPU{gpus})"
-        if count == 1
-        else f"{count} {stage} ({need.cpus:g} CPU each{gpus})"
-    )
+    return f"{count} {stage} ({cpus}{gpus})"
 
 
 def _run_through(

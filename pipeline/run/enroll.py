@@ -45,9 +45,8 @@ def enroll_speakers(config: Config, replaced: Collection[str] = ()) -> Enrollmen
         )
     with open_output(plan, replaced) as output:
         if replaced:
-            adopt_manifest(
-                follow_sample(plan, output.record.read_table()), output
-            )  # Which voices rows were planned with must be on record before they go.
+            # Which voices rows were planned with must be on record before they go.
+            adopt_manifest(follow_sample(plan, output.record.read_table()), output)
             output.log.clear_success()
         if not output.speakers.missing:
             return Enrollment(output.speakers.registry, ())

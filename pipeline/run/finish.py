@@ -24,9 +24,10 @@ def finish_run(plan: RunPlan, output: OpenOutput, progress: Progress, *, is_repa
         RunStopped: commits are missing, or too many rows were rejected.
     """
     log = output.log
-    summary = log.summarize(output.record.read_table().holds)
+    table = output.record.read_table()
+    summary = log.summarize(table.holds)
     committed = log.committed()
-    table, num_committed = output.record.read_table(), count_committed(plan, committed)
+    num_committed = count_committed(plan, committed)
     num_units_left, num_rows = plan.num_units - num_committed, (plan.whole or plan.manifest).num_rows
     result = RunSummary(
         output=plan.config.output,

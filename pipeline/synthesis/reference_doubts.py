@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio.recording_quality import FRAME_S, SILENT_BELOW_DB, measure_levels
 from pipeline.audio.references import LoadedAudio
 from pipeline.config.run import Config
 from pipeline.errors import SpeakerError, UtteranceError
@@ -22,8 +23,6 @@ from pipeline.text import normalize_text
 _HEARD_S = 6.0
 _NUM_PARTS = 4
 _MIN_PART_S = 0.75
-_FRAME_S = 0.02
-_SILENT_BELOW_DB = 40.0
 MAX_SIMILARITY = 0.5
 """Of the voices before and after the change; more is one voice."""
 MIN_CONTRAST = 0.3
@@ -39,7 +38,7 @@ def find_second_voice(codec: Codec, samples: NDArray[Any], sample_rate: int) -> 
         samples: (num_samples,) of any level.
         sample_rate: Hz.
     """
-    speech = _keep_speech(samples[: round(_HEARD_S * sample_rate)], round(_FRAME_S * sample_rate))
+    speech = _keep_speech(samples[: round(_HEARD_S * sample_rate)], round(FRAME_S * sample_rate))
     size = speech.size // _NUM_PARTS
     if size < _MIN_PART_S * sample_rate:
         return None
@@ -99,6 +98,6 @@ def _weigh(alike: dict[tuple[int, int], float], at: int) -> tuple[float, float, 
 def _keep_speech(samples: NDArray[Any], size: int) -> NDArray[np.float32]:
     """Leave out the frames that are silent: what fills them is no voice."""
     frames = samples[: samples.size // size * size].astype(np.float32).reshape(-1, size)
-    level_db = 10 * np.log10((frames.astype(np.float64) ** 2).mean(axis=1) + 1e-12)
+    level_db = measure_levels(frames)
     loud_db = float(np.percentile(level_db, 95)) if len(frames) else 0.0
-    return np.ravel(frames[level_db > loud_db - _SILENT_BELOW_DB])
+    return np.ravel(frames[level_db > loud_db - SILENT_BELOW_DB])
