@@ -33,6 +33,8 @@ audiobook: .venv/books
 dataset: .venv/demo
 	@$(BIN)/python -m jobs.dataset --config configs/dataset_demo.yaml $(if $(NIGHT),--night $(NIGHT))
 
+# A hundred processes import the sources, so compiled ones are kept even where the environment says otherwise.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -108,7 +108,7 @@ class OfficialLLM:
         found: dict[str, int] = {}
         try:
             with self.network.continuous_batching_context_manager(
-                generation_config=GenerationConfig(**limits, **SAMPLING),  # type: ignore[no-untyped-call]
+                generation_config=GenerationConfig(**limits, **SAMPLING),
                 continuous_batching_config=sizes,
                 workload_hints=WorkloadHints(max(len(task.prompt_ids) for task in tasks), max(lengths), len(tasks)),
                 timeout=5,

@@ -61,7 +61,7 @@ class Whisper:
         self._batch_size = batch_size or (1 if is_cpu else _GPU_BATCH)
         self._decoders = ThreadPoolExecutor(num_decoders, thread_name_prefix="whisper")
         self._tokenizers: dict[str, Any] = {}
-        self._fold_english: Any = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
+        self._fold_english: Any = EnglishTextNormalizer({})
         self._simplify: Any = OpenCC("t2s").convert
         self.languages = frozenset(self._model.supported_languages)
         packages = ("faster-whisper", "ctranslate2", "opencc")

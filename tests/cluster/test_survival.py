@@ -17,7 +17,7 @@ from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
 from tests.inline_ray import inline_ray
 from tests.outputs import put_foreign_lease
-from tests.runs import make_config, simple_rows, write_shard
+from tests.runs import SMALL, make_config, simple_rows, write_shard
 from tests.soak.kills import (
     DAEMONS,
     DRIVER_POINTS,
@@ -113,7 +113,14 @@ def test_no_death_of_a_part_of_ray_looks_like_an_end(tmp_path, random_weights):
     One run loses a part of its own Ray in each start, and in the last those that it can do without.
     """
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, NUM_SLOW_ROWS))
-    config = make_config(tmp_path, random_weights, storage={"lease_timeout_s": 1.0})
+    config = make_config(
+        tmp_path,
+        random_weights,
+        unit_size=20,
+        audio={"layout": "packed"},
+        replicas={**SMALL, "one_process": True},
+        storage={"lease_timeout_s": 1.0},
+    )
     path, output = tmp_path / "run.yaml", Path(config.output)
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "tests.soak.world_driver", "synthesize", "--config", str(path)]

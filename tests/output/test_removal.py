@@ -170,9 +170,8 @@ class DyingStorage(MemoryStorage):
 
 
 @pytest.mark.parametrize("layout", ["files", "packed"])
-@pytest.mark.parametrize("is_carried_out", [False, True])
 def test_a_removal_that_is_killed_at_any_operation_is_ended_by_the_same_command(
-    layout: str, is_carried_out: bool, monkeypatch: pytest.MonkeyPatch
+    layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The lease's own thread would count, and die, too.
     monkeypatch.setattr(Lease, "_keep", lambda lease: None)
@@ -182,11 +181,13 @@ def test_a_removal_that_is_killed_at_any_operation_is_ended_by_the_same_command(
     calm.calls.clear()
     remove_rows(calm, (), ["ross"], REASON)
     num_calls = len(calm.calls)
-    num_deaths = 0
+    num_deaths = num_certain = 0
     for dies_at in range(1, num_calls + 1):
         storage = DyingStorage()
         storage.objects = dict(objects)
-        storage.dies_at, storage.is_carried_out = dies_at, is_carried_out
+        # Each other death comes after the operation's effect; those that do in one layout come before it in the other.
+        storage.dies_at, storage.is_carried_out = dies_at, (dies_at % 2 == 0) == (layout == "files")
+        num_certain += not storage.is_carried_out
         try:
             remove_rows(storage, (), ["ross"], REASON)
         except Killed:
@@ -200,7 +201,7 @@ def test_a_removal_that_is_killed_at_any_operation_is_ended_by_the_same_command(
         remove_rows(storage, (), ["ross"], REASON)
         check_that_ross_is_gone(storage)
     # Reads that were carried out are answered: only puts and deletes die after their effect.
-    assert num_deaths == num_calls or (is_carried_out and num_deaths > num_calls // 3)
+    assert num_certain < num_deaths <= num_calls
 
 
 def test_a_wrong_id_changes_nothing_and_is_named(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
