@@ -71,12 +71,14 @@ def compile_all(archs: list[int], known: dict[str, dict[str, Any]]) -> list[Comp
     import torch
 
     torch.set_num_threads(1)
-    launches = list(_note_launches())
-    return [kernel for arch in archs for kernel in _compile(arch, launches, known)]
+    launches = list(_note_launches(_users()))
+    return [
+        kernel for arch in archs for kernel in _compile(arch, [*launches, *_note_launches(_users_of_card(arch))], known)
+    ]
 
 
-def _note_launches() -> Iterator[_Launch]:
-    """Let engine and codec run, and yield what they launch."""
+def _note_launches(users: Iterator[tuple[str, Any]]) -> Iterator[_Launch]:
+    """Let them run, and yield what they launch."""
     from triton.runtime.jit import JITFunction
 
     launches: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
@@ -86,7 +88,7 @@ def _note_launches() -> Iterator[_Launch]:
 
     run, JITFunction.run = JITFunction.run, note
     try:
-        for use, launch in _users():
+        for use, launch in users:
             launch()
             yield from (_Launch(use, *noted) for noted in launches)
             launches.clear()
@@ -191,6 +193,21 @@ def _users() -> Iterator[tuple[str, Any]]:
             yield f"step, {name}{title}", runner._step_all
             yield f"prompts, {name}", runner._read_pack
         yield f"codec, {name}", partial(_decode_pack, dtype)
+
+
+def _users_of_card(arch: int) -> Iterator[tuple[str, Any]]:
+    """Yield who launches kernels on some cards: the gate inside its product, by what fits."""
+    import torch
+
+    from pipeline.llm.checkpoint import Qwen2Config
+    from pipeline.llm.gated_product import list_tiles, multiply
+
+    config = Qwen2Config.read(OFFICIAL_SIZES / "LLM" / "config.json")
+    with torch.device("meta"):
+        normed = torch.empty(1_024, config.hidden_size, dtype=torch.bfloat16)
+        weight = torch.empty(2 * config.intermediate_size, config.hidden_size, dtype=torch.bfloat16)
+    for tiles in list_tiles(SHARED_BYTES[arch]):
+        yield f"gate of {tiles}, bfloat16", partial(multiply, normed, weight, tiles)
 
 
 def _decode_pack(dtype: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install triton")
 
+from pipeline.llm.gated_product import list_tiles
 from tests.compiled_kernels import MAX_STACK_BYTES, SHARED_BYTES, CompiledKernel
 
 
@@ -33,7 +34,7 @@ def test_every_kernel_fits(arch: int, compiled: list[CompiledKernel]) -> None:
 
 @pytest.mark.parametrize("arch", SHARED_BYTES)
 def test_every_use_of_the_kernels_is_among_them(arch: int, compiled: list[CompiledKernel]) -> None:
-    """In both dtypes: attention of a step and of prompts, and the codec's convolutions."""
+    """In both dtypes: attention of a step and of prompts, and the codec's convolutions. In bfloat16: gated products."""
     found = {(kernel.kernel, kernel.use) for kernel in compiled if kernel.arch == arch}
     for dtype in ("bfloat16", "float32"):
         expected = {
@@ -42,6 +43,8 @@ def test_every_use_of_the_kernels_is_among_them(arch: int, compiled: list[Compil
             ("_convolve", f"codec, {dtype}"),
         }
         assert expected <= found
+    tiles = {f"gate of {tiles}, bfloat16" for tiles in list_tiles(SHARED_BYTES[arch])}
+    assert {use for kernel, use in found if kernel == "_gated_product"} == tiles != set()
     assert {use for kernel, use in found if kernel == "_sample"} == {"step, bfloat16", "step, bfloat16 (greedy)"}
 
 

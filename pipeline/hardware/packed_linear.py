@@ -33,6 +33,12 @@ class PackedLinear:
         if packed is not None:
             self._weight, self.is_packed = packed, True
 
+    @property
+    def plain_weight(self) -> Tensor:
+        """The weight as it was given, of a layer that is not packed."""
+        assert not self.is_packed
+        return self._weight
+
     def __call__(self, rows: Tensor) -> Tensor:
         """Return (rows, outputs) for (rows, inputs)."""
         if self.is_packed:

@@ -119,6 +119,8 @@ class GraphedRunner:
         self._steps_waited = 0
         self._pack = _Pack.empty(pack_tokens, model.tile_tokens, device)
         with on_device(device), torch.inference_mode():
+            for num_tokens in sorted({num_rows, pack_tokens}):
+                model.try_gate(num_tokens)
             # No slot is active yet, so that running these changes nothing.
             self._run_step = record(self._step_all, device)
             self._run_pack = record(self._read_pack, device)

@@ -17,6 +17,7 @@ from pipeline.llm import LLMEngine, Request, SamplingParams
 from pipeline.llm.checkpoint import Qwen2Config
 from pipeline.llm.eager_runner import EagerRunner
 from pipeline.llm.fused_qwen2 import FusedQwen2
+from pipeline.llm.gated_product import GateTiles, GateTrial
 from pipeline.llm.graphed_runner import GraphedRunner
 from pipeline.llm.kernels import NOT_LIVE, Tiles
 from pipeline.llm.prompt import AnswerGrammar, Choice, Family, Forced, SpeechVocabulary
@@ -36,6 +37,17 @@ def load(network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1) -> Any
     device = "cuda" if network_class is FusedQwen2 and torch.cuda.is_available() else "cpu"
     tensors = {name: tensor.to(device, torch.float32) for name, tensor in tensors.items()}
     return network_class(config, tensors, NUM_SLOTS, 64, StepShapes(row_tile=1, can_shrink=False))
+
+
+def gate_inside_its_product(model: FusedQwen2, monkeypatch: pytest.MonkeyPatch) -> FusedQwen2:
+    """As on a card that is faster with it, for calls of any size."""
+
+    class Always(dict[int, GateTrial]):
+        def get(self, num_tokens: int, default: Any = None) -> GateTrial:
+            return GateTrial(GateTiles(16, 16, 16, 4, 2), {})
+
+    monkeypatch.setattr(model, "gate_trials", Always())
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +80,16 @@ def read_prompt(model: FusedQwen2, ids: torch.Tensor, slot: int) -> torch.Tensor
     return model.run_tokens(ids, position, slots, tiles)[:num_ids]
 
 
-def test_the_network_gives_the_plain_hidden_states(tiny_dir: Path) -> None:
-    eager, fused = load(Qwen2, tiny_dir, num_layers=2), load(FusedQwen2, tiny_dir, num_layers=2)
+@pytest.mark.parametrize("is_gate_inside", [False, True])
+def test_the_network_gives_the_plain_hidden_states(
+    tiny_dir: Path, is_gate_inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager = load(Qwen2, tiny_dir, num_layers=2)
+    if is_gate_inside:
+        monkeypatch.setattr("pipeline.hardware.packed_linear._pack", lambda weight: None)  # As on a card.
+    fused = load(FusedQwen2, tiny_dir, num_layers=2)
+    if is_gate_inside:
+        gate_inside_its_product(fused, monkeypatch)
     with torch.inference_mode():
         for slot, length in ((0, 5), (1, 21)):
             ids = torch.randint(1_000, (length,))
@@ -107,7 +127,7 @@ def test_a_cancelled_request_leaves_no_trace(eager: LLMEngine, graphed: LLMEngin
     assert answer(graphed, [second]) == answer(eager, [second])
 
 
-def test_graphs_replay_what_is_computed(eager: LLMEngine, tiny_dir: Path) -> None:
+def test_graphs_replay_what_is_computed(eager: LLMEngine, tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What must not move in memory: graphs as a card has them, recorded once and replayed with other inputs."""
     graphs = []
 
@@ -115,13 +135,35 @@ def test_graphs_replay_what_is_computed(eager: LLMEngine, tiny_dir: Path) -> Non
         graphs.append(RecordedGraph(run, device))
         return graphs[-1]
 
-    model = load(FusedQwen2, tiny_dir)
+    monkeypatch.setattr("pipeline.hardware.packed_linear._pack", lambda weight: None)  # As on a card.
+    model = gate_inside_its_product(load(FusedQwen2, tiny_dir), monkeypatch)
     runner = GraphedRunner(model, NUM_SLOTS, eager.vocabulary, SAMPLING, pack_tokens=16, record=record)
     requests = [
         make_request(eager.vocabulary, number, *sizes) for number, sizes in enumerate([(3, 4), (20, 2), (5, 3)])
     ]
     assert answer(LLMEngine(runner), requests) == answer(eager, requests)
     assert len(graphs) == 2 and all(graph.threads for graph in graphs)
+
+
+def test_a_card_is_tried_with_the_calls_that_will_come(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 on a card alone, and with rows enough for it to matter; the trial itself is tested elsewhere."""
+    monkeypatch.setattr("pipeline.hardware.packed_linear._pack", lambda weight: None)
+    model = load(FusedQwen2, tiny_dir, num_layers=2)
+    trial = GateTrial(GateTiles(16, 16, 16, 4, 2), {"cuBLAS": 1.0})
+    tried = []
+
+    def try_on_card(weights: list[torch.Tensor], num_tokens: int) -> GateTrial:
+        tried.append((len(weights), num_tokens))
+        return trial
+
+    monkeypatch.setattr("pipeline.llm.gated_product.try_on_card", try_on_card)
+    model.try_gate(1_024)
+    assert tried == [] and model.gate_trials == {}
+    monkeypatch.setattr(FusedQwen2, "device", torch.device("cuda"))
+    monkeypatch.setattr(FusedQwen2, "dtype", torch.bfloat16)
+    for num_tokens in (8, 64, 1_024):
+        model.try_gate(num_tokens)
+    assert tried == [(2, 64), (2, 1_024)] and model.gate_trials == {64: trial, 1_024: trial}
 
 
 def test_a_prompt_that_depends_on_its_place_is_reported(

@@ -47,7 +47,7 @@ def share_kernels(run: Callable[[], Any], load: GpuWorkload) -> dict[str, float]
         "attention": ("_attend",),
         "sampling": ("_sample",),
         "convolutions": ("_convolve", "conv", "fprop", "implicit"),
-        "products": ("gemm", "nvjet", "cutlass", "xmma", "splitK", "cublas"),
+        "products": ("_gated_product", "gemm", "nvjet", "cutlass", "xmma", "splitK", "cublas"),
         "copies": ("Memcpy", "Memset"),
     }
     shares = dict.fromkeys([*kinds, "elementwise"], 0.0)

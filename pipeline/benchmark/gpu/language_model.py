@@ -102,7 +102,17 @@ def measure_step(networks: Networks, num_slots: int, ceilings: Ceilings) -> Part
         "share of the least": share,
         "tokens of prompts a second": num_slots * load.context / prefill_s,
         **kinds,
+        **_describe_gate(engine),
     }
     is_judged = load.is_on_gpu and num_slots >= 1_024
     limits = [Limit("share of the least that reads and products take", share, ">=", _LEAST_STEP_SHARE)]
     return PartResult(numbers, limits if is_judged else [])
+
+
+def _describe_gate(engine: LLMEngine) -> dict[str, Any]:
+    """Return what the trials at load found, in ms for all layers; tiles that are missing gave other bits."""
+    trials = getattr(engine.runner.model, "gate_trials", {})
+    return {
+        f"gates of {num_tokens} tokens, ms": {way: seconds * 1e3 for way, seconds in trial.seconds.items()}
+        for num_tokens, trial in trials.items()
+    }
