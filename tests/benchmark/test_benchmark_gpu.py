@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("triton", reason="the GPU's kernels need Triton")
 
@@ -67,18 +69,19 @@ json.dump({"numbers": {"ms": 1.5}, "limits": limits, "failure": None, "seconds":
 def test_each_part_has_its_process_and_its_verdict():
     ended = []
     results = run_parts(
-        ["good", "bad", "dies", "hangs"],
+        ["good", "bad", "dies", "hangs", "late"],
         lambda name, file: [sys.executable, "-c", PART, name, str(file)],
-        lambda name: 1.0 if name == "hangs" else None,
+        lambda name: {"hangs": 1.0, "late": -5.0}.get(name, 60.0),
         lambda name, result: ended.append(name),
     )
     assert ended == list(results)
-    assert [result.has_passed for result in results.values()] == [True, False, False, False]
+    assert [result.has_passed for result in results.values()] == [True, False, False, False, False]
     assert "PASS  share: 0.5 (limit >= 0.4)" in describe("good", results["good"])
     assert "FAIL  share: 0.5 (limit >= 0.6)" in describe("bad", results["bad"])
     assert "exit code 1" in results["dies"].failure and "the card is gone" in describe("dies", results["dies"])
     assert "not done after 1 s" in results["hangs"].failure
-    assert describe_verdict(results) == "FAIL: bad, dies, hangs"
+    assert "time was up" in results["late"].failure
+    assert describe_verdict(results) == "FAIL: bad, dies, hangs, late"
     assert describe_verdict({"good": results["good"]}) == "PASS: 1 parts, 1 limits"
 
 
@@ -103,6 +106,33 @@ def test_the_command_writes_json_after_each_part_and_ends_with_its_verdict(monke
     assert [len(found) for found in seen] == list(range(1, 10))
     assert seen[-1]["codec"]["passed"] is False and seen[-1]["3 slots"]["passed"] is True
     assert "FAIL: codec" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "whole_s", "part_s"), [([], 600, 240), (["--quick"], 360, 120)])
+def test_on_a_card_no_part_goes_on_after_the_whole_commands_time(options, whole_s, part_s, monkeypatch, tmp_path):
+    """By a clock that each part moves on."""
+    now, given = [1_000.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pipeline.hardware.gpu.find_device", lambda *others: torch.device("cuda"))
+
+    def run(names, to_command, timeout_s, on_part):
+        for name in names:
+            if name == "machine":
+                options = command.read_options(Path(to_command(name, tmp_path / "result")[5]))
+                (options.folder / "ceilings.json").write_text(json.dumps({"ceilings": {}, "slots": [2]}))
+            given.append(timeout_s(name))
+            now[0] += 100.0
+            on_part(name, PartResult())
+
+    monkeypatch.setattr(command, "run_parts", run)
+    assert benchmark.main(["gpu", "--sizes", str(TINY), *options]) == 1
+    assert given == [min(part_s, whole_s - 100 * number) for number in range(8)]
+    assert given[0] == part_s and given[-1] < 0
+
+
+def test_parts_but_the_runs_through_ray_need_no_ray():
+    code = "import sys; sys.modules['ray'] = None; import pipeline.benchmark.gpu.__main__, jobs.benchmark"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_a_gpu_the_reason_is_said(monkeypatch, capsys):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.benchmark.gpu.card import Ceilings, measure_machine
-from pipeline.benchmark.gpu.cluster import check_cluster
 from pipeline.benchmark.gpu.codec import check_two_threads, measure_codec
 from pipeline.benchmark.gpu.language_model import check_equality, measure_step
 from pipeline.benchmark.gpu.verdict import (
@@ -30,9 +29,10 @@ _CEILINGS = "ceilings.json"
 _FIRST = "machine"
 _PARTS = ("equality", "two threads", "cluster", "small card", "codec", "steps", "pipeline")
 """After the first one; right before fast. `steps` stands for one part for each number of slots."""
-_PART_S, _QUICK_PART_S = 240.0, 120.0
+_PART_S, _QUICK_PART_S, _CPU_PART_S = 240.0, 120.0, 3_600.0
 """After which a part is ended."""
 _WHOLE_S, _QUICK_WHOLE_S = 600.0, 360.0
+"""After which no part goes on, on a card: it may be lent for so long only."""
 
 
 def measure_part(name: str, load: GpuWorkload) -> PartResult:
@@ -49,6 +49,9 @@ def measure_part(name: str, load: GpuWorkload) -> PartResult:
         file.write_text(json.dumps({"ceilings": asdict(ceilings), "slots": slots}), encoding="utf-8")
         return result
     if name == "cluster":
+        # Here, so that the other parts run where there is no Ray.
+        from pipeline.benchmark.gpu.cluster import check_cluster
+
         return check_cluster(load)
     known = json.loads(file.read_text(encoding="utf-8"))
     ceilings = Ceilings(**known["ceilings"])
@@ -76,7 +79,7 @@ def measure_gpu(load: GpuWorkload, json_file: Path | None, *, is_quick: bool, sa
     Args:
         load: what to measure.
         json_file: takes all numbers so far after each part.
-        is_quick: the limits of time are shorter.
+        is_quick: the limits of time are shorter. Parts that they leave no time for have failed.
         say: prints lines.
 
     Returns:
@@ -98,18 +101,19 @@ def measure_gpu(load: GpuWorkload, json_file: Path | None, *, is_quick: bool, sa
     def command(name: str, file: Path) -> list[str]:
         return python_module("pipeline.benchmark.gpu", name, str(file), str(options))
 
-    def timeout_s(name: str) -> float | None:
+    whole_s = _QUICK_WHOLE_S if is_quick else _WHOLE_S
+
+    def timeout_s(name: str) -> float:
         if not load.is_on_gpu:
-            return None  # Nothing is judged by its time there.
-        return _QUICK_PART_S if is_quick else _PART_S
+            return _CPU_PART_S  # Nothing is judged by its time there.
+        return min(_QUICK_PART_S if is_quick else _PART_S, begin + whole_s - time.perf_counter())
 
     run_parts([_FIRST], command, timeout_s, on_part)
     if results[_FIRST].failure is None:
         run_parts(list_parts(load), command, timeout_s, on_part)
     if load.is_on_gpu:
-        limit_s = _QUICK_WHOLE_S if is_quick else _WHOLE_S
         elapsed_s = time.perf_counter() - begin
-        on_part("whole command", PartResult({}, [Limit("seconds", elapsed_s, "<=", limit_s)], None, elapsed_s))
+        on_part("whole command", PartResult({}, [Limit("seconds", elapsed_s, "<=", whole_s)], None, elapsed_s))
     say(describe_verdict(results))
     return all(result.has_passed for result in results.values())
 

@@ -85,7 +85,7 @@ class PartResult:
 def run_parts(
     names: Sequence[str],
     command: Callable[[str, Path], list[str]],
-    timeout_s: Callable[[str], float | None],
+    timeout_s: Callable[[str], float],
     on_part: Callable[[str, PartResult], None],
 ) -> dict[str, PartResult]:
     """Run parts one after another, each in its process.
@@ -93,7 +93,7 @@ def run_parts(
     Args:
         names: of the parts, in order.
         command: for a part and the file that it writes its result to.
-        timeout_s: after which a part's process is ended; None waits for it.
+        timeout_s: asked before each part: after which its process is ended; it is not begun with 0 or less.
         on_part: called with each part as soon as it has ended.
     """
     results = {}
@@ -103,7 +103,9 @@ def run_parts(
     return results
 
 
-def _run_part(command: Callable[[str, Path], list[str]], name: str, timeout_s: float | None) -> PartResult:
+def _run_part(command: Callable[[str, Path], list[str]], name: str, timeout_s: float) -> PartResult:
+    if timeout_s <= 0.0:
+        return PartResult(failure="not begun: the whole command's time was up")
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
