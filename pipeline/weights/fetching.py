@@ -9,9 +9,11 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock
 
@@ -22,6 +24,9 @@ from pipeline.storage import open_storage
 
 _HUB_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?/?")
 _CHUNK_BYTES = 8 << 20
+_OLD_NS = 2 * 10**9
+_digests: dict[tuple[int, ...], str] = {}
+"""SHA-256 of files that this process has read, by what tells a version of a file from every other."""
 
 
 def cache_dir() -> Path:
@@ -69,10 +74,21 @@ def fingerprint_files(directory: Path, names: Iterable[str]) -> str:
     try:
         for name in sorted(names):
             with open(directory / name, "rb") as file:
-                combined.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+                combined.update(f"{name}\0{_digest(file)}\n".encode())
     except OSError as error:
         raise WeightsError(f"{error.filename}: cannot be read ({error.strerror}); copy the file again") from error
     return combined.hexdigest()
+
+
+def _digest(file: BinaryIO) -> str:
+    """Return a file's SHA-256; gigabytes are not read anew at each step of a command."""
+    found = os.fstat(file.fileno())
+    identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    digest = _digests.get(identity) or hashlib.file_digest(file, "sha256").hexdigest()
+    # Clocks of file systems tick slowly: another version that is written now could have the same time.
+    if time.time_ns() - found.st_ctime_ns > _OLD_NS:
+        _digests[identity] = digest
+    return digest
 
 
 def list_files(directory: Path, patterns: Sequence[str]) -> set[str]:

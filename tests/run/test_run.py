@@ -71,7 +71,7 @@ def test_every_row_is_in_the_metadata_once(finished):
     assert summary.num_ok + summary.num_rejected == summary.num_rows == 20
     assert (Path(config.output) / "_SUCCESS").exists()
     spoken = {row["utterance_id"]: row for row in rows}
-    assert (spoken["u004"]["language"], spoken["u004"]["spoken_text"]) == ("en", "This is line number four.")
+    assert (spoken["u004"]["language"], spoken["u004"]["spoken_text"]) == ("en", "Line four.")
     assert spoken["stranger"]["spoken_text"] is None
     assert [row["chapter"] for row in rows[:10]] == [n // 5 for n in range(10)]
 

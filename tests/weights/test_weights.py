@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from pipeline.errors import ConfigError, StorageError, WeightsError
 from pipeline.storage import open_storage
 from pipeline.text import TextSupport
+from pipeline.weights.fetching import fingerprint_files
 from pipeline.weights.weights import find_text_support, fingerprint_weights, resolve_weights
 from tests.fakes import MemoryStorage
 
@@ -55,6 +59,29 @@ def test_the_fingerprint_follows_content_and_not_place(tmp_path: Path) -> None:
     data[-1] ^= 1
     (copy / "BiCodec" / "model.safetensors").write_bytes(data)
     assert fingerprint_weights(copy) != before
+
+
+def test_a_file_is_read_again_when_it_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, reads = tmp_path / "a", []
+    path.write_bytes(b"one")
+    real = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: reads.append(name) or real(file, name))
+
+    def count(later_s: int) -> int:
+        monkeypatch.setattr(time, "time_ns", lambda: path.stat().st_ctime_ns + later_s * 10**9)
+        reads.clear()
+        found.add(fingerprint_files(tmp_path, ["a"]))
+        return len(reads)
+
+    found: set[str] = set()
+    # What was just written may be written again within one tick of the file system's clock.
+    assert [count(1), count(1)] == [1, 1]
+    assert [count(10), count(10)] == [1, 0] and len(found) == 1
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert count(10) == 1 and len(found) == 2
 
 
 def test_what_weights_were_taught_to_read_is_part_of_their_fingerprint(tmp_path: Path) -> None:
