@@ -12,7 +12,7 @@ import math
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,6 +65,8 @@ _ENDS = (
 )
 _CHUNK = 16
 """Takes spoken together: some slots' worth, few enough that the first results come soon."""
+_MISREADING, _SPOILING = 1, 2
+"""What else the chances of a take follow from, beside seed and number."""
 _FLITE_VOICES = ("slt", "rms", "awb")
 _REFERENCE = "The quick train to the coast leaves at seven, and there is nobody else who knows the way to the harbor."
 
@@ -183,6 +185,8 @@ def open_voices(
 class JudgedTake:
     """What one recognizer and the limits made of one take of the measurement."""
 
+    number: int
+    """Of the take, from 0."""
     recognizer: str
     kind: str
     """`good`, or one of `KINDS`."""
@@ -199,21 +203,30 @@ class JudgedTake:
     """Of the judging."""
 
 
-def judge_takes(voices: Voices, configs: Mapping[str, Config], num_takes: int, seed: int = 0) -> Iterator[JudgedTake]:
+def judge_takes(
+    voices: Voices, configs: Mapping[str, Config], num_takes: int, seed: int = 0, known: Container[int] = ()
+) -> Iterator[JudgedTake]:
     """Judge takes one after the other, a good and a spoiled one by turns, the kinds in turn, by each recognizer.
 
-    A take that cannot be said is left out.
+    A take follows from seed and number alone, so that a measurement can go on where another one ended. One that cannot
+    be said is left out.
+
+    Args:
+        voices: who speaks.
+        configs: what each recognizer judges by.
+        num_takes: in all.
+        seed: of texts and spoiling.
+        known: numbers of takes that were judged before, and are left out.
     """
-    rng = np.random.default_rng(seed)
     stages = {asr: AudioStage(config, voices.codec, load_listening(config)) for asr, config in configs.items()}
-    plans = list(_plan_takes(voices.names, num_takes, rng))
-    for start in range(0, num_takes, _CHUNK):
+    plans = [plan for plan in _plan_takes(voices.names, num_takes, seed) if plan.number not in known]
+    for start in range(0, len(plans), _CHUNK):
         chunk = plans[start : start + _CHUNK]
         spoken = voices.say([(plan.said, plan.heard_voice) for plan in chunk])
         for plan, samples in zip(chunk, spoken, strict=True):
             if samples is None:
                 continue
-            spoiled = spoil(samples, plan.kind, rng)
+            spoiled = spoil(samples, plan.kind, np.random.default_rng([seed, plan.number, _SPOILING]))
             for asr, stage in stages.items():
                 tokens = voices.global_tokens(plan.voice)
                 yield _judge_one(asr, stage, configs[asr], plan, spoiled, tokens)
@@ -221,6 +234,7 @@ def judge_takes(voices: Voices, configs: Mapping[str, Config], num_takes: int, s
 
 @dataclass(frozen=True)
 class _Plan:
+    number: int
     kind: str
     text: str
     said: str
@@ -228,15 +242,16 @@ class _Plan:
     heard_voice: str
 
 
-def _plan_takes(names: Sequence[str], num_takes: int, rng: np.random.Generator) -> Iterator[_Plan]:
-    texts = write_sentences(2 * num_takes, rng)
-    for index in range(num_takes):
-        turn = index // 2
-        kind = KINDS[turn % len(KINDS)] if index % 2 else "good"
+def _plan_takes(names: Sequence[str], num_takes: int, seed: int) -> Iterator[_Plan]:
+    texts = write_sentences(2 * num_takes, np.random.default_rng(seed))
+    for number in range(num_takes):
+        turn = number // 2
+        kind = KINDS[turn % len(KINDS)] if number % 2 else "good"
         # Every kind gets every voice, also where the number of one divides that of the other.
         voice, next_voice = (names[(turn + turn // len(KINDS) + step) % len(names)] for step in (0, 1))
-        said = _misread(texts[index], kind, texts[num_takes + index], rng)
-        yield _Plan(kind, texts[index], said, voice, next_voice if kind == "wrong_voice" else voice)
+        text, other = texts[2 * number : 2 * number + 2]
+        said = _misread(text, kind, other, np.random.default_rng([seed, number, _MISREADING]))
+        yield _Plan(number, kind, text, said, voice, next_voice if kind == "wrong_voice" else voice)
 
 
 def _misread(text: str, kind: str, other: str, rng: np.random.Generator) -> str:
@@ -263,6 +278,7 @@ def _judge_one(
     hearing = audio.hearing
     reading = None if hearing is None else hearing.reading
     return JudgedTake(
+        number=plan.number,
         recognizer=recognizer,
         kind=plan.kind,
         code=None if rejection is None else str(rejection.code),

@@ -131,10 +131,10 @@ class QualityConfig(Settings):
     """Most letter errors, as a share of the text's letters; above it a take has `wrong_words`. None takes what was
     measured for the recognizer: 0.5 with `pocketsphinx`, 0.35 with `whisper`."""
     max_missing: float = setting(0.05, ge=0.0, le=1.0)
-    """Most words of the text of which nothing was heard, as a share; above it a take has `wrong_words`. Only `whisper`
-    hears well enough for it."""
+    """Most words of the text that were not said, as a share; above it a take has `wrong_words`. Only `whisper` hears
+    well enough for it."""
     max_extra: float = setting(0.05, ge=0.0)
-    """Most words heard where the text has none, as a share of its words; above it a take has `wrong_words`. Only
+    """Most words said that the text does not have, as a share of its words; above it a take has `wrong_words`. Only
     `whisper` hears well enough for it."""
     min_heard: float = setting(0.82, ge=0.0, le=1.0)
     """Fewest letters heard, as a share of the text's; below it a take is `cut_short`."""

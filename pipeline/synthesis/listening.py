@@ -6,14 +6,14 @@ Knows nothing of thresholds; all that it tells follows from the take's samples, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SpeakerError
-from pipeline.synthesis.recognition import Reading, Recognizer, compare_with_text
+from pipeline.synthesis.recognition import Heard, Reading, Recognizer, compare_with_text
 
 MIN_VOICE_S = 1.0
 """Shorter takes say too little of a voice."""
@@ -109,10 +109,10 @@ class Listener:
     def listen(self, takes: Sequence[Spoken], sample_rate: int) -> Iterator[Hearing]:
         """Yield what is heard in each of several takes, in their order, as soon as it is known."""
         known = [take for take in takes if self._knows(take.language)]
-        words: Iterator[str] = iter(())
+        words: Iterator[Heard] = iter(())
         if self._recognizer is not None:
             clips, languages = [take.samples for take in known], [take.language for take in known]
-            words = self._recognizer.recognize_all(clips, sample_rate, languages)
+            words = self._recognizer.recognize_all(clips, sample_rate, languages, [take.text for take in known])
         for take in takes:
             heard = next(words) if self._knows(take.language) else None
             yield self._describe(take, sample_rate, heard)
@@ -120,21 +120,36 @@ class Listener:
     def _knows(self, language: str) -> bool:
         return self._recognizer is not None and language in self._recognizer.languages
 
-    def _describe(self, take: Spoken, sample_rate: int, heard: str | None) -> Hearing:
+    def _describe(self, take: Spoken, sample_rate: int, heard: Heard | None) -> Hearing:
         reading = note = naturalness = None
         if heard is not None:
-            assert self._recognizer is not None
-            fold = self._recognizer.fold
-            reading = compare_with_text(
-                fold(take.text, take.language), fold(heard, take.language), with_gaps=self._recognizer.hears_gaps
-            )
-            reading = reading if reading.num_words else None
+            reading = self._compare(take, heard)
         elif self._recognizer is not None:
             note = f"words not judged: the recognizer does not know {take.language!r}"
         if self._rater is not None:
             naturalness = self._rater.rate(take.samples, sample_rate)
         contour = trace_contour(take.samples, sample_rate)
-        return Hearing(contour, heard, reading, take.similarity, note, naturalness)
+        text = None if heard is None else heard.text
+        return Hearing(contour, text, reading, take.similarity, note, naturalness)
+
+    def _compare(self, take: Spoken, heard: Heard) -> Reading | None:
+        """Compare a take with its text by what was heard, and by what the recognizer found besides."""
+        assert self._recognizer is not None
+        text, found = (self._recognizer.fold(text, take.language) for text in (take.text, heard.text))
+        reading = compare_with_text(text, found, with_gaps=self._recognizer.hears_gaps)
+        reading = replace(
+            reading,
+            num_missing_words=_settle(reading.num_missing_words, heard.num_missing_words),
+            num_extra_words=_settle(reading.num_extra_words, heard.num_extra_words),
+        )
+        return reading if reading.num_words else None
+
+
+def _settle(read: int | None, weighed: int | None) -> int | None:
+    """Return how many words count: of a single one the weights know better, several count however they are found."""
+    if read is None or weighed is None:
+        return read
+    return weighed if read <= 1 else max(read, weighed)
 
 
 def measure_similarity(codec: Codec, samples: NDArray[np.float32], global_tokens: Sequence[int]) -> float | None:

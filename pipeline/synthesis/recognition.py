@@ -28,12 +28,26 @@ from pipeline.weights.recognizers import fingerprint_whisper, knows_english_only
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)*")
 """A word of letters and digits, or one Chinese character."""
+_MAX_MISHEARD = 0.3
+"""Share of other wrong words up to which a missing one tells: in what is hardly understood words go astray."""
 _SOME = 0.4
 """Share of its letters up to which a stretch counts as missing."""
 _MIN_EXTRA_LETTERS = 5
 """Of words that the text does not have; shorter ones are often breath, or a sound between two words."""
 _MIN_REPEATED_LETTERS = 7
 """Of words heard twice running; shorter ones are too often two mishearings that happen to agree."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a recognizer makes of one take."""
+
+    text: str
+    """What is said."""
+    num_missing_words: int | None = None
+    """Words of the text that were not said, though `text` may have them; None where no texts were weighed."""
+    num_extra_words: int | None = None
+    """Words said once more than the text has them, though `text` may not; likewise."""
 
 
 class Recognizer(Protocol):
@@ -64,9 +78,20 @@ class Recognizer(Protocol):
         """
 
     def recognize_all(
-        self, clips: Sequence[NDArray[np.float32]], sample_rate: int, languages: Sequence[str]
-    ) -> Iterator[str]:
-        """Yield what is said in each of several takes, in their order, as soon as it is known."""
+        self,
+        clips: Sequence[NDArray[np.float32]],
+        sample_rate: int,
+        languages: Sequence[str],
+        texts: Sequence[str] | None = None,
+    ) -> Iterator[Heard]:
+        """Yield what is said in each of several takes, in their order, as soon as it is known.
+
+        Args:
+            clips: (num_samples,) each.
+            sample_rate: Hz.
+            languages: of each.
+            texts: what each should say, spelled out; none if that is not known.
+        """
 
     def fold(self, text: str, language: str) -> str:
         """Return a text, spoken or heard, in the form in which the two are compared."""
@@ -98,11 +123,15 @@ class PocketSphinx:
             return self._hear(steps.tobytes())
 
     def recognize_all(
-        self, clips: Sequence[NDArray[np.float32]], sample_rate: int, languages: Sequence[str]
-    ) -> Iterator[str]:
-        """Yield what is said in each of several takes, in their order."""
+        self,
+        clips: Sequence[NDArray[np.float32]],
+        sample_rate: int,
+        languages: Sequence[str],
+        texts: Sequence[str] | None = None,
+    ) -> Iterator[Heard]:
+        """Yield what is said in each of several takes, in their order, whatever they should say."""
         for samples, language in zip(clips, languages, strict=True):
-            yield self.recognize(samples, sample_rate, language)
+            yield Heard(self.recognize(samples, sample_rate, language))
 
     def _hear(self, steps: bytes) -> str:
         # Its front end keeps noise levels from one utterance to the next; this makes it as good as new.
@@ -215,9 +244,9 @@ class Reading:
     repeated: str
     """Words that were heard more often than the text has them; empty if there are none."""
     num_missing_words: int | None = None
-    """Words of which nothing was heard, neither right nor wrong; None where the recognizer is no judge of it."""
+    """Words that were not said; None where the recognizer is no judge of it."""
     num_extra_words: int | None = None
-    """Words heard where the text has none; likewise."""
+    """Words said that the text does not have; likewise."""
 
 
 def compare_with_text(text: str, heard: str, *, with_gaps: bool = False) -> Reading:
@@ -233,15 +262,19 @@ def compare_with_text(text: str, heard: str, *, with_gaps: bool = False) -> Read
 
     words, heard_words = split_words(text), split_words(heard)
     letters, heard_letters = "".join(words), "".join(heard_words)
+    num_errors = Levenshtein.distance(words, heard_words)
+    missing, extra = _count_missing(words, heard_words), _count_extra(words, heard_words)
+    if num_errors - missing - extra > _MAX_MISHEARD * len(words):
+        missing = extra = 0
     return Reading(
         num_words=len(words),
-        num_word_errors=Levenshtein.distance(words, heard_words),
+        num_word_errors=num_errors,
         num_letters=len(letters),
         num_letter_errors=Levenshtein.distance(letters, heard_letters),
         num_letters_heard=len(heard_letters),
         repeated=_find_repetition(words, heard_words),
-        num_missing_words=_count_missing(words, heard_words) if with_gaps else None,
-        num_extra_words=_count_extra(words, heard_words) if with_gaps else None,
+        num_missing_words=missing if with_gaps else None,
+        num_extra_words=extra if with_gaps else None,
     )
 
 

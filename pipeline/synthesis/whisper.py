@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio.recording_quality import measure_levels
 from pipeline.audio.samples import resample
 from pipeline.errors import ConfigError, UtteranceError
+from pipeline.synthesis.recognition import Heard
+from pipeline.synthesis.weighing import MIN_WORDS, Weights, find_gaps
 from pipeline.text import normalize_text
 
 _SAMPLE_RATE = 16_000
 _MIN_SAMPLES = 1_600
 _WINDOW_S = 30
 """What the model hears at once, however short the take is."""
+_FRAME_SAMPLES = 320
+"""Of a frame that the encoder returns."""
+_MARGIN_FRAMES = 25
+"""Of the silence behind a take, which belongs to its end."""
+_PAUSE_DB = 30.0
+"""Under the loud frames."""
+_LEAST_PROB = 1e-30
 _GPU_BATCH, _GPU_DECODERS = 16, 4
 """Takes that a GPU encodes at once, and takes that it decodes side by side, each by itself. On a CPU a batch saves
 nothing (0 % at 8 takes)."""
@@ -63,6 +74,7 @@ class Whisper:
         self._tokenizers: dict[str, Any] = {}
         self._fold_english: Any = EnglishTextNormalizer({})
         self._simplify: Any = OpenCC("t2s").convert
+        (self._silence,) = self._encode([np.zeros(_MIN_SAMPLES, np.float32)])
         self.languages = frozenset(self._model.supported_languages)
         packages = ("faster-whisper", "ctranslate2", "opencc")
         self.environment = {"dtype": dtype, **{package: version(package) for package in packages}}
@@ -70,12 +82,20 @@ class Whisper:
     def recognize(self, samples: NDArray[np.float32], sample_rate: int, language: str) -> str:
         """Return words as people write them, with digits and punctuation; none for less than a tenth of a second."""
         (heard,) = self.recognize_all([samples], sample_rate, [language])
-        return heard
+        return heard.text
 
     def recognize_all(
-        self, clips: Sequence[NDArray[np.float32]], sample_rate: int, languages: Sequence[str]
-    ) -> Iterator[str]:
-        """Yield what is said in each of several takes, as `recognize` does."""
+        self,
+        clips: Sequence[NDArray[np.float32]],
+        sample_rate: int,
+        languages: Sequence[str],
+        texts: Sequence[str] | None = None,
+    ) -> Iterator[Heard]:
+        """Yield what is said in each of several takes, as `recognize` does, and weigh what each should say.
+
+        Texts without spaces between their words are not weighed, nor those of takes longer than a window.
+        """
+        texts = [""] * len(clips) if texts is None else texts
         for language in dict.fromkeys(languages):
             if language not in self.languages:
                 known = ", ".join(sorted(self.languages)[:5]) + (" and others" if len(self.languages) > 5 else "")
@@ -85,23 +105,52 @@ class Whisper:
                 )
         for start in range(0, len(clips), self._batch_size):
             batch = slice(start, start + self._batch_size)
-            yield from self._hear(
-                [resample(clip, sample_rate, _SAMPLE_RATE) for clip in clips[batch]], languages[batch]
-            )
+            resampled = [resample(clip, sample_rate, _SAMPLE_RATE) for clip in clips[batch]]
+            yield from self._hear(resampled, languages[batch], texts[batch])
 
-    def _hear(self, clips: Sequence[NDArray[np.float32]], languages: Sequence[str]) -> list[str]:
-        heard = [""] * len(clips)
+    def _hear(
+        self, clips: Sequence[NDArray[np.float32]], languages: Sequence[str], texts: Sequence[str]
+    ) -> list[Heard]:
+        heard = [Heard("")] * len(clips)
         usual = []
         for at, clip in enumerate(clips):
             if clip.size > _WINDOW_S * _SAMPLE_RATE:
-                heard[at] = self._hear_long(clip, languages[at])
+                heard[at] = Heard(self._hear_long(clip, languages[at]))
             elif clip.size >= _MIN_SAMPLES:
                 usual.append(at)
         encoded = self._encode([clips[at] for at in usual]) if usual else []
-        texts = self._decoders.map(self._decode, encoded, [languages[at] for at in usual])
-        for at, text in zip(usual, texts, strict=True):
-            heard[at] = text
+        takes = ([of[at] for at in usual] for of in (clips, languages, texts))
+        for at, found in zip(usual, self._decoders.map(self._hear_one, encoded, *takes), strict=True):
+            heard[at] = found
         return heard
+
+    def _hear_one(self, encoded: Any, clip: NDArray[np.float32], language: str, text: str) -> Heard:
+        heard, words = self._decode(encoded, language), text.split()
+        if not heard or len(words) < MIN_WORDS:
+            return Heard(heard)
+        num_frames = clip.size // _FRAME_SAMPLES + _MARGIN_FRAMES
+        missing, extra = find_gaps(
+            words,
+            lambda texts: self._weigh(encoded, num_frames, texts, language),
+            lambda texts: self._weigh(self._silence, num_frames, texts, language),
+            _find_sounding(clip),
+        )
+        return Heard(heard, missing, extra)
+
+    def _weigh(self, encoded: Any, num_frames: int, texts: Sequence[Sequence[str]], language: str) -> list[Weights]:
+        """Return how several texts lie in a take, of which so many frames are more than padding."""
+        from ctranslate2 import Device, StorageView
+
+        tokenizer, _, _ = self._prepare(language)
+        frames = np.asarray(encoded.to_device(Device.cpu))[:, :num_frames]
+        spelled = [[tokenizer.encode(f" {word}") for word in words] for words in texts]
+        found = self._model.model.align(
+            StorageView.from_array(np.repeat(frames, len(texts), axis=0)),
+            tokenizer.sot_sequence,
+            [[*chain(*tokens)] for tokens in spelled],
+            [2 * frames.shape[1]] * len(texts),
+        )
+        return [_read_alignment(one, tokens) for one, tokens in zip(found, spelled, strict=True)]
 
     def _encode(self, clips: Sequence[NDArray[np.float32]]) -> list[Any]:
         """Return what the encoder makes of each take, computed in one shape however many there are."""
@@ -166,3 +215,19 @@ class Whisper:
             except UtteranceError:
                 return simple  # Nothing that could be spoken.
         return text
+
+
+def _read_alignment(found: Any, spelled: Sequence[Sequence[int]]) -> Weights:
+    """Return what an alignment of tokens says of the words that they spell."""
+    firsts = np.cumsum([0, *map(len, spelled[:-1])])
+    log_probs = np.log(np.maximum(found.text_token_probs, _LEAST_PROB))
+    tokens, frames = np.array(found.alignments).T
+    starts = frames[np.searchsorted(tokens, firsts)]
+    return Weights(np.add.reduceat(log_probs, firsts), starts)
+
+
+def _find_sounding(clip: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which frames of a take are no pauses."""
+    levels_db = measure_levels(clip[: clip.size // _FRAME_SAMPLES * _FRAME_SAMPLES].reshape(-1, _FRAME_SAMPLES))
+    sounding: NDArray[np.bool_] = levels_db > np.percentile(levels_db, 90) - _PAUSE_DB
+    return sounding

@@ -1,8 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 
+from jobs import benchmark
 from pipeline.audio.samples import measure
+from pipeline.benchmark import quality
 from pipeline.benchmark.quality import KINDS, OF_ONE_WORD, JudgedTake, _plan_takes, spoil, summarize, write_sentences
+from pipeline.config.run import parse_config
 from pipeline.synthesis.listening import trace_contour
 from tests.synthesis.speech import read_clip
 
@@ -28,8 +33,8 @@ def test_takes_are_spoiled_by_as_much_as_is_said(kind, shortest, longest, silent
 
 
 def test_the_summary_counts_what_was_refused():
-    takes = [JudgedTake("whisper", kind, None, "", "", "", None, 0.5, None, 2.0, 1.0) for kind in ("good", *KINDS)]
-    takes.append(JudgedTake("whisper", "cut", "cut_short", "", "", "", None, 0.7, None, 2.0, 1.0))
+    takes = [JudgedTake(0, "whisper", kind, None, "", "", "", None, 0.5, None, 2.0, 1.0) for kind in ("good", *KINDS)]
+    takes.append(JudgedTake(0, "whisper", "cut", "cut_short", "", "", "", None, 0.7, None, 2.0, 1.0))
     summary = summarize(takes)
     assert summary["cut"]["refused"] == 1
     assert summary["cut"]["codes"] == {"cut_short": 1}
@@ -50,7 +55,7 @@ def test_noise_clipping_and_half_speed_leave_the_rest_as_it_is(seed):
 
 
 def test_good_and_spoiled_takes_alternate_and_every_kind_gets_every_voice():
-    plans = list(_plan_takes(["a", "b", "c", "d"], 160, np.random.default_rng(0)))
+    plans = list(_plan_takes(["a", "b", "c", "d"], 160, seed=0))
     assert [plan.kind == "good" for plan in plans] == [True, False] * 80
     for kind in KINDS:
         assert {plan.voice for plan in plans if plan.kind == kind} == {"a", "b", "c", "d"}
@@ -60,3 +65,65 @@ def test_good_and_spoiled_takes_alternate_and_every_kind_gets_every_voice():
             assert difference == (1 if plan.kind == "doubled_word" else -1)
         assert (plan.said == plan.text) == (plan.kind not in (*OF_ONE_WORD, "wrong_text"))
         assert (plan.voice == plan.heard_voice) == (plan.kind != "wrong_voice")
+    assert list(_plan_takes(["a", "b", "c", "d"], 60, seed=0)) == plans[:60]
+
+
+class Voices:
+    """Says every text with the same recording, and is its own codec, which compares no voices."""
+
+    names = ("one", "two")
+    sample_rate = 16_000
+
+    def __init__(self):
+        self.num_said = 0
+        self.codec = self
+
+    def prepare_decoding(self):
+        pass
+
+    def say(self, lines):
+        self.num_said += len(lines)
+        return [read_clip("rms_door") for _ in lines]
+
+    def global_tokens(self, voice):
+        return ()
+
+
+@pytest.fixture
+def voices(monkeypatch):
+    """Takes that are recordings, and judges who look at their length and sound."""
+    places = {"weights": "demo", "manifest": "-", "speakers": "-", "output": "-"}
+    config, voices = parse_config({**places, "quality": {"asr": "pocketsphinx"}}), Voices()
+    monkeypatch.setattr(quality, "open_voices", lambda *_: (voices, {"pocketsphinx": config}))
+    monkeypatch.setattr(quality, "load_listening", lambda config: None)
+    return voices
+
+
+def judge(folder, *arguments):
+    """Return the exit code of the command, and what it made of its takes."""
+    code = benchmark.main(["quality", "--json", str(folder / "table.json"), *arguments])
+    table = json.loads((folder / "table.json").read_text())["pocketsphinx"] if code == 0 else {}
+    table.pop("cpu_s_per_audio_s", None)
+    return code, table
+
+
+def test_a_measurement_goes_on_behind_the_takes_that_were_judged(voices, tmp_path, capsys):
+    _, whole = judge(tmp_path, "--takes", "40")
+    each = ("--each", str(tmp_path / "each.jsonl"))
+    judge(tmp_path, "--takes", "22", *each)
+    lines = (tmp_path / "each.jsonl").read_text().splitlines()
+    (tmp_path / "each.jsonl").write_text("\n".join(lines[:-3]))
+    voices.num_said = 0
+    assert judge(tmp_path, "--takes", "40", *each) == (0, whole)
+    assert voices.num_said == 40 - 22 + 3
+    assert (whole["clipped"]["takes"], whole["clipped"]["refused"]) == (2, 2)
+
+
+def test_takes_of_another_measurement_are_not_mixed_in(voices, tmp_path, capsys):
+    each = ("--each", str(tmp_path / "each.jsonl"))
+    assert judge(tmp_path, "--takes", "2", *each)[0] == 0
+    assert judge(tmp_path, "--takes", "2", "--seed", "1", *each)[0] == 2
+    assert "measured with another seed; name another file" in capsys.readouterr().err
+    (tmp_path / "each.jsonl").write_text("notes")
+    assert judge(tmp_path, "--takes", "2", *each)[0] == 2
+    assert (tmp_path / "each.jsonl").read_text() == "notes"

@@ -9,6 +9,7 @@ from pipeline.config.run import parse_config
 from pipeline.errors import RejectionCode, SpeakerError
 from pipeline.synthesis.listening import Listener, Spoken, compare_voices, measure_similarity, trace_contour
 from pipeline.synthesis.listening_stage import load_listening
+from pipeline.synthesis.recognition import Heard
 from pipeline.synthesis.stages import AudioStage
 from pipeline.synthesis.takes import Take, UtteranceOutcome, next_takes
 from tests.synthesis.speech import read_clip
@@ -154,9 +155,9 @@ class Spelling:
     languages = frozenset({"en", "zh"})
     hears_gaps = False
 
-    def recognize_all(self, clips, sample_rate, languages):
+    def recognize_all(self, clips, sample_rate, languages, texts):
         for clip, language in zip(clips, languages, strict=True):
-            yield f"{language} {round(float(clip[0]))}"
+            yield Heard(f"{language} {round(float(clip[0]))}")
 
     def fold(self, text, language):
         return text
@@ -174,6 +175,39 @@ def test_takes_of_several_languages_are_heard_in_one_batch():
     assert "'de'" in heard[1].note and heard[0].note is None
     (unheard,) = Listener(None, FixedRater()).listen(takes[:1], 16_000)
     assert (unheard.heard, unheard.reading, unheard.note, unheard.naturalness) == (None, None, None, 1.0)
+
+
+class Scales:
+    """Writes what it is told, and weighs as it is told."""
+
+    languages = frozenset({"en"})
+
+    def __init__(self, text, *weighed, hears_gaps=True):
+        self.heard, self.hears_gaps = Heard(text, *weighed), hears_gaps
+
+    def recognize_all(self, clips, sample_rate, languages, texts):
+        assert texts == [SENTENCE]
+        yield self.heard
+
+    def fold(self, text, language):
+        return text
+
+
+@pytest.mark.parametrize(
+    ("recognizer", "gaps"),
+    [
+        (Scales("the bus driver found the door"), (1, 0)),
+        (Scales("the bus driver found the door", 0, 0), (0, 0)),
+        (Scales("the driver found the door", 0, 0), (2, 0)),
+        (Scales(SENTENCE, 1, 2), (1, 2)),
+        (Scales("the bus driver found found the front door", 0, 0), (0, 0)),
+        (Scales(SENTENCE, hears_gaps=False), (None, None)),
+    ],
+)
+def test_of_a_single_word_the_weights_decide_and_several_count_however_they_are_found(recognizer, gaps):
+    take = Spoken(np.ones(400, np.float32), SENTENCE, "en", None)
+    (hearing,) = Listener(recognizer).listen([take], 16_000)
+    assert (hearing.reading.num_missing_words, hearing.reading.num_extra_words) == gaps
 
 
 def test_without_a_listener_nothing_is_described():

