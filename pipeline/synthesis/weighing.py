@@ -17,7 +17,7 @@ MIN_WORDS = 4
 """In shorter texts one word is too large a share, see `MIN_WORDS_FOR_WER`."""
 _MAX_DOUBTFUL, _DOUBTFUL_LOG_PROB = 3, -2.0
 """Words that are looked at, the least likely ones: those that were not said, and those that another one came before."""
-_DROPPED, _DOUBLED = 2.3, 6.5
+_DROPPED, _DOUBLED = 4.0, 6.5
 """Of log-likelihoods, those in silence taken off: measured, see docs/quality.md."""
 _LETTER_S, _WORD_S = 0.055, 0.08
 """What a word takes: so much for each letter, and so much more."""
