@@ -12,8 +12,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock
 
@@ -80,7 +80,7 @@ def fingerprint_files(directory: Path, names: Iterable[str]) -> str:
     return combined.hexdigest()
 
 
-def _digest(file: BinaryIO) -> str:
+def _digest(file: BufferedReader) -> str:
     """Return a file's SHA-256; gigabytes are not read anew at each step of a command."""
     found = os.fstat(file.fileno())
     identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -89,6 +89,12 @@ def test_a_look_is_taken_every_few_seconds_only(monkeypatch):
 def test_drivers_writers_and_commands_load_no_torch():
     """It takes seconds and memory; the replicas of the networks load it when they start."""
     commands = [f"jobs.{path.stem}" for path in Path("jobs").glob("[a-z]*.py") if path.stem != "benchmark"]
-    modules = ["pipeline.cluster.writer_actor", "pipeline.cluster.stage_order", "pipeline.run.synthesize", *commands]
+    modules = [
+        "pipeline.cluster.writer_actor",
+        "pipeline.benchmark.instant",
+        "pipeline.cluster.stage_order",
+        "pipeline.run.synthesize",
+        *commands,
+    ]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

@@ -14,7 +14,6 @@ import jobs.verify
 from jobs.guard import run_guarded
 from pipeline.benchmark import instant
 from pipeline.cluster.replica import Networks
-from pipeline.llm import Generation
 from pipeline.run import replicas
 
 STEP_S = 0.02
@@ -30,6 +29,8 @@ class PromptEngine(instant.InstantEngine):
         return super().step()
 
     def _answer(self, request):
+        from pipeline.llm import Generation  # Here: only the LLM's process loads torch.
+
         token = zlib.crc32(repr((list(map(int, request.prompt_ids)), request.seed)).encode()) % 8_192
         tokens = np.full(instant.NUM_FRAMES, token, np.int64)
         return Generation(request.request_id, tokens, None, None, None, hit_length_cap=False, num_steps=1)
