@@ -37,7 +37,9 @@ def word_error_rate(synthesizer: Synthesizer, whisper: object, texts: list[str])
     num_words = num_errors = 0
     for text, result in zip(texts, synthesizer.speak_many(rows, on_error="return"), strict=True):
         samples = getattr(result, "samples", np.zeros(16_000, np.float32))
-        segments, _ = whisper.transcribe(samples, language="en", temperature=0.0, condition_on_previous_text=False)
+        segments, _ = whisper.transcribe(
+            samples, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False
+        )
         reading = compare_with_text(text, " ".join(segment.text for segment in segments))
         num_words, num_errors = num_words + reading.num_words, num_errors + reading.num_word_errors
     return num_errors / num_words
