@@ -163,12 +163,46 @@ def _describe(kernel: Any) -> dict[str, Any]:
 
 
 def _users() -> Iterator[tuple[str, Any]]:
-    """Yield who launches kernels: the engine's step and prompts and the codec's pack, in both dtypes."""
+    """Yield who launches kernels on every card: the engine's step and prompts and the codec's pack, in both dtypes."""
+    import torch
+
+    for dtype in (torch.bfloat16, torch.float32):
+        name = str(dtype).removeprefix("torch.")
+        yield from _engine(dtype, dtype, name)
+        yield f"codec, {name}", partial(_decode_pack, dtype)
+
+
+def _users_of_card(arch: int) -> Iterator[tuple[str, Any]]:
+    """Yield who launches kernels on some cards: the gate inside its product, by what fits, and a cache in float8."""
+    import torch
+
+    from pipeline.llm.gated_product import list_tiles, multiply
+    from pipeline.synthesis.load_networks import FIRST_WITH_FLOAT8
+
+    config = _official_sizes()
+    with torch.device("meta"):
+        normed = torch.empty(1_024, config.hidden_size, dtype=torch.bfloat16)
+        weight = torch.empty(2 * config.intermediate_size, config.hidden_size, dtype=torch.bfloat16)
+    for tiles in list_tiles(SHARED_BYTES[arch]):
+        yield f"gate of {tiles}, bfloat16", partial(multiply, normed, weight, tiles)
+    if divmod(arch, 10) >= FIRST_WITH_FLOAT8:
+        yield from _engine(torch.bfloat16, torch.float8_e4m3fn, "bfloat16, cache in float8")
+
+
+def _official_sizes() -> Any:
+    """Return the official sizes, of two layers: the first has no update to add before it, the second stands for all."""
+    from pipeline.llm.checkpoint import Qwen2Config
+
+    return replace(Qwen2Config.read(OFFICIAL_SIZES / "LLM" / "config.json"), num_hidden_layers=2)
+
+
+def _engine(dtype: Any, cache_dtype: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the steps and prompts of an engine without data."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
 
-    from pipeline.llm.checkpoint import Qwen2Config, list_tensor_shapes
+    from pipeline.llm.checkpoint import list_tensor_shapes
     from pipeline.llm.fused_qwen2 import FusedQwen2
     from pipeline.llm.graphed_runner import GraphedRunner
     from pipeline.llm.prompt import SpeechVocabulary
@@ -180,34 +214,14 @@ def _users() -> Iterator[tuple[str, Any]]:
 
     added = json.loads(gzip.decompress((OFFICIAL_SIZES / "LLM" / "tokenizer.json.gz").read_bytes()))["added_tokens"]
     vocabulary = SpeechVocabulary(Tokenizer(BPE()), {token["content"]: token["id"] for token in added})
-    # Of two layers, the first has no update to add before it, and the second stands for all others.
-    config = replace(Qwen2Config.read(OFFICIAL_SIZES / "LLM" / "config.json"), num_hidden_layers=2)
-    samplings = {"": SamplingParams(), " (greedy)": SamplingParams(temperature=0.0)}
-    for dtype in (torch.bfloat16, torch.float32):
-        name = str(dtype).removeprefix("torch.")
-        shapes = list_tensor_shapes(config).items()
-        tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in shapes}
-        model = FusedQwen2(config, tensors, num_slots=1_024, max_context=1_536)
-        for title, sampling in samplings.items():
-            runner = Runner(model, 1_024, vocabulary, sampling)
-            yield f"step, {name}{title}", runner._step_all
-            yield f"prompts, {name}", runner._read_pack
-        yield f"codec, {name}", partial(_decode_pack, dtype)
-
-
-def _users_of_card(arch: int) -> Iterator[tuple[str, Any]]:
-    """Yield who launches kernels on some cards: the gate inside its product, by what fits."""
-    import torch
-
-    from pipeline.llm.checkpoint import Qwen2Config
-    from pipeline.llm.gated_product import list_tiles, multiply
-
-    config = Qwen2Config.read(OFFICIAL_SIZES / "LLM" / "config.json")
-    with torch.device("meta"):
-        normed = torch.empty(1_024, config.hidden_size, dtype=torch.bfloat16)
-        weight = torch.empty(2 * config.intermediate_size, config.hidden_size, dtype=torch.bfloat16)
-    for tiles in list_tiles(SHARED_BYTES[arch]):
-        yield f"gate of {tiles}, bfloat16", partial(multiply, normed, weight, tiles)
+    config = _official_sizes()
+    shapes = list_tensor_shapes(config).items()
+    tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in shapes}
+    model = FusedQwen2(config, tensors, num_slots=1_024, max_context=1_536, cache_dtype=cache_dtype)
+    for title, sampling in {"": SamplingParams(), " (greedy)": SamplingParams(temperature=0.0)}.items():
+        runner = Runner(model, 1_024, vocabulary, sampling)
+        yield f"step, {name}{title}", runner._step_all
+        yield f"prompts, {name}", runner._read_pack
 
 
 def _decode_pack(dtype: Any) -> None:

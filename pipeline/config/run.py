@@ -216,6 +216,9 @@ class LLMConfig(Settings):
     """`auto` is the GPU that Ray gives the replica, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     """`auto` is bfloat16 on GPU and float32 on CPU; float16 is refused, as the model breaks in it."""
+    cache_dtype: Literal["auto", "float8"] = setting("auto", changes="audio", new=True)
+    """What keys and values are kept in: `auto` is `dtype`. `float8` (e4m3) halves the cache's memory and reads on a GPU
+    of compute capability 8.9 or later, in bfloat16, and changes every take. A CPU rounds alike, and gains nothing."""
     slots: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = setting(32, changes="audio")
     """Sequences decoded together, always this many, so that a neighbor never changes a take. `auto` fills the
     replica's share of its GPU's memory (on a CPU: 32) and is recorded: takes are the same under the same number."""

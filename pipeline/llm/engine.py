@@ -70,6 +70,7 @@ class LLMEngine:
         num_slots: int = 32,
         max_context: int = 2_048,
         sampling: SamplingParams | None = None,
+        cache_dtype: torch.dtype | None = None,
     ) -> LLMEngine:
         """Load the language model of a model directory, with the runner made for the device.
 
@@ -81,6 +82,7 @@ class LLMEngine:
             num_slots: sequences decoded together; takes are the same only under the same number.
             max_context: tokens of prompt and answer of one sequence.
             sampling: how tokens are drawn; None is the official way.
+            cache_dtype: what keys and values are rounded to; None is `dtype`.
 
         Raises:
             ConfigError: float16, no slot, or a context that the model was not made for.
@@ -93,7 +95,14 @@ class LLMEngine:
             raise ConfigError(f"llm.slots: {num_slots}, llm.max_context: {max_context}; expected at least 1 of each")
         place = torch.device(device)
         network, runner = _choose_classes(place)
-        model = network.load(llm_dir, device=place, dtype=dtype, num_slots=num_slots, max_context=max_context)
+        model = network.load(
+            llm_dir,
+            device=place,
+            dtype=dtype,
+            num_slots=num_slots,
+            max_context=max_context,
+            cache_dtype=cache_dtype,
+        )
         vocabulary = vocabulary or SpeechVocabulary.load(llm_dir)
         if vocabulary.highest_id >= model.config.vocab_size:
             raise WeightsError(

@@ -35,6 +35,10 @@ class FusedQwen2(Qwen2):
         """Tokens of a prompt that share a read of its keys."""
         return PROMPT_TILE_TOKENS[self.dtype]
 
+    def _stored_dtype(self) -> torch.dtype:
+        """Return what keys and values are rounded to: the kernels do that, and read as little."""
+        return self.cache_dtype
+
     def _first_width(self) -> int:
         """Return all positions: the kernels read live ones only, and graphs need tensors that stay."""
         return self.max_context

@@ -161,8 +161,8 @@ def _store(
         source = heads + (token * (NUM_HEADS + 2 * NUM_KV) + NUM_HEADS + head) * HEAD_DIM + column
         row = tl.load(slot + token).to(tl.int64) * NUM_KV + head
         target = (row * max_context + place) * HEAD_DIM + column
-        tl.store(keys + target, _turn(source, cos, sin, place, column, is_live, HEAD_DIM), mask=is_live)
-        tl.store(values + target, tl.load(source + NUM_KV * HEAD_DIM, mask=is_live, other=0.0), mask=is_live)
+        _put(keys + target, _turn(source, cos, sin, place, column, is_live, HEAD_DIM), is_live)
+        _put(values + target, tl.load(source + NUM_KV * HEAD_DIM, mask=is_live, other=0.0), is_live)
 
 
 @triton.jit
@@ -176,6 +176,25 @@ def _turn(source, cos, sin, place, column, is_live, HEAD_DIM: tl.constexpr):
     sine = tl.load(sin + turn, mask=is_live, other=0.0).to(tl.float32)
     across = tl.where(is_first, -partner.to(tl.float32), partner.to(tl.float32))
     return (own.to(tl.float32) * cosine + across * sine).to(own.dtype)
+
+
+@triton.jit
+def _put(place, numbers, is_live):
+    """Store into the cache, in its dtype."""
+    dtype = place.dtype.element_ty
+    if dtype == tl.float8e4nv:
+        numbers = _round_to_float8(numbers.to(tl.float32))
+    tl.store(place, numbers.to(dtype), mask=is_live)
+
+
+@triton.jit
+def _round_to_float8(wide):
+    """Round to the nearest of e4m3's numbers, ties to even, as torch does; whoever converts the result, it is exact."""
+    wide = tl.minimum(tl.maximum(wide, -448.0), 448.0)
+    # Three bits of the fraction are left; below 2^-6, steps of 2^-9, as float32 has them about 1.5 * 2^14.
+    bits = wide.to(tl.int32, bitcast=True)
+    rounded = ((bits + 0x7FFFF + ((bits >> 20) & 1)) & -0x100000).to(tl.float32, bitcast=True)
+    return tl.where(tl.abs(wide) < 0.015625, (wide + 24576.0) - 24576.0, rounded)
 
 
 def attend(heads_TX: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, tiles: Tiles, num_kv: int) -> Tensor:
@@ -236,8 +255,8 @@ def _attend(
             own = heads + (first + NUM_GROUPS * NUM_KV + kv_head) * HEAD_DIM + column
             target = (cache + begin) * HEAD_DIM + column
             is_column = column < HEAD_DIM
-            tl.store(keys + target, _turn(own, cos, sin, begin, column, is_column, HEAD_DIM), mask=is_column)
-            tl.store(values + target, tl.load(own + NUM_KV * HEAD_DIM, mask=is_column, other=0.0), mask=is_column)
+            _put(keys + target, _turn(own, cos, sin, begin, column, is_column, HEAD_DIM), is_column)
+            _put(values + target, tl.load(own + NUM_KV * HEAD_DIM, mask=is_column, other=0.0), is_column)
             tl.debug_barrier()  # Other threads read them below.
         highest = tl.full((NUM_ROWS,), float("-inf"), tl.float32)
         total = tl.zeros((NUM_ROWS,), tl.float32)
@@ -248,14 +267,14 @@ def _attend(
             position = start + tl.arange(0, BLOCK_POSITIONS)
             is_read = (position < begin + count)[:, None] & (column < HEAD_DIM)[None, :]
             source = (cache + position)[:, None] * HEAD_DIM + column[None, :]
-            block_keys = tl.load(keys + source, mask=is_read, other=0.0)
+            block_keys = tl.load(keys + source, mask=is_read, other=0.0).to(queries.dtype)
             scores = tl.dot(queries, tl.trans(block_keys), input_precision="ieee")
             scores = tl.where(position[None, :] <= (begin + token)[:, None], scores, float("-inf"))
             new_highest = tl.maximum(highest, tl.max(scores, axis=1))
             weights = tl.exp(scores - new_highest[:, None])
             shrink = tl.exp(highest - new_highest)
             total = total * shrink + tl.sum(weights, axis=1)
-            block_values = tl.load(values + source, mask=is_read, other=0.0)
+            block_values = tl.load(values + source, mask=is_read, other=0.0).to(queries.dtype)
             result = result * shrink[:, None]
             result += tl.dot(weights.to(block_values.dtype), block_values, input_precision="ieee")
             highest = new_highest

@@ -72,6 +72,7 @@ class Qwen2:
         num_slots: sequences in the cache.
         max_context: positions of each.
         shapes: how shapes are rounded; other ones than the default give up the promise, for measurements.
+        cache_dtype: what keys and values are rounded to; None is the tensors' own.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Qwen2:
         num_slots: int,
         max_context: int,
         shapes: StepShapes | None = None,
+        cache_dtype: torch.dtype | None = None,
     ) -> None:
         self.config = config
         self.shapes = shapes or StepShapes()
@@ -91,17 +93,28 @@ class Qwen2:
         self._final_norm_H = tensors["model.norm.weight"]
         self._layers = [_fuse_layer(tensors, f"model.layers.{i}.") for i in range(config.num_hidden_layers)]
         device, dtype = self._embedding_VH.device, self._embedding_VH.dtype
+        self.cache_dtype = cache_dtype or dtype
         # Zeros, not empty: masked positions are multiplied by a weight of zero, which would not silence a NaN.
         shape = (self.num_rows * config.num_key_value_heads, self._first_width(), config.head_dim)
-        self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
-        self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in self._layers]
+        stored = self._stored_dtype()
+        self._keys = [torch.zeros(shape, dtype=stored, device=device) for _ in self._layers]
+        self._values = [torch.zeros(shape, dtype=stored, device=device) for _ in self._layers]
         self._slots_S1 = torch.arange(self.num_rows, device=device)[:, None]
         self._kv_heads_K = torch.arange(config.num_key_value_heads, device=device)
         self._positions_C = torch.arange(max_context, device=device)
         self._cos_CD, self._sin_CD = _make_rope_table(config, max_context, device, dtype)
 
     @classmethod
-    def load(cls, llm_dir: Path, *, device: torch.device, dtype: torch.dtype, num_slots: int, max_context: int) -> Self:
+    def load(
+        cls,
+        llm_dir: Path,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        num_slots: int,
+        max_context: int,
+        cache_dtype: torch.dtype | None = None,
+    ) -> Self:
         """Load `config.json` and the safetensors file or files of an LLM folder.
 
         Args:
@@ -110,6 +123,7 @@ class Qwen2:
             dtype: float32 or bfloat16.
             num_slots: sequences in the cache.
             max_context: positions of each.
+            cache_dtype: what keys and values are rounded to; None is `dtype`.
 
         Raises:
             ConfigError: float16, which gives garbage with this model, or a context that it was not made for.
@@ -126,7 +140,7 @@ class Qwen2:
                 "that the model was made for"
             )
         tensors = load_tensors(llm_dir, config, device, dtype)
-        return cls(config, tensors, num_slots, max_context)
+        return cls(config, tensors, num_slots, max_context, cache_dtype=cache_dtype)
 
     @property
     def device(self) -> torch.device:
@@ -231,6 +245,10 @@ class Qwen2:
             keys[new, :num_positions] = keys[old, :num_positions]
             values[new, :num_positions] = values[old, :num_positions]
 
+    def _stored_dtype(self) -> torch.dtype:
+        """Return the dtype of the cache's tensors: rounded numbers are kept as they are computed with."""
+        return self.dtype
+
     def _first_width(self) -> int:
         """Return how many positions of each slot the cache has room for at first."""
         return self._to_width(1)
@@ -284,7 +302,13 @@ class Qwen2:
         heads = layer.qkv(normed).view(len(hidden), num_heads + 2 * num_kv, head_dim)
         turned = _rotate(heads[:, : num_heads + num_kv], cos[:, None], sin[:, None])
         query = (turned[:, :num_heads] * head_dim**-0.5).view(len(hidden), num_kv, num_heads // num_kv, head_dim)
-        return query, turned[:, num_heads:], heads[:, num_heads + num_kv :]
+        return query, self._round(turned[:, num_heads:]), self._round(heads[:, num_heads + num_kv :])
+
+    def _round(self, numbers: Tensor) -> Tensor:
+        if self.cache_dtype == numbers.dtype:
+            return numbers
+        most = torch.finfo(self.cache_dtype).max
+        return numbers.clamp(-most, most).to(self.cache_dtype).to(numbers.dtype)
 
     def _finish_layer(self, layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:
         hidden = hidden + layer.output(attended)

@@ -45,7 +45,8 @@ def test_the_command_runs_through_at_tiny_sizes(tmp_path, monkeypatch, capsys, r
     assert code == 0, said
     found = json.loads(numbers.read_text())
     # What is right comes before what is fast.
-    parts = ["machine", "equality", "two threads", "cluster", "small card", "codec", "2 slots", "pipeline"]
+    steps = ["2 slots", "2 slots, cache in float8"]
+    parts = ["machine", "equality", "two threads", "cluster", "small card", "codec", *steps, "pipeline"]
     assert list(found) == parts
     assert found["machine"]["numbers"]["slots"] == [2]
     assert all(part["numbers"] or part["limits"] for part in found.values())
@@ -103,17 +104,23 @@ def test_the_command_writes_json_after_each_part_and_ends_with_its_verdict(monke
     monkeypatch.setattr(command, "run_parts", run)
     arguments = ["gpu", "--device", "cpu", "--sizes", str(TINY), "--slots", "2", "3", "--json"]
     assert benchmark.main([*arguments, str(tmp_path / "numbers.json"), "--quick"]) == 1
-    assert [len(found) for found in seen] == list(range(1, 10))
+    assert [len(found) for found in seen] == list(range(1, 11))
     assert seen[-1]["codec"]["passed"] is False and seen[-1]["3 slots"]["passed"] is True
     assert "FAIL: codec" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("options", "whole_s", "part_s"), [([], 600, 240), (["--quick"], 360, 120)])
-def test_on_a_card_no_part_goes_on_after_the_whole_commands_time(options, whole_s, part_s, monkeypatch, tmp_path):
-    """By a clock that each part moves on."""
+@pytest.mark.parametrize(
+    ("options", "capability", "num_parts", "whole_s", "part_s"),
+    [([], (9, 0), 9, 600, 240), (["--quick"], (8, 6), 8, 360, 120)],
+)
+def test_on_a_card_no_part_goes_on_after_the_whole_commands_time(
+    options, capability, num_parts, whole_s, part_s, monkeypatch, tmp_path
+):
+    """By a clock that each part moves on. A card without float8 has a part less."""
     now, given = [1_000.0], []
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     monkeypatch.setattr("pipeline.hardware.gpu.find_device", lambda *others: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
 
     def run(names, to_command, timeout_s, on_part):
         for name in names:
@@ -126,7 +133,7 @@ def test_on_a_card_no_part_goes_on_after_the_whole_commands_time(options, whole_
 
     monkeypatch.setattr(command, "run_parts", run)
     assert benchmark.main(["gpu", "--sizes", str(TINY), *options]) == 1
-    assert given == [min(part_s, whole_s - 100 * number) for number in range(8)]
+    assert given == [min(part_s, whole_s - 100 * number) for number in range(num_parts)]
     assert given[0] == part_s and given[-1] < 0
 
 

@@ -30,13 +30,15 @@ SAMPLING = SamplingParams(top_k=3)
 NUM_SLOTS = 2
 
 
-def load(network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1) -> Any:
+def load(
+    network_class: type[Qwen2], tiny_dir: Path, num_layers: int = 1, cache_dtype: torch.dtype | None = None
+) -> Any:
     """A network with few layers and no more rows than slots: the interpreter takes milliseconds for every program."""
     config = replace(Qwen2Config.read(tiny_dir / "LLM" / "config.json"), num_hidden_layers=num_layers)
     tensors = load_file(tiny_dir / "LLM" / "model.safetensors")
     device = "cuda" if network_class is FusedQwen2 and torch.cuda.is_available() else "cpu"
     tensors = {name: tensor.to(device, torch.float32) for name, tensor in tensors.items()}
-    return network_class(config, tensors, NUM_SLOTS, 64, StepShapes(row_tile=1, can_shrink=False))
+    return network_class(config, tensors, NUM_SLOTS, 64, StepShapes(row_tile=1, can_shrink=False), cache_dtype)
 
 
 def gate_inside_its_product(model: FusedQwen2, monkeypatch: pytest.MonkeyPatch) -> FusedQwen2:
@@ -111,6 +113,14 @@ def test_answers_are_the_eager_runners_whatever_the_order(eager: LLMEngine, grap
     expected = answer(eager, requests)
     assert answer(graphed, requests) == expected
     assert answer(graphed, requests[::-1]) == expected
+
+
+def test_answers_of_a_cache_in_float8_are_the_eager_runners(tiny_dir: Path, vocabulary: SpeechVocabulary) -> None:
+    eager, graphed = (load(network, tiny_dir, cache_dtype=torch.float8_e4m3fn) for network in (Qwen2, FusedQwen2))
+    requests = [make_request(vocabulary, number, *sizes) for number, sizes in enumerate([(3, 4), (20, 3)])]
+    expected = answer(LLMEngine(EagerRunner(eager, NUM_SLOTS, vocabulary, SAMPLING)), requests)
+    runner = GraphedRunner(graphed, NUM_SLOTS, vocabulary, SAMPLING, pack_tokens=16)
+    assert answer(LLMEngine(runner), requests) == expected
 
 
 def test_a_cancelled_request_leaves_no_trace(eager: LLMEngine, graphed: LLMEngine) -> None:

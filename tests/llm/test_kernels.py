@@ -111,6 +111,48 @@ def test_a_prompt_attends_as_its_tokens_would_one_by_one() -> None:
         torch.testing.assert_close(isolated[tokens.long()], whole[tokens.long()])
 
 
+@pytest.mark.parametrize("size", [1, 16])
+def test_a_cache_in_float8_holds_and_gives_what_was_rounded(size: int) -> None:
+    """A step and a tile of a prompt; what is too large for float8 is its largest number."""
+    num_kv, groups, head_dim, context = 2, 2, 16, 32
+    rotation = make_rotation(context, head_dim)
+    heads = torch.randn(size, num_kv * (groups + 2) * head_dim)
+    heads[0, -1], heads[0, -2] = 1e4, -1e4
+    positions = torch.arange(5, 5 + size)
+    slots = torch.zeros(size, dtype=torch.int32)
+    first = slots[:1]
+    tiles = kernels.Tiles(first, first + size, first, positions[:1].int(), size)
+    earlier = torch.randn(2, num_kv, context, head_dim).to(torch.float8_e4m3fn)
+    narrow, wide = earlier.clone(), earlier.float()
+    kernels.store(heads, rotation, positions, slots, narrow[0], narrow[1], num_kv)
+    kernels.store(heads, rotation, positions, slots, wide[0], wide[1], num_kv)
+    wide = wide.clamp(-448, 448).to(torch.float8_e4m3fn)
+    assert torch.equal(narrow.float(), wide.float())
+    assert narrow[1, -1, 5, -2:].tolist() == [-448, 448]
+    found = kernels.attend(heads, rotation, narrow[0], narrow[1], tiles, num_kv)
+    # In float32 a step would put its own numbers in, which are not rounded: as a prompt it reads them.
+    kept = wide.float()
+    tiles = kernels.Tiles(first, first + size, first, positions[:1].int(), 16)
+    torch.testing.assert_close(found, kernels.attend(heads, rotation, kept[0], kept[1], tiles, num_kv))
+
+
+def test_float8_is_rounded_as_torch_rounds_it() -> None:
+    """Halfway between all neighbors, just below and just above, and beyond the last number."""
+    numbers = torch.arange(127, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
+    middle = (numbers[1:] + numbers[:-1]) / 2
+    below, above = (torch.nextafter(middle, torch.full_like(middle, end)) for end in (-torch.inf, torch.inf))
+    tried = torch.cat([middle, below, above, torch.tensor([447.0, 448.0, 449.0, 464.0, 1e30])])
+    tried = torch.cat([tried, -tried])
+    num_tokens, head_dim = 24, 32
+    heads = torch.nn.functional.pad(tried, (0, num_tokens * head_dim - len(tried))).view(num_tokens, head_dim)
+    keys, values = torch.zeros(2, 1, num_tokens, head_dim, dtype=torch.float8_e4m3fn)
+    positions, slots = torch.arange(num_tokens), torch.zeros(num_tokens, dtype=torch.int32)
+    heads_of_all = torch.cat([torch.zeros(num_tokens, 2 * head_dim), heads], dim=1)
+    kernels.store(heads_of_all, make_rotation(num_tokens, head_dim), positions, slots, keys, values, num_kv=1)
+    expected = heads.clamp(-448, 448).to(torch.float8_e4m3fn)
+    assert torch.equal(values[0].float(), expected.float())
+
+
 def test_a_token_that_is_none_is_not_stored() -> None:
     keys, values = torch.zeros(2, 2, 16, 8)
     heads, slots = torch.randn(3, 4 * 8), torch.tensor([1, 0, 1], dtype=torch.int32)

@@ -125,6 +125,29 @@ def test_a_cache_that_grows_and_shrinks_keeps_what_is_in_it(dtype: torch.dtype) 
     assert torch.equal(*outcomes)
 
 
+def test_a_cache_in_float8_rounds_keys_and_values(tiny_dir: Path) -> None:
+    """As a GPU does that keeps them so; and prompt and steps alike."""
+    model = Qwen2.load(
+        tiny_dir / "LLM",
+        device=CPU,
+        dtype=torch.float32,
+        num_slots=2,
+        max_context=64,
+        cache_dtype=torch.float8_e4m3fn,
+    )
+    plain = load(tiny_dir / "LLM", num_slots=2, max_context=64)
+    ids = torch.arange(9)
+    whole = model.prefill(ids, 0)
+    model.prefill(ids[:-1], 1)
+    step = model.decode_step(torch.full((model.num_rows,), 8), torch.full((model.num_rows,), 8), 9)[1]
+    torch.testing.assert_close(step, whole[-1], atol=1e-5, rtol=1e-5)
+    plain.prefill(ids, 0)
+    num_kv = model.config.num_key_value_heads
+    for rounded, exact in zip((model._keys[0], model._values[0]), (plain._keys[0], plain._values[0]), strict=True):
+        expected = exact[:num_kv, :9].to(torch.float8_e4m3fn).float()
+        assert torch.equal(rounded[:num_kv, :9], expected) and not torch.equal(expected, exact[:num_kv, :9])
+
+
 def copy_llm(tiny_dir: Path, tmp_path: Path, **changes: Any) -> Path:
     folder = tmp_path / "LLM"
     folder.mkdir()

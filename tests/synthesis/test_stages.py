@@ -44,6 +44,37 @@ def test_a_card_without_room_is_reported() -> None:
         count_slots(OFFICIAL_SIZES, 2 * GIB, torch.float32, 2_048)
 
 
+def test_a_cache_in_float8_has_nearly_twice_the_slots() -> None:
+    # 6,160 bytes a position.
+    args = (OFFICIAL_SIZES, int(8 * 0.7 * GIB), torch.bfloat16, 2_048)
+    assert count_slots(*args, torch.float8_e4m3fn) == 304 and count_slots(*args) == 152
+
+
+@pytest.mark.parametrize(
+    ("dtype", "capability", "message"),
+    [("auto", (8, 6), "RTX does not convert it; expected a GPU of"), ("float32", (9, 0), "found float32")],
+)
+def test_a_card_that_cannot_keep_float8_is_refused(
+    dtype: str, capability: tuple[int, int], message: str, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
+    config = parse_config({**raw, "llm": {"cache_dtype": "float8", "dtype": dtype}}, source="test")
+    monkeypatch.setattr("pipeline.synthesis.load_networks.find_device", lambda *others: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX")
+    with pytest.raises(ConfigError, match=rf"llm\.cache_dtype: float8.*{message}"):
+        load_engine(config, random_weights)
+
+
+def test_a_cache_in_float8_is_pinned_and_rounds_on_a_cpu(random_weights: Path) -> None:
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
+    llm = {"cache_dtype": "float8", "device": "cpu", "max_context": 256}
+    config = parse_config({**raw, "llm": llm}, source="test")
+    assert load_engine(config, random_weights).runner.model.cache_dtype == torch.float8_e4m3fn
+    assert config.pinned()["llm.cache_dtype"] == "float8"
+    assert "llm.cache_dtype" not in parse_config(raw, source="test").pinned()
+
+
 def test_auto_is_32_slots_on_a_cpu(random_weights: Path) -> None:
     raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o"}
     config = parse_config({**raw, "llm": {"slots": "auto", "device": "cpu", "max_context": 256}}, source="test")

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipeline.benchmark.gpu.card import Ceilings, measure_machine
 from pipeline.benchmark.gpu.codec import check_two_threads, measure_codec
 from pipeline.benchmark.gpu.language_model import check_equality, measure_step
@@ -24,11 +26,12 @@ from pipeline.benchmark.gpu.verdict import (
 from pipeline.benchmark.gpu.whole import measure_pipeline, measure_small
 from pipeline.benchmark.gpu.workload import GpuWorkload, Networks
 from pipeline.storage import write_bytes
+from pipeline.synthesis.load_networks import FIRST_WITH_FLOAT8
 
 _CEILINGS = "ceilings.json"
 _FIRST = "machine"
 _PARTS = ("equality", "two threads", "cluster", "small card", "codec", "steps", "pipeline")
-"""After the first one; right before fast. `steps` stands for one part for each number of slots."""
+"""After the first one; right before fast. `steps` stands for a part for each number of slots, and one in float8."""
 _PART_S, _QUICK_PART_S, _CPU_PART_S = 240.0, 120.0, 3_600.0
 """After which a part is ended."""
 _WHOLE_S, _QUICK_WHOLE_S = 600.0, 360.0
@@ -55,21 +58,29 @@ def measure_part(name: str, load: GpuWorkload) -> PartResult:
         return check_cluster(load)
     known = json.loads(file.read_text(encoding="utf-8"))
     ceilings = Ceilings(**known["ceilings"])
+    most = known["slots"][-1]
     parts: dict[str, Callable[[Networks], PartResult]] = {
         "equality": check_equality,
         "two threads": check_two_threads,
         "small card": measure_small,
         "codec": partial(measure_codec, ceilings=ceilings),
-        "pipeline": partial(measure_pipeline, num_slots=known["slots"][-1], ceilings=ceilings),
+        "pipeline": partial(measure_pipeline, num_slots=most, ceilings=ceilings),
         **{f"{slots} slots": partial(measure_step, num_slots=slots, ceilings=ceilings) for slots in known["slots"]},
+        _name_float8(most): partial(measure_step, num_slots=most, ceilings=ceilings, cache_dtype=torch.float8_e4m3fn),
     }
     return parts[name](Networks.make(load))
+
+
+def _name_float8(num_slots: int) -> str:
+    return f"{num_slots} slots, cache in float8"
 
 
 def list_parts(load: GpuWorkload) -> list[str]:
     """Return the parts that come after `machine`, in order."""
     slots = json.loads((load.folder / _CEILINGS).read_text(encoding="utf-8"))["slots"]
     steps = [f"{number} slots" for number in slots]
+    if not load.is_on_gpu or torch.cuda.get_device_capability() >= FIRST_WITH_FLOAT8:
+        steps.append(_name_float8(slots[-1]))
     return [name for part in _PARTS for name in (steps if part == "steps" else [part])]
 
 

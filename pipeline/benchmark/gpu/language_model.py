@@ -72,11 +72,13 @@ def _is_near_tie(
     return bool((logits[0] - logits[1]).abs() < _NEAR_TIE)
 
 
-def measure_step(networks: Networks, num_slots: int, ceilings: Ceilings) -> PartResult:
+def measure_step(
+    networks: Networks, num_slots: int, ceilings: Ceilings, cache_dtype: torch.dtype | None = None
+) -> PartResult:
     """What reading prompts and a step of all slots take, the host's part included; against the counted least."""
     load = networks.load
     dtype = load.fast_dtype
-    engine = networks.engine(num_slots, dtype)
+    engine = networks.engine(num_slots, dtype, cache_dtype=cache_dtype)
     ids = torch.randint(len(networks.vocabulary.semantic_ids), (num_slots, load.context)).tolist()
     num_steps = 100 if load.is_on_gpu else 1
     for row, prompt_ids in enumerate(ids):
@@ -90,7 +92,8 @@ def measure_step(networks: Networks, num_slots: int, ceilings: Ceilings) -> Part
     step_s = time_s(take_steps, load) / num_steps
     kinds = share_kernels(engine.step, load)
     sizes = networks.config
-    cache_bytes = 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * dtype.itemsize
+    width = (cache_dtype or dtype).itemsize
+    cache_bytes = 2 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * width
     read_s = num_slots * (load.context + num_steps / 2) * cache_bytes / (ceilings.copy_gb_s * 1e9)
     product_s = num_slots * GFLOP_PER_TOKEN * 1e9 / (ceilings.tflops["bfloat16"] * 1e12)
     share = (read_s + product_s) / step_s

@@ -81,13 +81,19 @@ class Networks:
         config = Qwen2Config.read(load.sizes_dir / "LLM" / "config.json")
         return cls(load, config, make_llm_tensors(config, vocabulary.stop_ids), vocabulary)
 
-    def engine(self, num_slots: int, dtype: torch.dtype, sampling: SamplingParams | None = None) -> LLMEngine:
+    def engine(
+        self,
+        num_slots: int,
+        dtype: torch.dtype,
+        sampling: SamplingParams | None = None,
+        cache_dtype: torch.dtype | None = None,
+    ) -> LLMEngine:
         """Return an engine on the device of the workload."""
         device = torch.device(self.load.device)
         tensors = {name: tensor.to(device, dtype) for name, tensor in self.tensors.items()}
         # The interpreter computes padding as slowly as anything else.
         shapes = None if self.load.is_on_gpu else StepShapes(row_tile=1)
-        model = FusedQwen2(self.config, tensors, num_slots, self.load.max_context, shapes)
+        model = FusedQwen2(self.config, tensors, num_slots, self.load.max_context, shapes, cache_dtype)
         pack_tokens = 1_024 if self.load.is_on_gpu else 16
         return LLMEngine(
             GraphedRunner(model, num_slots, self.vocabulary, sampling or SamplingParams(), pack_tokens=pack_tokens)
