@@ -133,23 +133,13 @@ class Listener:
         return Hearing(contour, text, reading, take.similarity, note, naturalness)
 
     def _compare(self, take: Spoken, heard: Heard) -> Reading | None:
-        """Compare a take with its text by what was heard, and by what the recognizer found besides."""
+        """Compare a take with its text by what was heard; where texts were weighed, they decide which words lack."""
         assert self._recognizer is not None
         text, found = (self._recognizer.fold(text, take.language) for text in (take.text, heard.text))
         reading = compare_with_text(text, found, with_gaps=self._recognizer.hears_gaps)
-        reading = replace(
-            reading,
-            num_missing_words=_settle(reading.num_missing_words, heard.num_missing_words),
-            num_extra_words=_settle(reading.num_extra_words, heard.num_extra_words),
-        )
+        if heard.num_missing_words is not None:
+            reading = replace(reading, num_missing_words=heard.num_missing_words, num_extra_words=heard.num_extra_words)
         return reading if reading.num_words else None
-
-
-def _settle(read: int | None, weighed: int | None) -> int | None:
-    """Return how many words count: of a single one the weights know better, several count however they are found."""
-    if read is None or weighed is None:
-        return read
-    return weighed if read <= 1 else max(read, weighed)
 
 
 def measure_similarity(codec: Codec, samples: NDArray[np.float32], global_tokens: Sequence[int]) -> float | None:

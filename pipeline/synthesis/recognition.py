@@ -45,9 +45,9 @@ class Heard:
     text: str
     """What is said."""
     num_missing_words: int | None = None
-    """Words of the text that were not said, though `text` may have them; None where no texts were weighed."""
+    """Words of the take's text that were not said, whatever is in `text`; None where no texts were weighed."""
     num_extra_words: int | None = None
-    """Words said once more than the text has them, though `text` may not; likewise."""
+    """Words said that the take's text does not have; likewise."""
 
 
 class Recognizer(Protocol):

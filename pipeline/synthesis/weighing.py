@@ -17,8 +17,9 @@ MIN_WORDS = 4
 """In shorter texts one word is too large a share, see `MIN_WORDS_FOR_WER`."""
 _MAX_DOUBTFUL, _DOUBTFUL_LOG_PROB = 3, -2.0
 """Words that are looked at, the least likely ones: those that were not said, and those that another one came before."""
-_DROPPED, _DOUBLED = 4.0, 6.5
-"""Of log-likelihoods, those in silence taken off: measured, see docs/quality.md."""
+_UNHEARD, _DROPPED, _DOUBLED = 4.0, 8.5, 6.5
+"""From which gain on a word was left out, where one was not heard and where all were, or was said twice. Gains are of
+log-likelihoods, those in silence taken off. Measured: see docs/quality.md."""
 _LETTER_S, _WORD_S = 0.055, 0.08
 """What a word takes: so much for each letter, and so much more."""
 _MAX_EXCESS_S = 1.1
@@ -41,20 +42,27 @@ Weigh = Callable[[Sequence[Sequence[str]]], Sequence[Weights]]
 
 
 def find_gaps(
-    words: Sequence[str], weigh: Weigh, weigh_in_silence: Weigh, sounding: NDArray[np.bool_]
+    words: Sequence[str],
+    read: tuple[int, int],
+    weigh: Weigh,
+    weigh_in_silence: Weigh,
+    sounding: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Return how many words were left out, and how many were said that the text does not have.
 
-    The last word is not weighed: what follows it, the end, is no word.
+    Of a single word the weights decide; several count however they were found. The last word is not weighed: what
+    follows it, the end, is no word.
 
     Args:
         words: of the text, at least `MIN_WORDS`.
+        read: how many are missing and how many too many in what the recognizer wrote.
         weigh: against the take.
         weigh_in_silence: against silence of the same length.
         sounding: (num_frames,) which frames of the take are no pauses.
     """
+    num_missing, num_extra = (number if number > 1 else 0 for number in read)
     (text,) = weigh([words])
-    num_again = _count_again(words, text.starts, sounding)
+    num_extra = max(num_extra, _count_again(words, text.starts, sounding))
     doubtful = [
         int(at)
         for at in np.argsort(text.log_probs, kind="stable")[:_MAX_DOUBTFUL]
@@ -64,13 +72,13 @@ def find_gaps(
     doubled = [at - 1 for at in doubtful if at > 0]
     others = [[*words[:at], *words[at + 1 :]] for at in dropped] + [[*words[: at + 1], *words[at:]] for at in doubled]
     if not others:
-        return 0, num_again
+        return num_missing, num_extra
     in_sound = np.array([weights.log_probs.sum() for weights in weigh(others)]) - text.log_probs.sum()
     silent, *silent_others = (weights.log_probs.sum() for weights in weigh_in_silence([words, *others]))
     gains = in_sound - (np.array(silent_others) - silent)
-    num_dropped = int((gains[: len(dropped)] > _DROPPED).sum())
+    num_dropped = int((gains[: len(dropped)] > (_UNHEARD if read[0] else _DROPPED)).sum())
     num_doubled = int((gains[len(dropped) :] > _DOUBLED).sum())
-    return num_dropped, max(num_doubled, num_again)
+    return max(num_missing, num_dropped), max(num_extra, num_doubled)
 
 
 def _count_again(words: Sequence[str], starts: NDArray[np.int64], sounding: NDArray[np.bool_]) -> int:
