@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
     found = forecast_night(config, night)
-    if found is None:
-        say(f"night      {night}: planned already; what is left of its run:")
+    if not isinstance(found, NightForecast):
+        say(f"night      {night}: planned already, {found.state}; what is left of its run:")
         return show_forecast(config.run)
     if as_json:
         say(json.dumps(found.counts, ensure_ascii=False))
@@ -99,7 +99,10 @@ def _print_summary(config: NightConfig, summary: NightSummary) -> None:
     if not record.has_passed:
         say("The night is not published. The same command with other limits judges it again, without new synthesis.")
     elif (made := summary.snapshot) is not None:
-        say(f"snapshot   {made.address}: {made.num_rows:,} rows, {made.hours:.3f} h, {made.num_left:,} left")
+        say(
+            f"snapshot   {made.address}: {made.num_rows:,} rows, {format_duration(made.hours * 3_600)}; "
+            f"{made.num_left:,} of the rows before are gone"
+        )
     if record.published:
         say(f"published  {record.published['to']}")
     say(f"look: {summary.report}")

@@ -23,6 +23,8 @@ _SIZES = (
 )
 _MAX_LISTED = 200
 _SPLIT_ORDER = ("train", "validation", "test")
+NOT_STATED = "not stated"
+"""Of a voice's license or consent."""
 _LICENSE_ID = r"[a-z0-9][a-z0-9.-]*"
 
 
@@ -105,7 +107,7 @@ Weights: {weights}
   real rooms, microphones or speakers.
 - A take that passed its limits may still hold a wrong word: filter by `measures`.
 - The texts' own licenses are in the column `license`, row by row.
-"""
+{voices}"""
 
 _COLUMNS = """\
 ## Columns
@@ -140,8 +142,8 @@ def _body(about: Mapping[str, Any], files: Sequence[CardFile], stats: Mapping[st
     rejected = f", {stats['num_rejected']:,} rejected" if stats["num_rejected"] else ""
     parts = [
         f"# {title}\n\nSnapshot of {about['night']}{revision}: {stats['num_rows']:,} clips of synthetic speech, "
-        f"{stats['hours']:,.2f} hours{rejected}. License: {without_controls(str(about['license']))}.\n",
-        _MADE.format(weights=weights),
+        f"{_hours(stats['hours'])} hours{rejected}. License: {without_controls(str(about['license']))}.\n",
+        _MADE.format(weights=weights, voices=_voices_without_terms(stats["speakers"])),
         "## Splits\n\n" + _table("split", stats["splits"]),
         "## Speakers\n\n" + _table("speaker", stats["speakers"]),
         "## Languages\n\n" + _table("language", stats["languages"]),
@@ -160,9 +162,35 @@ def _cell(text: object) -> str:
     return re.sub(r"([\\|`*_\[\]<>#])", r"\\\1", without_controls(str(text)))
 
 
+def _hours(hours: float) -> str:
+    return f"{hours:,.2f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def _voices_without_terms(speakers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a line on the voices whose license or consent nobody has written down; nothing where there are none."""
+    missing = {
+        "license": sum(entry.get("license") is None for entry in speakers.values()),
+        "consent": sum(describe_consent(entry) == NOT_STATED for entry in speakers.values()),
+    }
+    told = [f"no {name} on record: {count:,} of {len(speakers):,}" for name, count in missing.items() if count]
+    return f"- Voices with {'; with '.join(told)}.\n" if told else ""
+
+
+def describe_consent(entry: Mapping[str, Any]) -> str:
+    """Return whether somebody has consented to a voice.
+
+    Args:
+        entry: of the speaker, as stats.json has it.
+    """
+    if entry.get("has_consent"):
+        return "on record"
+    return "nobody's voice" if entry.get("kind") == "created" else NOT_STATED
+
+
 def _table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     has_accepted = any("accepted" in entry for entry in groups.values())
     head = [title, "rows", "hours", *(["accepted"] if has_accepted else [])]
+    head += ["license of the voice", "consent"] if title == "speaker" else []
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     ordered = (
         sorted(groups.items(), key=lambda entry: (-entry[1]["num_rows"], entry[0]))
@@ -170,10 +198,12 @@ def _table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
         else [*groups.items()][::-1]
     )
     for name, entry in ordered[:_MAX_LISTED]:
-        cells = [_cell(name), f"{entry['num_rows']:,}", f"{entry['hours']:,.2f}"]
+        cells = [_cell(name), f"{entry['num_rows']:,}", _hours(entry["hours"])]
         if has_accepted:
             share = entry.get("accepted")
             cells.append("" if share is None else f"{share:.1%}")
+        if title == "speaker":
+            cells += [_cell(entry.get("license") or NOT_STATED), describe_consent(entry)]
         lines.append(f"| {' | '.join(cells)} |")
     if len(ordered) > _MAX_LISTED:
         lines.append(f"\n{len(ordered) - _MAX_LISTED:,} more are in `stats.json`.")

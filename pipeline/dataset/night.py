@@ -35,7 +35,7 @@ from pipeline.dataset.scan import scan_texts
 from pipeline.dataset.snapshot import SnapshotSummary, write_snapshot
 from pipeline.dataset.takedown import finish_takedown
 from pipeline.dataset.texts import find_files
-from pipeline.dataset.voices import Turns, divide_speakers
+from pipeline.dataset.voices import Turns, divide_speakers, find_without_terms
 from pipeline.errors import ConfigError
 from pipeline.manifest.rows import Manifest
 from pipeline.output.lease import Lease
@@ -117,8 +117,8 @@ class NightForecast:
     """Of the networks."""
 
 
-def forecast_night(config: NightConfig, night: str, *, networks: Networks | None = None) -> NightForecast | None:
-    """Return what a night would plan, and try the networks; None where it is planned already. Writes nothing.
+def forecast_night(config: NightConfig, night: str, *, networks: Networks | None = None) -> NightForecast | NightRecord:
+    """Return what a night would plan, and try the networks; what became of it where it is planned. Writes nothing.
 
     Args:
         config: all of the night.
@@ -130,7 +130,7 @@ def forecast_night(config: NightConfig, night: str, *, networks: Networks | None
     """
     corpus = open_corpus(config, night)
     if night in corpus.list_nights():
-        return None
+        return corpus.read_night(night)
     checked = _check_run(config, corpus, night)
     plan = plan_night(config, corpus, night, checked.plan, keep=False)
     rows, trial = _sample_rows(plan), Trial()
@@ -192,7 +192,9 @@ def plan_night(config: NightConfig, corpus: Corpus, night: str, run_plan: RunPla
     scan = scan_texts(files, ledger, identity.key, night)
     logger.info("%s texts, of which %s are known", f"{scan.num_rows:,}", f"{scan.num_unchanged:,}")
     turns = Turns(speakers, settings.plan, night)
-    return Planner(config, night, identity, ledger, reader, never, turns, stated_pace(config.run.weights)).plan(scan)
+    plan = Planner(config, night, identity, ledger, reader, never, turns, stated_pace(config.run.weights)).plan(scan)
+    plan.counts.speakers_without = find_without_terms(run_plan.definitions, plan.counts.speakers)
+    return plan
 
 
 def open_corpus(config: NightConfig, night: str) -> Corpus:

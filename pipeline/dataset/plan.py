@@ -69,6 +69,8 @@ class PlanCounts:
     """`rows` and `hours` of each voice."""
     splits: dict[str, dict[str, float]] = field(default_factory=dict)
     """`texts`, `rows` and `hours` of each split."""
+    speakers_without: dict[str, list[str]] = field(default_factory=dict)
+    """Of the speakers, those whose definition has no `license`, and no `consent`."""
 
     def leave_out(self, reason: str, row: TextRow) -> None:
         """Count a text that is not planned."""
@@ -116,8 +118,16 @@ def describe_plan(plan: Mapping[str, Any]) -> list[str]:
         f"{plan['num_superseded']:,} of earlier nights leave, as their text was corrected",
     ]
     for title, group in (("splits", plan["splits"]), ("speakers", plan["speakers"])):
-        parts = [f"{name} {part['rows']:,} rows {part['hours']:.3f} h" for name, part in sorted(group.items())]
+        parts = [
+            f"{name} {part['rows']:,} ({format_duration(part['hours'] * 3_600)})"
+            for name, part in sorted(group.items())
+        ]
         lines.append(f"{title:10} {one_line(', '.join(parts)) or 'none'}")
+    for term, names in plan.get("speakers_without", {}).items():
+        lines.append(
+            f"no {term:7} {len(names):,} of {len(plan['speakers']):,} speakers have no `{term}` in the speakers file: "
+            f"{one_line(', '.join(names)):.200}"
+        )
     for reason, count in plan["left_out"].items():
         examples = [one_line(example) for example in plan["examples"].get(reason, ())]
         if reason == CONTRADICTED:
@@ -176,6 +186,7 @@ class Planner:
         self._said: dict[bytes, Split] = {}
         """What this night says, as hashes of it as it is spoken and written, with its split."""
         self._contents: set[bytes] = set()
+        """The same of texts as they were written, where only copies are duplicates."""
         names = ("utterance_id", "text", "speaker_id", "language", *NIGHT_COLUMNS, *self._extra)
         types = {"version": pa.int32()}
         self._schema = pa.schema([pa.field(name, types.get(name, pa.string())) for name in names])
@@ -248,7 +259,8 @@ class Planner:
             reason = WITHDRAWN
         if spoken is not None and reason is None:
             split, kept = self._choose_split(entry, earlier)
-            self._contents.add(row.content)
+            if not self._settings.dedup.normalized:
+                self._contents.add(row.content)
             expected_s = spoken.expected_s * self._pace
             voices = self._turns.take(split, expected_s, kept)
             entry |= {"outcome": PLANNED, "split": split, "voices": voices}

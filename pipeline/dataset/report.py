@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline.dataset.card import NOT_STATED, describe_consent
 from pipeline.dataset.corpus import Corpus, NightRecord
 from pipeline.dataset.listing import STATS_NAME, find_latest, read_snapshot
 from pipeline.dataset.snapshot import read_counts
@@ -16,7 +17,7 @@ from pipeline.dataset.statistics import merge_histograms
 from pipeline.output.pages import REPORT_NAME
 from pipeline.output.report.page import draw_plot, render_page
 
-_GROUPS = (("speakers", "Speaker"), ("splits", "Split"), ("languages", "Language"), ("licenses", "License"))
+_GROUPS = ("splits", "speakers", "languages", "licenses")
 _MOST_OF_A_GROUP = 2_000
 _COVERAGE = ("words", "letters", "trigrams")
 
@@ -37,10 +38,11 @@ def write_corpus_report(corpus: Corpus, nights: list[NightRecord]) -> str:
     plots: list[dict[str, Any]] = []
     if snapshot is not None:
         stats = json.loads(corpus.storage.get(f"{snapshot.folder}/{STATS_NAME}"))
-        plots = [draw_plot(histogram) for histogram in merge_histograms(read_counts(corpus.storage, snapshot))]
+        histograms = merge_histograms(read_counts(corpus.storage, snapshot))
+        plots = [draw_plot(histogram) for histogram in histograms if histogram.counts.any()]
     groups = [
-        {"title": title, "rows": [_row_of_group(name, part) for name, part in _largest(stats.get(group, {}))]}
-        for group, title in _GROUPS
+        {"title": title, "rows": [_row_of_group(name, part) for name, part in _largest(stats.get(title, {}))]}
+        for title in _GROUPS
     ]
     page = render_page(
         "pipeline.dataset",
@@ -66,6 +68,8 @@ def _row_of_group(name: str, part: dict[str, Any]) -> dict[str, Any]:
         "num_rows": part["num_rows"],
         "seconds": part["hours"] * 3_600,
         "accepted": part.get("accepted"),
+        "license": part.get("license") or NOT_STATED,
+        "consent": describe_consent(part),
     }
 
 
@@ -78,6 +82,7 @@ def _row_of_night(record: NightRecord, stats: dict[str, Any]) -> dict[str, Any]:
         "problems": gate.get("problems", []),
         "num_texts": plan.get("num_texts", 0),
         "num_corrected": plan.get("num_corrected", 0),
+        "num_returned": plan.get("num_returned", 0),
         "left_out": ", ".join(f"{reason} {count:,}" for reason, count in left_out.items()),
         "num_rows": measures.get("num_rows", 0),
         "accepted": measures.get("share_accepted"),

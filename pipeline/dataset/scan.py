@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ _MAX_CONTRADICTIONS = 5
 """That are told of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TextRow:
     """A text, as it was written."""
 
@@ -212,19 +212,25 @@ class _Current:
 
 def _hash_rows(file: TextFile, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the hashes of which text each row is, and of what it says."""
-    name = file.source.name
+    name, new_hash = file.source.name, hashlib.blake2b(digest_size=HASH_BYTES, key=salt).copy
     for texts in read_texts(file):
-        keys, contents = [], []
-        for text_id, text, language in zip(texts.ids, texts.texts, texts.languages, strict=True):
-            content = _hash(f"{text}\0{language}", salt)
-            # Without an id a text is what it says.
-            keys.append(_hash(f"{name}\0{text_id}", salt) if text_id is not None else _hash(f"{name}\0\0{text}", salt))
-            contents.append(content)
-        yield b"".join(keys), b"".join(contents)
+        # Without an id a text is what it says.
+        keys = [
+            f"{name}\0{text_id}" if text_id is not None else f"{name}\0\0{text}"
+            for text_id, text in zip(texts.ids, texts.texts, strict=True)
+        ]
+        contents = [f"{text}\0{language}" for text, language in zip(texts.texts, texts.languages, strict=True)]
+        yield _hash_all(keys, new_hash), _hash_all(contents, new_hash)
 
 
-def _hash(text: str, salt: bytes) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES, key=salt).digest()
+def _hash_all(texts: Sequence[str], new_hash: Callable[[], hashlib.blake2b]) -> bytes:
+    """Return the hashes of texts; a copy of a hash that has its key is made in half the time of another one."""
+    hashes = []
+    for text in texts:
+        added = new_hash()
+        added.update(text.encode("utf-8", "surrogatepass"))
+        hashes.append(added.digest())
+    return b"".join(hashes)
 
 
 def _put_in_order(scan: Scan, current: _Current, night: str) -> None:

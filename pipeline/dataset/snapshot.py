@@ -37,7 +37,7 @@ from pipeline.dataset.listing import (
     put_snapshot,
     read_snapshot,
 )
-from pipeline.dataset.rows import ContentHash, take_rows
+from pipeline.dataset.rows import DEFAULT_SPLIT, SPLIT_COLUMN, ContentHash, take_rows
 from pipeline.dataset.statistics import NightCounts, summarize
 from pipeline.errors import ConfigError
 from pipeline.manifest.units import shard_folder
@@ -47,6 +47,7 @@ from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import ShardRecord
 from pipeline.output.tombstones import Tombstones
+from pipeline.output.voices import read_terms
 from pipeline.storage import ObjectInfo, Storage, open_storage
 
 logger = logging.getLogger(__name__)
@@ -247,7 +248,9 @@ class _SnapshotWriter:
                 seconds[split] = seconds.get(split, 0.0) + sum(rows.table.column("duration").to_pylist())
                 num_rows += rows.table.num_rows
             for row in table.filter(pc.equal(table.column("status"), "rejected")).to_pylist():
-                counts.add_rejected(str(row["error_code"]), str(row["speaker_id"]))
+                split = row.get(SPLIT_COLUMN) or DEFAULT_SPLIT
+                groups = {"split": split, "speaker": row["speaker_id"], "language": row["language"]}
+                counts.add_rejected(str(row["error_code"]), groups)
         if num_committed != commits.record.num_rows:
             raise ConfigError(
                 f"{self._output.uri}: {num_committed:,} of the {commits.record.num_rows:,} rows of {night} are "
@@ -355,6 +358,11 @@ def read_counts(storage: Storage, snapshot: Snapshot) -> dict[str, pa.Table]:
 def describe_and_put(storage: Storage, snapshot: Snapshot, removed: list[dict[str, Any]]) -> Snapshot:
     """Write what describes a snapshot whose data files are there, then its list of files."""
     stats = summarize(read_counts(storage, snapshot))
+    terms = read_terms(open_run_output(storage))
+    for name, speaker in stats["speakers"].items():
+        # Of the consent only whether there is one: its words may name a person.
+        own = terms.get(name, {})
+        speaker |= {"kind": own.get("kind"), "license": own.get("license"), "has_consent": bool(own.get("consent"))}
     about = {**snapshot.about, "weights": sorted(stats.pop("weights"))}
     snapshot = Snapshot(
         snapshot.night, about, snapshot.nights, snapshot.revision, snapshot.previous, withdrawn=snapshot.withdrawn

@@ -28,6 +28,9 @@ _GROUPS = {
     "license": "licenses",
     "weights": "weights",
 }
+REJECTED_BY = ("split", "speaker", "language")
+"""Groups of which it is counted how many rows were rejected."""
+_REJECTED_KINDS = tuple(f"rejected_{kind}" for kind in REJECTED_BY)
 _COVERAGE = {"word": "words", "letter": "letters", "trigram": "trigrams"}
 _SINGLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 """Scripts without spaces, which count by character."""
@@ -85,16 +88,22 @@ class NightCounts:
             for at in range(len(padded) - 2):
                 self.counts["trigram", padded[at : at + 3]] += count
 
-    def add_rejected(self, code: str, speaker: str) -> None:
-        """Count a row that was rejected."""
+    def add_rejected(self, code: str, groups: Mapping[str, Any]) -> None:
+        """Count a row that was rejected.
+
+        Args:
+            code: why.
+            groups: its name in each of `REJECTED_BY`.
+        """
         self.counts["rejected", code] += 1
-        self.counts["rejected_speaker", speaker] += 1
+        for kind in REJECTED_BY:
+            self.counts[f"rejected_{kind}", str(groups[kind] or "unknown")] += 1
 
     def keep_rejected(self, table: pa.Table, without: Collection[str]) -> None:
         """Take over the rejected rows of earlier counts, but for those of some speakers."""
-        speakers = table.filter(pc.is_in(table.column("kind"), pa.array(["rejected", "rejected_speaker"])))
-        for row in speakers.to_pylist():
-            if row["kind"] == "rejected" or row["item"] not in without:
+        found = table.filter(pc.is_in(table.column("kind"), pa.array(["rejected", *_REJECTED_KINDS])))
+        for row in found.to_pylist():
+            if row["kind"] != "rejected_speaker" or row["item"] not in without:
                 self.counts[row["kind"], row["item"]] += row["count"]
 
     def to_table(self) -> pa.Table:
@@ -129,7 +138,7 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
     totals = every.group_by(["kind", "item"]).aggregate([("count", "sum"), ("seconds", "sum"), ("night", "min")])
     totals = totals.sort_by([("kind", "ascending"), ("item", "ascending")])
     by_kind: dict[str, list[dict[str, Any]]] = {}
-    wanted = pa.array([*_GROUPS, "rejected", "rejected_speaker"])
+    wanted = pa.array([*_GROUPS, "rejected", *_REJECTED_KINDS])
     for row in totals.filter(pc.is_in(totals.column("kind"), wanted)).to_pylist():
         by_kind.setdefault(row["kind"], []).append(row)
     splits = by_kind.get("split", [])
@@ -167,13 +176,15 @@ def _size_of(table: pa.Table) -> dict[str, Any]:
 
 
 def _group(by_kind: Mapping[str, list[dict[str, Any]]], kind: str) -> dict[str, Any]:
-    rejected = (
-        {row["item"]: row["count_sum"] for row in by_kind.get("rejected_speaker", [])} if kind == "speaker" else {}
-    )
+    rejected = {row["item"]: row["count_sum"] for row in by_kind.get(f"rejected_{kind}", [])}
+    # An earlier version counted speakers alone: of the other groups it is not known which rows were rejected.
+    is_known = kind == "speaker" or sum(rejected.values()) == sum(r["count_sum"] for r in by_kind.get("rejected", []))
+    if kind not in REJECTED_BY or not is_known:
+        rejected = {}
     found = {}
     for row in by_kind.get(kind, []):
         entry = {"num_rows": row["count_sum"], "hours": round(row["seconds_sum"] / 3600, 6)}
-        if kind == "speaker":
+        if kind in REJECTED_BY and is_known:
             entry = _size(row["count_sum"], row["seconds_sum"], rejected.pop(row["item"], 0))
         found[row["item"]] = entry
     return found | {item: _size(0, 0.0, count) for item, count in rejected.items()}

@@ -41,6 +41,23 @@ def divide_speakers(definitions: Iterable[SpeakerDefinition], settings: SplitCon
     return {split: named[split] or named["train"] for split in SPLITS}
 
 
+def find_without_terms(definitions: Iterable[SpeakerDefinition], names: Collection[str]) -> dict[str, list[str]]:
+    """Return who among some speakers has no `license`, and who no `consent`: a voice made from labels is nobody's.
+
+    Args:
+        definitions: of the speakers file.
+        names: of the speakers.
+    """
+    found: dict[str, list[str]] = {"license": [], "consent": []}
+    for definition in sorted(definitions, key=lambda definition: definition.speaker_id):
+        if definition.speaker_id in names:
+            if definition.license is None:
+                found["license"].append(definition.speaker_id)
+            if definition.consent is None and definition.kind != "created":
+                found["consent"].append(definition.speaker_id)
+    return {term: speakers for term, speakers in found.items() if speakers}
+
+
 class Turns:
     """Chooses voices, those with the least so far first.
 

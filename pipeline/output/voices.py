@@ -6,6 +6,7 @@ What a voice is made of is `pipeline.synthesis.speakers`' business; here its col
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,15 @@ def list_enrolled(storage: Storage) -> list[str]:
     """Return the ids of the speakers that are enrolled; raises `ConfigError` where the table is damaged."""
     table, _ = _read(storage)
     return [] if table is None else [str(name) for name in table.column("speaker_id").to_pylist()]
+
+
+def read_terms(storage: Storage) -> dict[str, dict[str, Any]]:
+    """Return `kind`, `license` and `consent` of each enrolled speaker; raises as `list_enrolled`."""
+    table, _ = _read(storage)
+    if table is None:
+        return {}
+    names = [name for name in ("kind", "license", "consent") if name in table.column_names]
+    return dict(zip(table.column("speaker_id").to_pylist(), table.select(names).to_pylist(), strict=True))
 
 
 def drop_speakers(storage: Storage, speakers: Collection[str]) -> None:

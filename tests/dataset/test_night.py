@@ -160,9 +160,15 @@ def test_a_second_call_does_nothing(three_nights):
 def test_the_page_shows_all_nights(three_nights):
     _, summaries = three_nights
     page = Path(summaries[2].report).read_text()
-    assert all(night in page for night in NIGHTS) and page.count("published") == 3
+    assert all(night in page for night in NIGHTS) and page.count(">published<") == 3
     assert "duplicate_of_earlier_night 1" in page and "trigrams" in page and ">iris<" in page
     assert "Quite another text" not in page
+    assert ">Returned<" in page and ">Consent<" in page and "<td>not stated</td>" in page
+    # Nobody listened, and licenses are not judged.
+    assert "Word error rate" not in page and "WER" not in page and "()" not in page.partition("<script>")[0]
+    tables = {name: page.partition(f'id="{name}-table"')[2].partition("</table>")[0] for name in ("splits", "licenses")}
+    assert ">Accepted<" in tables["splits"] and "100.0%" in tables["splits"]
+    assert ">Accepted<" not in tables["licenses"] and "–" not in tables["licenses"]
 
 
 @pytest.fixture
@@ -180,6 +186,8 @@ def test_a_night_that_fails_its_gate_is_not_published(world, monkeypatch, capsys
     assert not (world.corpus / "latest.json").exists()
     record = Corpus(open_storage(str(world.corpus))).read_night(NIGHTS[0])
     assert record.state == "failed its gate" and record.measures["distributions"]["duration_s"]["num"] == 16
+    assert jobs.dataset.main([*command, "--dry-run"]) == 0
+    assert "planned already, failed its gate; what is left of its run" in capsys.readouterr().out
     made = {path: path.stat().st_mtime_ns for path in world.corpus.glob("output/metadata/**/*.parquet")}
     assert jobs.dataset.main(command) == 0, "another gate, and no new synthesis"
     assert {path: path.stat().st_mtime_ns for path in world.corpus.glob("output/metadata/**/*.parquet")} == made
@@ -215,6 +223,8 @@ def test_a_dry_run_writes_nothing_and_tells_what_the_night_does(world, dry_run, 
     assert dry_run() == 0
     told = capsys.readouterr().out
     assert "16 planned" in told
+    assert "no license 3 of 3 speakers have no `license` in the speakers file: ada, iris, ross" in told
+    assert "no consent 3 of 3 speakers" in told
     assert re.search(r"time +about .* of audio: measured here \(.*\) on 8 row\(s\)", told), told
     assert not world.corpus.exists(), "nor is a salt drawn: the splits are those of the run"
     assert world.make(NIGHTS[0]).record.plan == plan and len(plan["splits"]) == 3

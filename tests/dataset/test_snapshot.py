@@ -20,6 +20,7 @@ from pipeline.dataset.data_files import DataWriter, read_rows
 from pipeline.dataset.listing import iter_data_files, list_snapshots, read_snapshot
 from pipeline.dataset.rows import ROW_SCHEMA, SplitRows
 from pipeline.dataset.snapshot import write_snapshot
+from pipeline.dataset.statistics import NightCounts, summarize
 from pipeline.errors import ConfigError, DamagedCommit, StoreRefused
 from pipeline.storage import open_storage
 from tests.dataset.corpora import (
@@ -228,7 +229,8 @@ def test_the_card_is_what_hubs_read(pristine):
     for entry in config["data_files"]:
         for path in entry["path"]:
             assert (folder_of(pristine, NIGHTS[2]) / path).is_file()
-    for word in ("| ross | 12 |", "| en | 36 |", "CC0-1.0", "Limits", "synthetic speech"):
+    ross = "| ross | 12 | 0.0017 | 100.0% | not stated | nobody's voice |"
+    for word in (ross, "| en | 36 |", "CC0-1.0", "Limits", "synthetic speech", "no license on record: 3 of 3."):
         assert word in card.text
 
 
@@ -250,6 +252,20 @@ def test_nights_and_numbers_of_the_statistics(pristine):
     words = [stats["nights"][night]["words"] for night in NIGHTS]
     assert words == sorted(words) and words[-1] == stats["coverage"]["words"] == 10
     assert 0.49 < stats["measures"]["duration_s"]["p50"] < 0.52
+
+
+def test_what_was_rejected_counts_in_each_group_unless_an_earlier_version_did_not_note_it():
+    counts = NightCounts()
+    counts.add_rejected("too_slow", {"split": "test", "speaker": "ross", "language": None})
+    table = counts.to_table()
+    stats = summarize({NIGHTS[0]: table})
+    assert [stats[group] for group in ("splits", "speakers", "languages")] == [
+        {name: {"num_rows": 0, "hours": 0.0, "num_rejected": 1, "accepted": 0.0}}
+        for name in ("test", "ross", "unknown")
+    ]
+    old = table.filter([kind not in ("rejected_split", "rejected_language") for kind in table["kind"].to_pylist()])
+    stats = summarize({NIGHTS[0]: old})
+    assert stats["speakers"]["ross"]["accepted"] == 0.0 and stats["splits"] == stats["languages"] == {}
 
 
 def test_damage_of_a_list_of_files_is_named(config):

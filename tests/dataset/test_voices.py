@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from pipeline.config.dataset import PlanConfig, SplitConfig
-from pipeline.dataset.voices import Turns, divide_speakers
+from pipeline.dataset.voices import Turns, divide_speakers, find_without_terms
 from pipeline.errors import ConfigError
 from pipeline.synthesis.speakers import SpeakerDefinition
 
@@ -42,6 +42,18 @@ def test_contradictions_are_refused(test_speakers, more, named):
 def test_the_split_is_no_part_of_the_voice():
     plain, other = (SpeakerDefinition(speaker_id="iris", gender="female", split=split) for split in (None, "test"))
     assert plain.canonical() == other.canonical()
+
+
+def test_who_has_no_license_or_consent_is_named_once_they_read():
+    ada = SpeakerDefinition(speaker_id="ada", global_tokens=[1] * 32, license="cc0-1.0", consent="signed")
+    iris = SpeakerDefinition(speaker_id="iris", global_tokens=[1] * 32)
+    made_up = SpeakerDefinition(speaker_id="nora", gender="female")
+    definitions = [iris, ada, made_up]
+    assert find_without_terms(definitions, ["ada", "iris", "nora"]) == {
+        "license": ["iris", "nora"],
+        "consent": ["iris"],
+    }
+    assert find_without_terms(definitions, ["ada"]) == {}
 
 
 def test_voices_take_turns_and_who_read_before_reads_again():
