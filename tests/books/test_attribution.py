@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.books.attribution.book import Attribution, Passage, attribute_book
+from pipeline.books.attribution.book import NOBODY_KNOWN, Attribution, Passage, attribute_book
 from pipeline.books.attribution.chain import find_probabilities
 from pipeline.books.attribution.evidence import Candidates
-from pipeline.books.attribution.people import Names
+from pipeline.books.attribution.people import Names, People
 from pipeline.books.attribution.weights import FEATURES, LINKS
 from pipeline.books.catalogue import read_book
 from pipeline.books.cleaning import count_words
@@ -79,6 +79,45 @@ HARROWS = (Names("Mr. Harrow"), Names("Mrs. Harrow"), Names("Clara Harrow", ("Cl
 )
 def test_a_title_belongs_to_a_name_and_a_possessive_is_somebody_else(text, expected):
     assert speakers(text, *HARROWS) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"The mill," said Mr. Harrow, "is shut."', ["Mr. Harrow"] * 2),
+        ('Clara shook her head, and Mr. Harrow went on: "The mill is shut."', ["Mr. Harrow"]),
+        ('"The mill," said Clara, when Captain Vane had read the letter aloud, "is shut."', ["Clara Harrow"] * 2),
+        ('"The mill is shut," Clara heard Captain Vane say.', ["Captain Vane"]),
+        ('Clara heard Captain Vane whisper to himself, "The mill is shut."', ["Captain Vane"]),
+        ('Clara asked twice, but Captain Vane only answered "The mill is shut!" and left.', ["Captain Vane"]),
+        ('After supper Captain Vane said, "The mill is shut."', ["Captain Vane"]),
+        ('"The mill is shut," trilled Clara.', ["Clara Harrow"]),
+        ('"The mill is shut," Clara kept saying.', ["Clara Harrow"]),
+        ('Captain Vane drew a breath, and began again.\n"The mill is shut."', ["Captain Vane"]),
+        ('Then Clara said:\n"The mill is shut."', ["Clara Harrow"]),
+    ],
+)
+def test_a_speaker_is_found_in_every_place_beside_a_quote(text, expected):
+    assert [found.name for found in attribute(text, *HARROWS)] == expected
+
+
+def test_words_that_open_a_sentence_are_no_part_of_a_name():
+    text = "\n".join(f'"We are late, {number}." Then Rosa said, "So be it."' for number in ("one", "two"))
+    assert {found.name for found in attribute(text, "Hugo")} <= {"Rosa", "Hugo", NOBODY_KNOWN}
+
+
+def test_a_name_that_does_not_fit_the_pronoun_before_it_is_another_speaker():
+    text = '"Shut it," he cried, and so Clara said, "It is shut."'
+    first, second = attribute(text, Names("Clara", pronoun="she"), Names("Captain Vane"))
+    assert (first.name == "Clara", second.name) == (False, "Clara")
+
+
+def test_a_first_name_of_two_families_is_either_of_them():
+    """`John` stands in the cast as an alias of the one, and the other is there with their whole name only."""
+    vane = Names("John Vane", ("John",))
+    for other, may_be_either in (("John Orr", True), ("Old John Vane", False)):
+        people = People([vane, Names(other)], count_words(["John Vane met John Orr and Old John Vane."]))
+        assert people.find(("john",)) == ((0, 1) if may_be_either else (0,))
 
 
 TALK = """
@@ -177,8 +216,8 @@ def test_probabilities_are_those_of_all_ways_to_speak_together():
     turns = [Candidates(found, [{"tag_name": 0.1 * (3 * number + at)} for at in range(len(found))])
              for number, found in enumerate(people)]  # fmt: skip
     for number in (1, 2, 3):
-        turns[number].same = ("same_adjacent", "same_after_one", "same_paragraph")[number - 1]
-    turns[2].alternate, turns[3].alternate = "alternate_adjacent_1", "alternate_late_2"
+        turns[number].same = (("same_adjacent", "same_asked"), ("same_after_one",), ("same_paragraph",))[number - 1]
+    turns[2].alternate, turns[3].alternate = ("alternate_adjacent_1", "alternate_tagged"), ("alternate_late_2",)
     expected = [dict.fromkeys(range(len(found)), 0.0) for found in people]
     for choice in product(*(range(len(found)) for found in people)):
         spoken = [found[at] for found, at in zip(people, choice, strict=True)]
@@ -187,9 +226,10 @@ def test_probabilities_are_those_of_all_ways_to_speak_together():
         )
         for number in (1, 2, 3):
             if spoken[number] == spoken[number - 1]:
-                score += LINKS["same_else" if spoken[number] == -1 else str(turns[number].same)]
+                names = ("same_else",) if spoken[number] == -1 else turns[number].same
+                score += sum(LINKS.get(name, 0.0) for name in names)
             elif number > 1 and spoken[number] == spoken[number - 2] != -1:
-                score += LINKS[str(turns[number].alternate)]
+                score += sum(LINKS.get(name, 0.0) for name in turns[number].alternate)
         for found, at in zip(expected, choice, strict=True):
             found[at] += exp(score)
     total = sum(expected[0].values())

@@ -17,7 +17,7 @@ from pipeline.books.attribution.confidence import find_confidences
 from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter
 from pipeline.books.attribution.people import Names, People, name_key, split_words
 from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
-from pipeline.books.attribution.words import ABBREVIATED, TITLES, VERBS
+from pipeline.books.attribution.words import ABBREVIATED, OPENERS, TITLES, VERBS
 from pipeline.books.quotes import Quote
 
 _TITLE = "|".join(sorted(title.capitalize() + r"\.?" * (title in ABBREVIATED) for title in TITLES))
@@ -28,7 +28,6 @@ _NAMED = (
     re.compile(rf"[”\"’'],? (?:[Tt]he )?{_NAME} (?:[a-z]+ly )?{_VERB}\b"),
 )
 NOBODY_KNOWN = "somebody else"
-_NO_NAMES = frozenset("the he she it they i we you and but".split())
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def attribute_book(
     _add_named(people, (passage.text for chapter in chapters for passage in chapter))
     read = [[read_paragraph(passage.text, people, passage.is_break) for passage in chapter] for chapter in chapters]
     people.learn_genders(_count_pronouns(read))
-    turns = [find_turns(paragraphs) for paragraphs in read]
+    turns = [find_turns(paragraphs, people) for paragraphs in read]
     narrator = _find_narrator(people, read)
     num_named = _count_named(turns, narrator)
     found = []
@@ -113,7 +112,7 @@ def _add_named(people: People, texts: Iterable[str]) -> None:
             names.update(dict.fromkeys(pattern.findall(text)))
     for name in names:
         key = name_key(name)
-        if not key or key[0] in _NO_NAMES or people.find(key):
+        if not key or key[0] in OPENERS or people.find(key):
             continue
         is_new = not people.find(key[-1:])
         if key[0] in TITLES or (len(key) > 1 and people.is_name(split_words(name)[0])):

@@ -61,14 +61,18 @@ def _link(turns: Sequence[Candidates], number: int) -> Array:
     before = _people(turns[number - 2]) if number > 1 else np.array([SOMEBODY_ELSE])
     is_same = last[:, None] == people[None, :]
     found = np.ones((len(before), *is_same.shape))
-    if turn.same is not None:
-        known, unknown = math.exp(LINKS[turn.same]), math.exp(LINKS["same_else"])
+    if turn.same:
+        known, unknown = _weigh(turn.same), math.exp(LINKS["same_else"])
         found *= np.where(is_same, np.where(people == SOMEBODY_ELSE, unknown, known)[None, :], 1.0)[None, :, :]
-    if turn.alternate is not None:
+    if turn.alternate:
         takes_turns = (before[:, None] == people[None, :]) & (people != SOMEBODY_ELSE)[None, :]
         alternates = takes_turns[:, None, :] & ~is_same[None, :, :]
-        found *= np.where(alternates, math.exp(LINKS[turn.alternate]), 1.0)
+        found *= np.where(alternates, _weigh(turn.alternate), 1.0)
     return found
+
+
+def _weigh(names: Sequence[str]) -> float:
+    return math.exp(sum(LINKS.get(name, 0.0) for name in names))
 
 
 def _people(turn: Candidates) -> NDArray[np.int64]:

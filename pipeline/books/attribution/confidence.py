@@ -69,8 +69,8 @@ def describe_decision(turn: Turn, candidates: Candidates, chances: Array, people
     features["num_tags"] = len(turn.tags)
     features["num_quotes"] = math.log(len(turn.quotes))
     features["gender"] = abs(people.people[person].male - 0.5) * 2
-    features[candidates.same or "same_nothing"] = 1.0
-    features[candidates.alternate or "alternate_nothing"] = 1.0
+    features |= dict.fromkeys(candidates.same or ("same_nothing",), 1.0)
+    features |= dict.fromkeys(candidates.alternate or ("alternate_nothing",), 1.0)
     return features
 
 

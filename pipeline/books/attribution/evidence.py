@@ -6,6 +6,7 @@ Knows the turn, what stands around it and who is about; how turns follow each ot
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from pipeline.books.attribution.turns import (
 )
 
 SOMEBODY_ELSE = -1
+_MARKS = "\"'“”‘’ "
+_ANSWER = re.compile(r"(?:yes|no|oh|ah|well|why|indeed|certainly|nonsense|thank|but|and|not|of course)\b", re.I)
 MAX_CANDIDATES = 8
 _STEPS_BACK = 60
 """Mentions before a turn that make somebody a candidate."""
@@ -37,14 +40,14 @@ class Candidates:
     Attributes:
         people: the first is SOMEBODY_ELSE.
         features: of each, by name.
-        same: name of the weight for the speaker of the turn before; None where nothing links the two.
-        alternate: name of the weight for the speaker of the turn before that, if another spoke in between.
+        same: names of the weights for the speaker of the turn before; none where nothing links the two.
+        alternate: names of the weights for the speaker of the turn before that, if another spoke in between.
     """
 
     people: list[int]
     features: list[dict[str, float]] = field(default_factory=list)
-    same: str | None = None
-    alternate: str | None = None
+    same: tuple[str, ...] = ()
+    alternate: tuple[str, ...] = ()
 
 
 class Chapter:
@@ -115,15 +118,31 @@ class Chapter:
         self._add_surroundings(turn, candidates)
         self._add_speech(number, candidates)
         num_speakers = self._add_presence(number, candidates)
-        candidates.same = self._link(number)
-        before = self._link(number - 1)
-        if candidates.same and before:
-            gaps = (before, candidates.same)
-            near = [gap.startswith("same_adjacent") for gap in gaps]
+        gaps = (self._link(number - 1), self._link(number))
+        if gaps[1]:
+            candidates.same = (gaps[1], *(f"same_{kind}" for kind in self._describe_link(number)))
+        if all(gaps):
+            near = [str(gap).startswith("same_adjacent") for gap in gaps]
             place = "adjacent" if all(near) else "late" if near[0] else "early" if near[1] else "apart"
             # In a crowd the one who spoke before last is a worse guess.
-            candidates.alternate = f"alternate_{place}_{min(max(num_speakers, 1), 3)}"
+            crowd = f"alternate_{place}_{min(max(num_speakers, 1), 3)}"
+            candidates.alternate = (crowd, *(f"alternate_{kind}" for kind in self._describe_link(number)))
         return candidates
+
+    def _describe_link(self, number: int) -> list[str]:
+        """Say how the turn before ends and how this one begins."""
+        (last, end), (first, start) = self.turns[number - 1].quotes[-1], self.turns[number].quotes[0]
+        before, quote = self.paragraphs[last].speech[end], self.paragraphs[first].speech[start]
+        ended = self.paragraphs[last].text[before.start : before.end].rstrip(_MARKS)[-1:]
+        text = self.paragraphs[first].text[quote.start : quote.end].lstrip(_MARKS)
+        kinds = ["asked"] if ended == "?" else ["cut"] if ended in "—-" else []
+        if any(tag.style in CERTAIN_STYLES for tag in self.turns[number].tags):
+            kinds.append("tagged")
+        if _ANSWER.match(text):
+            kinds.append("answers")
+        if len(self.turns[number].quotes) > 1:
+            kinds.append("long")
+        return kinds
 
     def _link(self, number: int) -> str | None:
         """Name what lies between a turn and the one before."""

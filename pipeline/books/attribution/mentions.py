@@ -18,7 +18,10 @@ from pipeline.books.attribution.words import (
     PREPOSITIONS,
     SUBJECTS,
     TITLES,
+    VERBS,
 )
+
+_ACTS = frozenset("was had did would could should might must looked sat stood rose came went took made gave".split())
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]
         subject = mention.kind == "pronoun" and words[at].small in SUBJECTS
         if mention.kind != "pronoun":
             subject = not mention.is_possessive and _is_subject(text, words, mention)
-        is_small = mention.kind == "name" and words[mention.last - 1].text[0].islower()
+        is_small = mention.kind == "name" and mention.last == at + 1 and words[at].text[0].islower()
         found.append(Mention(at, mention.last, mention.kind, mention.people, mention.pronoun, mention.is_possessive,
                              subject, is_small))  # fmt: skip
         at = mention.last
@@ -154,6 +157,10 @@ def _is_subject(text: str, words: list[Word], mention: Mention) -> bool:
     if first == 0:
         return True
     before = words[first - 1]
+    following = words[mention.last] if mention.last < len(words) else None
+    if following and text[words[mention.last - 1].end : following.start] == " " and before.small not in PREPOSITIONS:
+        if following.small in VERBS or following.small in _ACTS or following.small.endswith("ed"):
+            return True  # `After dinner Anna said`, `whom Anna loved`.
     if any(mark in text[before.end : words[first].start] for mark in ",;:.!?—\"“”'‘’()"):
         return True
     return before.small in CLAUSE_STARTERS

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.books.attribution.words import FEMALE_TITLES, MALE_TITLES, RANKS, TITLES
+from pipeline.books.attribution.words import FEMALE_TITLES, MALE_TITLES, OPENERS, RANKS, TITLES
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _ARTICLES = frozenset(("the", "a", "an"))
@@ -94,6 +94,7 @@ class People:
         self.people: list[Person] = []
         self.exact: dict[Key, list[int]] = defaultdict(list)
         self.partial: dict[Key, list[int]] = defaultdict(list)
+        self._first_names: dict[Key, list[int]] = defaultdict(list)
         self.common: set[Key] = set()
         """Names that may be written small: `the old man`."""
         self.first_small: set[str] = set()
@@ -130,6 +131,8 @@ class People:
         bare = key[1:] if key[0] in TITLES and len(key) > 1 else key
         if _SMALL & set(bare):
             return
+        if len(bare) > 1 and bare == key and number not in self._first_names[bare[:1]]:
+            self._first_names[bare[:1]].append(number)
         for part in {bare[:1], bare[-1:], bare}:
             small = self._words.get(part[-1], 0) if part else 0
             if part and number not in self.partial[part] and small <= self._words.get(part[-1].capitalize(), 0):
@@ -138,11 +141,25 @@ class People:
     def find(self, key: Key) -> tuple[int, ...]:
         """Return who may go by this name: one person, several who share it, or nobody."""
         if key in self.exact:
-            return tuple(self.exact[key])
+            return (*self.exact[key], *self._namesakes(key))
         if key[0] not in TITLES or len(key) == 1:
             return tuple(self.partial.get(key, ()))
         found = self.exact.get(key[1:], []) + self.partial.get(key[1:], [])
         return tuple(dict.fromkeys(number for number in found if self._may_have_title(number, key[0])))
+
+    def _namesakes(self, key: Key) -> list[int]:
+        """Return who has the first name of somebody of another family: John Orr is John, too, beside John Vane."""
+        bearers = self.exact[key]
+        families = {
+            word for number in bearers for name in self.people[number].names if name[0] == key[0] for word in name
+        }
+        if len(families) < 2:
+            return []
+        others = (number for number in self._first_names.get(key, ()) if number not in bearers)
+        return [number for number in others if not families & self._family_names(number)]
+
+    def _family_names(self, number: int) -> set[str]:
+        return {word for name in self.people[number].names for word in name[1:]}
 
     def extend(self, numbers: Iterable[int], surname: Word) -> tuple[int, ...]:
         """Return who may go by one more name: those whose surname nobody has told."""
@@ -153,7 +170,11 @@ class People:
 
     def is_name(self, word: Word) -> bool:
         """Return whether the book writes a word with a capital because it is a name."""
-        return word.text[0].isupper() and self._words.get(word.small, 0) < self._words.get(word.text, 0)
+        return (
+            word.text[0].isupper()
+            and word.small not in OPENERS
+            and self._words.get(word.small, 0) < self._words.get(word.text, 0)
+        )
 
     def _may_have_title(self, number: int, title: str) -> bool:
         person = self.people[number]

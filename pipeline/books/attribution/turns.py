@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.books.attribution.mentions import Mention, find_mentions, find_owned
 from pipeline.books.attribution.people import People, Word, split_words
 from pipeline.books.attribution.words import (
+    ABBREVIATED,
+    BARE_VERBS,
     CLAUSE_STARTERS,
     DETERMINERS,
     FEMALE_ADDRESS,
+    HEARD,
     MALE_ADDRESS,
     PREPOSITIONS,
     VERBS,
@@ -21,9 +24,17 @@ from pipeline.books.quotes import Quote, find_quotes
 
 CERTAIN_STYLES = frozenset(("inverted", "direct", "before"))
 """Tags with a verb of speech."""
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*\s")
+_NO_END = "".join(rf"(?<!\b{title.capitalize()})" for title in sorted(ABBREVIATED))
+_SENTENCE_END = re.compile(_NO_END + r"(?<!\b[A-HJ-Z])[.!?…][\"'”’)]*\s")
+"""The full stop of `Mr.` or of an initial ends none."""
+_SURE = 0.9
 _MAX_TAGS = 8
 """Of a turn; a paragraph of a thousand quotes has one at each."""
+_MAX_WORDS_TO_QUOTE = 8
+"""Between a verb of speech and its quote, where no mark leads to it: `began singing in its sleep "Twinkle"`."""
+_GOES_ON = frozenset("was were is kept began".split())
+_NEXT_CLAUSE = frozenset("and but while so then whereupon".split())
+_HELPERS = frozenset("only could would should might must can will did to".split())
 _LEADS_IN = re.compile(r"[,:;—][\s\"'“‘]*$")
 _VOCATIVE_BEFORE = re.compile(
     r"(?:^|[\"'“‘,;:.!?—(]|\b(?:oh|ah|my|dear|dearest|poor|no|yes|well|but|and|yet)\b)[\s\"'“‘]*$", re.I
@@ -77,7 +88,8 @@ class Tag:
     """A speaker beside a quote.
 
     Attributes:
-        style: `inverted` (said Anna), `direct` (Anna said), `before` (Anna said: ...), `acts` (Anna smiled).
+        style: `inverted` (said Anna), `direct` (Anna said), `before` (Anna said: ...), `acts` (Anna smiled), `led`
+            (the paragraph before ends with `Anna began.`), and weaker ones.
         paragraph: its number in the chapter.
     """
 
@@ -118,20 +130,28 @@ def _is_speech(text: str, quotes: list[Quote], number: int) -> bool:
     return inner[-1:] in ".,!?…—;:。！？，-" or not before.strip() or before.rstrip()[-1:] in ",:;—"
 
 
-def find_turns(paragraphs: list[Paragraph]) -> list[Turn]:
+def find_turns(paragraphs: list[Paragraph], people: People) -> list[Turn]:
     """Return the turns of a chapter in order.
 
     Quotes of a paragraph are one turn unless two speakers are named in it; a quote that is not closed goes on in the
     next paragraph.
+
+    Args:
+        paragraphs: of the chapter.
+        people: of the book, of whom it is known who is he and who is she.
     """
     turns: list[Turn] = []
     open_turn: Turn | None = None
     for number, paragraph in enumerate(paragraphs):
-        current = open_turn if paragraph.speech and paragraph.speech[0].start == 0 else None
-        open_turn = None
+        is_open = bool(paragraph.speech) and paragraph.speech[0].start == 0
+        current, open_turn = open_turn if is_open else None, None
         for index, quote in enumerate(paragraph.speech):
             tags = find_tags(paragraph, number, index)
-            if current is None or (index and (_disagree(current.tags, tags) or _hands_over(paragraph, index, current))):
+            if is_open and not index and number and current is None:
+                tags += _find_lead(paragraphs[number - 1], number - 1)
+            if current is None or (
+                index and (_disagree(current.tags, tags, people) or _hands_over(paragraph, index, current))
+            ):
                 current = Turn([], [])
                 turns.append(current)
             current.quotes.append((number, index))
@@ -151,16 +171,24 @@ def _hands_over(paragraph: Paragraph, index: int, turn: Turn) -> bool:
     return bool(named and acting) and not named & set(acting[-1].people)
 
 
-def _disagree(tags: Iterable[Tag], others: Iterable[Tag]) -> bool:
-    return any(_differ(tag.mention, other.mention) for tag in tags for other in others)
+def _disagree(tags: Iterable[Tag], others: Iterable[Tag], people: People) -> bool:
+    return any(_differ(tag.mention, other.mention, people) for tag in tags for other in others)
 
 
-def _differ(one: Mention, other: Mention) -> bool:
+def _differ(one: Mention, other: Mention, people: People) -> bool:
     if one.people and other.people:
         return not set(one.people) & set(other.people)
     if "i" in (one.pronoun, other.pronoun):
         return one.pronoun != other.pronoun and bool(one.kind != "noun" != other.kind)
-    return one.pronoun != other.pronoun and bool(one.pronoun and other.pronoun)
+    pronouns = (_pronoun_of(one, people), _pronoun_of(other, people))
+    return all(pronouns) and pronouns[0] != pronouns[1]
+
+
+def _pronoun_of(mention: Mention, people: People) -> str:
+    """Return he or she for a pronoun, a noun, and a name whose bearers are all surely the one or the other."""
+    if mention.pronoun or not mention.people:
+        return mention.pronoun
+    return next((name for name in ("he", "she") if all(people.fit(one, name) > _SURE for one in mention.people)), "")
 
 
 def find_tags(paragraph: Paragraph, number: int, index: int) -> list[Tag]:
@@ -172,13 +200,35 @@ def find_tags(paragraph: Paragraph, number: int, index: int) -> list[Tag]:
     if after := _tag_after(paragraph, quote, stop):
         tags.append(Tag(after[0], number, after[1]))
     before = _tag_before(paragraph, start, quote)
-    # `said Anna,` between two quotes is the tag of the first.
-    inside = index and not _SENTENCE_END.search(paragraph.text[start : quote.start])
-    if before and not (
-        inside and before[0] == "leads" and _tag_after(paragraph, paragraph.speech[index - 1], quote.start)
-    ):
+    if before and not (index and _goes_on(paragraph, start, index, *before)):
         tags.append(Tag(before[0], number, before[1]))
     return tags
+
+
+def _goes_on(paragraph: Paragraph, start: int, index: int, style: str, subject: Mention) -> bool:
+    """Return whether what stands between two quotes is the tag of the first: `said Anna, when she had read it,`."""
+    quote = paragraph.speech[index]
+    if _SENTENCE_END.search(paragraph.text[start : quote.start]):
+        return False
+    if not _tag_after(paragraph, paragraph.speech[index - 1], quote.start):
+        return False
+    words, last = paragraph.words, paragraph.first_word(quote.start)
+    is_verb_near = any(word.small in VERBS or word.small in BARE_VERBS for word in words[max(0, last - 3) : last])
+    before = subject.first - 1 - (words[subject.first - 1].small in DETERMINERS)
+    return style == "leads" or not is_verb_near or words[before].small not in _NEXT_CLAUSE
+
+
+def _find_lead(paragraph: Paragraph, number: int) -> list[Tag]:
+    """Return who speaks next, if a paragraph ends with that: `Then Anna began:`."""
+    if paragraph.is_break:
+        return []
+    start, end = (paragraph.speech[-1].end if paragraph.speech else 0), len(paragraph.text)
+    if not paragraph.text[start:].strip():
+        return []
+    found = _tag_before(paragraph, start, Quote(end, end, True))
+    if found is None or found[0] == "leads":
+        return []
+    return [Tag(found[0] if _LEADS_IN.search(paragraph.text) else "led", number, found[1])]
 
 
 def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Mention] | None:
@@ -204,7 +254,20 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
                 return None
             return "inverted", mention
         return ("inverted", Mention(at + 1, at + 2, "noun")) if _is_noun(words, at + 1, stop) else None
-    return _direct(paragraph, quote, at, stop)
+    return _unlisted_verb(paragraph, quote, at, stop) or _direct(paragraph, quote, at, stop)
+
+
+def _unlisted_verb(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str, Mention] | None:
+    """Find `trilled Anna` behind a quote that is not a whole sentence of its own."""
+    words = paragraph.words
+    is_open = paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:] in ",—-!?"
+    if not (is_open and words[at].text.islower() and words[at].small.endswith("ed")):
+        return None
+    mention = next(iter(paragraph.told_within(words[at].end, stop)), None)
+    if mention is None or mention.kind != "name" or mention.is_possessive or not mention.people:
+        return None
+    is_next = mention.first == at + 1 or (mention.first == at + 2 and words[at + 1].small in DETERMINERS)
+    return ("inverted", mention) if is_next else None
 
 
 def _is_noun(words: list[Word], at: int, stop: int) -> bool:
@@ -225,11 +288,15 @@ def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str
         return None
     ended = paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:]
     limit = mention.last + 6
-    for word in words[mention.last : limit]:
+    if mention.last < len(words) and words[mention.last].small in HEARD:
+        heard = next(iter(paragraph.told_within(words[mention.last].end, stop)), None)
+        if heard and heard.last < len(words) and words[heard.last].small in BARE_VERBS:
+            return "direct", heard
+    for number, word in enumerate(words[mention.last : limit], mention.last):
         gap = paragraph.text[paragraph.end_of(mention) : word.start]
         if word.start >= stop or any(mark in gap for mark in ".!?;:"):
             break
-        if word.small in VERBS and word.small not in ("saying", "asking", "crying"):
+        if word.small in VERBS and not (word.small.endswith("ing") and words[number - 1].small not in _GOES_ON):
             return ("direct" if ended in ",—-!?" else "follows_saying"), mention
         if word.small in CLAUSE_STARTERS and word.small != "then":
             break
@@ -239,22 +306,28 @@ def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str
 def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Mention] | None:
     """Find `Anna said, "..."`: the last verb of speech of the sentence and the subject before it."""
     text = paragraph.text[start : quote.start]
-    if not _LEADS_IN.search(text):
-        return None
     sentence = start
-    for match in _SENTENCE_END.finditer(text):
+    for match in _SENTENCE_END.finditer(text.rstrip()):
         sentence = start + match.end()
     words = paragraph.words
     first, last = paragraph.first_word(sentence), paragraph.first_word(quote.start)
-    verb = next(
-        (number for number in range(last - 1, max(first - 1, last - 15), -1) if words[number].small in VERBS), -1
-    )
-    subjects = [found for found in paragraph.told_within(sentence, quote.start) if found.is_subject]
-    if verb >= 0:
-        near = [found for found in subjects if found.last <= verb]
-        if near:
-            return ("before" if near[-1] is near[0] else "before_near"), near[-1]
-    return ("leads", subjects[0]) if subjects else None
+    told = paragraph.told_within(sentence, quote.start)
+    leads_in = bool(_LEADS_IN.search(text))
+    farthest = last - 15 if leads_in else last - _MAX_WORDS_TO_QUOTE
+    for verb in range(last - 1, max(first - 1, farthest), -1):
+        if words[verb].small in BARE_VERBS:
+            stop = verb - 1 if words[verb - 1].small.endswith("ly") or words[verb - 1].small in _HELPERS else verb
+            heard = next((found for found in told if found.last in (verb, stop)), None)
+            if heard:
+                return "before", replace(heard, is_possessive=False)
+        if words[verb].small in VERBS:
+            near = [found for found in told if found.is_subject and found.last <= verb]
+            if near:
+                is_close = near[-1] is near[0] or near[-1].last >= verb - 1
+                return ("before" if is_close else "before_near"), near[-1]
+            break
+    subjects = [found for found in told if found.is_subject]
+    return ("leads", subjects[0]) if leads_in and subjects else None
 
 
 def find_addressed(paragraph: Paragraph, index: int) -> list[Mention]:

@@ -17,9 +17,24 @@ VERBS = frozenset(
     "hailed whimpered giggled chuckled smiled nodded sniffed snorted volunteered vociferated wept went trumpeted "
     "acquiesced advised complained confided contended counselled countered decided deplored dissented expostulated "
     "hesitated informed instructed intervened joked marvelled mocked parried prompted queried questioned quavered "
-    "reassured recollected remonstrated replied sympathized teased threatened tittered twittered uttered".split()
+    "reassured recollected remonstrated replied sympathized teased threatened tittered twittered uttered squeaked "
+    "shouting singing screaming murmuring calling repeating sobbing stipulated conjectured surmised ruminated reasoned "
+    "bantered chaffed crooned cooed chirped cackled chortled guffawed gurgled gabbled jabbered lisped maintained "
+    "blurted blustered bragged boasted cautioned challenged clamored clamoured coaxed cursed swore denied dictated "
+    "disagreed emphasized enjoined exhorted expounded fumed gibed harangued howled intoned jeered jested "
+    "moralized moralised opined pestered philosophized prayed preached predicted quipped railed ranted rasped raved "
+    "reiterated reproached requested scolded shrilled sniggered snickered soothed speculated spoke squawked squealed "
+    "stormed supplemented sympathised taunted testified translated upbraided vowed wheedled whined whistled whooped "
+    "yelped yawned blazed flashed summed finished ended concurred coughed hazarded".split()
 )
 """Beside a name they make it the speaker's."""
+
+BARE_VERBS = frozenset(
+    "say cry ask exclaim whisper murmur mutter answer reply remark call shout observe add repeat scream declare "
+    "inquire enquire sing ejaculate".split()
+)
+"""After whom somebody heard: `he heard Anna say`, `then did Anna cry`."""
+HEARD = frozenset("heard hears hear".split())
 
 SUBJECTS = {"he": "he", "she": "she", "i": "i"}
 OBJECTS = {"him": "he", "his": "he", "himself": "he", "her": "she", "hers": "she", "herself": "she", "me": "i",
@@ -54,6 +69,11 @@ FEMALE_NOUNS = frozenset(
     "woman lady girl mother sister wife daughter aunt niece hostess queen maid widow mamma grandmother landlady "
     "governess housekeeper mistress princess duchess ladyship heroine".split()
 )
+OPENERS = frozenset(
+    "the he she it they i we you and but or then now here there so as at when while if for yet still this that these "
+    "those what who how why suddenly presently again once".split()
+)
+"""Written large where a sentence opens; no part of a name."""
 DETERMINERS = frozenset("the a an his her my their this that your our its".split())
 PREPOSITIONS = frozenset(
     "to of with for at by from upon on in into towards toward after before behind beside about against near over "
