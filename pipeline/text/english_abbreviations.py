@@ -16,13 +16,14 @@ TITLES = {
     "Rep": "Representative", "Gov": "Governor", "Pres": "President", "Mt": "Mount", "Ft": "Fort", "St": "Saint",
     "Sts": "Saints", "Fr": "Father", "Mme": "Madame", "Mlle": "Mademoiselle", "Adm": "Admiral", "Cmdr": "Commander",
     "Det": "Detective", "Insp": "Inspector", "Supt": "Superintendent", "Amb": "Ambassador", "Bro": "Brother",
-    "Atty": "Attorney", "Pvt": "Private", "Cdr": "Commander", "Mts": "Mounts",
+    "Atty": "Attorney", "Sens": "Senators", "Reps": "Representatives",
+    "Govs": "Governors", "Pvt": "Private", "Cdr": "Commander", "Mts": "Mounts",
 }  # fmt: skip
 # Said in full wherever they stand; the full stop stays where a sentence may end there.
 _WORDS = {
     "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "&c.": "et cetera", "vs.": "versus",
     "cf.": "compare", "approx.": "approximately", "dept.": "department", "Dept.": "Department",
-    "est.": "established", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
+    "est.": "estimated", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
     "Corp.": "Corporation", "Co.": "Company", "Bros.": "Brothers", "Assn.": "Association", "Univ.": "University",
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
@@ -70,15 +71,16 @@ _MONTH = alternatives(MONTH_NAMES)
 _TITLE_PATTERN = re.compile(
     rf"(?<![\w.])({alternatives(TITLES)})\.\s*(?=[A-Z“\"]|and [A-Z]|& |van |von |de "
     rf"|O['’])(?!(?:{_AFTER_A_FULL_STOP}) )"
-    r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s[A-Z]))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
+    r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s(?:[A-Z]|(?:&|and) M(?:rs|s)\b)))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
     r"|(?<=[Tt]he )(Dr|Rev|Capt|Lt|Col|Gen|Sgt|Prof|Gov|Sen)\.(?=,? [a-z])"
 )
+_YEAR_NEXT = re.compile(r",? (?:in |c\. ?|circa )?1\d{3}\b|,? (?:in )?20\d\d\b")
 _DAY_RANGE_PATTERN = re.compile(
     rf"\b({_DAY})\b\.?(\s?[-–—/&]\s?|,? (?:and|or|to|through|thru) )({_DAY})\b(?:\.(?!\s*$))?"
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
-    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|(?!I\b)[IVXLC]+\b)"
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|(?!I\b)[IVXLC]+\b)"
     rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$))"
 )
 # Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.
@@ -124,6 +126,8 @@ def _say_title(match: Match[str]) -> str:
 
 
 def _say_word(match: Match[str]) -> str:
+    if match[1] == "est." and _YEAR_NEXT.match(match.string, match.end()):
+        return "established"
     return _WORDS[match[1]] + ("." if match[2] is not None and match[1] not in ("e.g.", "i.e.") else "")
 
 

@@ -84,9 +84,10 @@ def _is_counted(match: Match[str]) -> bool:
 
 
 def _say_plural(match: Match[str]) -> str:
-    words = (" " if match[1][-1] != "-" else "") + cardinal(match[2])
+    name, number = match[1] or match[3], match[2] or match[4]
+    words = (" " if name[-1] != "-" else "") + cardinal(number)
     ending = "ies" if words.endswith("y") else "es" if words.endswith("x") else "s"
-    return f"{match[1]}{words[:-1] if ending == 'ies' else words}{ending}"
+    return f"{name}{words[:-1] if ending == 'ies' else words}{ending}"
 
 
 def _say_version(match: Match[str]) -> str:
@@ -106,6 +107,7 @@ def _say_superscript(match: Match[str]) -> str:
 
 
 LIST_RULES = (
+    (r"(?<![\w.,'’])\d{1,3}(?:['’]\d{3})+(?![\d'’])", lambda m: re.sub("['’]", ",", m[0])),
     (r"(?<![\d.,])(0),(\d{1,3})(?![\d,])|(?<![\d.,])(?!0)(\d{1,3}),(\d{4,})(?![\d,])",
      lambda m: f"{m[1]}.{m[2]}" if m[1] else f"{m[3]}.{m[4]}"),
     (rf"(?<![\d.,])(\d++),(\d{{1,2}})(?![\d,]){_UNIT_AFTER}|(?<=[€$£])(\d++),(\d\d)(?![\d,])",
@@ -118,8 +120,10 @@ LIST_RULES = (
 """Commas and points between digits: lists, decimals, groups."""
 NUMBER_RULES = (
     (r"(?<![\w.,])(v|V|v\.|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
+    (r"(?<![\w/])\d{1,3}(?:st|nd|rd|th)(?:\s?/\s?\d{1,3}(?:st|nd|rd|th))+\b",
+     lambda m: ", ".join(ordinal(number) for number in re.findall(r"\d+", m[0]))),
     (r"(?<![\d.,])(\d{1,3}(?:,\d{3})*|\d+)(?:st|nd|rd|th|ST|ND|RD|TH)\b", lambda m: ordinal(m[1])),
-    (r"(?<![A-Za-z\d])([A-Z]+-?)(\d{1,3})s\b", _say_plural),
+    (r"(?<![A-Za-z\d])([A-Z]+-?)(\d{1,3})s\b|\b([Uu]nder-|[Oo]ver-)(\d{1,3})s\b", _say_plural),
     (r"(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
      lambda m: " " * bool(m[3]) + house_number(m[0])),
     (r"(?i)\b(chapter|part|book|volume|act|scene|episode|track|lesson|unit|section|day|season|week|step|level|page"
@@ -138,7 +142,7 @@ NUMBER_RULES = (
     (r"(?<=[\w)])[⁻⁺]?[⁰¹²³⁴-⁹]+", _say_superscript),
     (r"(?<=[A-Za-z])[₀₁₂₃₄-₉]+", lambda m: " " + cardinal(m[0].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))),
     (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{SIGN})(?P<number>{NUMBER})"
-     r"(?:(?P<scale>(?<!\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z][A-Z]))"
+     r"(?:(?P<scale>(?<!(?<!\.)\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z][A-Z]))"
      r"|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",
      _say_number),
 )  # fmt: skip

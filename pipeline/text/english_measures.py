@@ -120,6 +120,14 @@ def say_vulgar(match: Match[str]) -> str:
 
 VULGAR_PATTERN = re.compile(r"(?:(\d)[ \u2009-]?)?([" + "".join(_VULGAR) + "])")
 MEASURE_RULES = (
+    (r"(?i)\b((?:scor(?:ed|es|ing)|rat(?:ed|es|ing)|gave|gives?|got|earned|deserves?)(?: (?:it|him|her|them|this|an?"
+     r"|only|just))? )(\d{1,3}(?:\.\d)?)/(5|10|20|100)(?![\d/])",
+     lambda m: f"{m[1]}{cardinal(m[2])} out of {cardinal(m[3])}"),
+    (r"(?<![\d.])(\d+(?:\.\d+)?)[\"″”]\s?[x×]\s?(\d+(?:\.\d+)?)[\"″”]",
+     lambda m: f"{cardinal(m[1])} by {cardinal(m[2])} inches"),
+    (r"(?<![\d'’])(\d{1,2})['′’]\s?[-–]\s?(\d{1,2})['′’](?![\w\"″”'’])",
+     lambda m: f"{cardinal(m[1])} to {cardinal(m[2])} feet"),
+    (r"(?<!\d)(45|90|105|120)\+(\d{1,2})['′’](?!\w)", lambda m: f"{cardinal(m[1])} plus {cardinal(m[2])}"),
     (r"(?<=[\d)])\s?\+\s?(?=[\d(])", lambda m: " plus "),
     (r"(?<=\d)\s?[*·⋅]\s?(?=\d)", lambda m: " times "),
     (r"(?<=\d)(?:\s?[x×]\s?)(?=\d[\d.]*\s?(?:=|equals))", lambda m: " times "),

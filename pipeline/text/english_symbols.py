@@ -86,7 +86,7 @@ def say_minus(text: str) -> str:
 _MINUS_PATTERN = re.compile(
     rf"(?<![\w'’.-])(?<=[A-Za-z\d)])(?:\s[-−–]\s)(?=\(?{_OPERAND}(?![\w'’]))"
     rf"|(?:(?<=\b[A-Za-z\d])|(?<=\d\d)|(?<=\)))\s[-−–]\s(?=\(?{_OPERAND}(?![\w'’]))|(?<=\b[a-z])[-−](?=[a-z]\b(?!-))"
-    rf"|(?<=\d)−(?=\d)"
+    rf"|(?<=\d)−(?=\d)|(?<=[²³¹⁰⁴-⁹])\s?[-−–]\s?(?=\(?{_OPERAND}(?![\w'’]))"
 )
 SYMBOL_RULES = tuple(
     (re.compile(pattern), reading)
@@ -108,6 +108,7 @@ SYMBOL_RULES = tuple(
         (r"(?<=[A-Za-z])\+\+", lambda m: " plus plus"),
         (r"(?<![A-Za-z])([A-F])\+(?!\w)|(?<=[a-z])\+(?=\s|[.,;!?]|$)", lambda m: f"{m[1] or ''} plus"),
         (r"(?<=[\w)])\s?\+\s?(?=[\w(])", lambda m: " plus "),
+        (r"(?<![\w)])\+(?=[a-z])", lambda m: "plus "),
         (r"(?<=[\w)])\s?<\s?(?=[\w(])", lambda m: " less than "),
         (r"(?<=[\w)])\s?>\s?(?=[\w(])", lambda m: " greater than "),
         (r"(?<=\w) <(?= )", lambda m: " less than"),
@@ -119,7 +120,7 @@ SYMBOL_RULES = tuple(
         (r"\b([Ss]?[Hh]e)/(she|he)\b|\b([Hh]is)/(her)s?\b|\b([Hh]im)/(her)\b|\b([Hh]er)/(his)\b",
          lambda m: " or ".join(group for group in m.groups() if group)),
         (r"\b[Ww]/o\b", lambda m: "without"),
-        (r"\b[Ww]/(?=\s|\w)", lambda m: "with "),
+        (r"\b[Ww]/(?=\s|\w\w)", lambda m: "with "),
         (r"\b[Cc]/o\b", lambda m: "care of"),
         (r"(?<=[A-Z])/(?=[A-Z])", lambda m: " "),
         (r"(?<=\w)\s?/\s?(?=\w)", lambda m: " slash "),

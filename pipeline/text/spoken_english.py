@@ -26,7 +26,7 @@ Rule = tuple[re.Pattern[str], Callable[[Match[str]], str]]
 _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
     (re.compile(needed), tuple((re.compile(pattern), reading) for pattern, reading in rules))
     for needed, rules in (
-        (r"\d[.,]\d|[mM],\d", LIST_RULES),
+        (r"\d[.,'’]\d|[mM],\d", LIST_RULES),
         (r"\d[-./:]\d|[A-Za-z]{3}[-. /,]+['’]?\d|\d[-/ a-z]{0,6}[A-Za-z]{3}|[1-4]Q|[12]H", DATE_RULES),
         (r"[-–—~]", SPAN_RULES),
         (r"\d:\d|\d\s?[aApPhm]|\d\.\d\d|\d{4}", TIME_RULES),
