@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 from pipeline.books.document import Block, Document, readable, words_in
 from pipeline.books.headings import (
@@ -12,12 +14,14 @@ from pipeline.books.headings import (
     is_numbered_title,
     is_part_label,
     is_unread_at_the_edges,
+    label_of,
     starts_chapter,
 )
 from pipeline.books.markup import join_title
 from pipeline.books.outline import Cut, Title, find_cuts
 
 _MAX_ENTRY_CHARS = 90
+_MAX_ENTRY_WORDS = 60
 _FILE_NAME = re.compile(r"\.x?html?(?:#.*)?$|^(?:split|part|index|text)[_-]?\d+$", re.I)
 _LEADING_ZEROS = re.compile(r"(?<=\s)0+(?=\d+\b)")
 
@@ -78,6 +82,7 @@ def leave_contents_out(blocks: list[Block]) -> list[Block]:
 
 
 def _find_contents_end(blocks: list[Block], start: int) -> int:
+    start = _skip_entries(blocks, start)
     for index in range(start, len(blocks)):
         block = blocks[index]
         if block.kind != "heading" or is_contents_title(block.text):
@@ -89,6 +94,22 @@ def _find_contents_end(blocks: list[Block], start: int) -> int:
     # Without a heading after it, what is short is the table, and the rest is the book.
     lengths = (index for index, block in enumerate(blocks[start:], start) if len(block.text) > _MAX_ENTRY_CHARS)
     return next(lengths, len(blocks))
+
+
+def _skip_entries(blocks: list[Block], start: int) -> int:
+    """Return where the first heading stands that is not an entry: next to no text of its own, and named again later."""
+    headings = [index for index in range(start, len(blocks)) if blocks[index].kind == "heading"]
+    labels = [label_of(blocks[index].text) for index in headings]
+    later = Counter(labels)
+    for number, (index, end) in enumerate(pairwise(headings)):
+        label = labels[number]
+        later[label] -= 1
+        num_words = sum(words_in(block.text) for block in blocks[index + 1 : end])
+        is_named_again = bool(label) and later[label] > 0 and num_words <= _MAX_ENTRY_WORDS
+        is_line = bool(label and labels[number + 1]) and not num_words and not is_part_label(blocks[index].text)
+        if not is_named_again and not is_line:
+            return index if number else start
+    return start
 
 
 def _is_chapter_title(text: str) -> bool:

@@ -46,7 +46,7 @@ _NUMBERED = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.:]\s+[\"'“‘«„]?[A-ZÀ-
 _BARE_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}}|[一二三四五六七八九十]{{1,3}})[.、．]?$")
 _ROMAN_LINE = re.compile(r"^(?=[IVXLC])(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\.?$")
 _NAMED = re.compile(
-    r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude|finale|"
+    r"^(?:prologue|epilogue|introduction|preface|foreword|afterword|conclusion|postscript|interlude|prelude|finale|"
     r"épilogue|préface|avant-propos|prolog|epilog|vorwort|nachwort|einleitung|vorrede|prólogo|epílogo|prefacio)"
     r"(?![^\W_])[.:]?",
     re.I,
@@ -88,6 +88,12 @@ def rank_of(text: str) -> int | None:
     groups = match.groupdict()
     word = (groups.get("word") or groups.get("volume") or "").lower()
     return _CHINESE_RANKS.get(word) or _DIVISIONS.get(word, CHAPTER_RANK)
+
+
+def label_of(text: str) -> str:
+    """Return the letters and digits of `Chapter I` in `CHAPTER I. Of Mills`; empty where there is no label."""
+    match = _match_label(text)
+    return re.sub(r"[\W_]+", "", match[0]).casefold() if match else ""
 
 
 def starts_chapter(text: str) -> bool:

@@ -157,6 +157,15 @@ TEXTS = {
     "numbers and one label": ("I\n\n\nOne.\n\n\n\nII\n\n\nTwo.\n\n\n\nCHAPTER THE LAST\n\n\nThree.\n",
                               ["I", "II", "CHAPTER THE LAST"]),
     "a prologue": ("PROLOGUE\n\nBefore.\n\n\n\nI\n\n\nOne.\n\n\n\nII\n\n\nTwo.\n", ["PROLOGUE", "I", "II"]),
+    "contents by books": (
+        "CONTENTS\n\nBOOK I\n\nCHAPTER I CHAPTER II\n\n\nBOOK II\n\nCHAPTER III CHAPTER IV\n\n\n\n"
+        "PRELUDE\n\nIt rained.\n\n\n\nBOOK I\n\n\nCHAPTER I\n\nOne.\n\n\n\nCHAPTER II\n\nTwo.\n\n\n\n"
+        "BOOK II\n\n\nCHAPTER III\n\nThree.\n\n\n\nCHAPTER IV\n\nFour.\n",
+        ["PRELUDE", "CHAPTER I", "CHAPTER II", "CHAPTER III", "CHAPTER IV"]),
+    "contents that tell": (
+        "CONTENTS\n\nCHAPTER I. A Mill\n\nWheels and water.\n\nCHAPTER II. Rain\n\nThe road is gone.\n\n\n\n"
+        "PREFACE\n\nRead on.\n\n\n\nCHAPTER I\n\nOne.\n\n\n\nCHAPTER II\n\nTwo.\n",
+        ["PREFACE", "CHAPTER I", "CHAPTER II"]),
     "French": ("Chapitre premier\n\nUn.\n\n\nChapitre II\n\nDeux.\n", ["Chapitre premier", "Chapitre II"]),
     "German": ("Erstes Kapitel\n\nEins.\n\n\n2. Kapitel\n\nZwei.\n", ["Erstes Kapitel", "2. Kapitel"]),
     "Chinese": ("第一回 开始\n　　他走了。\n　　她来了。\n第十二回 结束\n　　完了，\n真的。\n",
