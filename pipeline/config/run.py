@@ -311,9 +311,10 @@ class LimitsConfig(Settings):
     max_file_mb: float = setting(256.0, gt=0.0)
     """Megabytes of a file that is read whole: speakers, casts, a lexicon, a recording."""
     max_columns: int = setting(5_000, ge=1)
-    """Columns of a Parquet file."""
+    """Columns of a table."""
     max_row_group_mb: float = setting(512.0, gt=0.0)
-    """Megabytes of memory that a row group of a manifest takes, or a whole Parquet file of speakers."""
+    """Megabytes of memory that a row group of a manifest takes, or a whole Parquet file of speakers, or a part of an
+    Excel file."""
 
 
 class StorageConfig(Settings):

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from pipeline.manifest.tables import MAX_CHARS, Problems, RowBuffer, Rows, Source
+from pipeline.manifest.tables import MAX_CHARS, Problems, RowBuffer, Rows, Source, find_repeated
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -69,13 +69,12 @@ def _describe_ragged(number: int, cells: Sequence[str], names: Sequence[str], de
 
 
 def _unique(names: Sequence[str], source: Source) -> Sequence[str]:
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            places = ", ".join(str(at + 1) for at, other in enumerate(names) if other == name)
-            what = f"column {name!r}" if name else "a column without a name"
-            raise source.error(
-                f"line 1: {what} occurs {names.count(name)} times, as column {places}; rename all but one"
-            )
+    source.check_columns(names)
+    name = find_repeated(names)
+    if name is not None:
+        places = ", ".join(str(at + 1) for at, other in enumerate(names) if other == name)
+        what = f"column {name!r}" if name else "a column without a name"
+        raise source.error(f"line 1: {what} occurs {names.count(name)} times, as column {places}; rename all but one")
     return names
 
 

@@ -56,6 +56,7 @@ class Intake:
         is_checked = False
         for rows in self._read():
             self._seen.update(dict.fromkeys(rows.columns))
+            self._table.source.check_columns(self._seen)  # Objects of JSON may have others in each batch.
             if rows.is_complete and not is_checked:
                 self._check_columns()
                 is_checked = True

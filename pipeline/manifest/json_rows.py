@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.manifest.tables import MAX_CHARS, ROWS_AT_ONCE, Problems, Rows, Source
+from pipeline.manifest.tables import MAX_CHARS, ROWS_AT_ONCE, Problems, Rows, Source, find_repeated
 
 _CHARS_AT_ONCE = 16_000_000
 _BLOCK_CHARS = 1 << 20
@@ -22,8 +22,7 @@ class _Twice(ValueError):
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _Twice(find_repeated([name for name, _ in pairs]))
     return fields
 
 
@@ -53,6 +52,7 @@ class _Objects:
 
     def flush(self) -> Rows:
         names = dict.fromkeys(name for row in self._rows for name in row)
+        self.problems.source.check_columns(names)
         columns = {name: [row.get(name) for row in self._rows] for name in names}
         rows = Rows(columns, self._numbers, self._label, is_typed=True, is_complete=False)
         self._rows, self._numbers, self._num_chars = [], [], 0

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import IO, Any
+from xml.parsers import expat
 
 from pipeline.config.extras import need_extra
 from pipeline.errors import ManifestError
-from pipeline.manifest.tables import ROWS_AT_ONCE, Problems, Rows, Source
+from pipeline.manifest.tables import ROWS_AT_ONCE, Problems, Rows, Source, find_repeated
+
+_MAX_COLUMNS, _MAX_ROWS = 16_384, 1_048_576
+"""Of a sheet, in Excel."""
+_CELL_BYTES, _OTHER_BYTES = 100, 2_000
+"""Of memory, at least, that a cell or a shared text takes, and any other element that is read: a format, a name, ..."""
 
 
 def read_spreadsheet(source: Source) -> Iterator[Rows]:
@@ -25,13 +32,15 @@ def read_spreadsheet(source: Source) -> Iterator[Rows]:
         values, formulas = (
             openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=data_only) for data_only in (True, False)
         )
+        name = _choose_sheet(values, source)
+        yield from _read_sheet(values[name], formulas[name], source)
+    except ManifestError:
+        raise
     except Exception as error:  # Its readers raise whatever a damaged file makes of them.
         raise source.error(
             f"not an Excel file that can be read ({type(error).__name__}: {str(error)[:100]}); save it as .xlsx or CSV "
             "without a password"
         ) from None
-    name = _choose_sheet(values, source)
-    yield from _read_sheet(values[name], formulas[name], source)
 
 
 def _read_whole(source: Source) -> bytes:
@@ -47,6 +56,10 @@ def _read_whole(source: Source) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked_mb = sum(entry.file_size for entry in archive.infolist()) / 1e6
+            if unpacked_mb <= limit_mb:
+                for entry in archive.infolist():
+                    with archive.open(entry) as part:
+                        _PartCount(source).read(part)
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise source.error(
             f"not an Excel file of today ({str(error)[:100]}); an .xls, or one with a password? save it as .xlsx or CSV"
@@ -57,6 +70,87 @@ def _read_whole(source: Source) -> bytes:
             "it as CSV"
         )
     return data
+
+
+class _PartCount:
+    """Counts what a part of the file stands for, before it is read into memory: a few bytes may name the last cell."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._num_bytes = self._row = self._column = 0
+        self._is_within = False
+
+    def read(self, part: IO[bytes]) -> None:
+        """Raise `ManifestError` if it is more than a sheet may hold, or than `storage.limits.max_row_group_mb`."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler = self._begin, self._end
+        try:
+            parser.ParseFile(part)
+        except expat.ExpatError:
+            pass  # A picture; or what is read as XML and is none is reported then.
+
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag.rpartition(":")[2]
+        if name == "row":
+            self._is_within, self._column = True, 0
+            self._add_row(_number(attributes.get("r"), self._row + 1))
+        elif name == "c":
+            self._add_cell(attributes.get("r", ""))
+        elif name == "dimension":
+            for corner in attributes.get("ref", "").split(":"):
+                column, row = _split_place(corner)
+                self._check_place(column, row)
+        elif name == "si":
+            self._is_within = True
+        self._add(_CELL_BYTES if self._is_within else _OTHER_BYTES)
+
+    def _end(self, tag: str) -> None:
+        if tag.rpartition(":")[2] in ("row", "si"):
+            self._is_within = False
+
+    def _add_row(self, row: int) -> None:
+        self._check_place(0, row)
+        if row <= self._row:
+            raise self._source.error(f"row {row:,} comes after row {self._row:,}; save it again with Excel, or as CSV")
+        self._add(8 * max(0, row - self._row))  # Rows that are left out are read as empty ones.
+        self._row = row
+
+    def _add_cell(self, place: str) -> None:
+        column = _split_place(place)[0] or self._column + 1
+        self._check_place(column, 0)
+        self._add(8 * max(0, column - self._column))  # So are cells.
+        self._column = column
+
+    def _check_place(self, column: int, row: int) -> None:
+        if column > _MAX_COLUMNS or row > _MAX_ROWS:
+            raise self._source.error(
+                f"a cell in column {column:,} of row {row or self._row:,}; a sheet has {_MAX_COLUMNS:,} columns and "
+                f"{_MAX_ROWS:,} rows; save it again with Excel, or as CSV"
+            )
+
+    def _add(self, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        limit_mb = self._source.limits.max_row_group_mb
+        if self._num_bytes > limit_mb * 1e6:
+            raise self._source.error(
+                f"a part of it takes more than {limit_mb:,g} MB of memory, which storage.limits.max_row_group_mb "
+                "allows; save it as CSV, or raise it"
+            )
+
+
+def _number(text: str | None, default: int) -> int:
+    """Return a row's number; one of more digits than any has is too large, whatever it is."""
+    text = (text or "").strip()
+    return int(text[:12]) if text[:12].isdecimal() and text.isascii() else default
+
+
+def _split_place(place: str) -> tuple[int, int]:
+    """Return column and row of a cell's place such as `$B$12`, 0 where it names none."""
+    letters, digits = re.fullmatch(r"([A-Z]*)([0-9]*)(?s:.*)", place.replace("$", "").upper()).groups()  # type: ignore[union-attr]
+    column = 0
+    for letter in letters[:5]:
+        column = 26 * column + ord(letter) - 64
+    return column, _number(digits, 0)
 
 
 def _choose_sheet(workbook: Any, source: Source) -> str:
@@ -109,9 +203,9 @@ def _batch(rows: Sequence[Sequence[Any]], numbers: Sequence[int], names: Sequenc
 
 
 def _check_names(names: Sequence[str], number: int, source: Source) -> None:
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            raise source.error(f"row {number:,}: column {name!r} occurs {names.count(name)} times; rename all but one")
+    source.check_columns(names)
+    if (name := find_repeated(names)) is not None:
+        raise source.error(f"row {number:,}: column {name!r} occurs {names.count(name)} times; rename all but one")
 
 
 def _check_cells(

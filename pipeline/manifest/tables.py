@@ -11,7 +11,8 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -81,6 +82,20 @@ class Source:
     def error(self, text: str) -> ManifestError:
         """Return the error that says so of this file."""
         return ManifestError(f"{self.uri}: {text}")
+
+    def check_columns(self, names: Collection[str]) -> None:
+        """Raise `ManifestError` if there are more columns than `storage.limits.max_columns`."""
+        if len(names) > self.limits.max_columns:
+            raise self.error(
+                f"{len(names):,} columns, more than storage.limits.max_columns ({self.limits.max_columns:,}); keep "
+                "those that are needed, or raise it"
+            )
+
+
+def find_repeated(names: Sequence[str]) -> str | None:
+    """Return the first of the names that is there more than once."""
+    counts = Counter(names)
+    return next((name for name, count in counts.items() if count > 1), None)
 
 
 @dataclass

@@ -5,6 +5,8 @@ import datetime
 import gzip
 import json
 import lzma
+import re
+import zipfile
 from pathlib import Path
 
 import pandas
@@ -282,6 +284,65 @@ def test_what_is_packed_too_well_is_refused(tmp_path: Path) -> None:
         Manifest.open(str(path), small)
     with pytest.raises(ManifestError, match=r"2 MB of memory, more than storage.limits.max_row_group_mb"):
         Manifest.open(str(write(tmp_path / "l.csv", "text,speaker_id\n" + "x" * 1_500_000 + ",b\n")), small)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "jsonl, others in each batch", "xlsx"])
+def test_too_many_columns_are_refused_by_the_limits_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A hundred thousand of them took minutes; objects with names of their own would fill the memory with nulls."""
+    names = ["text", "speaker_id", *(f"c{number}" for number in range(99))]
+    path, suffix = tmp_path / "l", form.split(",")[0]
+    monkeypatch.setattr("pipeline.manifest.json_rows.ROWS_AT_ONCE", 2)
+    if suffix == "csv":
+        write(path.with_suffix(".csv"), ",".join(names) + "\n")
+    elif suffix == "xlsx":
+        write_excel(path.with_suffix(".xlsx"), [names])
+    else:
+        per_row = 1 if "batch" in form else 99
+        rows = [{"text": "A.", "speaker_id": "b"} | {f"c{n + k}": 1 for k in range(per_row)} for n in range(99)]
+        rows = rows if "batch" in form else rows[:1]
+        write(path.with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
+    limited = StorageConfig(limits={"max_columns": 100})
+    with pytest.raises(ManifestError, match=r"101 columns, more than storage\.limits\.max_columns \(100\)"):
+        Manifest.open(str(path.with_suffix(f".{suffix}")), limited)
+
+
+def test_a_repeated_name_among_many_is_found_at_once(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(200_000)]
+    row = "{" + ",".join(f'"{name}":1' for name in [*names, names[-1]]) + "}"
+    assert "line 1: 'c199999' is there twice in one object" in refusal(write(tmp_path / "l.jsonl", row))
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"),
+    [
+        ('<dimension ref="A1:ZZZZZZ2"/><sheetData/>', "a sheet has 16,384 columns and 1,048,576 rows"),
+        ('<sheetData><row r="99999999999999"><c r="A1"/></row></sheetData>', "of row 999,999,999,999; a sheet has"),
+        ('<sheetData><row><c r="ZZZZZZZZ1"/></row></sheetData>', "a sheet has 16,384 columns"),
+        ('<sheetData><row><c r="XFD1"/><c/></row></sheetData>', "a cell in column 16,385 of row 1"),
+        ('<sheetData><row r="2"/><row r="2"/></sheetData>', "row 2 comes after row 2"),
+        ("<sheetData>" + '<row><c r="XFD1"/></row>' * 20 + "</sheetData>", "takes more than 1 MB of memory"),
+        ("<sheetData>" + "<row><c/></row>" * 6_000 + "</sheetData>", "takes more than 1 MB of memory"),
+        ("<cols>" + "<col/>" * 600 + "</cols>", "takes more than 1 MB of memory"),
+        ('<sheetData><row><c t="d"><v>9999-99-99</v></c></row></sheetData>', "not an Excel file that can be read"),
+        ('<sheetData><row><c t="s"><v>99</v></c></row></sheetData>', "not an Excel file that can be read"),
+        ('<sheetData><row><c t="n"><v>x</v></c></row></sheetData>', "not an Excel file that can be read"),
+    ],
+)
+def test_a_sheet_that_lies_is_refused(tmp_path: Path, sheet: str, said: str) -> None:
+    """Half a megabyte of a file could name the last of a hundred billion rows, or hold a million cells in one.
+
+    What is wrong with a value shows only when its row is read.
+    """
+    path = write_excel(tmp_path / "whole.xlsx", [["text", "speaker_id"], ["A.", "b"]])
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "l.xlsx", "w", zipfile.ZIP_DEFLATED) as made:
+        for name in whole.namelist():
+            space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+            is_sheet = name == "xl/worksheets/sheet1.xml"
+            made.writestr(name, f"<worksheet {space}>{sheet}</worksheet>" if is_sheet else whole.read(name))
+    with pytest.raises(ManifestError, match=re.escape(said)):
+        Manifest.open(str(tmp_path / "l.xlsx"), StorageConfig(limits={"max_row_group_mb": 1.0}))
 
 
 def test_open_storage_of_a_table_needs_no_folder(tmp_path: Path) -> None:
