@@ -9,10 +9,12 @@ import site
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import ray
 import ray.util.metrics
+from ray._private.node import Node
 from ray.exceptions import (
     ActorPlacementGroupRemoved,
     ActorUnavailableError,
@@ -84,7 +86,20 @@ def start(**options: Any) -> None:
     root = str(Path(__file__).parents[2])
     found = [] if root in site.getsitepackages() else [root]
     job = JobConfig(_client_job=True, _py_driver_sys_path=found)
-    ray.init("local", num_cpus=count_cpus(), include_dashboard=False, job_config=job, **options)
+    try:
+        ray.init("local", num_cpus=count_cpus(), include_dashboard=False, job_config=job, **options)
+    except Exception as error:  # Ray has no narrower type for a start that fails.
+        _end_half_started(error)
+        raise
+
+
+def _end_half_started(error: BaseException) -> None:
+    """End the processes of a Ray that did not come up; it forgets them, and only the error still leads to them."""
+    for frame, _ in walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if isinstance(node, Node):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+            return
 
 
 def shutdown() -> None:

@@ -105,19 +105,35 @@ def ray_cluster() -> Iterator[None]:
             ray_api.connect(logging_level=logging.ERROR)
         else:
             _spare_the_home_folder()
-            # Not one that somebody else started here: it may end before this run does.
-            ray_api.start(logging_level=logging.ERROR)
+            _start_own()
     except Exception as error:  # Ray has no narrower type for a start that fails.
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        problem = _describe(error)
         if address:
             raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({problem}); correct or unset it") from None
         raise RunStopped(
-            f"Ray does not start here ({problem}); see that memory, processor and /tmp have room, then try again"
+            f"Ray does not start here, tried twice ({problem}); see that memory, processor and /tmp have room, then "
+            "try again"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     with _shutting_down():
         yield
+
+
+def _start_own() -> None:
+    """Start a Ray of our own, not one that somebody else started here: it may end before this run does.
+
+    Ray gives itself 30 s, which a crowded machine may need for something else.
+    """
+    try:
+        ray_api.start(logging_level=logging.ERROR)
+    except Exception as error:
+        logger.warning("Ray did not start (%s); trying once more", _describe(error))
+        ray_api.start(logging_level=logging.ERROR)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _spare_the_home_folder() -> None:

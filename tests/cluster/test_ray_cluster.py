@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ray._private.node import Node
 
 from pipeline import synthesize_manifest
 from pipeline.cluster import ray_cluster
@@ -41,7 +42,8 @@ def test_a_ray_of_our_own_needs_no_home_folder(tmp_path, monkeypatch, home):
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here")]
+    ("address", "said"),
+    [("10.0.0.1:1", r"RAY_ADDRESS=10\.0\.0\.1:1: no Ray answers"), ("", "not start here, tried twice")],
 )
 def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
     def fail(*_, **__):
@@ -51,6 +53,34 @@ def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
     monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
     with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
         pass
+
+
+class HalfStarted(Node):
+    """A node that is not there in time."""
+
+    def __init__(self, ended):
+        self._ended = ended
+        raise Exception("the node timed out")
+
+    def kill_all_processes(self, check_alive=True, allow_graceful=False, wait=False):
+        self._ended.append(self)
+
+
+def test_a_ray_of_our_own_is_started_once_more(monkeypatch, caplog):
+    """It gives itself 30 s; runs on a machine that was busy at their start ended there."""
+    tries, ended = [], []
+
+    def init(*_, **__):
+        tries.append(len(ended))
+        if len(tries) == 1:
+            HalfStarted(ended)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    fake = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    monkeypatch.setattr("pipeline.cluster.ray_api.ray", fake)
+    with open_cluster():
+        assert tries == [0, 1], "the first one's processes are ended before the second start"
+    assert "Ray did not start (Exception: the node timed out); trying once more" in caplog.text
 
 
 class DyingRay(InlineRay):
