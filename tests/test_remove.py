@@ -136,6 +136,15 @@ def test_rows_that_are_not_synthesized_yet_never_are(output, clips, monkeypatch)
     assert {row["speaker_id"] for row in pq.read_table(f"{output.output}/speakers.parquet").to_pylist()} == {"anna"}
 
 
+@pytest.mark.parametrize("place", ["nowhere", "a file"])
+def test_nothing_is_put_where_no_run_began(tmp_path, capsys, place):
+    """A lease was taken first, in a folder made for it; where it could not be, that was no bad input."""
+    (tmp_path / "a file").write_text("x")
+    assert jobs.remove.main([str(tmp_path / place), "--ids", "u001", "--reason", REASON]) == 2
+    assert "no run began here" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
 def test_a_run_of_nobody_ends(output):
     """All speakers withdrew before the second unit: there is a run to finish, and nothing to synthesize."""
     shutil.rmtree(output.output)

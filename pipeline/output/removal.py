@@ -154,6 +154,7 @@ def remove_rows(
         ConfigError: as `plan_removal`, and nothing was changed; or a driver is at work.
         StorageError: the store failed; the same call goes on.
     """
+    RunRecord(storage).read()  # Nothing is put where no run began, not even a lease.
     with Lease.acquire(storage, timeout_s=storage.settings.lease_timeout_s) as lease:
         found = plan_removal(storage, ids, speakers, known=known)
         stones = [*make_tombstones("utterance", ids, reason), *make_tombstones("speaker", speakers, reason)]

@@ -222,6 +222,7 @@ class LocalStorage(Storage):
                 self._refuse_second_visit(folder, seen)
                 entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
         except FileNotFoundError:
+            self._refuse_dead_link(folder)
             return
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
@@ -233,6 +234,17 @@ class LocalStorage(Storage):
             elif path.startswith(prefix) and entry.name.startswith(_TEMPORARY) == temporary:
                 with suppress(FileNotFoundError):  # Deleted since it was listed.
                     yield self._describe(entry, path)
+
+    def _refuse_dead_link(self, folder: str) -> None:
+        """A disk that is not there is no empty folder: what is on it would be taken for lost."""
+        for place in (path := self._root / folder, *path.parents):
+            if os.path.islink(place):
+                if not os.path.exists(place):
+                    raise StoreRefused(
+                        f"{self.uri}: {place} is a link to {os.readlink(place)!r}, where nothing is; bring that back, "
+                        "or remove the link"
+                    )
+                return
 
     def _describe(self, entry: os.DirEntry[str], path: str) -> ObjectInfo:
         """Describe a file; a link that leads nowhere is listed, too, so that whoever reads it is told."""

@@ -115,3 +115,15 @@ def test_a_home_that_nobody_knows_is_no_folder_of_this_name(check, tmp_path, mon
     with pytest.raises(ConfigError, match=r"~no-such-user/x: no home folder is known for '~no-such-user'"):
         check("~no-such-user/x")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_not_there_is_no_empty_folder(root, tmp_path):
+    """A sweep took the audio of commits that lay on it for orphans."""
+    (root / "metadata").symlink_to(tmp_path / "unmounted")
+    for prefix in ("metadata/", "metadata/a/", "metadata/a"):
+        with pytest.raises(
+            StorageError, match=r"metadata is a link to '.*unmounted', where nothing is; bring that back"
+        ):
+            list(open_storage(str(root)).list(prefix))
+    (tmp_path / "unmounted").mkdir()
+    assert list(open_storage(str(root)).list("metadata/a/")) == []
