@@ -26,15 +26,23 @@ _BESIDE_SIGNATURE = re.compile(
     r"s[eprstv]|spr|srt|sip|sdd|sk\w{1,4}|saoid|suoid|scid|expires|policy|key-pair-id|\w*access_?(key)?id", re.I
 )
 _MIN_SECRET_CHARS = 8
+_BEFORE_HOST = r"(\b(?:https?|ftp|s3a?|gs|az):/{1,3}|(?<!/)//)(?!/)"
+# A name, then a colon and no port. What follows is a password, which may hold what belongs into no address: slashes,
+# quotes, spaces; its end may be written otherwise.
+_NAME_AND_PASSWORD = (
+    r"[^\s/@:'\"\[]*:(?!\d{1,5}(?:[\s/?#'\"),;]|$))(?=\S)[\s\S]{1,200}?(?:@|\uff20|%40)(?:[^/@\s'\"]*@)*"
+)
+_PASSWORD = re.compile(rf"(?:[\w.+-]*:)?(?i:{_BEFORE_HOST}){_NAME_AND_PASSWORD}")
 _PATTERNS = (
     # What stands before the host of a URI.
-    (re.compile(r"(//)[^/@\s'\"]+@"), r"\1...@"),
+    (re.compile(rf"(?i){_BEFORE_HOST}(?:[^/\s'\"]+@|{_NAME_AND_PASSWORD})"), r"\1...@"),
+    (re.compile(r"(?i)(\bbearer\s+)[\w.~+/-]{8,}"), r"\1..."),
     # Signed queries.
     (re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+"), r"\1?..."),
     (re.compile(r"(?i)([?&;#](?:x-(?:amz|goog)-\w+|sig|signature)=)[^&\s'\"]+"), r"\1..."),
     (
         re.compile(
-            r"(?i)(secret|token|signature|password|access_?key|account_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"
+            r"(?i)(secret|token|signature|password|api_?key|access_?key|account_?key)([\w-]*['\"]?\s*[=:]\s*)[^\s,;}]{4,}"
         ),
         r"\1\2...",
     ),
@@ -66,7 +74,7 @@ def has_credentials(uri: str) -> bool:
     """Tell whether a URI names a user or a key before its host."""
     scheme, separator, rest = uri.partition("//")
     is_address = bool(separator) and (not scheme or scheme.endswith(":"))
-    return is_address and "@" in rest.partition("/")[0]
+    return (is_address and "@" in rest.partition("/")[0]) or _PASSWORD.match(uri) is not None
 
 
 def is_signed(uri: str) -> bool:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from collections.abc import Collection
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -19,11 +22,14 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from pipeline.config.run import StorageConfig
-from pipeline.config.secrets import redact, without_signature
+from pipeline.config.secrets import has_credentials, redact, without_signature
 from pipeline.errors import ConfigError, StorageError, StoreRefused
 from pipeline.storage.base import describe_cause
 
 _TIMEOUT_S = 60.0
+"""Until an answer begins, and between two pieces of it."""
+_LONGEST_S = 120.0
+"""For all of a file: a server that sends a byte now and then is never silent, and never ends."""
 _MAX_REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _FAILURES = (OSError, urllib3.exceptions.HTTPError)
@@ -45,6 +51,7 @@ def read_web(uri: str, settings: StorageConfig) -> bytes:
     session = _GuardedSession(shown, settings.allow_http)
     try:
         with (
+            session.ended_in(_LONGEST_S),
             session,
             smart_open.open(
                 _split(uri, shown).geturl(),
@@ -54,9 +61,11 @@ def read_web(uri: str, settings: StorageConfig) -> bytes:
             ) as file,
         ):
             data: bytes = file.read(limit + 1)
+            session.check_time()  # What is cut off may look like an end.
     except FileNotFoundError:
         raise
     except _FAILURES as error:
+        session.check_time()
         # What is beneath says it in fewer words.
         cause = getattr(error.args[0], "reason", error) if error.args else error
         raise StorageError(f"{shown}: {describe_cause(cause)}; download the file first") from error
@@ -75,8 +84,36 @@ class _GuardedSession(requests.Session):
         super().__init__()
         self.trust_env = False  # A proxy would be asked in the host's place, and could be asked for any.
         self._shown, self._allowed = shown, allowed
+        self._sockets: list[socket.socket] = []
+        self._is_late = False
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _GuardedAdapter(shown, allowed))
+            self.mount(scheme, _GuardedAdapter(shown, allowed, self._sockets))
+
+    @contextmanager
+    def ended_in(self, seconds: float) -> Iterator[None]:
+        """Cut off what is still under way then, whatever it waits for."""
+
+        def end() -> None:
+            self._is_late = True
+            for connected in self._sockets:
+                with suppress(OSError):
+                    connected.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def check_time(self) -> None:
+        """Raise `StorageError` if something was cut off."""
+        if self._is_late:
+            raise StorageError(f"{self._shown}: not all there after {_LONGEST_S:g} s; download the file first")
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return none: `requests` would read all of the body of an answer that leads elsewhere."""
 
     def get(self, url: str | bytes, **options: Any) -> requests.Response:
         """Ask for a file; redirects are followed on its own host."""
@@ -110,8 +147,8 @@ class _GuardedSession(requests.Session):
 class _GuardedAdapter(HTTPAdapter):
     """Looks at the address that a connection leads to: a name may stand for one when asked first, then for another."""
 
-    def __init__(self, shown: str, allowed: Collection[str]) -> None:
-        self._shown, self._allowed = shown, allowed
+    def __init__(self, shown: str, allowed: Collection[str], sockets: list[socket.socket]) -> None:
+        self._shown, self._allowed, self._sockets = shown, allowed, sockets
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -126,11 +163,14 @@ class _GuardedAdapter(HTTPAdapter):
         def connect(this: Any) -> None:
             connection.connect(this)
             _check_peer(this.sock.getpeername()[0], self._shown, self._allowed)
+            self._sockets.append(this.sock)
 
         return type("_Connection", (connection,), {"connect": connect})
 
 
 def _split(uri: str, shown: str) -> SplitResult:
+    if has_credentials(uri):
+        raise ConfigError(f"{redact(shown)}: credentials in an address; take them out")
     try:
         place = urlsplit(uri)
         _ = place.port
@@ -138,8 +178,6 @@ def _split(uri: str, shown: str) -> SplitResult:
         raise ConfigError(f"{shown}: not an address: {error}; correct it") from None
     if place.scheme not in ("http", "https") or not place.hostname or not uri.isascii() or not uri.isprintable():
         raise ConfigError(f"{shown}: not an address; expected https://HOST/PATH, with %XX for what is not ASCII")
-    if place.username or place.password:
-        raise ConfigError(f"{redact(shown)}: credentials in an address; take them out")
     return place
 
 

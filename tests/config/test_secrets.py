@@ -9,12 +9,20 @@ import yaml
 
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import RedactingFormatter, has_credentials, redact, redact_all, without_signature
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SpeakerError
 from pipeline.run.open_output import describe_start
-from pipeline.storage import describe_cause, open_storage
+from pipeline.storage import describe_cause, open_storage, read_bytes
+from pipeline.synthesis.speakers import make_definition
 from tests.runs import make_config, simple_rows, write_shard
 
 KEY = "PLANTED-wJalrXUtnFEMI"
+
+
+ODD_PASSWORDS = [
+    f"https://user:p{between}{KEY}@host/a.wav"
+    for between in ("@", "/", "'", '"', " ", "\n", "?", "#", "%40", ":", "\\")
+] + [f"https:/user:{KEY}@host/a.wav", f"https://user:{KEY}%40host/a.wav", f"HTTPS://user:{KEY}\uff20host/a.wav"]
+"""What people paste who do not know that an address takes no such character."""
 
 
 @pytest.mark.parametrize(
@@ -27,6 +35,9 @@ KEY = "PLANTED-wJalrXUtnFEMI"
         f"https://{KEY}@host/",
         f"//user:{KEY}@host/x: no such folder",
         f"https://host/x;sig={KEY} is no store",
+        f"s3://bucket/x?apikey={KEY}",
+        f"Authorization: Bearer {KEY}",
+        *(f"{uri}: cannot be read" for uri in ODD_PASSWORDS),
     ],
 )
 def test_redacted(text):
@@ -45,6 +56,9 @@ def test_secrets_of_the_environment_are_known_by_value(monkeypatch):
 def test_innocent_text_stays():
     for text in ("s3://bucket/a@b/c.wav", "/data/what?/x", "the token count is 5", "mail me at a@b.c"):
         assert redact(text) == text
+    for uri in ("http://host:9000/a@b", "http://[::1]:80/a@b", "file:///a:b@c", "s3://bucket/a:b@c", "C:/a@b", "a:b@c"):
+        assert redact(f"{uri}: no such file") == f"{uri}: no such file"
+        assert not has_credentials(uri)
     assert not has_credentials("s3://bucket/a@b/c.wav")
     assert not has_credentials("file:///a@b")
 
@@ -57,6 +71,17 @@ KEYED = [
     f"s3://bucket/x?X-Amz-Signature={KEY}&X-Amz-Expires=600",
     f"az://container/x?sv=2020&sig={KEY}",
 ]
+
+
+@pytest.mark.parametrize("uri", ODD_PASSWORDS)
+def test_an_odd_password_is_one(uri):
+    """It became part of the definition of a speaker, in `speakers.parquet`."""
+    with pytest.raises(SpeakerError, match="credentials in an address") as caught:
+        make_definition({"speaker_id": "x", "reference_audio": uri})
+    assert KEY not in str(caught.value)
+    with pytest.raises((ConfigError, FileNotFoundError)) as caught:
+        read_bytes(uri, StorageConfig(allow_http=["host"]))
+    assert KEY not in redact(str(caught.value))
 
 
 @pytest.mark.parametrize("uri", KEYED)

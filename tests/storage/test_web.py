@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
@@ -44,11 +46,28 @@ class Handler(BaseHTTPRequestHandler):
             headers, body = {"Content-Length": str(1 << 50)}, bytes(20_000)
         elif name == "cut":
             headers, body = {"Content-Length": "100"}, b"half"
+        elif name == "drip":
+            return self.drip()
+        elif name == "away":
+            status, headers, body = 302, {"Location": "/a", "Content-Length": str(1 << 50)}, bytes(20_000)
         self.send_response(status)
         for field, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(field, value)
         self.end_headers()
         self.wfile.write(body)
+        if name == "away":
+            self.rest_sent.wait(60)
+
+    rest_sent = threading.Event()
+
+    def drip(self):
+        """Never silent, never done; without a length, so that a cut looks like the end."""
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +131,19 @@ def test_a_redirect_stays_on_its_host(server):
 def test_redirects_end(server):
     with pytest.raises(StorageError, match="redirects more than 5 times"):
         read(f"{server}/to//to//to//to//to//to//to//x", "localhost", "127.0.0.1")
+
+
+def test_the_body_of_a_redirect_is_not_read(server, monkeypatch):
+    """It may have no end; `requests` would hold all of it in memory."""
+    monkeypatch.setattr(web_storage, "_LONGEST_S", 30.0)
+    assert read(f"{server}/away", "localhost", "127.0.0.1") == b"content"
+    Handler.rest_sent.set()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(web_storage, "_LONGEST_S", 0.5)
+    with pytest.raises(StorageError, match=r"/drip: not all there after 0\.5 s; download the file first"):
+        read(f"{server}/drip", "localhost", "127.0.0.1")
 
 
 @pytest.mark.parametrize("name", ["large", "endless"])
