@@ -68,7 +68,7 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
     run, states = summary.run, Counter(chapter.state for chapter in summary.chapters)
     say()
     if config.weights == "demo":
-        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
+        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
     say(f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept")
     say(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
     say("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))

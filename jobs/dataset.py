@@ -85,7 +85,7 @@ def _print_summary(config: NightConfig, summary: NightSummary) -> None:
         say(f"night {record.night}: published already; nothing to do")
         return
     if config.run.weights == "demo":
-        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
+        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
     for line in describe_plan(record.plan or {}):
         say(line)
     measures = record.measures or {}

@@ -73,7 +73,7 @@ def _replay(config: Config, ids: Sequence[str], to: str) -> int:
 def _print_summary(config: Config, summary: RunSummary) -> None:
     say()
     if config.weights == "demo":
-        say('This is the small demo voice. For the real one see README, "Bring the official weights".')
+        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
     if config.weights == "random":
         say("The weights are random: what you hear is noise.")
     audio = format_duration(summary.audio_s)

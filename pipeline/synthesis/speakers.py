@@ -362,7 +362,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
         unknown = sorted(map(str, row.keys() - SpeakerDefinition.model_fields.keys())) if isinstance(row, dict) else []
         if unknown and data[:4] != b"PAR1":
             # Parquet may carry columns for others; in a file written by hand this is a typing error.
-            problems.append(f"{place}: unknown field(s) {one_line(', '.join(unknown))}")
+            problems.append(_describe_unknown(place, unknown))
             continue
         try:
             definition = SpeakerDefinition.model_validate(row)
@@ -389,12 +389,16 @@ def make_definition(fields: Mapping[str, Any]) -> SpeakerDefinition:
     place = f"speaker {fields.get('speaker_id')!r}"
     unknown = sorted(fields.keys() - SpeakerDefinition.model_fields.keys())
     if unknown:
-        known = ", ".join(SpeakerDefinition.model_fields)
-        raise SpeakerError(f"{place}: unknown field(s) {one_line(', '.join(unknown))}; expected some of: {known}")
+        raise SpeakerError(_describe_unknown(place, unknown))
     try:
         return SpeakerDefinition.model_validate(fields)
     except ValidationError as error:
         raise SpeakerError("\n".join(f"{place}: {_problem(problem)}" for problem in error.errors())) from None
+
+
+def _describe_unknown(place: str, names: Sequence[str]) -> str:
+    known = ", ".join(SpeakerDefinition.model_fields)
+    return f"{place}: unknown field(s) {one_line(', '.join(names))}; expected some of: {known}"
 
 
 def _problem(problem: Any) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from pipeline.output.progress import Progress, format_duration
 from pipeline.output.row_counts import UnitReceipt
 
@@ -30,6 +32,16 @@ def test_the_time_left_does_not_grow_while_nothing_is_committed():
     for now[0] in (10.0, 14.0, 25.0):
         lines.append(progress.line().rpartition(" · ")[2])
     assert lines == ["about 10.0 s left", "about 6.0 s left", "0 rejected"]
+
+
+def test_rows_that_are_kept_shorten_the_time_left():
+    """A manifest of which one row in a hundred had changed was said to take a hundred times as long as it did."""
+    now = [0.0]
+    progress = Progress(1_000, 0, 10.0, clock=lambda: now[0])
+    progress.begin()
+    now[0] = 10.0
+    progress.add(replace(make_receipt(5, {}, 30.0), num_kept=495))
+    assert progress.line().endswith(" · about 10.0 s left")
 
 
 def test_a_repair_knows_no_whole():

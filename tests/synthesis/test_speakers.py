@@ -100,7 +100,10 @@ def _schema():
         ([{"speaker_id": "a", "gender": "male", "reference_text": "x"}], "needs its recording"),
         ([{"speaker_id": "a", "gender": "male"}] * 2, "defined twice"),
         ([{"gender": "male"}], "speaker_id"),
-        ([{"speaker_id": "a", "gender": "male", "pich": "high"}], "unknown field(s) pich"),
+        (
+            [{"speaker_id": "a", "gender": "male", "pich": "high"}],
+            "unknown field(s) pich; expected some of: speaker_id, reference_audio, ",
+        ),
         ([{"speaker_id": "a", "reference_audio": ""}], "reference_audio"),
         ("a: 2026-99-99", "not YAML"),
         ("a: [", "a speakers file is Parquet or YAML"),
