@@ -132,8 +132,8 @@ class Progress:
             f"{self.rejected.total():,} rejected",
         ]
         if self._num_rows is not None and self.num_done and self._num_committed < self._num_rows:
-            # As of the last commit: while nothing is committed the time left goes down, as it should. Of the rest as many
-            # rows are taken to be kept as until now: how many there are shows only when their texts are read.
+            # As of the last commit: while nothing is committed the time left goes down, as it should. The rest is taken
+            # to hold as many rows that are kept as what is done: how many shows only when their texts are read.
             left_s = (self._num_rows - self._num_committed) * self._committed_at_s / self._num_committed
             left_s -= self.elapsed_s - self._committed_at_s
             parts += [f"about {format_duration(left_s)} left"] if left_s > 0 else []
