@@ -30,6 +30,11 @@ def pristine(tmp_path_factory, random_weights):
 @pytest.fixture
 def config(pristine, tmp_path):
     """A copy of them."""
-    shutil.copytree(Path(pristine.corpus).parent, tmp_path / "world")
-    raw = pristine.model_dump_json().replace(str(Path(pristine.corpus).parent), str(tmp_path / "world"))
+    return copy_corpus(pristine, tmp_path / "world")
+
+
+def copy_corpus(config, folder):
+    """Copy a corpus with all around it; return its config there."""
+    shutil.copytree(Path(config.corpus).parent, folder)
+    raw = config.model_dump_json().replace(str(Path(config.corpus).parent), str(folder))
     return NightConfig.model_validate(json.loads(raw))

@@ -21,6 +21,7 @@ import soundfile
 from pipeline.dataset.listing import iter_data_files
 from pipeline.dataset.publish import publish
 from pipeline.storage import open_storage
+from tests.dataset.conftest import copy_corpus
 from tests.dataset.corpora import NIGHTS
 from tests.dataset.test_publish import with_publish
 
@@ -37,10 +38,10 @@ def files_of(corpus):
 
 
 @pytest.fixture(scope="module")
-def in_s3(pristine, seaweedfs):
-    """The corpus's copy in a store."""
-    uri = seaweedfs.new_uri()
-    publish(pristine.corpus, NIGHTS[2], with_publish(pristine, to=uri))
+def in_s3(pristine, seaweedfs, tmp_path_factory):
+    """The corpus's copy in a store; published from a copy, as a corpus remembers where it was published."""
+    uri, config = seaweedfs.new_uri(), copy_corpus(pristine, tmp_path_factory.mktemp("published") / "world")
+    publish(config.corpus, NIGHTS[2], with_publish(config, to=uri))
     return uri
 
 
