@@ -84,6 +84,9 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         code = main()
     except SystemExit as error:  # How argparse ends.
         code = _code_of(error)
+    except KeyboardInterrupt:  # While packages were imported, before the command itself looks after it.
+        print("interrupted before any work was begun", file=sys.stderr)
+        code = EXIT_INTERRUPTED
     except BaseException:
         traceback.print_exc()
         print(f"stopped: an error that nobody foresaw; please report it\n{_RESUME}", file=sys.stderr)

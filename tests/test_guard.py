@@ -33,6 +33,10 @@ def test_what_a_command_returns_is_its_exit_code(code):
     assert run(f"    print('done')\n    return {code}") == (code, "done\n", "")
 
 
+def test_an_interrupt_while_a_command_is_imported_is_no_error():
+    assert run("    raise KeyboardInterrupt") == (130, "", "interrupted before any work was begun\n")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
