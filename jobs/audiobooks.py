@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
 from jobs.dry_run import check_books, describe_books
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
@@ -67,8 +67,7 @@ def _print_summary(config: Config, summary: AudiobooksSummary) -> None:
     assert config.audiobook is not None
     run, states = summary.run, Counter(chapter.state for chapter in summary.chapters)
     say()
-    if config.weights == "demo":
-        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
+    say_whose_voice(config.weights)
     say(f"books      {len(summary.books):,}, of which {sum(book['state'] == 'kept' for book in summary.books):,} kept")
     say(f"sentences  {run.num_ok:,} of {run.num_rows:,} synthesized, {format_duration(run.audio_s)} of audio")
     say("chapters   " + (", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"))

@@ -31,6 +31,12 @@ def say(text: str = "", *, error: bool = False) -> None:
     print(printable(text), file=sys.stderr if error else sys.stdout, flush=error)
 
 
+def say_whose_voice(weights: str) -> None:
+    """Say that the demo's voice is not the real one; nothing of other weights."""
+    if weights == "demo":
+        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
+
+
 def say_damaged(status: Mapping[str, Any]) -> None:
     """Say which commits of an output cannot be read; the counts of `status` are without them."""
     if status["num_damaged_commits"]:

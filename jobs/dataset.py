@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
 from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
@@ -84,8 +84,7 @@ def _print_summary(config: NightConfig, summary: NightSummary) -> None:
     if not summary.is_new:
         say(f"night {record.night}: published already; nothing to do")
         return
-    if config.run.weights == "demo":
-        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
+    say_whose_voice(config.run.weights)
     for line in describe_plan(record.plan or {}):
         say(line)
     measures = record.measures or {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
+from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
 from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
@@ -72,8 +72,7 @@ def _replay(config: Config, ids: Sequence[str], to: str) -> int:
 
 def _print_summary(config: Config, summary: RunSummary) -> None:
     say()
-    if config.weights == "demo":
-        say('This is the small demo voice. For the real one see docs/voices.md, "Bring the official weights".')
+    say_whose_voice(config.weights)
     if config.weights == "random":
         say("The weights are random: what you hear is noise.")
     audio = format_duration(summary.audio_s)

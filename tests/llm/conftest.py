@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -34,3 +36,12 @@ def golden_cases() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def golden_tensors() -> dict[str, Tensor]:
     return load_file(REFERENCE / "golden" / "llm.safetensors")
+
+
+@pytest.fixture
+def on_the_gpu() -> Iterator[None]:
+    """Where there is one, all tensors are made there."""
+    torch.manual_seed(0)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    yield
+    torch.set_default_device("cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,16 +12,9 @@ pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install
 from pipeline.llm import gated_product
 from pipeline.llm.gated_product import GateTiles, list_tiles, multiply, try_tiles
 
+pytestmark = pytest.mark.usefixtures("on_the_gpu")
+
 WIDE, NARROW = GateTiles(32, 32, 16, 4, 2), GateTiles(16, 16, 32, 4, 2)
-
-
-@pytest.fixture(autouse=True)
-def on_the_gpu() -> Iterator[None]:
-    """Where there is one, all tensors are made there."""
-    torch.manual_seed(0)
-    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
-    yield
-    torch.set_default_device("cpu")
 
 
 # Sizes that no tile divides, that one holds, and that all divide.

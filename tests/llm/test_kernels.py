@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -12,17 +10,10 @@ pytest.importorskip("triton", reason="the GPU's kernels need Triton; pip install
 from pipeline.llm import kernels
 from pipeline.llm.sampling import SamplingParams, draw, find_candidates
 
+pytestmark = pytest.mark.usefixtures("on_the_gpu")
+
 # bfloat16: the interpreter rounds toward zero, so that a digit may differ; it cannot multiply bfloat16 matrices at all.
 TOLERANCES = {torch.float32: 2e-6, torch.bfloat16: 2**-6}
-
-
-@pytest.fixture(autouse=True)
-def on_the_gpu() -> Iterator[None]:
-    """Where there is one, all tensors are made there."""
-    torch.manual_seed(0)
-    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
-    yield
-    torch.set_default_device("cpu")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
