@@ -98,10 +98,8 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
 
 
 def _code_of(error: SystemExit) -> int:
-    if error.code is None:
-        return EXIT_OK
-    if isinstance(error.code, int):
-        return error.code
+    if error.code is None or isinstance(error.code, int):
+        return error.code or EXIT_OK
     print(error.code, file=sys.stderr)
     return EXIT_STOPPED
 
