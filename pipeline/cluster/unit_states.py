@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.cluster.work_items import UnitState
 from pipeline.config.manifest import OWN_COLUMNS
-from pipeline.config.run import QualityConfig
+from pipeline.config.quality import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.manifest.rows import Manifest
 from pipeline.manifest.units import WorkUnit, parse_unit_id

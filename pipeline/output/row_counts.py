@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.config.run import QualityConfig
+from pipeline.config.quality import QualityConfig
 from pipeline.errors import RunStopped
 
 COUNTED_COLUMNS = ("status", "error_code", "duration_s", "num_takes")

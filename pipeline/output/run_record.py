@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline.config.run import QUALITY_LIMITS
+from pipeline.config.quality import QUALITY_LIMITS
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
 from pipeline.manifest.shards import DAMAGED_PARQUET

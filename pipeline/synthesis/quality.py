@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.audio.samples import AudioStats
-from pipeline.config.run import QualityConfig
+from pipeline.config.quality import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.synthesis.listening import Contour, Hearing
 from pipeline.synthesis.recognition import Reading

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipeline.config.run import QualityConfig
+from pipeline.config.quality import QualityConfig
 from pipeline.output.histograms import Histogram
 from pipeline.output.records import COMMIT_SCHEMA
 from pipeline.output.report.data import PageData
