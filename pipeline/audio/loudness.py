@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.samples import SILENCE_DBFS
+from pipeline.config.figures import apart
 
 _BLOCK_S = 0.1
 _GATE_LUFS = -70.0
@@ -151,13 +152,17 @@ def check_acx(loudness: Loudness) -> list[str]:
     """Return which of ACX's limits a chapter misses, and by how much; empty where it meets them all."""
     misses = []
     if not -23.0 <= loudness.rms_dbfs <= -18.0:
-        over = loudness.rms_dbfs + 18.0 if loudness.rms_dbfs > -18.0 else loudness.rms_dbfs + 23.0
-        misses.append(f"RMS {loudness.rms_dbfs:.1f} dBFS, expected -23 to -18 (misses by {abs(over):.1f} dB)")
+        found, over = _miss(loudness.rms_dbfs, -18.0 if loudness.rms_dbfs > -18.0 else -23.0)
+        misses.append(f"RMS {found} dBFS, expected -23 to -18 (misses by {over} dB)")
     if loudness.peak_dbfs > -3.0:
-        misses.append(
-            f"peak {loudness.peak_dbfs:.1f} dBFS, expected -3 at most (over by {loudness.peak_dbfs + 3:.1f} dB)"
-        )
+        found, over = _miss(loudness.peak_dbfs, -3.0)
+        misses.append(f"peak {found} dBFS, expected -3 at most (over by {over} dB)")
     if loudness.noise_floor_dbfs > -60.0:
-        over = loudness.noise_floor_dbfs + 60
-        misses.append(f"noise floor {loudness.noise_floor_dbfs:.1f} dBFS, expected -60 at most (over by {over:.1f} dB)")
+        found, over = _miss(loudness.noise_floor_dbfs, -60.0)
+        misses.append(f"noise floor {found} dBFS, expected -60 at most (over by {over} dB)")
     return misses
+
+
+def _miss(level_db: float, limit_db: float) -> tuple[str, str]:
+    """Return a level, and by how much it misses its limit, as texts."""
+    return apart(level_db, limit_db, 1)[0], apart(abs(level_db - limit_db), 0.0, 1)[0]

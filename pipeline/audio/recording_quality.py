@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.figures import apart
+
 SHORTEST_S, LONGEST_S = 3.0, 30.0
 """Seconds that the codec was trained to hear a voice from; more is not heard at all after the first six."""
 MIN_NOISE_DISTANCE_DB = 20.0
@@ -92,15 +94,14 @@ def _clipped_ratio(samples: NDArray[np.float64]) -> float:
 def find_unusable(quality: RecordingQuality) -> str | None:
     """Return why a recording is no model of a voice at all, with the number and what is expected; None where it is."""
     if quality.speech_s < MIN_SPEECH_S:
+        speech, least = apart(quality.speech_s, MIN_SPEECH_S, 1)
         return (
-            f"holds {quality.speech_s:.1f} s of speech ({quality.silence_ratio:.0%} of {quality.duration_s:.1f} s is "
-            f"silence), expected {MIN_SPEECH_S:g} s or more; record {SHORTEST_S:g} to {LONGEST_S:g} s of speech"
+            f"holds {speech} s of speech ({quality.silence_ratio:.0%} of {quality.duration_s:.1f} s is silence), "
+            f"expected {least} s or more; record {SHORTEST_S:g} to {LONGEST_S:g} s of speech"
         )
     if quality.clipped_ratio > MOST_CLIPPED_RATIO:
-        return (
-            f"{quality.clipped_ratio:.0%} of the samples are cut off at the peak, expected {MOST_CLIPPED_RATIO:.0%} at "
-            "most; record at a lower level"
-        )
+        clipped, most = apart(quality.clipped_ratio, MOST_CLIPPED_RATIO, percent=True)
+        return f"{clipped} of the samples are cut off at the peak, expected {most} at most; record at a lower level"
     return None
 
 
@@ -108,20 +109,24 @@ def describe_faults(quality: RecordingQuality) -> list[str]:
     """Return what is poor about a recording, each with its number, what is expected, and what to do."""
     faults = []
     if not SHORTEST_S <= quality.duration_s <= LONGEST_S:
+        is_short = quality.duration_s < SHORTEST_S
+        found, _ = apart(quality.duration_s, SHORTEST_S if is_short else LONGEST_S, 1)
         faults.append(
-            f"{quality.duration_s:.1f} s long, expected {SHORTEST_S:g} to {LONGEST_S:g} s; "
-            + ("record more" if quality.duration_s < SHORTEST_S else "only its first six make the voice")
+            f"{found} s long, expected {SHORTEST_S:g} to {LONGEST_S:g} s; "
+            + ("record more" if is_short else "only its first six make the voice")
         )
     if quality.noise_distance_db < MIN_NOISE_DISTANCE_DB:
+        found, least = apart(quality.noise_distance_db, MIN_NOISE_DISTANCE_DB)
         faults.append(
-            f"speech is {quality.noise_distance_db:.0f} dB above what is heard behind it, expected "
-            f"{MIN_NOISE_DISTANCE_DB:g} or more; record in a quieter place, nearer to the mouth"
+            f"speech is {found} dB above what is heard behind it, expected {least} or more; record in a quieter place, "
+            "nearer to the mouth"
         )
     if quality.clipped_ratio > MAX_CLIPPED_RATIO:
+        found, most = apart(quality.clipped_ratio, MAX_CLIPPED_RATIO, 2, percent=True)
         faults.append(
-            f"{quality.clipped_ratio:.2%} of the samples are cut off at the peak, expected {MAX_CLIPPED_RATIO:.2%} at "
-            "most; record at a lower level"
+            f"{found} of the samples are cut off at the peak, expected {most} at most; record at a lower level"
         )
     if quality.silence_ratio > MAX_SILENCE_RATIO:
-        faults.append(f"{quality.silence_ratio:.0%} is silence, expected {MAX_SILENCE_RATIO:.0%} at most; cut it off")
+        found, most = apart(quality.silence_ratio, MAX_SILENCE_RATIO, percent=True)
+        faults.append(f"{found} is silence, expected {most} at most; cut it off")
     return faults

@@ -17,6 +17,7 @@ from pipeline.audio.clips import ByteFile, describe_failure
 from pipeline.audio.recording_quality import RecordingQuality, describe_faults, measure_recording
 from pipeline.audio.samples import resample
 from pipeline.config.extras import need_extra
+from pipeline.config.figures import apart
 from pipeline.errors import SpeakerError
 
 MODEL_SAMPLE_RATE = 16_000
@@ -228,9 +229,9 @@ def _check_samples(samples: NDArray[Any], sample_rate: int, name: str) -> None:
         raise SpeakerError(f"{name}: holds NaN or infinite samples; export the recording again")
     peak = float(np.abs(samples).max())
     if peak < _SILENT_REFERENCE_PEAK:
+        found, least = apart(peak, _SILENT_REFERENCE_PEAK)
         raise SpeakerError(
-            f"{name}: silent (peak {peak:.1g}, expected at least {_SILENT_REFERENCE_PEAK:g}); "
-            "give speech in the first channel"
+            f"{name}: silent (peak {found}, expected at least {least}); give speech in the first channel"
         )
     if peak > _LOUDEST_REFERENCE_PEAK:
         raise SpeakerError(
@@ -239,9 +240,8 @@ def _check_samples(samples: NDArray[Any], sample_rate: int, name: str) -> None:
 
 
 def _too_long(name: str, duration_s: float) -> SpeakerError:
-    return SpeakerError(
-        f"{name}: {duration_s:.0f} s long, expected at most {MAX_REFERENCE_S:.0f} s; cut out 3 to 30 s of speech"
-    )
+    found, most = apart(duration_s, MAX_REFERENCE_S)
+    return SpeakerError(f"{name}: {found} s long, expected at most {most} s; cut out 3 to 30 s of speech")
 
 
 def normalize_volume(samples: DoubleArray, target: float = 0.2) -> DoubleArray:

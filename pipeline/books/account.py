@@ -10,6 +10,7 @@ from pipeline.books.chapters import Split
 from pipeline.books.document import Document, words_in
 from pipeline.books.limits import cut_title
 from pipeline.config.books import ChapterChoice
+from pipeline.config.figures import apart
 from pipeline.config.printable import one_line
 
 _MAX_EXAMPLES = 3
@@ -109,9 +110,10 @@ def find_problem(
         reasons = ", ".join(
             f"{count:,} as {reason}" for reason, count in sorted(counted.items(), key=_by_count) if count
         )
+        share, most = apart(num_counted / max(1, num_story), max_left_out, percent=True)
         problems.append(
-            f"{num_counted:,} of its {num_story:,} words would be left out ({reasons}), expected at most "
-            f"{max_left_out:.0%} (audiobook.import.max_left_out)"
+            f"{num_counted:,} of its {num_story:,} words ({share}) would be left out ({reasons}), expected at most "
+            f"{most} (audiobook.import.max_left_out)"
         )
     if split.missing:
         shown = ", ".join(repr(cut_title(label)) for label in split.missing[:_MAX_SHOWN])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.audio.clips import MAX_WAV_BYTES
+from pipeline.config.figures import apart
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
 
@@ -28,6 +30,7 @@ def refuse_long_chapters(reports: Iterable[Mapping[str, Any]], config: Config) -
     assert config.audiobook is not None
     rate = config.audiobook.assembly.sample_rate or config.audio.sample_rate
     limit_s = MAX_WAV_BYTES / (2 * rate)
+    most_h = math.floor(10 * limit_s / 3_600) / 10  # As it is shown.
     problems = []
     for report in reports:
         a_word = _SECONDS_A_CHARACTER if report["language"] in _CHARACTERS else _SECONDS_A_WORD
@@ -36,11 +39,11 @@ def refuse_long_chapters(reports: Iterable[Mapping[str, Any]], config: Config) -
             if part["chapter"] is not None and seconds > limit_s:
                 problems.append(
                     f"{report['book_id']}: chapter {part['chapter']} ({part['title'][:60]!r}) has "
-                    f"{part['num_words']:,} words, about {seconds / 3_600:.0f} h"
+                    f"{part['num_words']:,} words, about {apart(seconds / 3_600, most_h)[0]} h"
                 )
     if problems:
         listed = "\n".join(problems)
         raise ConfigError(
-            f"{listed}\na WAV of {rate:,} Hz holds 4 GiB, {limit_s / 3_600:.1f} h; cut these chapters, leave them out "
+            f"{listed}\na WAV of {rate:,} Hz holds 4 GiB, {most_h} h; cut these chapters, leave them out "
             "(audiobook.import.chapters) or lower audiobook.assembly.sample_rate"
         )

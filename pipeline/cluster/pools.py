@@ -18,6 +18,7 @@ from pipeline.cluster import ray_api
 from pipeline.cluster.node_health import NodeHealth
 from pipeline.cluster.ray_api import REPLICA_DEATHS, died_by_itself
 from pipeline.cluster.work_items import Call, Stage
+from pipeline.config.figures import apart
 from pipeline.errors import HangError, RunStopped, SynthesisError
 
 logger = logging.getLogger(__name__)
@@ -172,9 +173,10 @@ class Pool:
             raise error
         if num_failing > self._max_failed_starts * self.count:
             places = self._nodes.describe()
+            share, most = apart(num_failing / self.count, self._max_failed_starts, percent=True)
             raise RunStopped(
-                f"{num_failing} of {self.count} {self.stage} replicas cannot start, more than "
-                f"replicas.max_failed_starts ({self._max_failed_starts:.0%}) allows{places and f': {places}'}; the "
+                f"{num_failing} of {self.count} {self.stage} replicas ({share}) cannot start, more than "
+                f"replicas.max_failed_starts ({most}) allows{places and f': {places}'}; the "
                 f"last error: {error}"
             )
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.config.dataset import GateConfig
+from pipeline.config.figures import apart
 from pipeline.errors import RunStopped
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.run_record import RunRecord
@@ -144,15 +145,18 @@ def _judge(measures: Mapping[str, Any], name: str, limit: float) -> Iterator[str
         if share is not None and share < limit:
             rejected = sorted(measures["rejected"].items(), key=lambda item: -item[1])[:4]
             reasons = ", ".join(f"{code} {count:,}" for code, count in rejected)
-            yield f"accepted: {share:.1%} of the rows, at least {limit:.1%} wanted ({reasons})"
+            found, least = apart(share, limit, 1, percent=True)
+            yield f"accepted: {found} of the rows, at least {least} wanted ({reasons})"
     elif name == "min_hours":
         if measures["hours"] < limit:
-            yield f"hours: {measures['hours']:.3f} of accepted audio, at least {limit:g} wanted"
+            found, least = apart(measures["hours"], limit, 3)
+            yield f"hours: {found} of accepted audio, at least {least} wanted"
     elif name == "min_speaker_accepted":
         for speaker, part in sorted(measures.get("speakers", {}).items()):
             share = part["accepted"] / part["rows"]
             if share < limit:
-                yield f"speaker {speaker}: {share:.1%} of {part['rows']:,} rows accepted, at least {limit:.1%} wanted"
+                found, least = apart(share, limit, 1, percent=True)
+                yield f"speaker {speaker}: {found} of {part['rows']:,} rows accepted, at least {least} wanted"
     else:
         yield from _judge_distribution(measures, name, limit)
 
@@ -172,5 +176,6 @@ def _judge_distribution(measures: Mapping[str, Any], name: str, limit: float) ->
     if found is None:
         yield f"{title}: not known of any row, as nobody listened; {name} cannot be judged"
     elif sign * found[mark] > sign * limit:
-        wanted = f"at {'most' if sign > 0 else 'least'} {limit:g} wanted"
-        yield f"{title}: {found[mark]:.3f} at {mark} of {found['num']:,} rows, {wanted}"
+        value, bound = apart(found[mark], limit, 3)
+        wanted = f"at {'most' if sign > 0 else 'least'} {bound} wanted"
+        yield f"{title}: {value} at {mark} of {found['num']:,} rows, {wanted}"

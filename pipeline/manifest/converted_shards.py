@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.figures import apart
 from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.manifest.intake import to_json
 from pipeline.manifest.shards import Shard, ShardCopy
@@ -127,9 +128,10 @@ class _ShardWriter:
         """Write a group; yields a shard where it is the last one of it."""
         limit_mb = self._table.source.limits.max_row_group_mb
         if group.nbytes > limit_mb * 1e6:
+            found, most = apart(group.nbytes / 1e6, limit_mb)
             raise self._table.source.error(
-                f"{group.num_rows:,} rows take {group.nbytes / 1e6:,.0f} MB of memory, more than "
-                f"storage.limits.max_row_group_mb ({limit_mb:,g}); cut the texts into rows, or raise it"
+                f"{group.num_rows:,} rows take {found} MB of memory, more than storage.limits.max_row_group_mb "
+                f"({most}); cut the texts into rows, or raise it"
             )
         group = group.combine_chunks()
         self._writer.write_table(group, row_group_size=ROWS_AT_ONCE)

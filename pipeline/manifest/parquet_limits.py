@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.figures import apart
 from pipeline.config.run import LimitsConfig
 from pipeline.manifest.parquet_pages import KeptRanges, OverLimit, Pages
 
@@ -48,9 +49,9 @@ def check_footer(metadata: pq.FileMetaData, limits: LimitsConfig) -> None:
 
 
 def _too_large(what: str, num_bytes: float, limits: LimitsConfig, remedy: str) -> OverLimit:
+    found, most = apart(num_bytes / 1e6, limits.max_row_group_mb)
     return OverLimit(
-        f"{what} takes {num_bytes / 1e6:,.0f} MB of memory, more than storage.limits.max_row_group_mb "
-        f"({limits.max_row_group_mb:,g}); {remedy} raise it"
+        f"{what} takes {found} MB of memory, more than storage.limits.max_row_group_mb ({most}); {remedy} raise it"
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pyarrow as pa
 
+from pipeline.config.figures import apart
 from pipeline.config.run import LimitsConfig
 from pipeline.manifest.thrift import read_struct
 from pipeline.storage.base import RangeFile
@@ -167,9 +168,10 @@ class Pages:
 
     def _refuse_over(self, num_bytes: int, group: int) -> None:
         if num_bytes > self._max_bytes:
+            found, most = apart(num_bytes / 1e6, self._max_bytes / 1e6)
             raise OverLimit(
-                f"row group {group} takes up to {num_bytes / 1e6:,.0f} MB of memory, more than storage.limits."
-                f"max_row_group_mb ({self._max_bytes / 1e6:,g}); write smaller row groups, or raise it"
+                f"row group {group} takes up to {found} MB of memory, more than storage.limits.max_row_group_mb "
+                f"({most}); write smaller row groups, or raise it"
             )
 
     def _walk(self, chunk: _Chunk) -> _Found:

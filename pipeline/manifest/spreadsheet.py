@@ -11,6 +11,7 @@ from typing import IO, Any
 from xml.parsers import expat
 
 from pipeline.config.extras import need_extra
+from pipeline.config.figures import apart
 from pipeline.errors import ManifestError
 from pipeline.manifest.tables import ROWS_AT_ONCE, Problems, Rows, Source, find_repeated
 
@@ -65,10 +66,8 @@ def _read_whole(source: Source) -> bytes:
             f"not an Excel file of today ({str(error)[:100]}); an .xls, or one with a password? save it as .xlsx or CSV"
         ) from None
     if unpacked_mb > limit_mb:
-        raise source.error(
-            f"unpacks to {unpacked_mb:,.0f} MB, more than storage.limits.max_row_group_mb ({limit_mb:g}); save "
-            "it as CSV"
-        )
+        found, most = apart(unpacked_mb, limit_mb)
+        raise source.error(f"unpacks to {found} MB, more than storage.limits.max_row_group_mb ({most}); save it as CSV")
     return data
 
 

@@ -148,7 +148,8 @@ class Progress:
             return f"{self.num_done:,} utterances"
         total, done = self._num_rows + self._num_rows_before, self._num_committed + self._num_rows_before
         earlier = f", {self._num_committed:,} of them by this start" if self._num_rows_before else ""
-        return f"{done:,}/{total:,} utterances ({done / max(total, 1):.0%}){earlier}"
+        # Rounded down: what is not done is no 100%.
+        return f"{done:,}/{total:,} utterances ({100 * done // max(total, 1)}%){earlier}"
 
     def report_if_due(self) -> None:
         """Log a line if the last one is old enough."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.config.figures import apart
 from pipeline.config.quality import QualityConfig
 from pipeline.errors import RunStopped
 
@@ -83,10 +84,10 @@ def check_rejected_share(rejected: Counter[str], num_rows: int, quality: Quality
     num_rejected = rejected.total()
     if num_rejected > quality.stop_above_rejected * num_rows:
         reasons = ", ".join(f"{code} {count:,}" for code, count in rejected.most_common(3))
+        share, most = apart(num_rejected / max(num_rows, 1), quality.stop_above_rejected, percent=True)
         raise RunStopped(
-            f"{num_rejected:,} of {num_rows:,} rows were rejected ({reasons}), more than "
-            f"quality.stop_above_rejected ({quality.stop_above_rejected:.0%}); fix the cause or raise the limit, then "
-            "run the same command again"
+            f"{num_rejected:,} of {num_rows:,} rows ({share}) were rejected ({reasons}), more than "
+            f"quality.stop_above_rejected ({most}); fix the cause or raise the limit, then run the same command again"
         )
 
 

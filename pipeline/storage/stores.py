@@ -9,6 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.config.figures import apart
 from pipeline.config.run import StorageConfig
 from pipeline.config.secrets import has_credentials, is_signed, redact, without_signature
 from pipeline.errors import ConfigError, StorageError
@@ -156,9 +157,9 @@ def read_bytes(uri: str, settings: StorageConfig | None = None) -> bytes:
         raise FileNotFoundError(errno.ENOENT, "no such file", uri)
     limit_mb = settings.limits.max_file_mb
     if info.size > limit_mb * 1_000_000:
+        found, most = apart(info.size / 1e6, limit_mb, 2)
         raise ConfigError(
-            f"{uri}: {info.size / 1e6:,.2f} MB, more than storage.limits.max_file_mb ({limit_mb:g}); "
-            "give a smaller file, or raise it"
+            f"{uri}: {found} MB, more than storage.limits.max_file_mb ({most}); give a smaller file, or raise it"
         )
     with storage.open_input(info) as file:
         return bytes(file.read())

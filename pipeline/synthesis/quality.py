@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.audio.samples import AudioStats
+from pipeline.config.figures import apart
 from pipeline.config.quality import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.synthesis.listening import Contour, Hearing
@@ -60,16 +61,16 @@ def judge_tokens(num_tokens: int, hit_length_cap: bool, estimated_s: float, qual
     if num_tokens == 0:
         return Rejection(RejectionCode.NO_SPEECH, f"no speech at all where about {estimated_s:.2f} s were expected")
     if duration_s < estimated_s / quality.max_pace:
+        pace, limit = apart(estimated_s / duration_s, quality.max_pace, 2)
         return Rejection(
             RejectionCode.TOO_FAST,
-            f"{duration_s:.2f} s of speech is {estimated_s / duration_s:.2f} times the expected pace "
-            f"(quality.max_pace is {quality.max_pace:g})",
+            f"{duration_s:.2f} s of speech is {pace} times the expected pace (quality.max_pace is {limit})",
         )
     if quality.min_pace > 0 and duration_s > estimated_s / quality.min_pace + EDGE_SILENCE_S:
+        pace, limit = apart(estimated_s / duration_s, quality.min_pace, 2)
         return Rejection(
             RejectionCode.TOO_SLOW,
-            f"{duration_s:.2f} s of speech is {estimated_s / duration_s:.2f} times the expected pace "
-            f"(quality.min_pace is {quality.min_pace:g})",
+            f"{duration_s:.2f} s of speech is {pace} times the expected pace (quality.min_pace is {limit})",
         )
     return None
 
@@ -77,16 +78,15 @@ def judge_tokens(num_tokens: int, hit_length_cap: bool, estimated_s: float, qual
 def judge_audio(stats: AudioStats, quality: QualityConfig) -> Rejection | None:
     """Judge a decoded take by its sound; return None if it is good enough."""
     if stats.silence_ratio > quality.max_silence_ratio:
+        share, limit = apart(stats.silence_ratio, quality.max_silence_ratio, percent=True)
         return Rejection(
-            RejectionCode.MOSTLY_SILENCE,
-            f"{stats.silence_ratio:.0%} of the frames are silent (quality.max_silence_ratio is "
-            f"{quality.max_silence_ratio:.0%})",
+            RejectionCode.MOSTLY_SILENCE, f"{share} of the frames are silent (quality.max_silence_ratio is {limit})"
         )
     if stats.clipped_ratio > quality.max_clipped_ratio:
+        share, limit = apart(stats.clipped_ratio, quality.max_clipped_ratio, 2, percent=True)
         return Rejection(
             RejectionCode.CLIPPED,
-            f"{stats.clipped_ratio:.2%} of the samples are cut off at the same level (quality.max_clipped_ratio is "
-            f"{quality.max_clipped_ratio:.2%})",
+            f"{share} of the samples are cut off at the same level (quality.max_clipped_ratio is {limit})",
         )
     return None
 
@@ -95,32 +95,28 @@ def judge_hearing(hearing: Hearing, quality: QualityConfig) -> Rejection | None:
     """Judge a take by what was heard in it; return None if it is good enough, or nothing could be judged."""
     pause_s = hearing.contour.longest_pause_s
     if pause_s > quality.max_pause_s:
-        return Rejection(
-            RejectionCode.LONG_PAUSE,
-            f"a pause of {pause_s:.2f} s (quality.max_pause_s is {quality.max_pause_s:g})",
-        )
+        pause, limit = apart(pause_s, quality.max_pause_s, 2)
+        return Rejection(RejectionCode.LONG_PAUSE, f"a pause of {pause} s (quality.max_pause_s is {limit})")
     background_db = hearing.contour.background_db
     if background_db is not None and background_db > quality.max_background_db:
+        distance, limit = apart(-background_db, abs(quality.max_background_db))
         return Rejection(
             RejectionCode.NOISY,
-            f"its quietest moments are {-background_db:.0f} dB under its loud ones (quality.max_background_db is "
-            f"{quality.max_background_db:g})",
+            f"its quietest moments are {distance} dB under its loud ones (quality.max_background_db is -{limit})",
         )
     if hearing.reading is not None:
         rejection = _judge_reading(hearing.reading, hearing.contour.end_db, quality)
         if rejection is not None:
             return Rejection(rejection.code, f"{rejection.message}; heard {hearing.heard or 'nothing'!r:.120}")
     if hearing.similarity is not None and hearing.similarity < quality.min_similarity:
+        likeness, limit = apart(hearing.similarity, quality.min_similarity, 2)
         return Rejection(
             RejectionCode.WRONG_VOICE,
-            f"the voice is {hearing.similarity:.2f} like the one asked for, of 1 "
-            f"(quality.min_similarity is {quality.min_similarity:g})",
+            f"the voice is {likeness} like the one asked for, of 1 (quality.min_similarity is {limit})",
         )
     if hearing.naturalness is not None and hearing.naturalness < quality.min_naturalness:
-        return Rejection(
-            RejectionCode.UNNATURAL,
-            f"naturalness {hearing.naturalness:.2f} of 5 (quality.min_naturalness is {quality.min_naturalness:g})",
-        )
+        rating, limit = apart(hearing.naturalness, quality.min_naturalness, 2)
+        return Rejection(RejectionCode.UNNATURAL, f"naturalness {rating} of 5 (quality.min_naturalness is {limit})")
     return None
 
 
@@ -146,10 +142,11 @@ def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> R
     cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(num_letters, 1)
     max_wer, max_cer = quality.limit("max_wer"), quality.limit("max_cer")
     if (reading.num_words >= MIN_WORDS_FOR_WER and wer > max_wer) or cer > max_cer:
+        (words, most_words), (letters, most_letters) = apart(wer, max_wer, 2), apart(cer, max_cer, 2)
         return Rejection(
             RejectionCode.WRONG_WORDS,
-            f"word error rate {wer:.2f} (quality.max_wer is {max_wer:g}), letter error rate {cer:.2f} "
-            f"(quality.max_cer is {max_cer:g})",
+            f"word error rate {words} (quality.max_wer is {most_words}), letter error rate {letters} "
+            f"(quality.max_cer is {most_letters})",
         )
     return _judge_gaps(reading, quality)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio.recording_quality import FRAME_S, SILENT_BELOW_DB, measure_levels
 from pipeline.audio.references import LoadedAudio
+from pipeline.config.figures import apart
 from pipeline.config.run import Config
 from pipeline.errors import SpeakerError, UtteranceError
 from pipeline.synthesis.listening import Codec, compare_voices
@@ -54,9 +55,10 @@ def find_second_voice(codec: Codec, samples: NDArray[Any], sample_rate: int) -> 
     across, contrast, at = min(_weigh(alike, at) for at in range(1, _NUM_PARTS))
     if across >= MAX_SIMILARITY or contrast < MIN_CONTRAST:
         return None
+    found, least = apart(across, MAX_SIMILARITY, 2)
     return (
-        f"sounds like another voice from about {at * size / sample_rate:.1f} s of speech on (likeness {across:.2f}, "
-        f"expected {MAX_SIMILARITY:g} or more); give a recording of one speaker alone"
+        f"sounds like another voice from about {at * size / sample_rate:.1f} s of speech on (likeness {found}, "
+        f"expected {least} or more); give a recording of one speaker alone"
     )
 
 
@@ -82,8 +84,9 @@ def find_other_text(recognizer: Recognizer, config: Config, reference: LoadedAud
     wrong, limit = reading.num_letter_errors / max(reading.num_letters, 1), config.quality.limit("max_cer")
     if wrong <= limit:
         return None
+    found, most = apart(wrong, limit, percent=True)
     return (
-        f"its transcript does not fit: {wrong:.0%} of its letters were heard otherwise, expected {limit:.0%} at most "
+        f"its transcript does not fit: {found} of its letters were heard otherwise, expected {most} at most "
         f"(heard: {heard[:80]!r}); correct reference_text"
     )
 

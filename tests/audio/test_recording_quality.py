@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.recording_quality import describe_faults, find_unusable, measure_recording
+from pipeline.audio.recording_quality import RecordingQuality, describe_faults, find_unusable, measure_recording
 from pipeline.audio.references import read_reference
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +64,18 @@ def test_what_is_no_model_of_a_voice_is_told_apart_from_what_is_poor(path):
     assert "of the samples are cut off at the peak, expected 10% at" in judge(np.clip(samples, -0.1 * peak, 0.1 * peak))
     assert "of 0.8 s is silence), expected 1 s or more; record 3 to 30 s" in judge(samples[: rate * 4 // 5])
     assert "s of speech" in judge(np.concatenate([samples[: rate // 2], np.zeros(8 * rate)]))
+
+
+def test_what_just_misses_a_limit_is_not_rounded_onto_it():
+    def unusable(speech_s, clipped):
+        return find_unusable(RecordingQuality(2.0, 40.0, clipped, 1 - speech_s / 2.0))
+
+    assert unusable(0.98, 0.0).startswith("holds 0.98 s of speech (51% of 2.0 s is silence), expected 1 s or more")
+    assert unusable(2.0, 0.102).startswith("10.2% of the samples are cut off at the peak, expected 10% at most")
+    faults = describe_faults(RecordingQuality(2.96, 19.8, 0.00051, 0.602))
+    assert [fault.partition(";")[0] for fault in faults] == [
+        "2.96 s long, expected 3 to 30 s",
+        "speech is 19.8 dB above what is heard behind it, expected 20 or more",
+        "0.051% of the samples are cut off at the peak, expected 0.05% at most",
+        "60.2% is silence, expected 60% at most",
+    ]

@@ -72,11 +72,11 @@ MEASURES = {
     [
         ({}, []),
         ({"min_accepted": 0.8, "min_hours": 2.0, "max_wer_p95": 0.3, "min_similarity_p05": 0.6}, []),
-        ({"min_accepted": 0.81}, ["accepted: 80.0% of the rows, at least 81.0% wanted (too_slow 1, cut_short 1)"]),
+        ({"min_accepted": 0.81}, ["accepted: 80.0% of the rows, at least 81% wanted (too_slow 1, cut_short 1)"]),
         ({"min_hours": 2.5}, ["hours: 2.000 of accepted audio, at least 2.5 wanted"]),
         ({"max_wer_p95": 0.2}, ["word error rate: 0.300 at p95 of 8 rows, at most 0.2 wanted"]),
         ({"min_similarity_p05": 0.7}, ["likeness of the voice: 0.600 at p05 of 8 rows, at least 0.7 wanted"]),
-        ({"min_speaker_accepted": 0.7}, ["speaker ross: 60.0% of 5 rows accepted, at least 70.0% wanted"]),
+        ({"min_speaker_accepted": 0.7}, ["speaker ross: 60.0% of 5 rows accepted, at least 70% wanted"]),
         (
             {"max_cer_p95": 0.2},
             ["letter error rate: not known of any row, as nobody listened; max_cer_p95 cannot be judged"],

@@ -76,3 +76,10 @@ def test_only_a_few_examples_are_kept():
 
 def test_durations_read_as_a_person_says_them():
     assert [format_duration(s) for s in (0, 42, 200, 25_500)] == ["0.0 s", "42.0 s", "3 min 20 s", "7 h 05 min"]
+
+
+def test_what_is_not_done_is_no_hundred_percent():
+    progress = Progress(1_000, 0, 10.0)
+    progress.begin()
+    progress.add(make_receipt(999, {}, 300.0))
+    assert progress.line().startswith("999/1,000 utterances (99%)")

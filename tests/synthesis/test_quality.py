@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.audio.samples import AudioStats
-from pipeline.config.run import QualityConfig
+from pipeline.config.quality import QualityConfig
 from pipeline.errors import RejectionCode
 from pipeline.synthesis.listening import Contour, Hearing
 from pipeline.synthesis.quality import MAX_TRAINED_TOKENS, judge_audio, judge_hearing, judge_tokens, length_cap
@@ -110,3 +110,11 @@ def test_limits_of_wrong_words_follow_from_the_recognizer_unless_they_are_set():
     whisper = QualityConfig(asr="whisper", asr_model="tiny.en")
     assert (QUALITY.limits()["max_cer"], whisper.limits()["max_cer"]) == (0.5, 0.35)
     assert QualityConfig(asr="whisper", max_cer=0.9).limits()["max_cer"] == 0.9
+
+
+def test_what_just_misses_a_limit_is_not_rounded_onto_it():
+    almost = AudioStats(peak_dbfs=-3.0, rms_dbfs=-20.0, silence_ratio=0.804, clipped_ratio=0.0)
+    assert judge_audio(almost, QUALITY).message.startswith(
+        "80.4% of the frames are silent (quality.max_silence_ratio is 80%"
+    )
+    assert "2.504 times the expected pace (quality.max_pace is 2.5)" in judge_tokens(50, False, 2.504, QUALITY).message

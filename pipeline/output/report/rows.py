@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipeline.config.figures import apart
 from pipeline.config.quality import QualityConfig
 from pipeline.output.histograms import Histogram
 from pipeline.output.records import COMMIT_SCHEMA
@@ -125,12 +126,14 @@ class Judge:
                 measure = histogram.measure
                 flags |= OUTLIER
                 score += abs(value - middle) / spread
-                reasons.append(f"{measure.title.lower()} {value:.1f} {measure.unit}, median {middle:.1f}")
+                found, _ = apart(value, low if value < low else high, 1)
+                reasons.append(f"{measure.title.lower()} {found} {measure.unit}, median {middle:.1f}")
         for name, limit in self._limits:
             if row[name] is not None and row[name] > limit:
                 flags |= WRONG_WORDS
                 score += 5 * row[name]
-                reasons.append(f"{name.upper()} {row[name]:.2f}, limit {limit:.2f}")
+                found, most = apart(row[name], limit, 2)
+                reasons.append(f"{name.upper()} {found}, limit {most}")
         if row["take"] is not None and row["take"] >= self._num_first_takes:
             flags |= RETAKEN
             score += row["take"]
