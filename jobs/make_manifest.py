@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
-from jobs.options import CommandParser, count
+from jobs.options import CommandParser, count, in_options
 from pipeline.config.config_file import apply_overrides
 from pipeline.config.manifest import parse_reading
 from pipeline.config.run import StorageConfig
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{written.num_rows:,} rows in {written.num_shards:,} shard(s) under {options.output}{said}")
         return EXIT_OK
 
-    return run_command(make)
+    return run_command(in_options(make))
 
 
 def _open_known(target: Storage, place: str, *, append: bool) -> Manifest | None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import argcomplete
 
+from pipeline.errors import SynthesisError
+
 PROGRAM = "spark-tts-batch"
 """The one command for all, see `jobs.cli`."""
+_REMEDY = re.compile(r"\bset ([a-z_]+(?:\.[a-z_]+)+) to (\[[^\]]*\]|'[^']*'|[^\s,:;]+)")
 COMPLETION = "_ARGCOMPLETE"
 """What argcomplete sets where a shell asks for the next word."""
 
@@ -28,13 +34,49 @@ class CommandParser(argparse.ArgumentParser):
         """Read the options; while a shell completes a line, print what may come next and end."""
         if COMPLETION in os.environ:
             argcomplete.autocomplete(self)
-        return super().parse_args(arguments, namespace)
+        found = super().parse_args(arguments, namespace)
+        for action in self._actions:
+            given = getattr(found, action.dest, None)
+            if given != action.default and "" in (given if isinstance(given, list) else [given]):
+                # As from `--clone "$FILE"` where there is no FILE: taken for an option that was not given.
+                self.error(f"argument {'/'.join(action.option_strings) or action.dest}: is empty; expected a value")
+        return found
+
+
+def in_options(command: Callable[[], int]) -> Callable[[], int]:
+    """Return a command whose errors say what to do with `--set`: it has no config file to put settings into."""
+
+    def run() -> int:
+        try:
+            return command()
+        except SynthesisError as error:
+            error.args = (as_options(str(error)),)
+            raise
+
+    return run
+
+
+def as_options(text: str) -> str:
+    """Return a message with settings as `--set` takes them: `set table.quoting to none` becomes an option."""
+
+    def write(match: re.Match[str]) -> str:
+        name, value = match[1], match[2].strip("'")
+        return f"pass --set {shlex.quote(f'{name}={value}')}"
+
+    return _REMEDY.sub(write, text)
 
 
 def count(text: str) -> int:
     """Read an option that counts something, at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read an option that is a seed."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r:.60}: expected a whole number from 0 to 2**63 - 1")
     return int(text)
 
 

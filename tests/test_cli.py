@@ -12,7 +12,7 @@ import soundfile
 
 from jobs import cli, settings
 from jobs import say as say_command
-from jobs.options import PROGRAM
+from jobs.options import PROGRAM, as_options
 
 ROOT = Path(__file__).parent.parent
 RECORDING = ROOT / "tests/fixtures/speech/rms_door.flac"
@@ -87,6 +87,15 @@ def test_a_text_is_spoken_at_once_by_a_speaker_and_by_a_clone(tmp_path, capsys):
     assert soundfile.info(clone).format == "WAV"
 
 
+def test_what_is_to_be_set_is_said_in_options():
+    assert as_options("close it, or set table.quoting to none if quotes are characters") == (
+        "close it, or pass --set table.quoting=none if quotes are characters"
+    )
+    assert as_options("found 'My text': set columns.text to 'My text', or set default_speaker") == (
+        "found 'My text': pass --set 'columns.text=My text', or set default_speaker"
+    )
+
+
 def test_every_voice_can_be_heard(tmp_path):
     assert say_command.main(["Good morning.", "--set", "llm.slots=2", "--voice-preview", str(tmp_path / "voices")]) == 0
     assert sorted(path.name for path in (tmp_path / "voices").iterdir()) == [
@@ -102,7 +111,20 @@ def test_every_voice_can_be_heard(tmp_path):
     [
         (["Hello.", "--out", "{}/a.mp3"], 2, ".wav, .flac"),
         (["Hello.", "--out", "{}/a.wav", "--speaker", "nobody"], 2, "--speaker nobody"),
-        (["Hello.", "--out", "{}/a.wav", "--clone", "{}/none.wav"], 2, "no such file"),
+        (
+            ["Hello.", "--out", "{}/a.wav", "--clone", "{}/none.wav"],
+            2,
+            "/none.wav: there is no such file; correct --clone",
+        ),
+        (["Hello.", "--out", "{}/a.wav", "--clone", "https://me:pass@host/a.wav"], 2, "error: --clone: https://..."),
+        (
+            ["Hello.", "--out", "{}/a.wav", "--clone", "https://host/a"],
+            2,
+            "--set 'storage.allow_http=[host]'; correct --c",
+        ),
+        (["Hello.", "--out", "{}/a.wav", "--clone", ""], 2, "--clone: is empty"),
+        (["Hello.", "--out", "{}/a.wav", "--seed=-1"], 2, "argument --seed: '-1': expected a whole number from 0"),
+        (["Hello.", "--out", "{}/a.wav", "--set", "weights=random"], 2, "use these"),
         ([" ", "--out", "{}/a.wav"], 2, "is empty; give words to say"),
         (["Hello.", "--out", "{}/a.wav", "--set", "llm.slotz=2"], 2, "did you mean slots?"),
         (["Hello.", "--out", "{}/none/a.wav"], 2, "a folder that exists"),

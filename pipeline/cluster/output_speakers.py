@@ -173,7 +173,7 @@ def _report(config: Config, failures: Sequence[str]) -> None:
         listed = "\n".join(f"  {message}" for message in failures[:20])
         raise SpeakerError(
             f"{config.speakers.path}: {len(failures)} speaker(s) cannot be enrolled:\n{listed}\n"
-            "fix them, or set speakers.on_error: reject to reject their rows"
+            "fix them, or set speakers.on_error to reject, which rejects their rows"
         )
     for message in failures:
         logger.warning("not enrolled, its rows will be rejected: %s", message)

@@ -225,7 +225,7 @@ def describe_shortage(
     homeless = find_homeless(groups, needs, nodes)
     if not homeless:
         return None
-    remedy = ", set replicas.same_node: false to let them lie on several nodes" if len(homeless[0]) > 1 else ""
+    remedy = ", set replicas.same_node to false, which lets them lie on several nodes" if len(homeless[0]) > 1 else ""
     return (
         f"{len(homeless)} of {len(groups)} groups of replicas find no node with room: "
         f"{describe_group(homeless[0], needs)}; the cluster has {_describe_nodes(nodes)}; lower replicas.*.count, "

@@ -180,5 +180,5 @@ def _report_differences(replicas: ReplicasConfig, stage: str, host: str, differe
         return
     found = f"a {stage} replica on {host} differs from this run's first one: {'; '.join(differences)}"
     if replicas.on_mismatch == "refuse":
-        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch: warn")
+        raise ConfigError(f"{found}; go back to the like, or set replicas.on_mismatch to warn")
     logger.warning("%s; what it makes may differ in its last bits", found)

@@ -92,6 +92,10 @@ def _describe_unknown(place: Sequence[str], group: type[BaseModel]) -> str:
         if not _is_group(inner):
             return f"{'.'.join(place):.80}: unknown setting"
         group = inner
+    if name in {found.name for found in list_settings(group)}:  # As `--set` and messages call it.
+        first, *others = name.split(".")
+        nested = ": {".join(others) + ": ..." + "}" * len(others)
+        return f"{'.'.join(place):.80}: unknown setting; settings are nested in a file: {first}: {{{nested}"
     near = difflib.get_close_matches(name, _fields(group), n=1)
     remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(_fields(group))}"
     return f"{'.'.join(place):.80}: unknown setting; {remedy}"

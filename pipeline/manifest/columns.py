@@ -66,7 +66,7 @@ def check_columns(
                 listed = ", ".join(pinned.names)
                 raise ManifestError(
                     f"{shard.uri}: column {field.name!r} is new: the output was begun without it, and its nights would "
-                    f"be no one table; set columns: [{listed}] to leave it out, or choose another output"
+                    f"be no one table; set columns to [{listed}] to leave it out, or choose another output"
                 )
             kind = pinned.field(field.name).type
             if _plain(field.type) != kind and not all(_fits(part, kind) for part in read_column(shard, field.name)):

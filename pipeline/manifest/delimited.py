@@ -22,7 +22,7 @@ _DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "'|'"}
 _SAMPLE_CHARS = 65_536
 _ZERO_BYTE = (
-    "holds a zero byte, as if the text were UTF-16; set table.encoding: utf-16-le (or utf-16-be), or save it as UTF-8"
+    "holds a zero byte, as if the text were UTF-16; set table.encoding to utf-16-le (or utf-16-be), or save it as UTF-8"
 )
 
 
@@ -109,13 +109,13 @@ def _reader(lines: Iterator[str], source: Source, delimiter: str, *, strict: boo
 def _explain(error: csv.Error, first: int, last: int) -> str:
     if "unexpected end of data" in str(error) or "field larger" in str(error):
         return (
-            f"line {first:,}: a double quote opens a cell and is never closed; close it, or set table.quoting: none if "
-            "quotes are characters like any other"
+            f"line {first:,}: a double quote opens a cell and is never closed; close it, or set table.quoting to none "
+            "if quotes are characters like any other"
         )
     place = f"line {first:,}" if first >= last else f"lines {first:,} to {last:,}"
     return (
         f"{place}: not a record of CSV ({error}); a cell that begins with a double quote ends with one, and those "
-        "within are doubled; or set table.quoting: none if quotes are characters like any other"
+        "within are doubled; or set table.quoting to none if quotes are characters like any other"
     )
 
 

@@ -128,9 +128,9 @@ class Intake:
     def _describe_missing(self, name: str) -> str:
         listed = ", ".join(map(repr, list(self._seen)[:12])) or "none"
         near = [column for column in self._seen if column.casefold() in (name, *_USUAL_NAMES.get(name, ()))]
-        remedy = f"set columns: {{{name}: {near[0] if near else '...'}}}"
+        remedy = f"set columns.{name} to {repr(near[0]) if near else 'COLUMN'}"
         if name == "speaker_id":
-            remedy += ", or default_speaker"
+            remedy += ", or set default_speaker"
         if self._reading.table.header is None and not near:
             remedy += "; where the first line is a row already, name the columns with table.header"
         return f"column {name!r} is missing; found {listed:.400}: {remedy}"

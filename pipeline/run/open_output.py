@@ -85,7 +85,7 @@ def check_promises(storage: Storage, config: Config) -> None:
             "commits (with equal bytes)"
         )
         if config.storage.require_conditional_put:
-            raise ConfigError(f"{message}; use another store or set storage.require_conditional_put: false")
+            raise ConfigError(f"{message}; use another store or set storage.require_conditional_put to false")
         logger.warning("%s; make sure that only one driver runs", message)
 
 

@@ -186,7 +186,7 @@ def _check_listed(place: SplitResult, shown: str, allowed: Collection[str]) -> N
     if host not in {name.lower() for name in allowed}:
         raise ConfigError(
             f"{shown}: http addresses are read only from hosts that are listed; download the file and give its path, "
-            f"or set storage.allow_http: [{host}]"
+            f"or set storage.allow_http to [{host}]"
         )
 
 

@@ -195,7 +195,7 @@ def _read_usable(definition: SpeakerDefinition, config: Config) -> tuple[str, Lo
     reference = read_reference(data, name)
     unusable = find_unusable(reference.quality)
     if unusable is not None and config.speakers.unusable_recording == "refuse":
-        raise SpeakerError(f"{name}: {unusable}, or set speakers.unusable_recording: note")
+        raise SpeakerError(f"{name}: {unusable}, or set speakers.unusable_recording to note")
     return name, reference if unusable is None else replace(reference, doubts=(unusable, *reference.doubts))
 
 

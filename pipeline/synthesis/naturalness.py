@@ -77,7 +77,7 @@ def check_naturalness() -> None:
         if find_spec(package) is None:
             raise ConfigError(
                 f"{need_extra('quality.naturalness: dnsmos', package, 'naturalness')}, on every machine of the run, or "
-                "set quality.naturalness: none"
+                "set quality.naturalness to none"
             )
 
 

@@ -172,7 +172,7 @@ def check_recognizer(name: str) -> None:
         if find_spec(needed) is None:
             raise ConfigError(
                 f"quality.asr: {name} needs the package {needed}, which is not installed; "
-                f"{name_extra(extra)} on every machine of the run, or set quality.asr: none"
+                f"{name_extra(extra)} on every machine of the run, or set quality.asr to none"
             )
 
 

@@ -74,7 +74,7 @@ def find_other_text(recognizer: Recognizer, config: Config, reference: LoadedAud
     try:
         spoken = normalize_text(text, language=config.text.language, normalize=config.text.normalize)
     except UtteranceError:
-        return "its transcript has no words; correct reference_text"
+        return "its transcript has no words; correct the transcript"
     if spoken.language not in recognizer.languages:
         return None
     samples = reference.samples.astype(np.float32)
@@ -87,7 +87,7 @@ def find_other_text(recognizer: Recognizer, config: Config, reference: LoadedAud
     found, most = apart(wrong, limit, percent=True)
     return (
         f"its transcript does not fit: {found} of its letters were heard otherwise, expected {most} at most "
-        f"(heard: {heard[:80]!r}); correct reference_text"
+        f"(heard: {heard[:80]!r}); correct the transcript"
     )
 
 

@@ -367,7 +367,7 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
         try:
             definition = SpeakerDefinition.model_validate(row)
         except ValidationError as error:
-            problems += [f"{place}: {_problem(problem)}" for problem in error.errors()]
+            problems += [f"{place}: {_problem(problem, _IN_QUOTES)}" for problem in error.errors()]
             continue
         if definition.speaker_id in definitions:
             problems.append(f"{place}: this speaker_id is defined twice")
@@ -381,12 +381,13 @@ def read_definitions(uri: str, settings: StorageConfig) -> list[SpeakerDefinitio
 
 
 def make_definition(fields: Mapping[str, Any]) -> SpeakerDefinition:
-    """Check the definition of one speaker.
+    """Check the definition of one speaker, given in Python.
 
     Raises:
         SpeakerError: a field is wrong or unknown; lists every problem.
     """
     place = f"speaker {fields.get('speaker_id')!r}"
+    fields = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in fields.items()}
     unknown = sorted(fields.keys() - SpeakerDefinition.model_fields.keys())
     if unknown:
         raise SpeakerError(_describe_unknown(place, unknown))
@@ -401,13 +402,17 @@ def _describe_unknown(place: str, names: Sequence[str]) -> str:
     return f"{place}: unknown field(s) {one_line(', '.join(names))}; expected some of: {known}"
 
 
-def _problem(problem: Any) -> str:
+_IN_QUOTES = "; put it in quotes, as in '0012' or 'no'"
+"""What to do in a file about a text that reads as a number."""
+
+
+def _problem(problem: Any, for_a_text: str = "") -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     name = ".".join(str(part) for part in problem["loc"]) or "definition"
     if problem["type"] == "model_type":
         return f"expected a mapping with speaker_id and what the voice comes from, found {problem['input']!r:.60}"
-    remedy = "; put it in quotes, as in '0012' or 'no'" if problem["type"] == "string_type" else ""
+    remedy = for_a_text if problem["type"] == "string_type" else ""
     found = f"{redact(repr(problem['input'])):.60}"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {found}{remedy}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 
 from pipeline.audio.clips import Audio
 from pipeline.codec import BiCodec
+from pipeline.config.config_file import apply_overrides
 from pipeline.config.run import Config, parse_config
 from pipeline.errors import SpeakerError, UtteranceError
 from pipeline.llm import LLMEngine
@@ -51,27 +53,30 @@ class Synthesizer:
 
     @classmethod
     def load(
-        cls, weights: str = "demo", *, speakers: str | None = None, settings: Mapping[str, Any] | None = None
+        cls,
+        weights: str | os.PathLike[str] = "demo",
+        *,
+        speakers: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Synthesizer:
         """Load weights and enroll speakers.
 
         Args:
             weights: `demo`, a model directory, an object-store URI or `hf://owner/name`.
             speakers: a speakers file (Parquet or YAML); none takes the `speakers.yaml` beside the weights.
-            settings: settings as in a config file, for example `{"llm": {"slots": 8}}`.
+            settings: settings as in a config file, by dotted name or nested: `{"llm.slots": 8}`.
 
         Raises:
             ConfigError: a setting is wrong.
             WeightsError: the weights cannot be loaded.
             SpeakerError: a speaker cannot be enrolled.
         """
-        given = dict(settings or {})
+        weights, speakers = os.fspath(weights), None if speakers is None else os.fspath(speakers)
+        given: dict[str, Any] = {}
+        apply_overrides(given, settings or {})
         of_speakers = given["speakers"] if isinstance(given.get("speakers"), Mapping) else {}
         given |= {"weights": weights, "speakers": {**of_speakers, "path": speakers or "-"}}
-        config = parse_config(
-            {**given, "manifest": "-", "output": "-"},
-            source="Synthesizer.load",
-        )
+        config = parse_config({**given, "manifest": "-", "output": "-"}, source="settings")
         weights_dir = resolve_weights(weights)
         registry = enroll_from_file(config, weights_dir, speakers)
         engine, codec = load_engine(config, weights_dir), load_codec(config, weights_dir)
@@ -98,7 +103,7 @@ class Synthesizer:
             SpeakerError: the name is taken, the definition is wrong, or the recording cannot be used.
         """
         if speaker_id in self._registry:
-            raise SpeakerError(f"speaker {speaker_id!r}: there is one of this name; choose another")
+            raise SpeakerError(f"speaker {speaker_id!r:.80}: there is one of this name; choose another")
         wanted = make_definition({"speaker_id": speaker_id, **definition})
         config = self._config
 

@@ -124,8 +124,8 @@ def _check_language(language: str, settings: TextConfig, support: TextSupport) -
     if settings.other_languages == "reject" and language not in spoken:
         raise UtteranceError(
             RejectionCode.UNSUPPORTED_LANGUAGE,
-            f"the text's language is {language}, but the weights speak {', '.join(spoken)}; give the row its language"
-            " if it was mistaken, list in text.languages what finetuned weights speak, or set text.other_languages:"
+            f"the text's language is {language}, but the weights speak {', '.join(spoken)}; name its language"
+            " if it was mistaken, list in text.languages what finetuned weights speak, or set text.other_languages to"
             " pass",
         )
 

@@ -231,7 +231,7 @@ def normalize_text(
     if isinstance(text, str) and len(text) > max_chars:
         raise UtteranceError(
             RejectionCode.TEXT_TOO_LONG,
-            f"text has {len(text):,} characters, at most {max_chars:,} are accepted; split the row or raise"
+            f"text has {len(text):,} characters, at most {max_chars:,} are accepted; split it or raise"
             " text.max_text_chars",
         )
     plain, markup = _take_markup(text, normalize)

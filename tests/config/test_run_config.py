@@ -130,3 +130,11 @@ def leaf_settings(model, prefix=""):
 
 def test_every_setting_is_documented():
     assert [name for name, field in leaf_settings(Config) if not field.description] == []
+
+
+def test_a_dotted_name_in_a_file_is_answered_with_its_nested_form():
+    raw = {"weights": "demo", "manifest": "m", "speakers": "s", "output": "o", "llm.slots": 2, "quality": {"asr.x": 1}}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw)
+    assert "llm.slots: unknown setting; settings are nested in a file: llm: {slots: ...}" in str(caught.value)
+    assert "quality.asr.x: unknown setting; did you mean asr?" in str(caught.value)

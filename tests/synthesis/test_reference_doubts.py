@@ -67,5 +67,5 @@ def test_a_transcript_fits_its_recording_or_not(name):
     assert "its transcript does not fit: " in said and "expected 50% at most (heard: '" in said
     assert find_other_text(recognizer, config, reference, "我们今天去公园。") is None  # Nobody here knows Chinese.
     assert (
-        find_other_text(recognizer, config, reference, "...") == "its transcript has no words; correct reference_text"
+        find_other_text(recognizer, config, reference, "...") == "its transcript has no words; correct the transcript"
     )

@@ -145,7 +145,7 @@ def test_each_kind_is_enrolled_and_failures_are_kept_apart(tmp_path):
     assert by_id["clip"].reference_text is None
     assert "silent (peak 0" in failures["silent"]
     assert "blip.wav: holds 0.5 s of speech (0% of 0.5 s is silence), expected 1 s or more" in failures["blip"]
-    assert "or set speakers.unusable_recording: note" in failures["blip"]
+    assert "or set speakers.unusable_recording to note" in failures["blip"]
     found = {speaker.speaker_id: speaker.recording for speaker in speakers}
     assert found["created"] is None and found["given"] is None
     assert found["said"]["doubts"][-1] == "sounds like two" and found["clip"]["sample_rate"] == 16_000

@@ -1,6 +1,7 @@
 """The Python API: one process, no Ray, the same takes as a run's."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +156,16 @@ def test_the_speakers_that_come_with_the_weights_are_the_default(random_weights)
 def test_what_cannot_be_loaded_is_reported(random_weights, arguments, error):
     with pytest.raises(error):
         Synthesizer.load(**{"weights": random_weights, **arguments})
+
+
+def test_a_voice_is_added_from_a_path_and_what_is_wrong_is_said_in_words_of_python(random_weights, tmp_path):
+    added = Synthesizer.load(Path(random_weights), settings={"llm.slots": 2})
+    added.add_speaker("mine", reference_audio=Path(CLIP))
+    assert "mine" in added.speakers
+    with pytest.raises(SpeakerError, match=r"'gone': .*gone.wav: there is no such file; correct reference_audio"):
+        added.add_speaker("gone", reference_audio=tmp_path / "gone.wav")
+    with pytest.raises(SpeakerError, match=r"reference_text: input should be a valid string, got 12$"):
+        added.add_speaker("texts", reference_audio=CLIP, reference_text=12)
+    with pytest.raises(SpeakerError, match=r"set speakers\.unusable_recording to note"):
+        soundfile.write(tmp_path / "blip.wav", 0.1 * np.ones(8_000) * (-1.0) ** np.arange(8_000), 16_000)
+        added.add_speaker("blip", reference_audio=tmp_path / "blip.wav")
