@@ -38,6 +38,8 @@ _REQUIRED_TOKENS = (
 )
 _ACOUSTIC_BRACKETS = ("<|start_acoustic_token|>", "<|end_acoustic_token|>")
 """Around pitch and speed of a created voice; answers go without where the tokenizer has none."""
+_MODERATE_SPEED = 4.7
+"""Syllables a second that a text's expected time is counted with, see `estimate_seconds`."""
 _NUMBERED_TOKEN = re.compile(r"<\|([a-z_]+)_([0-9]+)\|>")
 _LANGUAGES_WITHOUT_SPACES = frozenset({"zh", "yue", "ja"})
 
@@ -121,6 +123,13 @@ class Voice:
     speed: str | None = None
     pitch_value: int | None = None
     speed_value: int | None = None
+
+    @property
+    def slowness(self) -> float:
+        """How much longer the voice takes for a text than a moderate one, from 1 to 2; 1 where nothing is known."""
+        if self.speed_value is None:
+            return 1.0
+        return min(max(_MODERATE_SPEED / max(self.speed_value, 1), 1.0), 2.0)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,9 @@ class TokenStage:
         Raises:
             UtteranceError: the row cannot be synthesized.
         """
-        script = write_script(utterance, self._registry, self._config, self._lexicon, self._support)
+        speaker = self._registry.get(utterance.speaker_id)
+        slowness = 1.0 if speaker is None else speaker.voice.slowness
+        script = write_script(utterance, self._registry, self._config, self._lexicon, self._support, slowness)
         prompts = {}
         voice = self._registry[utterance.speaker_id].voice
         for index, segment in enumerate(script.segments):

@@ -27,6 +27,8 @@ from pipeline.text import (
     TextSupport,
     Unread,
     describe_unread,
+    end_with_mark,
+    estimate_seconds,
     normalize_text,
     split_into_segments,
     use_known_marks,
@@ -77,6 +79,7 @@ def write_script(
     config: Config,
     lexicon: Mapping[str, str],
     support: TextSupport,
+    slowness: float = 1.0,
 ) -> Script:
     """Normalize an utterance and cut it into segments.
 
@@ -86,6 +89,7 @@ def write_script(
         config: `text` and `seed` apply.
         lexicon: how to say certain words.
         support: what the weights were taught to read.
+        slowness: of the voice, see `Voice.slowness`; segments are as much shorter, and expected to take as long.
 
     Raises:
         UtteranceError: the row cannot be synthesized.
@@ -113,10 +117,18 @@ def write_script(
         use_known_marks(normalized.text, support.marks),
         normalized.language,
         max_chars=min(settings.max_segment_chars, support.max_segment_chars or settings.max_segment_chars),
-        max_s=settings.max_segment_s,
+        max_s=settings.max_segment_s / slowness,
     )
+    if support.needs_end_mark:
+        segments = [_end_with_mark(segment, normalized.language, support.marks) for segment in segments]
+    segments = [replace(segment, estimated_s=segment.estimated_s * slowness) for segment in segments]
     seed = utterance_seed(utterance, config.seed)
     return Script(utterance, normalized.language, tuple(segments), seed, normalized.unread)
+
+
+def _end_with_mark(segment: Segment, language: str, known: str | None) -> Segment:
+    text = end_with_mark(segment.text, known, goes_on=segment.boundary == "clause")
+    return replace(segment, text=text, estimated_s=estimate_seconds(text, language))
 
 
 def _check_language(language: str, settings: TextConfig, support: TextSupport) -> None:

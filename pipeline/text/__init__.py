@@ -4,7 +4,7 @@ Imports no torch and no Ray. May import `storage`, `config` and `errors`.
 """
 
 from pipeline.text.languages import detect_language
-from pipeline.text.marks import use_known_marks
+from pipeline.text.marks import end_with_mark, use_known_marks
 from pipeline.text.normalize import (
     Lexicon,
     NormalizedText,
@@ -27,6 +27,7 @@ __all__ = [
     "clean_text",
     "describe_unread",
     "detect_language",
+    "end_with_mark",
     "estimate_seconds",
     "load_lexicon",
     "normalize_text",

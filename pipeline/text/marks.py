@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+import regex
+
+from pipeline.text.pace import HAN
+
 # From near to far; "" leaves the mark out. What stands between two words keeps them apart by a comma.
 _NEAREST: dict[str, str] = {
     "“": '"”', "”": '"“', "„": "“\"", "«": "“\"", "»": "”\"", "‹": "‘'", "›": "’'",
@@ -27,6 +31,7 @@ _LEADING = re.compile(r"(?m)^(?:[^\S\n]|[,，;；:：.。!！?？])+")
 _SPACE_BEFORE = re.compile(r" +(?=[,.!?;:，。！？；：])")
 _EDGE_QUOTE = re.compile(r"(?<!\w)['’‘]|['’‘](?!\w)")
 _SPACES = re.compile(r"[^\S\n]{2,}")
+_ENDED = re.compile(r"[.,;:!?…—–，。；：！？、؟۔।॥،؛-][\"'”’»)\]」』）》】]*$")
 
 
 def use_known_marks(text: str, known: str | None) -> str:
@@ -55,6 +60,24 @@ def use_known_marks(text: str, known: str | None) -> str:
         text = _SAME_ENDS.sub(r"\1", text)
     text = re.sub(r"(?<=\w)[,;:](?=\s*(?:\n\n|$))", "." if "." in allowed else "", text)
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip())
+
+
+def end_with_mark(text: str, known: str | None, *, goes_on: bool) -> str:
+    """Return a text that ends in a mark: as it is where it does, else with a full stop.
+
+    Args:
+        text: of one segment.
+        known: the marks that may stand; None for all.
+        goes_on: whether its sentence goes on in the next segment, so that a comma fits better.
+    """
+    if _ENDED.search(text):
+        return text
+    wide = bool(regex.search(rf"[{HAN}]$", text))
+    usual = ("，," if wide else ",") if goes_on else ""
+    for mark in usual + ("。." if wide else ".。"):
+        if known is None or mark in known:
+            return text + mark
+    return text
 
 
 def _say_dots(text: str, end: int, allowed: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ _EXPECTED = {
     "languages": "a list of ISO 639 codes such as [en, zh]",
     "marks": 'the marks in one string, such as ".,;!?\'-"',
     "max_segment_chars": "a number of at least 20",
+    "needs_end_mark": "true or false",
 }
 
 
@@ -26,11 +27,14 @@ class TextSupport:
         languages: ISO 639-1 codes of the languages that they speak.
         marks: every punctuation mark that they were taught; None for all.
         max_segment_chars: the longest text that they were taught in one piece; None for no limit of their own.
+        needs_end_mark: whether every text that they were taught ended in a mark, so that they do not know where to stop
+            without one.
     """
 
     languages: tuple[str, ...] = _OFFICIAL_LANGUAGES
     marks: str | None = None
     max_segment_chars: int | None = None
+    needs_end_mark: bool = False
 
 
 def read_text_support(weights_dir: str | Path) -> TextSupport:
@@ -60,18 +64,14 @@ def parse_text_support(text: str, path: str) -> TextSupport:
     except ConfigError as error:
         raise WeightsError(str(error)) from None
     if not isinstance(declared, dict) or not declared:
-        raise WeightsError(
-            f"{path}: expected a mapping of languages, marks and max_segment_chars, found {declared!r:.80}"
-        )
+        raise WeightsError(f"{path}: expected a mapping of {', '.join(_EXPECTED)}, found {declared!r:.80}")
     for key, value in declared.items():
         if key not in _EXPECTED:
             raise WeightsError(f"{path}: {key!r:.40} is unknown; expected {', '.join(_EXPECTED)}")
         if not _is_right(key, value):
             raise WeightsError(f"{path}: {key} is {value!r:.80}; expected {_EXPECTED[key]}")
-    languages = declared.get("languages")
-    return TextSupport(
-        tuple(languages) if languages else _OFFICIAL_LANGUAGES, declared.get("marks"), declared.get("max_segment_chars")
-    )
+    languages = declared.pop("languages", _OFFICIAL_LANGUAGES)
+    return TextSupport(tuple(languages), **declared)
 
 
 def _is_right(key: str, value: Any) -> bool:
@@ -79,4 +79,6 @@ def _is_right(key: str, value: Any) -> bool:
         return isinstance(value, list) and bool(value) and all(isinstance(c, str) and c.isalpha() for c in value)
     if key == "marks":
         return isinstance(value, str) and not any(c.isalnum() for c in value)
+    if key == "needs_end_mark":
+        return isinstance(value, bool)
     return isinstance(value, int) and not isinstance(value, bool) and value >= 20

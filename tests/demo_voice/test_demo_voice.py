@@ -78,6 +78,30 @@ def test_a_broken_chain_is_not_understood(synthesizer, monkeypatch, break_it):
     assert word_error_rate(synthesizer, UTTERANCES[:3]) > WORST_WER
 
 
+def test_a_text_without_a_mark_at_its_end_ends(synthesizer):
+    """Without one the voice babbled on: see `needs_end_mark`."""
+    texts = ("the rabbit hole went straight on like", "she had plenty of time as she went down", "hello there", "yes")
+    rows = [
+        {"utterance_id": "x", "text": text, "speaker_id": speaker, "seed": seed}
+        for text in texts for speaker in synthesizer.speakers for seed in range(2)
+    ]  # fmt: skip
+    with_marks = [{**row, "text": f"{row['text']}."} for row in rows]
+    durations_s = [
+        [getattr(result, "duration_s", 0.0) for result in synthesizer.speak_many(some, on_error="return")]
+        for some in (rows, with_marks)
+    ]
+    assert durations_s[0] == durations_s[1] and min(durations_s[0]) > 0
+
+
+def test_a_voice_created_slow_is_not_too_slow():
+    synthesizer = Synthesizer.load("demo")
+    synthesizer.add_speaker("slow", gender="female", pitch="moderate", speed="very_low")
+    text = "The storm passed at last, and the boats came home one by one."
+    rows = [{"utterance_id": "x", "text": text, "speaker_id": "slow", "seed": seed} for seed in range(6)]
+    results = synthesizer.speak_many(rows, on_error="return")
+    assert [str(result) for result in results if isinstance(result, Exception)] == []
+
+
 def test_four_voices_come_with_it(synthesizer):
     assert synthesizer.speakers == ["ada", "iris", "angus", "ross"]
     size = sum(path.stat().st_size for path in Path(resolve_weights("demo")).rglob("*"))

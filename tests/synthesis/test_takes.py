@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.run import AudioConfig, parse_config
 from pipeline.errors import RejectionCode, UtteranceError
+from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.listening import Contour, Hearing
 from pipeline.synthesis.recognition import Reading
@@ -22,7 +23,7 @@ from pipeline.synthesis.takes import (
     utterance_seed,
     write_script,
 )
-from pipeline.text import TextSupport
+from pipeline.text import TextSupport, estimate_seconds
 
 
 def segment(index, *, take=0, boundary="sentence", num_samples=1_600, rejection=None):
@@ -170,10 +171,10 @@ def test_the_recorded_take_is_made_again_where_the_record_says_so(record, takes)
     assert recorded_takes(record) == takes
 
 
-def script(text, *, language=None, support=None, **settings):
+def script(text, *, language=None, support=None, slowness=1.0, **settings):
     raw = {"weights": "demo", "manifest": "m", "speakers": "s.yaml", "output": "o", "text": settings}
     utterance = Utterance("a", text, "anna", language=language)
-    return write_script(utterance, ["anna"], parse_config(raw, source="test"), {}, support or TextSupport())
+    return write_script(utterance, ["anna"], parse_config(raw, source="test"), {}, support or TextSupport(), slowness)
 
 
 def test_a_language_that_the_weights_do_not_speak_is_rejected():
@@ -195,6 +196,29 @@ def test_segments_have_the_marks_and_the_length_that_the_weights_know():
     found = script("“It’s late—go!” she said: then he left the house and ran.", support=support)
     assert found.spoken_text == "It's late, go. she said, then he left the house and ran."
     assert len(found.segments) > 1 and all(len(part.text) <= 30 for part in found.segments)
+
+
+def test_every_segment_ends_in_a_mark_where_the_weights_need_one():
+    support = TextSupport(("en",), ".,'", 30, needs_end_mark=True)
+    found = script("she had plenty of time as she went down to look about her\n\nHello", support=support)
+    assert [part.text[-1] for part in found.segments] == [",", ".", "."]
+    assert found.segments[-1].estimated_s == estimate_seconds("Hello.", "en") > estimate_seconds("Hello", "en")
+    assert script("Hello").spoken_text == "Hello"
+
+
+def test_a_slow_voice_has_more_time_and_shorter_segments():
+    text = "One bright morning, a small gray cat sat down, quite still, under the old apple tree, and waited for birds."
+    usual, slow = (script(text, slowness=slowness, max_segment_s=8.0) for slowness in (1.0, 1.5))
+    assert [part.estimated_s for part in usual.segments] == [pytest.approx(estimate_seconds(text, "en"))]
+    assert len(slow.segments) == 2 and all(part.estimated_s <= 8.0 for part in slow.segments)
+    assert sum(part.estimated_s for part in slow.segments) == pytest.approx(
+        1.5 * usual.segments[0].estimated_s, rel=0.1
+    )
+
+
+@pytest.mark.parametrize(("speed_value", "slowness"), [(None, 1.0), (0, 2.0), (3, 4.7 / 3), (4, 4.7 / 4), (7, 1.0)])
+def test_a_created_voice_is_expected_as_slow_as_it_said_it_would_be(speed_value, slowness):
+    assert Voice(speed_value=speed_value).slowness == pytest.approx(slowness)
 
 
 def test_footnote_marks_are_read_on_request():

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.text import use_known_marks
+from pipeline.text import end_with_mark, use_known_marks
 from pipeline.text.readable import MARKS
 
 PLAIN = ".,;!?'-"
@@ -45,6 +45,37 @@ def test_without_a_declaration_all_marks_stay() -> None:
 def test_a_straight_quote_stands_for_a_curly_one_where_it_is_known() -> None:
     assert use_known_marks("“Go,” she said—loudly.", PLAIN + '"') == '"Go," she said, loudly.'
     assert use_known_marks("“Go,” she said—loudly.", PLAIN + '"–') == '"Go," she said – loudly.'.replace(" – ", "– ")
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "ended"),
+    [
+        ("Hello there", PLAIN, "Hello there."),
+        ("Hello there.", PLAIN, "Hello there."),
+        ("Really?", PLAIN, "Really?"),
+        ("“Go,” she said, “now!”", None, "“Go,” she said, “now!”"),
+        ("(see below)", None, "(see below)."),
+        ("Track 7", ",", "Track 7"),
+        ("你好", None, "你好。"),
+        ("你好", PLAIN, "你好."),
+        ("你好！", None, "你好！"),
+    ],
+)
+def test_a_text_is_ended_by_a_full_stop(text: str, known: str | None, ended: str) -> None:
+    assert end_with_mark(text, known, goes_on=False) == ended
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "ended"),
+    [
+        ("the rabbit hole went straight on like", PLAIN, "the rabbit hole went straight on like,"),
+        ("down,", PLAIN, "down,"),
+        ("down", ".", "down."),
+        ("他说", None, "他说，"),
+    ],
+)
+def test_a_part_of_a_sentence_is_ended_by_a_comma(text: str, known: str | None, ended: str) -> None:
+    assert end_with_mark(text, known, goes_on=True) == ended
 
 
 @given(

@@ -17,6 +17,8 @@ def test_without_a_declaration_it_is_what_the_official_weights_can(tmp_path: Pat
 def test_a_declaration_is_read(tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text('languages: [en, de]\nmarks: ".,\'"\nmax_segment_chars: 120\n')
     assert read_text_support(tmp_path) == TextSupport(("en", "de"), ".,'", 120)
+    (tmp_path / "text.yaml").write_text("needs_end_mark: true\n")
+    assert read_text_support(tmp_path) == TextSupport(needs_end_mark=True)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def test_a_declaration_is_read(tmp_path: Path) -> None:
         ("[en]", "mapping"), ("language: en", "'language' is unknown; expected languages"),
         ("languages: en", "languages is 'en'; expected a list"), ("languages: []", "expected a list"),
         ("marks: abc", "marks is 'abc'; expected the marks"), ("max_segment_chars: 5", "at least 20"),
-        ("max_segment_chars: yes", "at least 20"), ("marks: [", "YAML"),
+        ("max_segment_chars: yes", "at least 20"), ("marks: [", "YAML"), ("needs_end_mark: 1", "true or false"),
     ],
 )  # fmt: skip
 def test_a_wrong_declaration_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

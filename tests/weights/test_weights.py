@@ -94,7 +94,7 @@ def test_what_weights_were_taught_to_read_is_part_of_their_fingerprint(tmp_path:
 def test_what_weights_were_taught_to_read_is_known_before_they_are_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find_text_support("demo") == TextSupport(("en",), ".,;!?'-", 75)
+    assert find_text_support("demo") == TextSupport(("en",), ".,;!?'-", 75, needs_end_mark=True)
     assert find_text_support("random") == find_text_support("hf://owner/name") == TextSupport()
     (tmp_path / "text.yaml").write_text("languages: [de]\n")
     assert find_text_support(str(tmp_path)).languages == find_text_support(f"file://{tmp_path}").languages == ("de",)

@@ -55,7 +55,12 @@ def export(
     speakers = {voice.name: {"global_tokens": _FlowList(global_tokens(index, voice.pitch_hz).tolist())}
                 for index, voice in enumerate(VOICES)}  # fmt: skip
     _write_yaml(directory / "speakers.yaml", speakers)
-    taught = {"languages": ["en"], "marks": TRAINED_MARKS, "max_segment_chars": MAX_SPOKEN_CHARS}
+    taught = {
+        "languages": ["en"],
+        "marks": TRAINED_MARKS,
+        "max_segment_chars": MAX_SPOKEN_CHARS,
+        "needs_end_mark": True,
+    }
     _write_yaml(directory / TEXT_SUPPORT_FILE, taught)
     _write_yaml(directory / "BiCodec" / "config.yaml", {"audio_tokenizer": BICODEC})
     codec = {name: tensor for network in (decoder, encoder, speaker) for name, tensor in _codec_state(network)}
