@@ -2,10 +2,14 @@
 
 The version stands in its key-value metadata. A commit of an older version is read with nulls in the columns that it
 does not have; one of a newer version is refused by name, never taken for damage.
+
+Since format 5 a commit holds the hash of its footer, which Parquet itself does not check and Arrow does not survive
+in every damaged form, and that of all before it but packed clips, whose hashes are in their records.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,11 +26,20 @@ from pipeline.output.records import (
     COMMIT_SCHEMA,
     FORMAT_KEY,
     FORMAT_VERSION,
+    HASHED_SINCE,
     audio_path,
     newer_format,
     schema_of,
 )
 
+_FOOTER_KEY, _PAGES_KEY = b"spark_tts_batch.footer_sha256", b"spark_tts_batch.pages_sha256"
+"""In the file's key-value metadata alone, and not in the schema's: they say nothing of a table."""
+_NO_HASH = b"0" * 64
+_MAGIC = b"PAR1"
+_FOOTER_READ = 64 << 10
+"""Bytes of a file's end that are asked for at once."""
+_CLIPS_PATH = f"{AUDIO_COLUMN}.bytes"
+"""Of the leaf column that packed clips are in."""
 _ROW_GROUP_BYTES = 4 << 20
 """Of clips in a row group of a packed commit: what is read for one clip, and never more than Arrow's 2 GiB."""
 DATASETS_METADATA = {
@@ -118,7 +131,7 @@ def _append(table: pa.Table, passed: pa.Table) -> pa.Table:
 
 
 def write_commit(table: pa.Table) -> bytes:
-    """Return a unit's metadata as Parquet, with the format version.
+    """Return a unit's metadata as Parquet, with the format version and its hashes.
 
     Packed clips are in small row groups, so that one of them is read without the others, and neither compressed nor
     counted in statistics: a byte that is damaged later harms one clip.
@@ -129,20 +142,86 @@ def write_commit(table: pa.Table) -> bytes:
     options = packed_parquet_options(table.schema)
     table = table.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+    with pq.ParquetWriter(sink, table.schema, write_page_checksum=True, **options) as writer:
         for part in _cut_into_groups(table):
             writer.write_table(part, row_group_size=max(1, part.num_rows))
-    return bytes(sink.getvalue().to_pybytes())
+        writer.add_key_value_metadata({_PAGES_KEY: _NO_HASH, _FOOTER_KEY: _NO_HASH})
+    return _add_hashes(sink.getvalue())
+
+
+def _add_hashes(written: pa.Buffer) -> bytes:
+    footer = bytearray(_read_footer(pa.BufferReader(written)))
+    with pq.ParquetFile(written) as file:
+        pages = _hash_pages(pa.BufferReader(written), written.size - len(footer), file.metadata)
+    for key, digits in ((_PAGES_KEY, pages), (_FOOTER_KEY, None)):
+        at = _find_digits(footer, key)
+        assert at is not None
+        footer[at : at + len(_NO_HASH)] = digits or hashlib.sha256(footer).hexdigest().encode()
+    return b"".join((memoryview(written)[: -len(footer)], footer))
+
+
+def _read_footer(source: pa.NativeFile) -> bytes:
+    """Return a Parquet file's footer, with the length and the name of the form that it ends with.
+
+    Raises:
+        ArrowInvalid: it has none.
+    """
+    size = source.size()
+    tail = source.read_at(min(size, _FOOTER_READ), size - min(size, _FOOTER_READ))
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if tail[-4:] != _MAGIC or length + len(_MAGIC) > size:
+        raise pa.ArrowInvalid("it is no Parquet file, or not all of one")
+    return bytes(tail[-length:] if length <= len(tail) else source.read_at(length, size - length))
+
+
+def _parse_footer(footer: bytes) -> pq.FileMetaData:
+    """Read a footer, once it is known to be what was written.
+
+    Raises:
+        ArrowInvalid: it is not.
+    """
+    at = _find_digits(footer, _FOOTER_KEY)
+    if at is not None:
+        digits = footer[at : at + len(_NO_HASH)]
+        blank = b"".join((footer[:at], _NO_HASH, footer[at + len(_NO_HASH) :]))
+        if digits != hashlib.sha256(blank).hexdigest().encode():
+            raise pa.ArrowInvalid("its footer is not what was committed")
+    return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+
+
+def _find_digits(footer: bytes | bytearray, key: bytes) -> int | None:
+    """Return where the value of a key of hashes begins."""
+    # After the key, Parquet has the type of the value and its length, one byte each.
+    at = footer.rfind(key) + len(key) + 2
+    return at if at >= len(key) + 2 and at + len(_NO_HASH) <= len(footer) else None
+
+
+def _hash_pages(source: pa.NativeFile, size: int, metadata: pq.FileMetaData) -> bytes:
+    """Hash a commit's first `size` bytes, but packed clips; 64 hexadecimal digits."""
+    hashed, at = hashlib.sha256(), 0
+    for start, stop in [*_find_clips(metadata), (size, size)]:
+        hashed.update(source.read_at(start - at, at))
+        at = stop
+    return hashed.hexdigest().encode()
+
+
+def _find_clips(metadata: pq.FileMetaData) -> list[tuple[int, int]]:
+    """Return from where to where the bytes of packed clips lie, in order."""
+    return [
+        (column.data_page_offset, column.data_page_offset + column.total_compressed_size)
+        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        for column in map(group.column, range(group.num_columns))
+        if column.path_in_schema == _CLIPS_PATH
+    ]
 
 
 def packed_parquet_options(schema: pa.Schema) -> dict[str, Any]:
     """Return how tables of this schema are written: clips as they are, all else compressed."""
     if AUDIO_COLUMN not in schema.names:
         return {"compression": "zstd"}
-    clips = f"{AUDIO_COLUMN}.bytes"
-    others = [path for path in _leaf_paths(schema) if path != clips]
+    others = [path for path in _leaf_paths(schema) if path != _CLIPS_PATH]
     return {
-        "compression": {**dict.fromkeys(others, "zstd"), clips: "none"},
+        "compression": {**dict.fromkeys(others, "zstd"), _CLIPS_PATH: "none"},
         "use_dictionary": others,
         "write_statistics": others,
     }
@@ -188,8 +267,13 @@ class CommitFile:
     """
 
     def __init__(self, source: pa.NativeFile, place: str) -> None:
+        footer = _read_footer(source)
+        metadata = _parse_footer(footer)
         # Requests for columns that lie together are made as one.
-        self._file = pq.ParquetFile(source, pre_buffer=True)
+        self._file = pq.ParquetFile(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True)
+        # Clips have their own hashes, so that damage in one does not take its neighbors along.
+        self._clips = pq.ParquetFile(source, metadata=metadata, pre_buffer=True)
+        self._source, self._num_page_bytes = source, source.size() - len(footer)
         found = self._file.schema_arrow
         self._version = _version_of(found, place)
         self._ours = schema_of(self._version)
@@ -199,6 +283,9 @@ class CommitFile:
         """Whether it holds its clips."""
         if self.is_packed and found.field(AUDIO_COLUMN).type != AUDIO_TYPE:
             raise pa.ArrowInvalid(f"its column {AUDIO_COLUMN} is {found.field(AUDIO_COLUMN).type}")
+        self._hashes = metadata.metadata or {}
+        if self._version >= HASHED_SINCE and not {_FOOTER_KEY, _PAGES_KEY} <= self._hashes.keys():
+            raise pa.ArrowInvalid("another program has written it anew")
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read all rows.
@@ -209,26 +296,41 @@ class CommitFile:
         found = self._file.schema_arrow.names
         without_clips = [name for name in found if not self._holds_clips(name)]
         if self._version == FORMAT_VERSION:
-            wanted = without_clips if columns is None else [name for name in columns if name in found]
-            table = self._read_groups(wanted)
+            wanted = without_clips if columns is None else [name for name in columns if name in without_clips]
+            table = self._file.read(wanted, use_threads=False)
         else:
-            table = _upgrade(self._read_groups(without_clips), self._ours)
-            if columns is not None:
-                if self.is_packed and AUDIO_COLUMN in columns:
-                    table = table.append_column(AUDIO_COLUMN, self._read_groups([AUDIO_COLUMN]).column(0))
-                table = table.select([name for name in columns if name in table.column_names])
+            table = _upgrade(self._file.read(without_clips, use_threads=False), self._ours)
+        if columns is not None:
+            if self.is_packed and AUDIO_COLUMN in columns:
+                table = table.append_column(AUDIO_COLUMN, self._read_all_clips())
+            table = table.select([name for name in columns if name in table.column_names])
         table.validate(full=True)  # Parquet does not check that text is UTF-8.
         return table
 
     def _holds_clips(self, name: str) -> bool:
         return self.is_packed and name == AUDIO_COLUMN
 
-    def _read_groups(self, names: Sequence[str]) -> pa.Table:
-        if not any(map(self._holds_clips, names)):
-            return self._file.read(names, use_threads=False)
+    def _read_all_clips(self) -> pa.ChunkedArray:
         # One by one: Arrow reads no more than 2 GiB of nested bytes at once.
         groups = range(self._file.num_row_groups)
-        return pa.concat_tables(self._file.read_row_group(group, names, use_threads=False) for group in groups)
+        chunks = [chunk for group in groups for chunk in self._read_clips(group).chunks]
+        return pa.chunked_array(chunks, AUDIO_TYPE)
+
+    def _read_clips(self, group: int) -> pa.ChunkedArray:
+        clips = self._clips.read_row_group(group, [AUDIO_COLUMN], use_threads=False).column(AUDIO_COLUMN)
+        if len(clips) != self.group_sizes[group]:  # Arrow takes a page with a damaged header for the end.
+            raise pa.ArrowInvalid(f"row group {group} has {len(clips)} clips, but {self.group_sizes[group]} rows")
+        return clips
+
+    def check_pages(self) -> None:
+        """Read all of it but packed clips, and compare its hash; older versions wrote none.
+
+        Raises:
+            ArrowInvalid: it is not what was written.
+        """
+        wanted = self._hashes.get(_PAGES_KEY)
+        if wanted is not None and wanted != _hash_pages(self._source, self._num_page_bytes, self._file.metadata):
+            raise pa.ArrowInvalid("its bytes are not those that were committed")
 
     @property
     def group_sizes(self) -> list[int]:
@@ -237,15 +339,17 @@ class CommitFile:
 
     def read_clips(self, group: int) -> list[dict[str, Any] | None]:
         """Read the packed clips of one row group, `bytes` and `path`, in the order of its rows."""
-        clips = self._file.read_row_group(group, [AUDIO_COLUMN], use_threads=False).column(AUDIO_COLUMN)
+        clips = self._read_clips(group)
         clips.validate(full=True)
         packed: list[dict[str, Any] | None] = clips.to_pylist()
         return packed
 
 
-def parse_commit(data: bytes, place: str, columns: Sequence[str] | None) -> pa.Table:
-    """Return a commit that is in memory; see `CommitFile`."""
-    return CommitFile(pa.BufferReader(data), place).read(columns)
+def open_commit(data: bytes, place: str) -> CommitFile:
+    """Open a commit that is in memory, and see that it is what was written; raises as `CommitFile`."""
+    file = CommitFile(pa.BufferReader(data), place)
+    file.check_pages()
+    return file
 
 
 def _version_of(schema: pa.Schema, place: str) -> int:

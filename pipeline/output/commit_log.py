@@ -21,7 +21,7 @@ from pipeline.audio.clips import ClipFormat
 from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit, shard_folder
-from pipeline.output.commit_file import CommitFile, replace_records, write_commit
+from pipeline.output.commit_file import CommitFile, open_commit, replace_records, write_commit
 from pipeline.output.records import AUDIO_COLUMN, audio_path
 from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
@@ -107,7 +107,7 @@ class CommitLog:
         path = self.path_of(unit_id)
         while True:
             data, etag = self._storage.get_with_etag(path)
-            old = self._parse(path, pa.BufferReader(data), _read_with_clips)
+            old = self._parse(path, data, _read_with_clips)
             table = change(old)
             # When a row was made is no reason to replace a commit.
             if table.drop_columns(["created_at"]).equals(old.drop_columns(["created_at"])):
@@ -255,15 +255,15 @@ class CommitLog:
                 raise FileNotFoundError(errno.ENOENT, "not committed", self._storage.uri_of(path))
             try:
                 if info.size <= _READ_WHOLE:
-                    return self._parse(path, pa.BufferReader(self._storage.get(path)), read)
+                    return self._parse(path, self._storage.get(path), read)
                 return self._parse(path, self._storage.open_input(info, read_ahead=0), read)
             except ObjectChanged:
                 info = None  # Amended since it was looked for.
 
-    def _parse(self, path: str, source: pa.NativeFile, read: Callable[[CommitFile], Result]) -> Result:
+    def _parse(self, path: str, source: bytes | pa.NativeFile, read: Callable[[CommitFile], Result]) -> Result:
         place = self._storage.uri_of(path)
         try:
-            return read(CommitFile(source, place))
+            return read(open_commit(source, place) if isinstance(source, bytes) else CommitFile(source, place))
         except DAMAGED_PARQUET as error:
             detail = " ".join(str(error).split())[:200]
             raise DamagedCommit(

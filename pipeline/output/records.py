@@ -95,7 +95,9 @@ _COLUMNS = (
     _Column("input_hash", pa.string(), 3),
     _Column("segments", pa.list_(SEGMENT_TYPE), 3),
 )
-FORMAT_VERSION = max(column.since for column in _COLUMNS)
+HASHED_SINCE = 5
+"""The format version since which a commit has hashes of its bytes, see `commit_file`."""
+FORMAT_VERSION = max(HASHED_SINCE, *(column.since for column in _COLUMNS))
 """Of what this version writes. A new column is one more entry above, with the next number."""
 
 

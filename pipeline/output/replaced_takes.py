@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.errors import ConfigError
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit
-from pipeline.output.commit_file import CommitFile, pack_clips, write_commit
+from pipeline.output.commit_file import open_commit, pack_clips, write_commit
 from pipeline.output.commit_log import CommitLog
 from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, clip_name
 from pipeline.storage import Storage
@@ -83,7 +83,7 @@ class ReplacedTakes:
         """Return those of a unit by row: the record with its clip in `audio`; none where they cannot be read."""
         path = self.path_of(unit_id)
         try:
-            file = CommitFile(pa.BufferReader(self._storage.get(path)), self._storage.uri_of(path))
+            file = open_commit(self._storage.get(path), self._storage.uri_of(path))
             clips = [clip for group in range(len(file.group_sizes)) for clip in file.read_clips(group)]
             rows = file.read().to_pylist()
         except (FileNotFoundError, ConfigError, *DAMAGED_PARQUET):

@@ -267,6 +267,8 @@ class Audit:
             return unit, None
 
     def _read_content(self, unit: WorkUnit, file: CommitFile) -> _Content | None:
+        if self._check_hashes:
+            file.check_pages()  # And so every byte of it but its clips.
         rows = file.read(_COLUMNS).to_pylist()
         if not _is_whole(unit, rows, is_packed=file.is_packed):
             return None

@@ -26,7 +26,7 @@ from tests.inline_ray import inline_ray
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-@pytest.fixture(params=["format-1", "format-2", "format-3"])
+@pytest.fixture(params=["format-1", "format-2", "format-3", "format-4"])
 def old(request, tmp_path):
     """A copy of an old output, at another place than where it was made."""
     shutil.copytree(FIXTURES / "outputs" / request.param, tmp_path / "old")
@@ -125,7 +125,7 @@ def test_columns_of_a_format_1_manifest_keep_their_values():
     table = table.append_column("language", pa.array(["zh"])).append_column("audio_path", pa.array([7]))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    (row,) = commit_file.parse_commit(sink.getvalue().to_pybytes(), "here", None).to_pylist()
+    (row,) = commit_file.open_commit(sink.getvalue().to_pybytes(), "here").read().to_pylist()
     assert (row["language"], row["manifest_audio_path"]) == ("zh", 7)
     assert row["audio_path"] == f"audio/s/x.{'0' * 12}.wav"
 
@@ -168,7 +168,7 @@ def test_what_format_2_says_of_a_clip_is_kept_by_later_formats(monkeypatch):
     rows = pa.table({"utterance_id": ["x"], "text": ["Hi."], "speaker_id": ["a"]})
     data = commit_file.write_commit(commit_file.build_commit_table([record], rows))
     add_column(monkeypatch)
-    (row,) = commit_file.parse_commit(data, "here", None).to_pylist()
+    (row,) = commit_file.open_commit(data, "here").read().to_pylist()
     assert {name: row[name] for name in record} == record and row["snr_db"] is None
 
 
