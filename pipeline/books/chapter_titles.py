@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from bisect import bisect_left
 from dataclasses import replace
-from itertools import pairwise
 
 from pipeline.books.document import Block, Document, readable, words_in
 from pipeline.books.headings import (
@@ -72,44 +71,61 @@ def leave_contents_out(blocks: list[Block]) -> list[Block]:
     places = [number for number, block in enumerate(blocks) if not block.reason]
     read = [blocks[number] for number in places]
     result = list(blocks)
+    tables: _Tables | None = None
     end = 0
     for index, block in enumerate(read):
         if index >= end and block.kind == "heading" and is_contents_title(block.text):
-            end = _find_contents_end(read, index + 1)
+            tables = tables or _Tables(read)
+            end = tables.find_end(index + 1)
         if index < end:
             result[places[index]] = block.left_out("table of contents")
     return result
 
 
-def _find_contents_end(blocks: list[Block], start: int) -> int:
-    start = _skip_entries(blocks, start)
-    for index in range(start, len(blocks)):
-        block = blocks[index]
-        if block.kind != "heading" or is_contents_title(block.text):
-            continue
-        following = next((later for later in blocks[index + 1 : index + 3] if later.kind != "scene"), None)
+class _Tables:
+    """Where tables of contents end; reads each block once, however many titles of tables there are."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._blocks = blocks
+        self._headings = [index for index, block in enumerate(blocks) if block.kind == "heading"]
+        self._labels = [label_of(blocks[index].text) for index in self._headings]
+        self._last = {label: number for number, label in enumerate(self._labels)}
+        self._ends = [index for index in self._headings if self._is_end(index)]
+        self._long = [index for index, block in enumerate(blocks) if len(block.text) > _MAX_ENTRY_CHARS]
+
+    def find_end(self, start: int) -> int:
+        """Return the first block behind the table whose first entry is at `start`."""
+        start = self._skip_entries(start)
+        # Without a heading after it, what is short is the table, and the rest is the book.
+        for ends in (self._ends, self._long):
+            if (number := bisect_left(ends, start)) < len(ends):
+                return ends[number]
+        return len(self._blocks)
+
+    def _is_end(self, index: int) -> bool:
+        """Return whether a heading is none of a table's: text follows it, or it stands above chapters."""
+        block = self._blocks[index]
+        if is_contents_title(block.text):
+            return False
+        following = next((later for later in self._blocks[index + 1 : index + 3] if later.kind != "scene"), None)
         is_entry = following is not None and following.kind == "heading" and _is_chapter_title(following.text)
-        if not is_entry or is_part_label(block.text):
-            return index
-    # Without a heading after it, what is short is the table, and the rest is the book.
-    lengths = (index for index, block in enumerate(blocks[start:], start) if len(block.text) > _MAX_ENTRY_CHARS)
-    return next(lengths, len(blocks))
+        return not is_entry or is_part_label(block.text)
 
+    def _skip_entries(self, start: int) -> int:
+        """Return where the first heading is no entry: one has next to no text of its own, and is named again later.
 
-def _skip_entries(blocks: list[Block], start: int) -> int:
-    """Return where the first heading stands that is not an entry: next to no text of its own, and named again later."""
-    headings = [index for index in range(start, len(blocks)) if blocks[index].kind == "heading"]
-    labels = [label_of(blocks[index].text) for index in headings]
-    later = Counter(labels)
-    for number, (index, end) in enumerate(pairwise(headings)):
-        label = labels[number]
-        later[label] -= 1
-        num_words = sum(words_in(block.text) for block in blocks[index + 1 : end])
-        is_named_again = bool(label) and later[label] > 0 and num_words <= _MAX_ENTRY_WORDS
-        is_line = bool(label and labels[number + 1]) and not num_words and not is_part_label(blocks[index].text)
-        if not is_named_again and not is_line:
-            return index if number else start
-    return start
+        The title of the next table is none, so that nothing is read twice.
+        """
+        first = bisect_left(self._headings, start)
+        for number in range(first, len(self._headings) - 1):
+            index, end = self._headings[number : number + 2]
+            label = self._labels[number]
+            num_words = sum(words_in(block.text) for block in self._blocks[index + 1 : end])
+            is_named_again = bool(label) and self._last[label] > number and num_words <= _MAX_ENTRY_WORDS
+            is_line = bool(label and self._labels[number + 1]) and not num_words
+            if not is_named_again and not (is_line and not is_part_label(self._blocks[index].text)):
+                return index if number > first else start
+        return start
 
 
 def _is_chapter_title(text: str) -> bool:
