@@ -6,6 +6,7 @@ word. Knows nothing of stores.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ _GROUPS = {
 }
 REJECTED_BY = ("split", "speaker", "language")
 """Groups of which it is counted how many rows were rejected."""
-_REJECTED_KINDS = tuple(f"rejected_{kind}" for kind in REJECTED_BY)
+_REJECTED_KINDS = ("rejected", *(f"rejected_{kind}" for kind in REJECTED_BY))
+_REJECTED_ROW = "rejected_row"
+"""Of rejected rows that have code and groups in common, as a JSON list; earlier versions counted each for itself."""
 _COVERAGE = {"word": "words", "letter": "letters", "trigram": "trigrams"}
 _SINGLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 """Scripts without spaces, which count by character."""
@@ -95,15 +98,16 @@ class NightCounts:
             code: why.
             groups: its name in each of `REJECTED_BY`.
         """
-        self.counts["rejected", code] += 1
-        for kind in REJECTED_BY:
-            self.counts[f"rejected_{kind}", str(groups[kind] or "unknown")] += 1
+        row = [code, *(str(groups[kind] or "unknown") for kind in REJECTED_BY)]
+        self.counts[_REJECTED_ROW, json.dumps(row, ensure_ascii=False)] += 1
 
     def keep_rejected(self, table: pa.Table, without: Collection[str]) -> None:
         """Take over the rejected rows of earlier counts, but for those of some speakers."""
-        found = table.filter(pc.is_in(table.column("kind"), pa.array(["rejected", *_REJECTED_KINDS])))
+        found = table.filter(pc.is_in(table.column("kind"), pa.array([_REJECTED_ROW, *_REJECTED_KINDS])))
+        speaker = 1 + REJECTED_BY.index("speaker")
         for row in found.to_pylist():
-            if row["kind"] != "rejected_speaker" or row["item"] not in without:
+            is_his = row["kind"] == _REJECTED_ROW and json.loads(row["item"])[speaker] in without
+            if not is_his and (row["kind"] != "rejected_speaker" or row["item"] not in without):
                 self.counts[row["kind"], row["item"]] += row["count"]
 
     def to_table(self) -> pa.Table:
@@ -129,6 +133,7 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
         nights: the counts of each.
     """
     names = sorted(nights)
+    nights = {name: _count_each_group(nights[name]) for name in names}
     tables = [
         nights[name].append_column("night", pa.array([at] * nights[name].num_rows, pa.int32()))
         for at, name in enumerate(names)
@@ -138,7 +143,7 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
     totals = every.group_by(["kind", "item"]).aggregate([("count", "sum"), ("seconds", "sum"), ("night", "min")])
     totals = totals.sort_by([("kind", "ascending"), ("item", "ascending")])
     by_kind: dict[str, list[dict[str, Any]]] = {}
-    wanted = pa.array([*_GROUPS, "rejected", *_REJECTED_KINDS])
+    wanted = pa.array([*_GROUPS, *_REJECTED_KINDS])
     for row in totals.filter(pc.is_in(totals.column("kind"), wanted)).to_pylist():
         by_kind.setdefault(row["kind"], []).append(row)
     splits = by_kind.get("split", [])
@@ -156,6 +161,17 @@ def summarize(nights: Mapping[str, pa.Table]) -> dict[str, Any]:
         "measures": {found.measure.name: _distribution(found) for found in merge_histograms(nights)},
         "coverage": {title: growth[kind][-1] if names else 0 for kind, title in _COVERAGE.items()},
     }
+
+
+def _count_each_group(table: pa.Table) -> pa.Table:
+    """Return counts of rejected rows by code and by each group, made of those of rows that have all in common."""
+    is_joint = pc.equal(table.column("kind"), _REJECTED_ROW)
+    found = Counter[tuple[str, str]]()
+    for row in table.filter(is_joint).to_pylist():
+        for key in zip(_REJECTED_KINDS, json.loads(row["item"]), strict=True):
+            found[key] += row["count"]
+    columns = [[kind for kind, _ in found], [item for _, item in found], [*found.values()], [0.0] * len(found)]
+    return pa.concat_tables([table.filter(pc.invert(is_joint)), pa.table(columns, schema=COUNTS_SCHEMA)])
 
 
 def _size(num_rows: int, seconds: float, num_rejected: int) -> dict[str, Any]:
@@ -182,12 +198,22 @@ def _group(by_kind: Mapping[str, list[dict[str, Any]]], kind: str) -> dict[str, 
     if kind not in REJECTED_BY or not is_known:
         rejected = {}
     found = {}
-    for row in by_kind.get(kind, []):
+    for row in _merge_spellings(by_kind.get(kind, [])) if kind == "license" else by_kind.get(kind, []):
         entry = {"num_rows": row["count_sum"], "hours": round(row["seconds_sum"] / 3600, 6)}
         if kind in REJECTED_BY and is_known:
             entry = _size(row["count_sum"], row["seconds_sum"], rejected.pop(row["item"], 0))
         found[row["item"]] = entry
     return found | {item: _size(0, 0.0, count) for item, count in rejected.items()}
+
+
+def _merge_spellings(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return counts of names that differ in case alone as one, by the spelling that most rows have."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: -row["count_sum"]):
+        first = found.setdefault(row["item"].casefold(), {**row, "count_sum": 0, "seconds_sum": 0.0})
+        for sum_ in ("count_sum", "seconds_sum"):
+            first[sum_] += row[sum_]
+    return [*found.values()]
 
 
 def _growth(totals: pa.Table, num_nights: int) -> dict[str, list[int]]:

@@ -20,7 +20,7 @@ from pipeline.dataset.data_files import DataWriter, read_rows
 from pipeline.dataset.listing import iter_data_files, list_snapshots, read_snapshot
 from pipeline.dataset.rows import ROW_SCHEMA, SplitRows
 from pipeline.dataset.snapshot import write_snapshot
-from pipeline.dataset.statistics import NightCounts, summarize
+from pipeline.dataset.statistics import COUNTS_SCHEMA, NightCounts, summarize
 from pipeline.errors import ConfigError, DamagedCommit, StoreRefused
 from pipeline.storage import open_storage
 from tests.dataset.corpora import (
@@ -254,18 +254,33 @@ def test_nights_and_numbers_of_the_statistics(pristine):
     assert 0.49 < stats["measures"]["duration_s"]["p50"] < 0.52
 
 
-def test_what_was_rejected_counts_in_each_group_unless_an_earlier_version_did_not_note_it():
+def test_what_was_rejected_counts_in_each_group_until_its_speaker_is_taken_down():
     counts = NightCounts()
     counts.add_rejected("too_slow", {"split": "test", "speaker": "ross", "language": None})
-    table = counts.to_table()
-    stats = summarize({NIGHTS[0]: table})
+    counts.add_rejected("cut_short", {"split": "train", "speaker": "ada", "language": "en"})
+    stats = summarize({NIGHTS[0]: counts.to_table()})
+    assert stats["rejected"] == {"cut_short": 1, "too_slow": 1} and stats["nights"][NIGHTS[0]]["num_rejected"] == 2
     assert [stats[group] for group in ("splits", "speakers", "languages")] == [
-        {name: {"num_rows": 0, "hours": 0.0, "num_rejected": 1, "accepted": 0.0}}
-        for name in ("test", "ross", "unknown")
+        {name: {"num_rows": 0, "hours": 0.0, "num_rejected": 1, "accepted": 0.0} for name in names}
+        for names in (("test", "train"), ("ada", "ross"), ("en", "unknown"))
     ]
-    old = table.filter([kind not in ("rejected_split", "rejected_language") for kind in table["kind"].to_pylist()])
+    left = NightCounts()
+    left.keep_rejected(counts.to_table(), {"ross"})
+    stats = summarize({NIGHTS[0]: left.to_table()})
+    assert stats["num_rejected"] == 1 and stats["rejected"] == {"cut_short": 1}
+    assert [list(stats[group]) for group in ("splits", "speakers", "languages")] == [["train"], ["ada"], ["en"]]
+
+
+def test_an_earlier_version_noted_the_speakers_of_rejected_rows_alone():
+    old = pa.table([["rejected", "rejected_speaker"], ["too_slow", "ross"], [1, 1], [0.0, 0.0]], schema=COUNTS_SCHEMA)
     stats = summarize({NIGHTS[0]: old})
     assert stats["speakers"]["ross"]["accepted"] == 0.0 and stats["splits"] == stats["languages"] == {}
+
+
+def test_licenses_that_differ_in_case_are_one():
+    rows = [("license", "CC0-1.0", 3, 6.0), ("license", "MIT", 1, 1.0), ("license", "cc0-1.0", 1, 2.0)]
+    stats = summarize({NIGHTS[0]: pa.table([*map(list, zip(*rows, strict=True))], schema=COUNTS_SCHEMA)})
+    assert {name: found["num_rows"] for name, found in stats["licenses"].items()} == {"CC0-1.0": 4, "MIT": 1}
 
 
 def test_damage_of_a_list_of_files_is_named(config):
