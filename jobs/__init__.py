@@ -1,6 +1,7 @@
 """The commands, one file each."""
 
 import os
+import signal
 import sys
 import traceback
 from types import TracebackType
@@ -10,7 +11,8 @@ from jobs.streams import secure_streams
 
 def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End a command that cannot even be imported: Python's own exit code, 1, means that a run finished."""
-    if issubclass(kind, KeyboardInterrupt):
+    if issubclass(kind, KeyboardInterrupt):  # Also of SIGTERM, as below.
+        os.write(2, b"interrupted before any work was begun\n")
         os._exit(130)
     traceback.print_exception(kind, error, trace)
     print("stopped: this command cannot start; see that all of it is installed and can be read", file=sys.stderr)
@@ -22,3 +24,4 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
     secure_streams()
     sys.excepthook = _stop
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -7,17 +7,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
-from jobs.dry_run import check_books, describe_books
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline import AudiobooksSummary, Config, load_config, make_audiobooks
-from pipeline.books.catalogue import refuse_unreadable
-from pipeline.books.estimate import estimate_catalogue
+from pipeline import Config, load_config
 from pipeline.config.printable import one_line
 from pipeline.errors import SynthesisError
 from pipeline.output.progress import format_duration
+
+if TYPE_CHECKING:
+    from pipeline import AudiobooksSummary
 
 _MAX_SHOWN = 10
 
@@ -38,18 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--json goes with --dry-run")
 
     def make() -> int:
-        config = load_config(options.config, options.set)
+        config = load_config(options.config, options.set)  # What is wrong in it is said before Ray is imported.
         if options.dry_run:
             return _estimate(config, as_json=options.json)
+        from pipeline import make_audiobooks
+        from pipeline.books.catalogue import refuse_unreadable
+
         summary = make_audiobooks(config)
         _print_summary(config, summary)
         refuse_unreadable(summary.refused)
         return EXIT_REJECTIONS if summary.num_failed else EXIT_OK
 
-    return run_command(make)
+    return run_command(make, commits=not options.dry_run)
 
 
 def _estimate(config: Config, *, as_json: bool) -> int:
+    from jobs.dry_run import check_books, describe_books
+    from pipeline.books.catalogue import refuse_unreadable
+    from pipeline.books.estimate import estimate_catalogue
+
     estimate, problem = estimate_catalogue(config), None
     try:
         estimate = check_books(config, estimate)

@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return settle(EXIT_OK)
     name = words[0].replace("-", "_")
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(COMMANDS)}"
-        say(f"{PROGRAM}: {words[0]}: there is no such command; {remedy}", error=True)
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        remedy = f"did you mean `{PROGRAM} {near[0]}`? " if near else ""
+        say(f"error: {words[0]:.80}: there is no such command; {remedy}`{PROGRAM} --help` lists all", error=True)
         return EXIT_BAD_INPUT
     return run_guarded(lambda: int(importlib.import_module(f"jobs.{name}").main(words[1:])))
 

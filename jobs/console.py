@@ -23,7 +23,19 @@ EXIT_CODES = (
     "3 stopped, and the same command goes on; 130 interrupted"
 )
 """For the end of each command's help."""
+RESUME = "Committed work is safe; run the same command again to go on."
+"""For a command that commits work, and was stopped."""
 _NOTICE = "stopping: ending what is being written (again to stop at once)"
+
+
+class _Committing:
+    """Whether this process commits work, and whom to tell: `jobs.guard` speaks for one that ends without a word."""
+
+    begun = False
+    tell: Callable[[], object] | None = None
+
+
+committing = _Committing()
 
 
 def say(text: str = "", *, error: bool = False) -> None:
@@ -45,13 +57,20 @@ def say_damaged(status: Mapping[str, Any]) -> None:
             say(f"  {redact(text)}", error=True)
 
 
-def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
+def run_command(command: Callable[[], int], notice: str | None = None, *, commits: bool = False) -> int:
     """Run a command and turn its errors into messages and exit codes, see `EXIT_CODES`.
 
     Args:
         command: returns its exit code.
         notice: shown when a signal asks for the end.
+        commits: it commits work to an output, which the same command goes on with; else nothing is said of that.
     """
+    committing.begun = commits
+    if commits and committing.tell is not None:
+        committing.tell()
+    if notice is None:
+        notice = _NOTICE if commits else "stopping (again to stop at once)"
+    resume = RESUME if commits else "Run the same command again."
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -64,7 +83,7 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
         say(f"stopped: {redact(str(error))}", error=True)
         return EXIT_STOPPED
     except (RunStopped, StorageError) as error:
-        say(f"stopped: {redact(str(error))}\nCommitted work is safe; run the same command again to go on.", error=True)
+        say(f"stopped: {redact(str(error))}\n{resume}", error=True)
         return EXIT_STOPPED
     except FileNotFoundError as error:  # What may be missing is reported where it is read: this was there when listed.
         say(f"stopped: {redact(str(error))}: deleted since it was listed; find out who else writes there", error=True)
@@ -73,7 +92,7 @@ def run_command(command: Callable[[], int], notice: str = _NOTICE) -> int:
         say(f"error: {redact(str(error))}", error=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted: committed work is safe; run the same command again to go on.", file=sys.stderr)
+        print(f"interrupted: {RESUME[0].lower()}{RESUME[1:]}" if commits else "interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
-from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline.cluster.cost import estimate_cost, stated_pace
 from pipeline.config.dataset import NightConfig, load_night_config
 from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import check_night, tonight
-from pipeline.dataset.night import NightForecast, NightSummary, forecast_night, make_night
 from pipeline.dataset.plan import describe_plan
 from pipeline.output.progress import format_duration
 from pipeline.output.run_record import RunRecord
 from pipeline.storage import open_storage
+
+if TYPE_CHECKING:
+    from pipeline.dataset.night import NightForecast, NightSummary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make() -> int:
-        config = load_night_config(options.config, options.set)
+        config = load_night_config(options.config, options.set)  # What is wrong in it is said before Ray is imported.
+        from pipeline.dataset.night import make_night
+
         night = check_night(options.night or tonight())
         if options.dry_run:
             return _show_forecast(config, night, as_json=options.json)
@@ -48,10 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print_summary(config, summary)
         return EXIT_OK if summary.record.has_passed else EXIT_REJECTIONS
 
-    return run_command(make)
+    return run_command(make, commits=not options.dry_run)
 
 
 def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
+    from jobs.dry_run import show_forecast
+    from pipeline.dataset.night import NightForecast, forecast_night
+
     found = forecast_night(config, night)
     if not isinstance(found, NightForecast):
         say(f"night      {night}: planned already, {found.state}; what is left of its run:")
@@ -68,6 +74,8 @@ def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
 
 
 def _estimate_time(config: NightConfig, found: NightForecast) -> str:
+    from pipeline.cluster.cost import estimate_cost, stated_pace
+
     stated, speed = stated_pace(config.run.weights), found.trial.speed
     pace = speed.pace if speed is not None and speed.pace is not None else stated
     audio_s = found.counts["hours"] * 3_600 / stated * pace

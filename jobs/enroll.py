@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline import enroll_speakers, load_config, synthesize_manifest
+from pipeline import load_config
 from pipeline.config.printable import one_line
 
 
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def enroll() -> int:
-        config = load_config(options.config, options.set)
+        config = load_config(options.config, options.set)  # What is wrong in it is said before Ray is imported.
+        from pipeline import enroll_speakers, synthesize_manifest
+
         enrollment = enroll_speakers(config, options.replace)
         for speaker in enrollment.speakers.values():
             tokens = speaker.voice.global_tokens or ()
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_REJECTIONS if summary.num_rejected else EXIT_OK
         return EXIT_OK
 
-    return run_command(enroll)
+    return run_command(enroll, commits=True)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,11 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, settle
+from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, RESUME, committing, settle
 from jobs.streams import secure_streams
 
 _PR_SET_PDEATHSIG = 1
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
-_RESUME = "Committed work is safe; run the same command again to go on."
 
 
 def run_guarded(main: Callable[[], int]) -> int:
@@ -63,23 +62,24 @@ def run_guarded(main: Callable[[], int]) -> int:
     _, status = os.waitpid(child, 0)
     word = b""
     with suppress(BlockingIOError):
-        word = os.read(heard, 16)
-    return int(word) if word else _explain(os.waitstatus_to_exitcode(status))
+        word = os.read(heard, 64)
+    code = word.lstrip(b"c")
+    return int(code) if code else _explain(os.waitstatus_to_exitcode(status), commits=word != code)
 
 
-def _explain(status: int) -> int:
+def _explain(status: int, *, commits: bool) -> int:
     if status == EXIT_INTERRUPTED:
         return EXIT_INTERRUPTED  # A second signal ended it at once.
     how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    print(
-        f"stopped: the process that did the work ended {how} and named no result; one of Ray's own processes may have "
-        f"died, or memory ran out: the lines above tell\n{_RESUME}",
-        file=sys.stderr,
-    )
+    cause = "one of Ray's own processes may have died, or memory ran out: the lines above tell"
+    hint = f"{cause}\n{RESUME}" if commits else "memory may have run out"
+    print(f"stopped: the process that did the work ended {how} and named no result; {hint}", file=sys.stderr)
     return EXIT_STOPPED
 
 
 def _run_child(main: Callable[[], int], said: int) -> NoReturn:
+    committing.tell = lambda: os.write(said, b"c")  # Before its code: that it may commit work.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # While packages are imported, as Ctrl-C.
     try:
         code = main()
     except SystemExit as error:  # How argparse ends.
@@ -89,7 +89,8 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         code = EXIT_INTERRUPTED
     except BaseException:
         traceback.print_exc()
-        print(f"stopped: an error that nobody foresaw; please report it\n{_RESUME}", file=sys.stderr)
+        resume = f"\n{RESUME}" if committing.begun else ""
+        print(f"stopped: an error that nobody foresaw; please report it{resume}", file=sys.stderr)
         code = EXIT_STOPPED
     code = settle(code)
     os.write(said, str(code).encode())

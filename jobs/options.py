@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import argcomplete
 
@@ -18,6 +19,7 @@ from pipeline.errors import SynthesisError
 PROGRAM = "spark-tts-batch"
 """The one command for all, see `jobs.cli`."""
 _REMEDY = re.compile(r"\bset ([a-z_]+(?:\.[a-z_]+)+) to (\[[^\]]*\]|'[^']*'|[^\s,:;]+)")
+_MISSPELLED = re.compile(r"unrecognized arguments: (-\S+)|invalid choice: '([^']*)'")
 COMPLETION = "_ARGCOMPLETE"
 """What argcomplete sets where a shell asks for the next word."""
 
@@ -30,6 +32,15 @@ class CommandParser(argparse.ArgumentParser):
             prog = prog.replace("python -m jobs.", f"{PROGRAM} ")
         super().__init__(prog, **options)
 
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2; a misspelled option or choice is answered with the nearest."""
+        found = _MISSPELLED.search(message)
+        if found is not None:
+            known = [text for action in self._actions for text in (*action.option_strings, *(action.choices or ()))]
+            near = difflib.get_close_matches(found[1] or found[2], known, n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        super().error(message)
+
     def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
         """Read the options; while a shell completes a line, print what may come next and end."""
         if COMPLETION in os.environ:
@@ -37,7 +48,7 @@ class CommandParser(argparse.ArgumentParser):
         found = super().parse_args(arguments, namespace)
         for action in self._actions:
             given = getattr(found, action.dest, None)
-            if given != action.default and "" in (given if isinstance(given, list) else [given]):
+            if given not in (action.default, action.const) and "" in (given if isinstance(given, list) else [given]):
                 # As from `--clone "$FILE"` where there is no FILE: taken for an option that was not given.
                 self.error(f"argument {'/'.join(action.option_strings) or action.dest}: is empty; expected a value")
         return found

@@ -9,10 +9,9 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from jobs.outputs import find_output
-from pipeline import load_config, redo_rows
+from pipeline import load_config
 from pipeline.config.run import StorageConfig
 from pipeline.errors import RejectionCode
-from pipeline.run.repair import Selection, read_config_of
 from pipeline.storage import open_storage
 
 
@@ -41,12 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("say which rows: --ids, --code or --rejected")
 
     def redo() -> int:
+        # What is wrong in a config is said before Ray is imported.
+        config = load_config(options.config, {"output": options.output}) if options.config else None
+        from pipeline import redo_rows
+        from pipeline.run.repair import Selection, read_config_of
+
         output = find_output(options.output, options.endpoint_url)
         storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
-        if options.config:
-            config = load_config(options.config, {"output": output})
-        else:
+        if config is None:
             config = read_config_of(output, {}, storage)
+        else:
+            config = config.model_copy(update={"output": output})
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         counts = redo_rows(config, selection, next_take=options.next_take, on_ray=options.ray)
         if not counts.num_rows:
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}")
         return EXIT_REJECTIONS if counts.rejected else EXIT_OK
 
-    return run_command(redo)
+    return run_command(redo, commits=True)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_REJECTIONS
 
-    return run_command(remove)
+    return run_command(remove, commits=not options.dry_run)
 
 
 def _collect_ids(words: Sequence[str]) -> list[str]:

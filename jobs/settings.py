@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.dataset import NightlyFile
 from pipeline.config.run import Config
-from pipeline.config.settings import list_settings
+from pipeline.config.settings import SettingInfo, find_near, list_settings
 from pipeline.errors import ConfigError
 
 
@@ -28,17 +27,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(name: str) -> int:
-    settings = {setting.name: setting for group in (NightlyFile, Config) for setting in list_settings(group)}
-    shown = [found for known, found in settings.items() if f"{known}.".startswith(f"{name}." if name else "")]
+    kinds = _list_kinds()
+    shown = {
+        kind: [found for found in settings if f"{found.name}.".startswith(f"{name}." if name else "")]
+        for kind, settings in kinds.items()
+    }
+    shown = {kind: settings for kind, settings in shown.items() if settings}
     if not shown:
-        near = difflib.get_close_matches(name, settings, n=3, cutoff=0.5)
+        near = find_near(name, (found for settings in kinds.values() for found in settings))
         remedy = f"did you mean {' or '.join(near)}?" if near else "leave the name out to see all of them"
         raise ConfigError(f"{name}: there is no such setting; {remedy}")
-    for found in shown:
-        pinned = ", pinned by the first start" if found.changes else ""
-        say(f"{found.name}: {found.kind}, {'required' if found.required else f'default {found.default}'}{pinned}")
-        say("".join(f"    {line}\n" for line in found.description.splitlines()))
+    for kind, settings in shown.items():
+        if len(shown) > 1:
+            say(f"# {kind}\n")
+        for found in settings:
+            pinned = ", pinned by the first start" if found.changes else ""
+            say(f"{found.name}: {found.kind}, {'required' if found.required else f'default {found.default}'}{pinned}")
+            say("".join(f"    {line}\n" for line in found.description.splitlines()))
     return EXIT_OK
+
+
+def _list_kinds() -> dict[str, list[SettingInfo]]:
+    """Return all settings by the kind of file that has them, in the order in which people meet these."""
+    of_runs = list(list_settings(Config))
+    return {
+        "Every run (synthesize)": [found for found in of_runs if not found.name.startswith("audiobook.")],
+        "Books (audiobooks), beside those of every run": [
+            found for found in of_runs if found.name.startswith("audiobook.")
+        ],
+        "Data sets (dataset), beside those of every run": list(list_settings(NightlyFile)),
+    }
 
 
 if __name__ == "__main__":

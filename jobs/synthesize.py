@@ -9,10 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say, say_whose_voice
-from jobs.dry_run import show_forecast
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
-from pipeline import Config, load_config, replay_rows, synthesize_manifest
+from pipeline import Config, load_config
 from pipeline.audio.clips import suffix_of
 from pipeline.config.printable import one_line
 from pipeline.errors import ConfigError
@@ -42,20 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--only ID and --to PLACE go together, and without --dry-run")
 
     def synthesize() -> int:
-        config = load_config(options.config, options.set)
+        config = load_config(options.config, options.set)  # What is wrong in it is said before Ray is imported.
         if options.dry_run:
+            from jobs.dry_run import show_forecast
+
             return show_forecast(config)
         if options.only:
             return _replay(config, options.only, options.to)
+        from pipeline import synthesize_manifest
+
         summary = synthesize_manifest(config)
         _print_summary(config, summary)
         return EXIT_REJECTIONS if summary.num_rejected else EXIT_OK
 
-    return run_command(synthesize)
+    return run_command(synthesize, commits=not (options.dry_run or options.only))
 
 
 def _replay(config: Config, ids: Sequence[str], to: str) -> int:
     """Synthesize committed rows again, each in isolation; the exit code says whether all are as committed."""
+    from pipeline import replay_rows
+
     target = open_storage(to, config.storage)
     if f"{target.uri.rstrip('/')}/".startswith(f"{open_storage(config.output, config.storage).uri.rstrip('/')}/"):
         raise ConfigError(f"--to {to}: lies in the output {config.output}, which stays as it is; name another place")

@@ -39,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="for --repair: the run's config, if not as in run.json")
     parser.add_argument("--endpoint-url", default=None, help="S3 endpoint for other stores than AWS")
     options = parser.parse_args(arguments)
+    if options.config and not options.repair:
+        parser.error("--config: what --repair makes again is made by it; add --repair, or leave it out")
 
     def verify() -> int:
+        # What is wrong in a config is said before everything is read.
+        config = load_config(options.config, {"output": options.output}) if options.config else None
         output = find_output(options.output, options.endpoint_url)
         storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
         # The record names the manifest as the night's command did, from the folder in which that ran.
@@ -50,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.repair and not is_intact:
             from pipeline.run.repair import read_config_of, repair_output
 
-            if options.config:
-                config = load_config(options.config, {"output": output})
-            else:
+            if config is None:
                 config = read_config_of(output, {}, storage)
+            else:
+                config = config.model_copy(update={"output": output})
             counts = repair_output(config)
             say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}; checking again")
             is_intact = _audit(storage, manifest) and not counts.rejected
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"{sweep_output(storage):,} orphan(s) deleted")
         return EXIT_OK if is_intact else EXIT_REJECTIONS
 
-    return run_command(verify)
+    return run_command(verify, commits=options.repair)
 
 
 def _open_manifest(storage: Storage, place: str | None) -> Manifest | None:

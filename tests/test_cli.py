@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from jobs import cli, settings
+from jobs import cli, redo, settings
 from jobs import say as say_command
 from jobs.options import PROGRAM, as_options
 
@@ -44,7 +44,24 @@ def test_every_command_is_listed_in_the_one_for_all(capsys):
 
 def test_a_misspelled_command_is_answered_with_the_nearest(capsys):
     assert cli.main(["synthesizes"]) == 2
-    assert "did you mean synthesize?" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(
+        "error: synthesizes: there is no such command; did you mean `spark-tts-batch synthesize`? `"
+    )
+    assert cli.main(["xyzzy"]) == 2
+    assert capsys.readouterr().err == ("error: xyzzy: there is no such command; `spark-tts-batch --help` lists all\n")
+
+
+def test_a_misspelled_option_or_choice_is_answered_with_the_nearest(capsys):
+    for arguments, said in (
+        (["Hello.", "--speeker", "ada", "--out", "a.wav"], "did you mean --speaker?"),
+        (["Hello.", "--xyzzy", "--out", "a.wav"], "unrecognized arguments: --xyzzy\n"),
+    ):
+        with pytest.raises(SystemExit):
+            say_command.main(arguments)
+        assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        redo.main(["output", "--code", "wrong_wrds"])
+    assert "did you mean wrong_words?" in capsys.readouterr().err
 
 
 def test_it_tells_its_version(capsys):
@@ -70,8 +87,23 @@ def test_settings_are_shown_with_default_limits_and_purpose(capsys):
 
 
 def test_a_misspelled_setting_is_answered_with_the_nearest(capsys):
-    assert settings.main(["unit_sise"]) == 2
-    assert "did you mean unit_size" in capsys.readouterr().err
+    for name, near in (
+        ("unit_sise", "unit_size"),
+        ("qualty", "quality"),
+        ("llm.slotz", "llm.slots"),
+        ("asr", "quality.asr"),
+        ("path", "speakers.path or texts.path"),
+    ):
+        assert settings.main([name]) == 2
+        assert f"there is no such setting; did you mean {near}?\n" in capsys.readouterr().err
+
+
+def test_all_settings_are_shown_by_the_kind_of_their_file(capsys):
+    assert settings.main([]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Every run (synthesize)\n\nweights: text, required\n")
+    assert shown.index("\nunit_size") < shown.index("\n# Books (audiobooks)") < shown.index("\naudiobook.catalogue")
+    assert shown.index("\naudiobook.") < shown.index("\n# Data sets (dataset)") < shown.index("\ntexts.path")
 
 
 def test_a_text_is_spoken_at_once_by_a_speaker_and_by_a_clone(tmp_path, capsys):

@@ -37,6 +37,35 @@ def test_an_interrupt_while_a_command_is_imported_is_no_error():
     assert run("    raise KeyboardInterrupt") == (130, "", "interrupted before any work was begun\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["jobs.status", "jobs.cli status"])
+def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_path):
+    """In the parent, and in the child."""
+    (tmp_path / "pyarrow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *name.split(), "output"],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (130, "interrupted before any work was begun\n")
+
+
+WORK = """    from jobs.console import run_command
+    def work():
+        {}
+    return run_command(work, commits={})"""
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise KeyError", "raise KeyboardInterrupt"])
+def test_only_commands_that_commit_work_speak_of_it(end):
+    for commits in (True, False):
+        _, _, err = run(WORK.format(end, commits))
+        assert ("committed work is safe" in err.lower()) == commits, err
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -4,6 +4,8 @@ import errno
 import importlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -154,6 +156,35 @@ def test_a_missing_config_is_reported(capsys):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["synthesize"],
+        ["audiobooks"],
+        ["dataset"],
+        ["enroll"],
+        ["redo", "output", "--rejected"],
+        ["verify", "output", "--repair"],
+        ["assemble", "output", "--to", "chapters"],
+        ["import_books", "books", "--dry-run"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_misspelled_setting_is_refused_before_anything_large_is_imported(arguments, tmp_path):
+    beside = ", texts: [{path: t}], output: o, dataset: {name: n, license: l}" if arguments == ["dataset"] else ""
+    (tmp_path / "run.yaml").write_text(f"{{unit_sise: 4{beside}}}")
+    code = (
+        "import importlib, sys\n"
+        "code = importlib.import_module('jobs.' + sys.argv[1]).main([*sys.argv[2:], '--config', 'run.yaml'])\n"
+        "print(code, sorted({'ray', 'torch', 'scipy', 'pandas'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path().absolute())}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "2 []\n", done.stderr
+    assert "unit_sise: unknown setting" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [(RunStopped("enough"), 3), (StorageError("away"), 3), (KeyboardInterrupt(), 130)],
 )
@@ -161,8 +192,10 @@ def test_each_end_has_its_exit_code(error, code, capsys):
     def command():
         raise error
 
+    assert run_command(command, commits=True) == code
+    assert "committed work is safe; run the same command again" in capsys.readouterr().err.lower()
     assert run_command(command) == code
-    assert "again" in capsys.readouterr().err
+    assert "committed" not in capsys.readouterr().err.lower()
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("jobs").glob("*.py")))

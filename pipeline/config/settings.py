@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args, get_origin
 
@@ -96,8 +96,8 @@ def _describe_unknown(place: Sequence[str], group: type[BaseModel]) -> str:
         first, *others = name.split(".")
         nested = ": {".join(others) + ": ..." + "}" * len(others)
         return f"{'.'.join(place):.80}: unknown setting; settings are nested in a file: {first}: {{{nested}"
-    near = difflib.get_close_matches(name, _fields(group), n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"expected one of: {', '.join(_fields(group))}"
+    near = difflib.get_close_matches(name, _fields(group), n=1) or find_near(name, list_settings(group))
+    remedy = f"did you mean {' or '.join(near)}?" if near else f"expected one of: {', '.join(_fields(group))}"
     return f"{'.'.join(place):.80}: unknown setting; {remedy}"
 
 
@@ -148,6 +148,24 @@ def list_settings(group: type[BaseModel], prefix: str = "", given: BaseModel | N
             description=field.description or "",
             changes=extra.get("changes") if isinstance(extra, dict) else None,  # type: ignore[arg-type]
         )
+
+
+def find_near(name: str, settings: Iterable[SettingInfo]) -> list[str]:
+    """Return the names of settings and groups, three at most, that a name may stand for: misspelled, or its end alone.
+
+    Args:
+        name: as somebody wrote it, `qualty` or `llm.slotz` or `asr`.
+        settings: those that there are.
+    """
+    known = {}
+    for found in settings:
+        parts = found.name.split(".")
+        known.update({".".join(parts[:end]): parts[end - 1] for end in range(1, len(parts) + 1)})
+    if "." in name:
+        return difflib.get_close_matches(name, known, n=3)
+    ends = difflib.get_close_matches(name, set(known.values()), n=3, cutoff=0.7)
+    ends = ends[:1] if name in ends else ends
+    return [path for end in ends for path, last in known.items() if last == end][:3]
 
 
 _KINDS: Mapping[Any, str] = {

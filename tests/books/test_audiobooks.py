@@ -148,7 +148,7 @@ def test_a_bad_book_stops_no_other_and_is_in_the_exit_code(tmp_path, capsys, mon
     printed = capsys.readouterr()
     assert "cats: " in printed.out and "bad: not imported, see below" in printed.out
     assert "bad.epub: not an EPUB" in printed.err
-    monkeypatch.setattr(jobs.audiobooks, "make_audiobooks", lambda config: make_audiobooks(
+    monkeypatch.setattr("pipeline.books.audiobooks.make_audiobooks", lambda config: make_audiobooks(
         config, networks=INSTANT_NETWORKS))  # fmt: skip
     with inline_ray():
         assert jobs.audiobooks.main(arguments) == 2

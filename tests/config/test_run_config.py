@@ -138,3 +138,8 @@ def test_a_dotted_name_in_a_file_is_answered_with_its_nested_form():
         parse_config(raw)
     assert "llm.slots: unknown setting; settings are nested in a file: llm: {slots: ...}" in str(caught.value)
     assert "quality.asr.x: unknown setting; did you mean asr?" in str(caught.value)
+
+
+def test_a_setting_without_its_group_is_answered_with_its_whole_name():
+    with pytest.raises(ConfigError, match=r"asr: unknown setting; did you mean quality\.asr\?"):
+        parse_config({"weights": "demo", "manifest": "m", "speakers": "s", "output": "o", "asr": "whisper"})

@@ -179,7 +179,9 @@ def world(tmp_path, random_weights):
 
 
 def test_a_night_that_fails_its_gate_is_not_published(world, monkeypatch, capsys):
-    monkeypatch.setattr(jobs.dataset, "make_night", lambda config, night: make_night(config, night, networks=ECHO))
+    monkeypatch.setattr(
+        "pipeline.dataset.night.make_night", lambda config, night: make_night(config, night, networks=ECHO)
+    )
     command = ["--config", str(world.file), "--night", NIGHTS[0]]
     assert jobs.dataset.main([*command, "--set", "dataset.gate.min_hours=1"]) == 1
     assert "hours: 0.002 of accepted audio, at least 1 wanted" in capsys.readouterr().out
@@ -211,7 +213,7 @@ def test_rows_of_a_failed_night_are_in_no_snapshot_until_it_passes(world):
 def dry_run(world, monkeypatch):
     """The command's dry run of the first night, with networks that answer at once."""
     forecast = partial(forecast_night, networks=ECHO)
-    monkeypatch.setattr(jobs.dataset, "forecast_night", forecast)
+    monkeypatch.setattr("pipeline.dataset.night.forecast_night", forecast)
     return lambda *options: jobs.dataset.main(
         ["--config", str(world.file), "--night", NIGHTS[0], "--dry-run", *options]
     )
@@ -253,7 +255,7 @@ def test_a_dry_run_warns_once_and_speaks_of_no_committed_work(world, dry_run, mo
     (world.folder / "speakers.yaml").write_text(yaml.safe_dump(speakers[:-1]))
     world.make(NIGHTS[0])
     capsys.readouterr()
-    monkeypatch.setattr(jobs.dry_run, "check_rejected_share", stop)
+    monkeypatch.setattr("jobs.dry_run.check_rejected_share", stop)
     assert dry_run() == 3
     assert capsys.readouterr().err.strip().endswith("a run would stop: stopped here")
 
