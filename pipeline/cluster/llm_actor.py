@@ -29,11 +29,11 @@ from pipeline.cluster.replica import (
 )
 from pipeline.config.manifest import OWN_COLUMNS
 from pipeline.errors import UtteranceError
-from pipeline.manifest.rows import read_utterance
+from pipeline.manifest.rows import read_utterance, utterance_seed
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
-from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted, utterance_seed
+from pipeline.synthesis.takes import Rejection, UtteranceTakes, Wanted
 from pipeline.text import read_text_support
 
 if TYPE_CHECKING:  # Loads torch, which the driver does without.

@@ -64,6 +64,22 @@ class Utterance:
         return read_utterance(row)
 
 
+def utterance_seed(utterance: Utterance, run_seed: int) -> int:
+    """Return the manifest's own seed, else one that follows from the run's seed and the id; in [0, 2**63)."""
+    return utterance.seed if utterance.seed is not None else hash_seed(run_seed, utterance.utterance_id)
+
+
+def hash_seed(*parts: int | str) -> int:
+    """Mix integers and strings into a seed in [0, 2**63), the same on every machine and Python."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        encoded = str(part).encode("utf-8", "surrogatepass")
+        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+        digest.update(f"{type(part).__name__}{len(encoded)}:".encode())
+        digest.update(encoded)
+    return int.from_bytes(digest.digest(), "big") >> 1
+
+
 class RowReader:
     """Reads the rows of units that carry their shard; small, however large the manifest. Pickles without open files."""
 

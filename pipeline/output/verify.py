@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
 from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.errors import ConfigError, DamagedCommit
-from pipeline.manifest.rows import Manifest
+from pipeline.manifest.rows import Manifest, hash_seed
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
+from pipeline.output.contradictions import CONTRADICTION_COLUMNS, find_contradictions
 from pipeline.output.records import AUDIO_FOLDER, clip_name
 from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
 from pipeline.output.tombstones import REMOVED_PATH, Tombstones
-from pipeline.output.voices import SPEAKERS_PATH, list_enrolled
+from pipeline.output.voices import SPEAKERS_PATH, hash_voices, list_enrolled
 from pipeline.storage import Storage
 
 Kind = Literal[
@@ -44,22 +45,12 @@ Kind = Literal[
     "other_row",
     "not_removed",
     "no_tombstone",
+    "other_voice",
+    "edited_row",
 ]
 _COLUMNS = (
-    "utterance_id",
-    "status",
-    "audio_path",
-    "audio_format",
-    "audio_sha256",
-    "sample_rate",
-    "num_samples",
-    "error_code",
-    "removed_reason",
-    "shard",
-    "row",
-    "text",
-    "speaker_id",
-    "seed",
+    *("utterance_id", "audio_path", "audio_format", "audio_sha256", "error_code", "removed_reason", "shard", "row"),
+    *("speaker_id", "seed", *CONTRADICTION_COLUMNS),
 )
 _LISTED_AT_ONCE = 16_384
 
@@ -80,6 +71,8 @@ class Finding:
     | not_removed | a row that was withdrawn, by a removal that was cut short |
     | no_tombstone | a removed row that removed.parquet does not name, so that a repair might bring it back |
     | other_row | a commit whose id, text, speaker or seed is not that of its manifest row |
+    | edited_row | a record whose length, tokens, takes or measures do not follow from each other |
+    | other_voice | speakers.parquet has another voice of a speaker than the one that rows were spoken with, or none |
     """
 
     kind: Kind
@@ -110,12 +103,17 @@ class VerifyReport:
     """Commits with a row that was withdrawn; once for each such row."""
     no_tombstones: list[str] = field(default_factory=list)
     """Commits with a removed row that `removed.parquet` does not know; once for each such row."""
+    edited_rows: list[str] = field(default_factory=list)
+    """Commits with a record that contradicts itself; once for each."""
+    other_voices: list[str] = field(default_factory=list)
+    """`speakers.parquet`, once for each speaker whose voice is not the one that rows were spoken with."""
 
     @property
     def is_intact(self) -> bool:
         """Orphans take room and harm nothing."""
         wrong = (self.missing, self.changed, self.damaged_commits, self.uncommitted, self.stray_commits)
-        return not any((*wrong, self.changed_shards, self.other_rows, self.not_removed, self.no_tombstones))
+        edited = (self.edited_rows, self.other_voices)
+        return not any((*wrong, *edited, self.changed_shards, self.other_rows, self.not_removed, self.no_tombstones))
 
 
 @dataclass(frozen=True)
@@ -149,6 +147,7 @@ class Audit:
         self._check_hashes, self._check_clips = check_hashes and check_clips, check_clips
         self._tombstones = Tombstones()
         self._manifest = manifest
+        self._run_seed: int | None = None
         self._changed_shards: set[str] = set()
         self._named = array("Q")
         self.num_checked = 0
@@ -162,10 +161,12 @@ class Audit:
         """
         self._named = array("Q")
         self._tombstones = Tombstones.read(self._storage)
-        unit_size, table = self._record.read().unit_size, self._record.read_table()
-        shards = table.shards
+        run, table = self._record.read(), self._record.read_table()
+        unit_size, shards = run.unit_size, table.shards
+        self._run_seed = run.pinned.get("seed")
         if self._tombstones.ids("speaker").intersection(list_enrolled(self._storage)):
             yield Finding("not_removed", SPEAKERS_PATH, detail="a speaker was withdrawn; run its jobs.remove again")
+        yield from self._check_voices(table.voices or {})
         yield from self._check_replaced()
         yield from self._check_shards(shards)
         self._name_audio_of(table.former)
@@ -178,9 +179,19 @@ class Audit:
             else:
                 yield from self._check_removed(unit, content.rows)
                 yield from self._check_rows(unit, content.rows)
+                yield from self._check_records(unit, content.rows)
                 yield from self._check_unit(unit, content.rows)
                 yield from content.findings
         yield from self._check_listing()
+
+    def _check_voices(self, spoken: Mapping[str, str]) -> Iterator[Finding]:
+        """Compare the enrolled voices with those that are on record; who was withdrawn has none."""
+        found = hash_voices(self._storage) if spoken else {}
+        for name, voice in spoken.items():
+            if found.get(name) != voice and name not in self._tombstones.ids("speaker"):
+                what = "no voice" if name not in found else "another voice than the one that rows were spoken with"
+                detail = f"{what} of speaker {name!r:.80}; put the file back, or run jobs.enroll --replace"
+                yield Finding("other_voice", SPEAKERS_PATH, detail=detail)
 
     def _check_replaced(self) -> Iterator[Finding]:
         """Find takes of withdrawn rows, as a driver that was frozen may have put after a removal."""
@@ -224,12 +235,21 @@ class Audit:
             if record["status"] == "removed":
                 continue  # Its text is gone.
             wanted = {name: row[name] for name in REQUIRED_COLUMNS}
-            if row.get("seed") is not None and record["seed"] is not None:
-                wanted["seed"] = row["seed"]
+            seed = row.get("seed")
+            if seed is None and self._run_seed is not None and row["utterance_id"] is not None:
+                seed = hash_seed(self._run_seed, row["utterance_id"])
+            if seed is not None and record["seed"] is not None:
+                wanted["seed"] = seed
             for name, value in wanted.items():
                 if record[name] != value:
                     detail = f"row {record['row']}: {name} {record[name]!r:.60}, but {value!r:.60} in the manifest"
                     yield Finding("other_row", self._log.metadata_path(unit), unit, record["row"], detail)
+
+    def _check_records(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+        for record in committed:
+            for detail in find_contradictions(record):
+                path = self._log.metadata_path(unit)
+                yield Finding("edited_row", path, unit, record["row"], f"row {record['row']}: {detail}")
 
     def _list_units(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
@@ -352,6 +372,8 @@ def verify_output(storage: Storage, *, check_hashes: bool = True, manifest: Mani
         other_rows=sorted(found.get("other_row", ())),
         not_removed=sorted(found.get("not_removed", ())),
         no_tombstones=sorted(found.get("no_tombstone", ())),
+        edited_rows=sorted(found.get("edited_row", ())),
+        other_voices=sorted(found.get("other_voice", ())),
     )
 
 

@@ -5,18 +5,31 @@ What a voice is made of is `pipeline.synthesis.speakers`' business; here its col
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.storage import PreconditionFailed, Storage
 
 SPEAKERS_PATH = "speakers.parquet"
+VOICE_COLUMNS = (
+    "global_tokens",
+    "reference_text",
+    "reference_semantic_tokens",
+    "gender",
+    "pitch",
+    "speed",
+    "pitch_value",
+    "speed_value",
+)
+"""What a voice is; the others say where it comes from."""
 
 
 def list_enrolled(storage: Storage) -> list[str]:
@@ -32,6 +45,21 @@ def read_terms(storage: Storage) -> dict[str, dict[str, Any]]:
         return {}
     names = [name for name in ("kind", "license", "consent") if name in table.column_names]
     return dict(zip(table.column("speaker_id").to_pylist(), table.select(names).to_pylist(), strict=True))
+
+
+def hash_voice(generation: int, voice: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal voices: how often it was replaced, and the hash of `VOICE_COLUMNS`."""
+    return f"{generation}-{hashlib.sha256(canonical_json(voice).encode()).hexdigest()[:16]}"
+
+
+def hash_voices(storage: Storage) -> dict[str, str]:
+    """Return `hash_voice` of each enrolled speaker; raises as `list_enrolled`."""
+    table, _ = _read(storage)
+    hashes = {}
+    for row in [] if table is None else table.to_pylist():
+        voice = {name: row.get(name) for name in VOICE_COLUMNS}
+        hashes[str(row["speaker_id"])] = hash_voice(row.get("generation") or 0, voice)
+    return hashes
 
 
 def drop_speakers(storage: Storage, speakers: Collection[str]) -> None:

@@ -26,7 +26,7 @@ from pipeline.run.synthesize import synthesize_again
 from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
 
-_CLIP_KINDS = ("missing", "changed")
+_ROW_KINDS = ("missing", "changed", "edited_row")
 _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "segments", "row")
 
 
@@ -91,7 +91,9 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False, 
 
 
 def repair_output(config: Config) -> RowCounts:
-    """Synthesize again exactly the rows whose clip is gone or changed, and the units whose commit is.
+    """Synthesize again exactly the rows whose clip is gone or changed, or whose record contradicts itself.
+
+    So are the units whose commit is gone or damaged.
 
     A clip that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
     then the commit is replaced.
@@ -118,7 +120,7 @@ def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
             storage.delete(finding.path)
         if finding.kind in ("damaged_commit", "uncommitted"):
             lost.append(finding.unit)
-        if finding.kind in _CLIP_KINDS and finding.row is not None:
+        if finding.kind in _ROW_KINDS and finding.row is not None:
             if unit is not None and finding.unit != unit:
                 yield _state_of(storage, unit, rows)
                 rows = set()

@@ -19,12 +19,12 @@ from pipeline.config.secrets import redact, without_signature
 from pipeline.errors import ConfigError, SpeakerError, StorageError
 from pipeline.llm import LLMEngine, Request
 from pipeline.llm.prompt import Voice, build_prompt
+from pipeline.manifest.rows import hash_seed
 from pipeline.storage import read_bytes
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.recognition import Recognizer, load_recognizer
 from pipeline.synthesis.reference_doubts import find_other_text, find_second_voice
 from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions, report_doubts
-from pipeline.synthesis.takes import hash_seed
 
 VOICE_SENTENCES = {
     "en": "The train leaves at seven, so please be at the station a little earlier.",

@@ -6,7 +6,6 @@ turns it into the tokens that every prompt of the speaker repeats, so that the v
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -28,6 +27,7 @@ from pipeline.errors import ConfigError, SpeakerError
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.parquet_limits import OverLimit, read_small_table
 from pipeline.manifest.shards import DAMAGED_PARQUET
+from pipeline.output.voices import VOICE_COLUMNS, hash_voice
 from pipeline.storage import read_bytes, split_uri
 
 logger = logging.getLogger(__name__)
@@ -177,8 +177,6 @@ _SCHEMA = pa.schema(
     ]
 )
 
-_OTHER_FIELDS = ("speaker_id", "kind", "definition", "generation", *NOTE_FIELDS, "recording")
-_VOICE_FIELDS = [name for name in _SCHEMA.names if name not in _OTHER_FIELDS]
 NOT_ENROLLED = -1
 """In the place of a generation: the speaker is defined, but could not be enrolled."""
 
@@ -259,11 +257,7 @@ class SpeakerRegistry(Mapping[str, Speaker]):
 
     def hash_voices(self) -> dict[str, str]:
         """Return a text for each speaker: the voice's generation and hash, whatever else is noted of the speaker."""
-        hashes = {}
-        for name, speaker in self._speakers.items():
-            digest = hashlib.sha256(canonical_json(asdict(speaker.voice)).encode()).hexdigest()
-            hashes[name] = f"{speaker.generation}-{digest[:16]}"
-        return hashes
+        return {name: hash_voice(speaker.generation, asdict(speaker.voice)) for name, speaker in self._speakers.items()}
 
     def with_notes(self, definitions: Iterable[SpeakerDefinition]) -> SpeakerRegistry:
         """Return a registry with the license, consent and notes that enrolled speakers have now."""
@@ -319,7 +313,7 @@ def _without_signatures(definition: str) -> str:
 
 
 def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
-    fields = {name: row[name] for name in _VOICE_FIELDS}
+    fields = {name: row[name] for name in VOICE_COLUMNS}
     for name in ("global_tokens", "reference_semantic_tokens"):
         fields[name] = None if row[name] is None else tuple(row[name])
     notes = {name: row.get(name) for name in (*NOTE_FIELDS, "recording")}

@@ -16,13 +16,13 @@ from pipeline.config.run import Config, parse_config
 from pipeline.errors import SpeakerError, UtteranceError
 from pipeline.llm import LLMEngine
 from pipeline.llm.prompt import SpeechVocabulary
-from pipeline.manifest.rows import Utterance
+from pipeline.manifest.rows import Utterance, hash_seed
 from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
 from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.speakers import SpeakerRegistry, make_definition, report_doubts
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
-from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, hash_seed, next_takes
+from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, next_takes
 from pipeline.text import TextSupport, read_text_support
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import resolve_weights

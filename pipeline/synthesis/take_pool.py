@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from pipeline.config.run import Config
 from pipeline.errors import DamagedCommit, RejectionCode, UtteranceError
+from pipeline.manifest.rows import hash_seed
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_log import CommitLog, map_ahead
 from pipeline.output.records import hash_input
-from pipeline.synthesis.takes import hash_seed
 from pipeline.text import normalize_text
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,12 @@
 """What passes between the stages: scripts, takes, judged audio, and what an utterance came to over all its retakes.
 
-Here, too: the seeds that make a take repeatable, and which takes are made again.
+Here, too: the seeds of takes, and which takes are made again.
 
 Knows nothing of networks, Ray or storage, so that a writer can import it without torch.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -19,7 +18,7 @@ from pipeline.audio.clips import Audio
 from pipeline.audio.samples import AudioStats, join_segments, resample, set_level
 from pipeline.config.run import AudioConfig, Config, TextConfig
 from pipeline.errors import RejectionCode, UtteranceError
-from pipeline.manifest.rows import Utterance
+from pipeline.manifest.rows import Utterance, hash_seed, utterance_seed
 from pipeline.output.records import TakeFacts
 from pipeline.synthesis.listening import Hearing
 from pipeline.text import (
@@ -35,25 +34,9 @@ from pipeline.text import (
 )
 
 
-def utterance_seed(utterance: Utterance, run_seed: int) -> int:
-    """Return the manifest's own seed, else one that follows from the run's seed and the id; in [0, 2**63)."""
-    return utterance.seed if utterance.seed is not None else hash_seed(run_seed, utterance.utterance_id)
-
-
 def segment_seed(seed: int, segment: int, take: int) -> int:
     """Return the seed of one take of one segment, in [0, 2**63)."""
     return hash_seed(seed, segment, take)
-
-
-def hash_seed(*parts: int | str) -> int:
-    """Mix integers and strings into a seed in [0, 2**63), the same on every machine and Python."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        encoded = str(part).encode("utf-8", "surrogatepass")
-        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        digest.update(f"{type(part).__name__}{len(encoded)}:".encode())
-        digest.update(encoded)
-    return int.from_bytes(digest.digest(), "big") >> 1
 
 
 @dataclass(frozen=True)

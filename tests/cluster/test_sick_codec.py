@@ -14,8 +14,9 @@ from pipeline.benchmark.overhead import make_run
 from pipeline.cluster.replica import Networks
 from pipeline.codec import BiCodec
 from pipeline.errors import RunStopped
+from pipeline.manifest.rows import utterance_seed
 from pipeline.run.synthesize import synthesize_manifest
-from pipeline.synthesis.takes import segment_seed, utterance_seed
+from pipeline.synthesis.takes import segment_seed
 from tests.codec.decoding import use_packs
 from tests.inline_ray import inline_ray
 from tests.recorded_graph import RecordedGraph

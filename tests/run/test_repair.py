@@ -1,8 +1,10 @@
 """verify.py and repair.py: damage is found by name, and repaired row by row."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import jobs.redo
@@ -17,6 +19,7 @@ from pipeline.output.verify import Audit
 from pipeline.run import synthesize
 from pipeline.run.repair import Selection, read_config_of, redo_rows
 from pipeline.storage import open_storage
+from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.fakes import MemoryStorage
 from tests.inline_ray import inline_ray
 from tests.outputs import begin_run
@@ -257,3 +260,64 @@ def test_a_long_listing_streams():
     tracemalloc.stop()
     assert count == 200_000
     assert largest < 32 * 2**20
+
+
+def record_of(config, name):
+    (found,) = (row for row in read_metadata(config.output) if row["utterance_id"] == name)
+    return found
+
+
+def edit(config, **values):
+    """Change the record of row u001 as somebody would who knows how commits are written."""
+    log = CommitLog(open_storage(config.output))
+
+    def change(old):
+        at = old.column("utterance_id").to_pylist().index("u001")
+        for name, value in values.items():
+            column = old.column(name).to_pylist()
+            column[at] = value
+            index = old.column_names.index(name)
+            old = old.set_column(index, old.field(index), pa.array(column, old.field(index).type))
+        return old
+
+    (unit_id,) = (unit for unit, table in log.iter_commits() if "u001" in table.column("utterance_id").to_pylist())
+    assert log.rewrite(unit_id, change)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("duration_s", 9.0), ("num_samples", 9), ("chars_per_s", 1.0), ("take", 3), ("num_segments", 2)),
+        *(("num_semantic_tokens", 1), ("wer", 0.5), ("cer", 0.5), ("speaker_similarity", 0.9), ("naturalness", 4.5)),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_named_and_repaired(output, column, value):
+    before = record_of(output, "u001")
+    edit(output, **{column: value})
+    findings = [finding for finding in Audit(open_storage(output.output)).findings() if finding.kind != "changed"]
+    assert findings and {(finding.kind, finding.row) for finding in findings} == {("edited_row", 1)}
+    assert any(f"row 1: {column if column != 'num_samples' else 'duration_s'} " in found.detail for found in findings)
+    assert repair_output(output).num_rows == 1
+    after = record_of(output, "u001")
+    assert after == before | {"created_at": after["created_at"]}
+    assert verify_output(open_storage(output.output)).is_intact
+
+
+def test_a_seed_is_compared_with_the_one_that_follows_from_the_run(output, capsys):
+    edit(output, seed=6)
+    assert jobs.verify.main([output.output]) == 1
+    assert "row 1: seed 6, but" in capsys.readouterr().out
+
+
+def test_voices_are_compared_with_those_that_rows_were_spoken_with(output, capsys):
+    path = Path(output.output) / "speakers.parquet"
+    data = path.read_bytes()
+    voices = SpeakerRegistry.from_parquet(data)
+    swapped = [replace(voices["anna"], voice=voices["carl"].voice), voices["carl"]]
+    path.write_bytes(SpeakerRegistry(swapped).to_parquet())
+    assert jobs.verify.main([output.output]) == 1
+    assert "other_voice\tspeakers.parquet\tanother voice than" in capsys.readouterr().out
+    path.unlink()
+    assert verify_output(open_storage(output.output)).other_voices == ["speakers.parquet"] * len(voices)
+    path.write_bytes(data)
+    assert verify_output(open_storage(output.output)).is_intact

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pipeline.config.run import AudioConfig, parse_config
 from pipeline.errors import RejectionCode, UtteranceError
 from pipeline.llm.prompt import Voice
-from pipeline.manifest.rows import Utterance
+from pipeline.manifest.rows import Utterance, hash_seed, utterance_seed
 from pipeline.synthesis.listening import Contour, Hearing
 from pipeline.synthesis.recognition import Reading
 from pipeline.synthesis.takes import (
@@ -16,11 +16,9 @@ from pipeline.synthesis.takes import (
     UtteranceTakes,
     Verdict,
     finish_audio,
-    hash_seed,
     next_takes,
     recorded_takes,
     segment_seed,
-    utterance_seed,
     write_script,
 )
 from pipeline.text import TextSupport, estimate_seconds

@@ -10,10 +10,10 @@ from pipeline.audio.clips import Audio
 from pipeline.benchmark.evaluation.figures import Figure, not_measured, summarize_mean
 from pipeline.benchmark.evaluation.sounds import measure_pitch, measure_speech_s
 from pipeline.errors import SynthesisError
+from pipeline.manifest.rows import hash_seed
 from pipeline.synthesis.enrollment import Enroller
 from pipeline.synthesis.speakers import Level, Speaker
 from pipeline.synthesis.synthesizer import Synthesizer
-from pipeline.synthesis.takes import hash_seed
 from pipeline.text.pace import count_syllables
 
 _LEVELS: tuple[str, ...] = get_args(Level)
