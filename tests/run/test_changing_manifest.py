@@ -321,7 +321,7 @@ def test_a_run_of_few_rows_that_are_rejected_is_not_finished(tmp_path, random_we
     world.write()
     strict = world.config.quality.model_copy(update={"stop_above_rejected": 0.9})
     for _ in range(2):
-        with pytest.raises(RunStopped, match=r"16 of 16 rows were rejected \(empty_text 16\)"):
+        with pytest.raises(RunStopped, match=r"16 of 16 rows \(100%\) were rejected \(empty_text 16\)"):
             world.run(world.config.model_copy(update={"quality": strict}))
         assert not (tmp_path / "output" / "_SUCCESS").exists()
     assert world.run().num_rejected == 16 and (tmp_path / "output" / "_SUCCESS").exists()
