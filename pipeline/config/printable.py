@@ -21,6 +21,11 @@ def one_line(text: str) -> str:
     return _CONTROLS_AND_BREAKS.sub(_escape, text)
 
 
+def in_script(text: str) -> str:
+    """Return JSON, or a script's strings, with the same characters as escapes of both languages: it means the same."""
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
 def without_controls(text: str) -> str:
     """Return a text as one line without what steers a terminal: for tags and subtitles, which people read."""
     return " ".join(_CONTROLS.sub(" ", text).split())

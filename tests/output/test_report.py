@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from importlib.resources import files
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import soundfile
 
 import jobs.report
 import jobs.status
+from pipeline.config.printable import _UNFIT, printable
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_file import build_commit_table, write_commit
 from pipeline.output.commit_log import CommitLog
@@ -27,7 +29,7 @@ from pipeline.storage import open_storage
 from tests.chromium import Chromium, find_chromium
 from tests.outputs import begin_run, make_shard
 
-HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u2028"
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u2028\u202e\x07\x9b"
 NUM_ROWS = 60
 
 
@@ -38,7 +40,7 @@ def wav(seconds=0.1, hz=1_000):
     return sink.getvalue()
 
 
-def make_output(folder, num_rows=NUM_ROWS, *, odd=True, num_committed=None, is_packed=False, **columns):
+def make_output(folder, num_rows=NUM_ROWS, *, odd=True, num_committed=None, is_packed=False, speakers="ab", **columns):
     """Rows of one clip each, by two speakers; if odd, 3 is rejected, 5 is long, 8 was taken again, 9 has a note."""
     storage = open_storage(str(folder))
     begin_run(storage, [make_shard("s", num_rows)], unit_size=num_rows, weights="demo", output="s3://key:pass@host/x")
@@ -46,7 +48,7 @@ def make_output(folder, num_rows=NUM_ROWS, *, odd=True, num_committed=None, is_p
     for row in range(num_rows if num_committed is None else num_committed):
         record = {
             "utterance_id": f"u{row}",
-            "speaker_id": "ab"[row % 2],
+            "speaker_id": speakers[row % 2],
             "text": f"Line {row}. {HOSTILE}",
             "shard": "s",
         }
@@ -138,6 +140,14 @@ def test_hostile_text_is_no_markup(report):
     assert page.count("<script") == page.count("</script>") == 4
     assert "&lt;script&gt;alert(1)" in page and "\\u003cscript>alert(1)" in page and "<img" not in page
     assert "\u2028" not in page.partition('id="about"')[2]
+
+
+def test_what_nobody_sees_is_written_as_an_escape(report):
+    _, page = report
+    assert printable(page) == page, "neither in its texts nor in its scripts"
+    assert "onerror=alert(2)&gt;\\u2028\\u202e\\x07\\x9b</td>" in page, "as on a terminal"
+    script = files("pipeline.output.report") / "page.js"
+    assert f"/[{_UNFIT}]/gu" in script.read_text(), "the same characters as on a terminal"
 
 
 def test_the_page_asks_the_network_for_nothing_and_knows_no_credentials(report):
@@ -295,7 +305,7 @@ def test_in_a_browser_it_opens_sorts_filters_and_plays(report_url, browser):
     browser.wait_for("document.querySelector('.detail figure p').textContent.includes('frequencies')")
     wave, spectrogram = browser.evaluate(DRAWN)
     assert 0.3 < wave[0] < 1 and 0 < spectrogram[0] < 0.3
-    assert browser.evaluate("document.querySelector('.detail dl').textContent").count(HOSTILE[:-1]) == 1
+    assert browser.evaluate("document.querySelector('.detail dl').textContent").count(printable(HOSTILE)) == 1
     assert browser.problems == []
 
 
@@ -438,3 +448,17 @@ def test_packed_clips_play_from_the_pages_data_or_say_where_they_are(tmp_path, l
         f"Not on this page: {output}/metadata/s/000000000-000000029.parquet, row 0. "
         "jobs.report with a larger --clips puts it here."
     )
+
+
+@needs_chromium
+def test_rows_of_a_speaker_whose_name_has_what_nobody_sees_are_found(tmp_path, browser):
+    browser.look()
+    page = write_report(make_output(tmp_path / "out", 10, speakers=["x\u202e\x9b", "b"]))
+    browser.open(f"file://{page}")
+    browser.wait_for("document.querySelector('#row-table audio')")
+    browser.evaluate("document.querySelector('#speaker-table button[data-speaker^=x]').click()")
+    speakers = browser.evaluate(
+        "[...document.querySelectorAll('#row-table tbody tr')].map(r => r.cells[1].textContent)"
+    )
+    assert speakers == ["x\\u202e\\x9b"] * 5
+    assert browser.problems == []

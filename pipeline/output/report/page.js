@@ -2,14 +2,23 @@
 "use strict";
 const collate = new Intl.Collator(undefined, {numeric: true}).compare;
 
+/** Return a text in which characters that nobody sees are escapes, as `printable` in Python writes them. */
+const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu;
+function visible(text) {
+  return text.replace(UNSEEN, letter => {
+    const code = letter.charCodeAt(0), hex = code.toString(16);
+    return code === 13 ? "\\r" : code < 256 ? `\\x${hex.padStart(2, "0")}` : `\\u${hex.padStart(4, "0")}`;
+  });
+}
+
 /** Return a new element; a property whose name has a dash is an attribute. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-")) element.setAttribute(name, value);
+    if (name.includes("-")) element.setAttribute(name, visible(String(value)));
     else element[name] = value;
   }
-  element.append(...children);
+  element.append(...children.map(child => child instanceof Node ? child : visible(String(child))));
   return element;
 }
 

@@ -1,6 +1,7 @@
 """What all pages share: templates, style and script, drawings of histograms, links.
 
-What a manifest says passes Jinja2 with autoescape, or JSON without any `<`, so that it never becomes markup.
+What a manifest says passes Jinja2 with autoescape, or JSON without any `<`, so that it never becomes markup; characters
+that nobody sees, and that turn the direction of what follows, are shown as escapes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.config.printable import in_script, printable
 from pipeline.output.histograms import Histogram
 from pipeline.output.progress import format_duration
 from pipeline.storage import Storage
@@ -35,6 +37,7 @@ def render_page(package: str, template: str, **values: Any) -> bytes:
     """
     environment = jinja2.Environment(
         autoescape=True,
+        finalize=_show,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         loader=jinja2.FunctionLoader(lambda name: _read(package, name) or _read(_SHARED, name)),
@@ -45,6 +48,10 @@ def render_page(package: str, template: str, **values: Any) -> bytes:
     return environment.get_template(template).render(**values).encode("utf-8", "replace")
 
 
+def _show(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # No `Markup`, which is ours.
+
+
 def _read(package: str, name: str) -> str | None:
     file = files(package) / name
     return file.read_text(encoding="utf-8") if file.is_file() else None
@@ -53,8 +60,8 @@ def _read(package: str, name: str) -> str | None:
 def to_script(value: Any) -> str:
     """Return a value as JSON that may stand in a script of a page, whatever texts it holds."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # No text ends the script or opens a comment; the separators end a line in older JavaScript.
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    # No text ends the script or opens a comment; the separators of `in_script` end a line in older JavaScript.
+    return in_script(text.replace("<", "\\u003c"))
 
 
 def link_to(store: Storage, path: str, page: Storage) -> str | None:

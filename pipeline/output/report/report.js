@@ -58,7 +58,7 @@ function find(staysOnPage = false) {
     for (let i = 0; i < count; i++) {
       if (status && columns.status[i] !== status || code && columns.code[i] !== code) continue;
       if (doubt && !(columns.flags[i] & doubt)) continue;
-      if (!equal.every(([name, value]) => (columns[name]?.[i] || "–") === value)) continue;
+      if (!equal.every(([name, value]) => visible(columns[name]?.[i] || "–") === value)) continue;
       if (wanted && !texts.some(column => column[i]?.toLowerCase().includes(wanted))) continue;
       found.push(first + i);
     }
@@ -110,7 +110,7 @@ function makeRow(number, columns) {
       cell.append(button);
     } else if (name === "status" && value === "rejected") {
       cell.append(make("span", {className: "bad"}, `rejected: ${valueOf(number, "code")}`));
-    } else cell.append(format(value));
+    } else cell.append(visible(String(format(value))));
     const remark = name === "text" && (valueOf(number, "why") ?? valueOf(number, "message"));
     if (remark) cell.append(make("div", {className: "bad why"}, remark));
   }
