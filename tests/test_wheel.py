@@ -78,7 +78,8 @@ def test_the_demo_runs_beside_other_packages_named_like_ours(installed, tmp_path
     run("init")
     assert "hello.flac" in run("say", "Hello.", "--out", "hello.flac")
     assert soundfile.info(tmp_path / "hello.flac").format == "FLAC"
-    run("synthesize", "--config", "configs/demo.yaml", "--set", "limit=2", "--set", "unit_size=2")
+    small = ("limit=2", "unit_size=2", "replicas.one_process=true")
+    run("synthesize", "--config", "configs/demo.yaml", *(word for setting in small for word in ("--set", setting)))
     table = pq.read_table(tmp_path / "demo/metadata", columns=["status", "audio_path"])
     assert table.column("status").to_pylist() == ["ok", "ok"]
     assert all((tmp_path / "demo" / path).is_file() for path in table.column("audio_path").to_pylist())

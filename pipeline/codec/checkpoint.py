@@ -56,7 +56,7 @@ class EncoderConfig(_Part):
     vocos_intermediate_dim: Size
     vocos_num_layers: Count
     out_channels: Size
-    sample_ratios: list[Count] = Field([1, 1], max_length=16)
+    sample_ratios: tuple[Count, ...] = Field((1, 1), max_length=16)
 
 
 class FeatureDecoderConfig(EncoderConfig):
@@ -71,8 +71,8 @@ class WaveGeneratorConfig(_Part):
 
     input_channel: Size
     channels: Size
-    rates: list[Count] = Field(min_length=1, max_length=16)
-    kernel_sizes: list[Window]
+    rates: tuple[Count, ...] = Field(min_length=1, max_length=16)
+    kernel_sizes: tuple[Window, ...]
     d_out: Literal[1] = 1
 
 
@@ -93,7 +93,7 @@ class SpeakerConfig(_Part):
     out_dim: Size
     latent_dim: Size
     token_num: Size
-    fsq_levels: list[Levels] = Field(min_length=1, max_length=64)
+    fsq_levels: tuple[Levels, ...] = Field(min_length=1, max_length=64)
     fsq_num_quantizers: Count = 1
     trunk_channels: Annotated[int, Field(ge=8, le=1 << 20, multiple_of=8)] = TRUNK_CHANNELS
 

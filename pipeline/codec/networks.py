@@ -6,6 +6,9 @@ items, which are the rows where there are no spans.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -100,7 +103,9 @@ class SpeakerNetwork(nn.Module):
         return tokens_BQN
 
 
-def checkpoint_shapes(config: BiCodecConfig) -> tuple[dict[str, Shape], dict[str, Shape]]:
+# All networks are built for it: half of the time that a codec takes to load, and some processes load one many times.
+@lru_cache(maxsize=4)
+def checkpoint_shapes(config: BiCodecConfig) -> tuple[Mapping[str, Shape], Mapping[str, Shape]]:
     """Return names and shapes that a configuration's checkpoint must hold, and those that it may."""
     required: dict[str, Shape] = {}
     with torch.device("meta"):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ pytest.importorskip("triton", reason="the GPU's kernels need Triton")
 from jobs import benchmark
 from pipeline.benchmark.gpu import command
 from pipeline.benchmark.gpu.verdict import Limit, PartResult, describe, describe_verdict, run_parts
+from pipeline.run.synthesize import synthesize_manifest
+from tests.inline_ray import inline_ray
 
 TINY = Path(__file__).parents[1] / "fixtures" / "reference" / "tiny"
 
@@ -28,8 +31,15 @@ def run_here(names, to_command, timeout_s, on_part):
             on_part(name, command.measure_part(name, command.read_options(options)))
 
 
+def synthesize_partly_here(config, networks=None):
+    """Let replicas be threads of this process where none is to die."""
+    with inline_ray() if networks is None else nullcontext():
+        return synthesize_manifest(config, networks=networks)
+
+
 def test_the_command_runs_through_at_tiny_sizes(tmp_path, monkeypatch, capsys, ray_cluster):
     monkeypatch.setattr(command, "run_parts", run_here)
+    monkeypatch.setattr("pipeline.benchmark.gpu.cluster.synthesize_manifest", synthesize_partly_here)
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # On a machine with a card, too.
     # One layer: the interpreter takes milliseconds for every program.
     sizes_dir = shutil.copytree(TINY, tmp_path / "tiny")

@@ -37,13 +37,21 @@ from tests.inline_ray import InlineActor, InlineRay, inline_ray
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
+@pytest.fixture
+def as_threads():
+    """For runs that nobody kills: their replicas are threads, which start at once."""
+    with inline_ray():
+        yield
+
+
 def test_every_unit_is_committed_once(ray_cluster):
     receipts = run(units(20), llm_count=2)
     assert sorted(receipt.unit_id for receipt in receipts) == sorted(unit.unit_id for unit in units(20))
     assert sum(receipt.num_ok for receipt in receipts) == 80
 
 
-def test_no_more_units_are_in_flight_than_allowed(ray_cluster):
+@pytest.mark.usefixtures("as_threads")
+def test_no_more_units_are_in_flight_than_allowed():
     in_flight, receipts = [], []
 
     def counted():
@@ -91,7 +99,8 @@ def test_failed_takes_are_taken_again_and_the_last_one_counts(troubled):
     assert (troubled[2][1], troubled[7][1], troubled[3][1]) == ("audio of take 2", "audio of take 1", "audio of take 0")
 
 
-def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words(ray_cluster):
+@pytest.mark.usefixtures("as_threads")
+def test_a_replica_that_cannot_load_stops_the_run_with_its_own_words():
     with pytest.raises(StorageError, match=r"^the weights' store is away$"):
         run(units(1), {"codec": {"cannot_start": True}})
 
@@ -100,13 +109,6 @@ def test_replicas_that_keep_dying_stop_the_run(ray_cluster, monkeypatch):
     monkeypatch.setattr(pools, "START_TRIES", 2)
     with pytest.raises(RunStopped, match="its process died"):
         run(units(1), {"llm": {"dies_at_start": True}})
-
-
-def test_a_row_that_hangs_is_rejected_alone(ray_cluster):
-    rows = reported(run(units(2, size=2), {"hanging": {1}}, llm_count=2, hang_timeout_s=3.0))
-    assert rows[1][0] == RejectionCode.TIMED_OUT
-    assert "no step in 3 s" in rows[1][1]
-    assert {row for row, (code, _) in rows.items() if code == "audio"} == {0, 2, 3}
 
 
 def test_a_start_that_hangs_is_named_with_its_log(ray_cluster, monkeypatch):
@@ -327,7 +329,8 @@ def listening(behavior):
     return {**behavior, "writer": {"num_results": 3}}
 
 
-def test_a_row_that_nobody_understands_is_made_again_with_those_that_the_codec_refused(ray_cluster):
+@pytest.mark.usefixtures("as_threads")
+def test_a_row_that_nobody_understands_is_made_again_with_those_that_the_codec_refused():
     """A row fails at the codec and another at the listener: one round makes both again."""
     rounds = []
 
@@ -343,13 +346,15 @@ def test_a_row_that_nobody_understands_is_made_again_with_those_that_the_codec_r
     assert rounds == [None, {1: {0: 1}, 2: {0: 1}}, {2: {0: 2}}]
 
 
-def test_rows_that_kill_hang_or_break_a_listener_are_rejected_alone(ray_cluster):
-    behavior = {"deadly_to_hear": {1}, "endless_to_hear": {6}, "unheard_of": {8}, "mumbled": {3}}
+def test_rows_that_hang_or_that_kill_hang_or_break_a_listener_are_rejected_alone(ray_cluster):
+    behavior = {"deadly_to_hear": {1}, "endless_to_hear": {6}, "unheard_of": {8}, "mumbled": {3}, "hanging": {13}}
     receipts = run(units(4), listening(behavior), stages=LISTENING_STAGES, max_units=2, hang_timeout_s=3.0)
     rows = reported(receipts)
     assert {row: code for row, (code, _) in rows.items() if code != "audio"} == {
-        1: RejectionCode.REPLICA_CRASH, 6: RejectionCode.TIMED_OUT, 8: RejectionCode.INTERNAL_ERROR
+        1: RejectionCode.REPLICA_CRASH, 6: RejectionCode.TIMED_OUT, 8: RejectionCode.INTERNAL_ERROR,
+        13: RejectionCode.TIMED_OUT,
     }  # fmt: skip
+    assert "no step in 3 s" in rows[13][1]
     assert set(rows) == set(range(16)) and rows[3][1] == "audio of take 2"
     assert rows[8][1] == "RuntimeError: what was that"
     assert sorted(receipt.unit_id for receipt in receipts) == sorted(unit.unit_id for unit in units(4))
@@ -371,7 +376,8 @@ def test_an_interrupted_run_ends_what_its_writers_hold(ray_cluster):
     assert len(receipts) > stopped[0]
 
 
-def test_a_tick_may_stop_the_run(ray_cluster):
+@pytest.mark.usefixtures("as_threads")
+def test_a_tick_may_stop_the_run():
     def stop():
         raise RunStopped("enough")
 

@@ -202,7 +202,7 @@ def test_importing_the_codec_imports_no_settings_and_no_other_part():
     parts = {name.split(".")[1] for name in found if name.startswith("pipeline.")}
     assert {"codec", "errors"} <= parts <= {"codec", "audio", "config", "errors", "hardware"}
     settings = {name for name in found if name.startswith("pipeline.config.")}
-    assert settings == {"pipeline.config.extras", "pipeline.config.yaml_reader"}
+    assert settings == {"pipeline.config.extras", "pipeline.config.figures", "pipeline.config.yaml_reader"}
 
 
 def test_encoding_without_wav2vec2_says_what_is_missing(tiny_copy, golden_encode):
