@@ -152,6 +152,7 @@ def inline_ray(module=None):
     num_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_api, "ray", module or InlineRay())
+        patch.setattr(ray_api, "_killed", [])  # Inline replicas are large.
         # What a dry run tries the networks for; a figure of a speed is worth no seconds here.
         patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
         patch.setattr(trial_actor, "_MAX_CODEC_AUDIO_S", 1.0)

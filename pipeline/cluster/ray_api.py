@@ -105,6 +105,7 @@ def _end_half_started(error: BaseException) -> None:
 def shutdown() -> None:
     """Leave the Ray that this process is connected to, and end it where it was started here."""
     ray.shutdown()
+    _killed.clear()
 
 
 def total_resources() -> Resources:
@@ -214,8 +215,15 @@ def _remote_class(api: Any, actor_class: type) -> Any:
     return api.remote(max_restarts=0)(actor_class)
 
 
+_killed: list[Any] = []
+"""Handles, kept until this process leaves Ray. Where the last one goes before the end has reached the actor, Ray lets
+it end in order instead: then the signal that ends all workers meets its destructors, where Python prints an ignored
+SystemExit with a traceback, which Ray shows to the user."""
+
+
 def kill(actor: Any) -> None:
     """End an actor at once."""
+    _killed.append(actor)
     ray.kill(actor, no_restart=True)
 
 

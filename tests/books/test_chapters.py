@@ -245,7 +245,7 @@ def test_a_book_of_which_much_would_be_left_out_asks(tmp_path):
     """One of 111,846 words was read to its 667th, with exit 0."""
     problem = read(tmp_path, LONG_INDEX, "a.html").problem
     assert re.match(
-        r"33 of its 179 words would be left out \(33 as front or back matter\), expected at most 10%", problem
+        r"33 of its 179 words \(18%\) would be left out \(33 as front or back matter\), expected at most 10%", problem
     )
     assert not read(tmp_path, LONG_INDEX, "a.html", max_left_out=0.2).problem
     chosen = read(tmp_path, LONG_INDEX, "a.html", chapters={"a": {"include": "all"}})
@@ -273,7 +273,7 @@ def test_the_commands_say_what_is_read_and_stop_where_somebody_must_look(tmp_pat
         printed = capsys.readouterr()
         assert "words      179: 146 read, 33 left out" in printed.out
         assert ("part         - Index: 0 words, left out: 33 front or back matter" in printed.out) == bool(extra)
-        assert "a.html: 33 of its 179 words would be left out" in printed.err
+        assert "a.html: 33 of its 179 words (18%) would be left out" in printed.err
         assert "(audiobook.import.max_left_out)" in printed.err and "audiobook: {import: {chapters: {a" in printed.err
     report = json.loads((tmp_path / "m" / "_import.json").read_text())
     refused, imported = report["books"]

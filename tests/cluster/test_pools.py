@@ -157,7 +157,9 @@ def test_a_stage_none_of_whose_replicas_can_start_stops_the_run_with_their_own_w
 def test_too_large_a_share_that_cannot_start_stops_the_run_and_names_the_nodes(make_pool):
     pool = make_pool(4, *["1"] * 4, *["2"] * 20)
     where = r"node 2{12} \(10\.0\.0\.2\) \(7 times\), node 1{12} \(10\.0\.0\.1\) \(4 times\)"
-    with pytest.raises(RunStopped, match=rf"3 of 4 llm replicas cannot start.*\(50%\) allows: {where}.*No space"):
+    with pytest.raises(
+        RunStopped, match=rf"3 of 4 llm replicas \(75%\) cannot start.*\(50%\) allows: {where}.*No space"
+    ):
         for _ in range(4 * pools.START_TRIES):
             fail_start(pool, pool.replicas[0])
 

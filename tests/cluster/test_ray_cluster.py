@@ -1,8 +1,10 @@
 """Ray is started or joined: without a home folder, and with a message where it does not answer, or no longer does."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import pytest
 from ray._private.node import Node
 
 from pipeline import synthesize_manifest
-from pipeline.cluster import ray_cluster
+from pipeline.cluster import ray_api, ray_cluster
 from pipeline.cluster.ray_cluster import ray_cluster as open_cluster
 from pipeline.errors import RunStopped
 from tests.inline_ray import InlineRay, inline_ray
@@ -128,3 +130,23 @@ def test_drivers_writers_and_commands_load_no_torch():
     ]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_who_is_ended_is_not_let_go_before_ray_is_left(monkeypatch):
+    """Ray would let it end in order, and print what Python thinks of that."""
+    calls = []
+    ray = SimpleNamespace(
+        kill=lambda actor, no_restart: calls.append("kill"), shutdown=lambda: calls.append(is_there())
+    )
+    monkeypatch.setattr(ray_api, "ray", ray)
+    actor = InlineRay()
+    handle = weakref.ref(actor)
+
+    def is_there():
+        gc.collect()
+        return handle() is not None
+
+    ray_api.kill(actor)
+    del actor
+    ray_api.shutdown()
+    assert calls == ["kill", True] and not is_there()

@@ -84,7 +84,7 @@ def test_what_loses_nothing_is_cast_and_what_is_absent_is_null(
         ({"n": ["007", "8"]}, "column 'n' is string"),
         ({"x": [0.1, 0.2]}, "column 'x' is double"),
         ({"domain": [["a"], ["b"]]}, "column 'domain' is list"),
-        ({"license": ["CC0", "CC0"]}, r"column 'license' is new: .* set columns: \[domain, n, x\] to leave it out"),
+        ({"license": ["CC0", "CC0"]}, r"column 'license' is new: .* set columns to \[domain, n, x\] to leave it out"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, columns: dict[str, Any], said: str) -> None:

@@ -104,7 +104,7 @@ def test_the_command_line_sets_how_a_table_is_read(table: Table, tmp_path: Path,
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
     arguments = ["--config", str(tmp_path / "run.yaml"), "--dry-run"]
     assert jobs.synthesize.main(arguments) == 2
-    assert "set columns: {text: sentence}" in capsys.readouterr().err
+    assert "set columns.text to 'sentence'" in capsys.readouterr().err
     named = ["--set", "columns.text=sentence", "--set", "columns.speaker_id=speaker"]
     assert jobs.synthesize.main([*arguments, *named]) == 2
     assert "columns.speaker_id: there is no column 'speaker'; found 'sentence', 'who'" in capsys.readouterr().err
