@@ -27,6 +27,7 @@ from pipeline.storage import Storage, open_storage
 from pipeline.synthesis.takes import recorded_takes
 
 _ROW_KINDS = ("missing", "changed", "edited_row")
+_UNIT_KINDS = ("damaged_commit", "uncommitted", "other_row")
 _COLUMNS = ("utterance_id", "status", "error_code", "take", "num_segments", "segments", "row")
 
 
@@ -93,7 +94,7 @@ def redo_rows(config: Config, selection: Selection, *, next_take: bool = False, 
 def repair_output(config: Config) -> RowCounts:
     """Synthesize again exactly the rows whose clip is gone or changed, or whose record contradicts itself.
 
-    So are the units whose commit is gone or damaged.
+    So are the units whose commit is gone or damaged, or has other rows than the manifest.
 
     A clip that comes out as its commit says is put back, and the commit stays. On other hardware the bytes may differ:
     then the commit is replaced.
@@ -110,16 +111,15 @@ def repair_output(config: Config) -> RowCounts:
 
 def _find_damage(storage: Storage, plan: RunPlan) -> Iterator[UnitState]:
     """Yield units with the rows to synthesize again, then the units to make anew; deletes senseless commits."""
-    lost: list[WorkUnit] = []
+    lost: dict[WorkUnit, None] = {}
     unit: WorkUnit | None = None
     rows: set[int] = set()
-    for finding in Audit(storage).findings():
-        if finding.unit is None:
+    for finding in Audit(storage, manifest=plan.manifest).findings():
+        if finding.unit is None or finding.unit in lost:
             continue
-        if finding.kind == "damaged_commit":
+        if finding.kind in _UNIT_KINDS:
             storage.delete(finding.path)
-        if finding.kind in ("damaged_commit", "uncommitted"):
-            lost.append(finding.unit)
+            lost[finding.unit] = None
         if finding.kind in _ROW_KINDS and finding.row is not None:
             if unit is not None and finding.unit != unit:
                 yield _state_of(storage, unit, rows)

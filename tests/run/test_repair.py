@@ -321,3 +321,26 @@ def test_voices_are_compared_with_those_that_rows_were_spoken_with(output, capsy
     assert verify_output(open_storage(output.output)).other_voices == ["speakers.parquet"] * len(voices)
     path.write_bytes(data)
     assert verify_output(open_storage(output.output)).is_intact
+
+
+@pytest.mark.parametrize("layout", ["files", "packed"])
+def test_a_commit_of_another_output_is_made_again(pristine, tmp_path, layout, random_weights):
+    """Under another seed, or of other texts: its rows, and what is passed through with them, are those of the other."""
+    outputs = {}
+    for name, changes in (("ours", {}), ("seed", {"seed": 7}), ("texts", {"manifest": str(tmp_path / "others")})):
+        write_shard(
+            tmp_path / "others" / "a.parquet", [{**row, "text": "Others.", "chapter": 7} for row in simple_rows(0, 9)]
+        )
+        write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 9))
+        changes = {"output": str(tmp_path / name), "audio": {"layout": layout}, **changes}
+        outputs[name] = make_config(tmp_path, random_weights, **changes)
+        synthesize_manifest(outputs[name])
+    ours = outputs["ours"]
+    before = read_metadata(ours.output)
+    (path, *_) = sorted(commit_files(ours))
+    for other in ("seed", "texts"):
+        shutil.copy(Path(outputs[other].output) / "metadata" / path, Path(ours.output) / "metadata" / path)
+        assert jobs.verify.main([ours.output]) == 1
+        assert jobs.verify.main([ours.output, "--repair"]) == 0
+        after = read_metadata(ours.output)
+        assert [row | {"created_at": 0} for row in after] == [row | {"created_at": 0} for row in before]
