@@ -29,6 +29,10 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _UNKNOWN_FRAMES = 1 << 62
 _BLOCK_SAMPLES = 1 << 20
 _HEAD_BYTES = 16
+_CUT = "the file is cut short"
+_MP3_FRAME_BYTES = 2_048
+"""The longest frame there is has 1,441."""
+_MP3_TOLERANCE = 0.99
 _AAC = (b"\xf1", b"\xf9")
 """Second bytes of a raw AAC frame; those of MP3 differ, which libsndfile reads."""
 # Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
@@ -91,14 +95,46 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
                     "out 3 to 30 s of speech, at 48,000 Hz or less"
                 )
             samples = _read_first_channel(file)
-            # libsndfile reads what is there; its log names a header that promised more. One that was written
-            # before the length was known promises the most that there can be.
-            promised = re.search(r"(?:data|SSND) : (\d+) \(should be", file.extra_info)
-            is_cut = samples.size < num_frames or (promised is not None and int(promised[1]) < 0xFFFF0000)
+            doubts = _doubt_header(file.extra_info)
+            if samples.size < num_frames or (file.format == "MP3" and _is_cut_mp3(source)):
+                doubts.insert(0, _CUT)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise _unreadable(name, error) from error
     _check_samples(samples, rate, name)
-    return _judge(np.ascontiguousarray(samples), rate, *(["the file is cut short"] if is_cut else []))
+    return _judge(np.ascontiguousarray(samples), rate, *dict.fromkeys(doubts))
+
+
+def _doubt_header(log: str) -> list[str]:
+    """Return what is wrong with a recording by libsndfile's log, which reads what is there whatever the header says."""
+    # A header that was written before the length was known promises the most that there can be.
+    promised = re.search(r"(?:data|SSND) : (\d+) \(should be", log)
+    is_cut = (promised is not None and int(promised[1]) < 0xFFFF0000) or "lacks an end-of-stream bit" in log
+    facts = {name: int(value) for name, value in re.findall(r"(Channels|Block Align|Bit Width) +: (\d+)", log)}
+    is_plain = re.search(r"Format +: 0x[13] ", log) is not None
+    is_odd = re.search(r"Bytes/sec +: \d+ \(should be", log) is not None
+    if is_plain and len(facts) == 3:
+        is_odd |= facts["Block Align"] * 8 != facts["Channels"] * facts["Bit Width"]
+    return [
+        *([_CUT] if is_cut else []),
+        *(["its header contradicts itself, so that rate, channels or bits may be wrong; export it again"] * is_odd),
+    ]
+
+
+def _is_cut_mp3(source: bytes | str | os.PathLike[str]) -> bool:
+    """Tell whether an MP3 file is shorter than its first frame promises, as the decoder fills up with silence then."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(os.fspath(source), "rb") as file:
+        size, head, start = file.seek(0, io.SEEK_END), b"", 0
+        for _ in range(2):  # Behind tags, which may hold a picture.
+            file.seek(start)
+            head = file.read(_MP3_FRAME_BYTES)
+            if head[:3] != b"ID3" or len(head) < 10:
+                break
+            start += 10 + sum(digit << shift for digit, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    at = max(head.find(b"Xing"), head.find(b"Info"))
+    if at < 0 or len(head) < at + 16 or head[at + 7] & 0b10 == 0:
+        return False
+    first = at + 8 + 4 * (head[at + 7] & 1)
+    return size - start < int.from_bytes(head[first : first + 4], "big") * _MP3_TOLERANCE
 
 
 def _judge(samples: DoubleArray, rate: int, *doubts: str) -> LoadedAudio:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -197,6 +198,40 @@ def test_doubtful_recordings_are_told(name, said):
     found = read_reference(data, "speaker 'x'").doubts
     doubts = [text for text in found if "s long" not in text and "heard behind it" not in text]
     assert said in "; ".join(found) and bool(said) == bool(doubts)  # A tone of two seconds is short, and has no pause.
+
+
+def _lie(at, kind, value):
+    data = bytearray(encode(np.random.default_rng(0).uniform(-0.5, 0.5, 64_000), subtype="PCM_16"))
+    struct.pack_into(kind, data, at, value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "lie"),
+    [
+        ("rate", lambda: _lie(24, "<I", 44_100)),
+        ("channels", lambda: _lie(22, "<H", 2)),
+        ("bits", lambda: _lie(34, "<H", 24)),
+        ("length", lambda: _lie(40, "<I", 10**9)),
+    ],
+)
+def test_a_header_that_lies_is_doubted(name, lie):
+    """A voice was made of a recording that was said to be of 44.1 kHz, and was not."""
+    said = "cut short" if name == "length" else "contradicts itself"
+    assert any(said in doubt for doubt in read_reference(lie(), "x").doubts)
+
+
+@pytest.mark.parametrize("kind", ["MP3", "OGG"])
+def test_a_compressed_recording_that_is_cut_short_is_doubted(kind, tmp_path):
+    """The rest of an MP3 came out as silence, and that of an Ogg file was missing, without a word."""
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, 160_000), 16_000, format=kind)
+    whole = file.getvalue()
+    picture = b"ID3\x04\x00\x00" + bytes([0, 0, 40, 0]) + bytes(40 << 7) if kind == "MP3" else b""
+    for data, is_cut in ((whole, False), (whole[: len(whole) * 3 // 4], True)):
+        (tmp_path / "x").write_bytes(picture + data)
+        for source in (data, picture + data, str(tmp_path / "x")):
+            assert ("the file is cut short" in read_reference(source, "x").doubts) == is_cut
 
 
 @pytest.mark.parametrize(
