@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, ManifestError
 
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
 _FOOTNOTE = re.compile(r"^\[\^[^\]\n]{1,200}\]:.*$|\[\^[^\]\n]{1,200}\]", re.M)
+_MAX_NESTING = 40
 _FIELDS = ("title", "author", "language")
 
 
@@ -38,7 +39,7 @@ def read_markdown(text: str, place: str) -> Document:
         for match in _FOOTNOTE.finditer(text)
     ]
     text = _FOOTNOTE.sub("", text)
-    document = read_html(_render(hide_voice_marks(text, place)), place)
+    document = read_html(_render(hide_voice_marks(text, place), place), place)
     document.blocks += notes
     document.num_words += words_of(notes)
     for name, value in fields.items():
@@ -46,13 +47,21 @@ def read_markdown(text: str, place: str) -> Document:
     return document
 
 
-def _render(text: str) -> str:
+def _render(text: str, place: str) -> str:
     from markdown_it import MarkdownIt
 
     # Indented lines are verse or a letter as likely as a program, which who writes one today puts between fences.
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     parser.add_render_rule("code_block", _render_indented)
-    return str(parser.render(text))
+    environment: dict[str, Any] = {}
+    tokens = parser.parse(text, environment)
+    # The parser drops what is deeper, and says nothing.
+    if any(token.nesting == 1 and token.level + 1 >= _MAX_NESTING for token in tokens):
+        raise ManifestError(
+            f"{place}: {_MAX_NESTING // 2} lists or {_MAX_NESTING} quotes within each other, or more; set the text out "
+            "flatter"
+        )
+    return str(parser.renderer.render(tokens, parser.options, environment))
 
 
 def _render_indented(self: Any, tokens: Sequence[Any], number: int, options: Any, env: Any) -> str:

@@ -245,6 +245,22 @@ def test_a_title_is_as_it_is_written(title):
     assert document.title == title
 
 
+@pytest.mark.parametrize("mark", ["- ", "1. ", "> "])
+def test_nothing_of_nested_lists_and_quotes_is_lost(mark):
+    """From the tenth list on items were dropped without a word."""
+
+    def nest(depth):
+        prefix = mark if mark == "> " else " " * len(mark)
+        lines = [f"{prefix * level}{mark}Item {level} is here." for level in range(depth)]
+        return "# One\n\n" + "\n\n".join(lines)
+
+    assert sum("Item" in text for text in texts(nest(19), "book.md")) == 19
+    with pytest.raises(
+        ManifestError, match=r"book\.md: 20 lists or 40 quotes within each other, or more; set the text"
+    ):
+        texts(nest(41), "book.md")
+
+
 def test_titles_hold_no_control_characters_and_no_pages(tmp_path):
     head = f"<title>\x1b[31mRed\x07 \u009b1m{'x' * 400}</title><meta name=author content='A\x1b]0;x'>"
     page = f"{head}<h1>C</h1><p>Hi \x1b[2J.</p>"
