@@ -4,16 +4,26 @@ import os
 import signal
 import sys
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 from jobs.streams import secure_streams
 
 
+def _end_interrupted() -> NoReturn:
+    os.write(2, b"interrupted before any work was begun\n")
+    os._exit(130)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """End at once until a command begins: of an exception in an import, native code may make another, or nothing."""
+    _end_interrupted()
+
+
 def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End a command that cannot even be imported: Python's own exit code, 1, means that a run finished."""
-    if issubclass(kind, KeyboardInterrupt):  # Also of SIGTERM, as below.
-        os.write(2, b"interrupted before any work was begun\n")
-        os._exit(130)
+    if issubclass(kind, KeyboardInterrupt):
+        _end_interrupted()
     traceback.print_exception(kind, error, trace)
     print("stopped: this command cannot start; see that all of it is installed and can be read", file=sys.stderr)
     sys.stderr.flush()
@@ -24,4 +34,5 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
     secure_streams()
     sys.excepthook = _stop
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)

@@ -38,7 +38,6 @@ def run_guarded(main: Callable[[], int]) -> int:
     os.set_blocking(heard, False)  # Somebody whom the child left behind may hold its other end.
     alive, kept = os.pipe()  # Nobody writes: the child reads its end when this process is gone.
     sys.stdout.flush()
-    sys.stderr.flush()
     # A signal that comes before there is somebody to pass it on waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     parent, child = os.getpid(), os.fork()
@@ -79,7 +78,8 @@ def _explain(status: int, *, commits: bool) -> int:
 
 def _run_child(main: Callable[[], int], said: int) -> NoReturn:
     committing.tell = lambda: os.write(said, b"c")  # Before its code: that it may commit work.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # While packages are imported, as Ctrl-C.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # Else `jobs` looks after it until the command does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main()
     except SystemExit as error:  # How argparse ends.

@@ -37,11 +37,21 @@ def test_an_interrupt_while_a_command_is_imported_is_no_error():
     assert run("    raise KeyboardInterrupt") == (130, "", "interrupted before any work was begun\n")
 
 
+SLEEP = """import time
+print('importing', flush=True)
+try:
+    time.sleep(600)
+except BaseException as error:
+    raise ImportError from error
+"""
+"""Does what native code does with an interrupt."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", ["jobs.status", "jobs.cli status"])
 def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_path):
     """In the parent, and in the child."""
-    (tmp_path / "pyarrow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)")
+    (tmp_path / "pyarrow.py").write_text(SLEEP)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     process = subprocess.Popen(
         [sys.executable, "-m", *name.split(), "output"],
