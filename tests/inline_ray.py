@@ -7,6 +7,8 @@ whole run, whose bytes these must give, too.
 import pickle
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,9 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.cluster import ray_api, trial_actor
+from pipeline.llm.prompt import SpeechVocabulary
+from pipeline.synthesis.enrollment import Enroller
+from pipeline.weights.weights import fingerprint_weights
 
 
 def copy_of(value):
@@ -142,9 +147,34 @@ class Silence:
         return lambda *_: None
 
 
+# Most of a tiny network's start are its vocabulary and its voices: each is made once for all that it follows from.
+_load_vocabulary, _create_voice = SpeechVocabulary.load, Enroller.create_voice
+_voices = {}
+
+
+@lru_cache(maxsize=4)
+def _load_vocabulary_of(llm_dir, content):
+    return _load_vocabulary(llm_dir)
+
+
+def load_vocabulary_once(llm_dir):
+    path = Path(llm_dir) / "tokenizer.json"
+    return _load_vocabulary_of(llm_dir, path.read_bytes()) if path.is_file() else _load_vocabulary(llm_dir)
+
+
+def create_voice_once(enroller, *labels):
+    config = enroller._config
+    key = (fingerprint_weights(enroller._weights_dir), repr(config.llm), repr(config.sampling), *labels)
+    if key not in _voices:
+        _voices[key] = _create_voice(enroller, *labels)
+    return _voices[key]
+
+
 @contextmanager
 def inline_ray(module=None):
     """Let runs use threads of this process while the block runs, and dry runs measure for a moment only.
+
+    What was loaded or enrolled already is not made again.
 
     Args:
         module: in place of an `InlineRay`.
@@ -157,5 +187,8 @@ def inline_ray(module=None):
         patch.setattr(trial_actor, "_MAX_LLM_S", 0.2)
         patch.setattr(trial_actor, "_MAX_CODEC_AUDIO_S", 1.0)
         patch.setattr(trial_actor, "_ROOM_S", 0.1)
+        patch.setattr(SpeechVocabulary, "load", staticmethod(load_vocabulary_once))
+        if Enroller.create_voice is _create_voice:  # A test may have put its own in.
+            patch.setattr(Enroller, "create_voice", create_voice_once)
         yield
     torch.set_num_threads(num_threads)
