@@ -91,7 +91,7 @@ def test_a_listed_host_is_read(server):
 @pytest.mark.parametrize("uri", ["http://example.org/a.wav", "https://example.org/a.wav", "HTTP://Example.org/a.wav"])
 def test_nothing_is_asked_of_a_host_that_is_not_listed(uri, monkeypatch):
     monkeypatch.setattr("socket.create_connection", lambda *_: pytest.fail("connected"))
-    with pytest.raises(ConfigError, match=r"only from hosts that are listed.*storage\.allow_http: \[example\.org\]"):
+    with pytest.raises(ConfigError, match=r"only from hosts that are listed.*storage\.allow_http to \[example\.org\]"):
         read_bytes(uri)
     with pytest.raises(ConfigError, match=r"storage\.allow_http"):
         read(uri, "example.com", "org", "notexample.org")
