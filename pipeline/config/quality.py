@@ -39,7 +39,7 @@ class QualityConfig(Settings):
     the one with the fewest wrong words, then the most natural one; more are made only if none is good enough."""
     best_of: int = setting(4, changes="audio", new=True, ge=2, le=20)
     """Takes of each segment with `choose: best_of`."""
-    min_pace: float = setting(0.6, ge=0.0)
+    min_pace: float = setting(0.65, ge=0.0)
     """Slowest plausible pace, as a share of the expected one; below it a take is `too_slow`. Lower it for voices that
     speak slowly."""
     max_pace: float = setting(2.5, gt=0.0)

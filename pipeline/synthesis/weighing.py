@@ -7,22 +7,29 @@ is what it thinks of them as language; that is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.synthesis.recognition import split_words
+
 MIN_WORDS = 4
 """In shorter texts one word is too large a share, see `MIN_WORDS_FOR_WER`."""
-_MAX_DOUBTFUL, _DOUBTFUL_LOG_PROB = 3, -2.0
+_MAX_DOUBTFUL = 6
 """Words that are looked at, the least likely ones: those that were not said, and those that another one came before."""
-_UNHEARD, _DROPPED, _DOUBLED = 4.0, 8.5, 6.5
-"""From which gain on a word was left out, where one was not heard and where all were, or was said twice. Gains are of
-log-likelihoods, those in silence taken off. Measured: see docs/quality.md."""
+_DROPPED, _UNHEARD, _DOUBLED = 9.0, 6.5, 4.5
+"""From which gain on a word was left out that the recognizer wrote, or words that it did not write; and from which one
+was said twice, or were said that it wrote besides. Measured: see docs/quality.md."""
+_MIN_LEFT = 0.5
+"""Share of its usual time that the word behind two equal ones keeps; with less the second is a part of it, as "were" is
+taken for a second "we"."""
+_AS_LANGUAGE = 0.7
+"""How much of the gain in silence is taken off the gain in sound."""
 _LETTER_S, _WORD_S = 0.055, 0.08
 """What a word takes: so much for each letter, and so much more."""
-_MAX_EXCESS_S = 1.1
+_MAX_EXCESS_S = 1.0
 """What a word lasts longer than the others let expect; more is something said in between."""
 FRAME_S = 0.02
 
@@ -37,54 +44,102 @@ class Weights:
     """(num_words,) the frame, of `FRAME_S`, in which each begins."""
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What a recognizer wrote in a text's place, by the least number of changes."""
+
+    unheard: Collection[int]
+    """Places of words for which it wrote nothing."""
+    added: Mapping[int, Sequence[str]]
+    """Words that it wrote besides, by the place of the word that they stand before."""
+
+
 Weigh = Callable[[Sequence[Sequence[str]]], Sequence[Weights]]
 """Weighs several texts, each as its words."""
 
 
+def find_changes(words: Sequence[str], heard: str) -> Changes:
+    """Return what a recognizer wrote otherwise than a text has it.
+
+    Args:
+        words: of the text.
+        heard: what the recognizer wrote.
+    """
+    from rapidfuzz.distance import Levenshtein
+
+    expected, found = ["".join(split_words(word)) for word in words], split_words(heard)
+    changes = Levenshtein.opcodes(expected, found)
+    unheard = {at for change in changes if change.tag == "delete" for at in range(change.src_start, change.src_end)}
+    added = {
+        change.src_start: found[change.dest_start : change.dest_end] for change in changes if change.tag == "insert"
+    }
+    return Changes({at for at in unheard if expected[at]}, added)
+
+
 def find_gaps(
     words: Sequence[str],
-    read: tuple[int, int],
+    changes: Changes,
     weigh: Weigh,
     weigh_in_silence: Weigh,
     sounding: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Return how many words were left out, and how many were said that the text does not have.
 
-    Of a single word the weights decide; several count however they were found. The last word is not weighed: what
+    Where the recognizer wrote otherwise by several words, that is weighed, too. The last word is not weighed alone: what
     follows it, the end, is no word.
 
     Args:
         words: of the text, at least `MIN_WORDS`.
-        read: how many are missing and how many too many in what the recognizer wrote.
+        changes: what the recognizer wrote otherwise.
         weigh: against the take.
         weigh_in_silence: against silence of the same length.
         sounding: (num_frames,) which frames of the take are no pauses.
     """
-    num_missing, num_extra = (number if number > 1 else 0 for number in read)
     (text,) = weigh([words])
-    num_extra = max(num_extra, _count_again(words, text.starts, sounding))
-    doubtful = [
-        int(at)
-        for at in np.argsort(text.log_probs, kind="stable")[:_MAX_DOUBTFUL]
-        if text.log_probs[at] < _DOUBTFUL_LOG_PROB
-    ]
+    doubtful = [int(at) for at in np.argsort(text.log_probs, kind="stable")[:_MAX_DOUBTFUL]]
     dropped = [at for at in doubtful if at < len(words) - 1]
     doubled = [at - 1 for at in doubtful if at > 0]
-    others = [[*words[:at], *words[at + 1 :]] for at in dropped] + [[*words[: at + 1], *words[at:]] for at in doubled]
-    if not others:
-        return num_missing, num_extra
-    in_sound = np.array([weights.log_probs.sum() for weights in weigh(others)]) - text.log_probs.sum()
+    unheard, added = changes.unheard, changes.added
+    others = [
+        [word for at, word in enumerate(words) if at not in unheard],
+        [word for at in range(len(words) + 1) for word in (*added.get(at, ()), *words[at : at + 1])],
+        *([*words[:at], *words[at + 1 :]] for at in dropped),
+        *([*words[: at + 1], *words[at:]] for at in doubled),
+    ]
+    found = weigh(others)
+    in_sound = np.array([weights.log_probs.sum() for weights in found]) - text.log_probs.sum()
     silent, *silent_others = (weights.log_probs.sum() for weights in weigh_in_silence([words, *others]))
-    gains = in_sound - (np.array(silent_others) - silent)
-    num_dropped = int((gains[: len(dropped)] > (_UNHEARD if read[0] else _DROPPED)).sum())
-    num_doubled = int((gains[len(dropped) :] > _DOUBLED).sum())
-    return max(num_missing, num_dropped), max(num_extra, num_doubled)
+    gains = in_sound - _AS_LANGUAGE * (np.array(silent_others) - silent)
+    num_unheard = len(unheard) if len(unheard) > 1 and gains[0] > _UNHEARD else 0
+    num_added = sum(map(len, added.values()))
+    if num_added == 1 or gains[1] <= _DOUBLED:
+        num_added = 0
+    enough = [_UNHEARD if at in unheard else _DROPPED for at in dropped]
+    num_dropped = int((gains[2 : 2 + len(dropped)] > enough).sum())
+    usual = _usual_s(words, _lasting_s(text.starts, sounding))
+    num_doubled = sum(
+        bool(gain > _DOUBLED and _lasting_s(weights.starts, sounding)[at + 2] > _MIN_LEFT * usual[at + 1])
+        for at, gain, weights in zip(doubled, gains[2 + len(dropped) :], found[2 + len(dropped) :], strict=True)
+    )
+    num_again = _count_again(words, text.starts, sounding)
+    return max(num_unheard, num_dropped), max(num_added, num_doubled, num_again)
 
 
 def _count_again(words: Sequence[str], starts: NDArray[np.int64], sounding: NDArray[np.bool_]) -> int:
     """Count words that were said between two of the text: where one lasts far longer than the others let expect."""
-    lasting = np.array([part.sum() * FRAME_S for part in np.split(sounding, starts[1:])])
-    usual = np.array([_WORD_S + _LETTER_S * sum(map(str.isalnum, word)) for word in words])
-    usual *= np.median(lasting / usual)
+    lasting = _lasting_s(starts, sounding)
+    usual = _usual_s(words, lasting)
     excess = float((lasting - usual).max())
     return max(round(excess / max(usual.mean(), _WORD_S)), 1) if excess > _MAX_EXCESS_S else 0
+
+
+def _lasting_s(starts: NDArray[np.int64], sounding: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how long each word lasts, pauses apart."""
+    return np.array([part.sum() * FRAME_S for part in np.split(sounding, starts[1:])])
+
+
+def _usual_s(words: Sequence[str], lasting: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how long each word should last, by its letters, at the pace of most of them."""
+    usual = np.array([_WORD_S + _LETTER_S * sum(map(str.isalnum, word)) for word in words])
+    usual *= np.median(lasting / usual)
+    return usual

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pipeline.audio.recording_quality import measure_levels
 from pipeline.audio.samples import resample
 from pipeline.errors import ConfigError, UtteranceError
-from pipeline.synthesis.recognition import Heard, compare_with_text
-from pipeline.synthesis.weighing import MIN_WORDS, Weights, find_gaps
+from pipeline.synthesis.recognition import Heard
+from pipeline.synthesis.weighing import MIN_WORDS, Weights, find_changes, find_gaps
 from pipeline.text import normalize_text
 
 _SAMPLE_RATE = 16_000
@@ -128,11 +128,10 @@ class Whisper:
         heard, words = self._decode(encoded, language), text.split()
         if not heard or len(words) < MIN_WORDS:
             return Heard(heard)
-        reading = compare_with_text(self.fold(text, language), self.fold(heard, language), with_gaps=True)
         num_frames = clip.size // _FRAME_SAMPLES + _MARGIN_FRAMES
         missing, extra = find_gaps(
             words,
-            (reading.num_missing_words or 0, reading.num_extra_words or 0),
+            find_changes(words, heard),
             lambda texts: self._weigh(encoded, num_frames, texts, language),
             lambda texts: self._weigh(self._silence, num_frames, texts, language),
             _find_sounding(clip),
