@@ -8,12 +8,15 @@ from dataclasses import replace
 
 from pipeline.books.document import Block, Document, readable, words_in
 from pipeline.books.headings import (
+    CHAPTER_RANK,
     is_bare_label,
     is_contents_title,
     is_numbered_title,
+    is_of_a_play,
     is_part_label,
     is_unread_at_the_edges,
     label_of,
+    rank_of,
     starts_chapter,
 )
 from pipeline.books.markup import join_title
@@ -58,12 +61,30 @@ def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
 
 
 def titles_of_headings(blocks: list[Block]) -> list[Title]:
-    """Return the headings that are read, but for those of front and back matter."""
-    return [
-        Title(block.text, block.level, number)
-        for number, block in enumerate(blocks)
-        if block.kind == "heading" and not block.reason and not is_unread_at_the_edges(block.text)
-    ]
+    """Return the headings that are read, but for those of front and back matter and of a play within a chapter."""
+    return _without_plays(
+        [
+            Title(block.text, block.level, number)
+            for number, block in enumerate(blocks)
+            if block.kind == "heading" and not block.reason and not is_unread_at_the_edges(block.text)
+        ]
+    )
+
+
+def _without_plays(titles: list[Title]) -> list[Title]:
+    """Leave out acts and scenes behind which the chapters before them go on: somebody in the book acts a play."""
+    chapters, acts, left_out = set[str](), set[int](), set[int]()
+    for title in titles:
+        if is_of_a_play(title.label):
+            acts |= {title.start} if chapters else set()
+        elif rank_of(title.label) == CHAPTER_RANK:
+            label = label_of(title.label)
+            left_out |= acts if label not in chapters else set()
+            chapters.add(label)
+            acts.clear()
+        elif is_part_label(title.label):
+            acts.clear()
+    return [title for title in titles if title.start not in left_out]
 
 
 def leave_contents_out(blocks: list[Block]) -> list[Block]:

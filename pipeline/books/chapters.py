@@ -20,7 +20,7 @@ from pipeline.books.chapter_titles import (
     titles_of_headings,
     words_by_block,
 )
-from pipeline.books.cleaning import drop_voice_marks
+from pipeline.books.cleaning import drop_voice_marks, leave_advertisements_out
 from pipeline.books.document import Block, Document, readable, words_in, words_of
 from pipeline.books.headings import is_part_label
 from pipeline.books.outline import find_cuts
@@ -102,7 +102,7 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     cuts = cuts_of_contents(titles, blocks)
     is_by_contents = bool(cuts)
     if not is_by_contents:
-        blocks = merge_titles(leave_contents_out(blocks))
+        blocks = merge_titles(leave_contents_out(leave_advertisements_out(blocks)))
         cuts = find_cuts(titles_of_headings(blocks), words_by_block(blocks))
     sections = make_sections(blocks, cuts)
     if is_by_contents:

@@ -9,17 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import regex
 
-from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block
+from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, words_in
+from pipeline.books.headings import is_finis, starts_chapter
 from pipeline.errors import ManifestError
 
 _LICENSE_START = re.compile(
-    r"\*{3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*{3}|^.*\*END\*?THE SMALL PRINT.*$", re.I
+    r"\*{3}\s*START OF (?:THE|THIS) PROJECT GUTENBERG[^\n*]*+(?P<end>\*{3})?|^.*\*END\*?THE SMALL PRINT(?P<whole>).*$",
+    re.I,
 )
 _LICENSE_END = re.compile(
     r"^\W*(?:\*{3}\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg|"
     r"\*{3}\s*START: FULL LICENSE)",
     re.I,
 )
+_OFFER = re.compile(
+    r"[$£]\s?\d|\b(?:12mo|8vo|16mo|crown|cloth|gilt|postpaid|postage|illustrated|per volume|price|net|booksellers?|"
+    r"publishers?|by the author of|\d+ cents)\b",
+    re.I,
+)
+_MIN_OFFERS, _WORDS_PER_OFFER, _MAX_OFFERED_SHARE = 5, 120, 0.1
 # A bracket that is never closed takes no more than so much along.
 _IN_BRACKETS = r"(?:[^\[\]]|\[[^\[\]]{0,1000}\]){0,4000}+\]"
 PICTURE = re.compile(rf"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b{_IN_BRACKETS}", re.I)
@@ -44,9 +52,31 @@ _SPACES = re.compile(r"[^\S\n]+")
 
 def find_license(lines: Sequence[str]) -> tuple[int, int]:
     """Return where the book begins and ends between Project Gutenberg's marks: all of it where there are none."""
-    start = next((number + 1 for number, line in enumerate(lines[:600]) if _LICENSE_START.search(line)), 0)
+    marks = ((number, match) for number, line in enumerate(lines[:600]) if (match := _LICENSE_START.search(line)))
+    number, mark = next(marks, (-1, None))
+    start = number + 1
+    if mark and mark["end"] is None and mark["whole"] is None:  # The title takes more than one line.
+        closed = (
+            later + 1 for later in range(start, min(start + 3, len(lines))) if lines[later].rstrip()[-3:] == "***"
+        )
+        start = next(closed, start)
     end = next((number for number in range(start, len(lines)) if _LICENSE_END.search(lines[number])), len(lines))
     return start, end
+
+
+def leave_advertisements_out(blocks: list[Block]) -> list[Block]:
+    """Mark what a publisher says of other books behind `The End`; another text there, or a chapter, is read."""
+    num_words = sum(words_in(block.text) for block in blocks if not block.reason)
+    ends = (number for number in range(len(blocks) - 1, -1, -1) if is_finis(blocks[number].text))
+    start = next(ends, len(blocks)) + 1
+    texts = [block.text for block in blocks[start:] if not block.reason]
+    if any(starts_chapter(block.text) for block in blocks[start:] if block.kind == "heading"):
+        return blocks
+    offers = sum(len(_OFFER.findall(text)) for text in texts)
+    length = sum(map(words_in, texts))
+    if offers < _MIN_OFFERS or length > _MAX_OFFERED_SHARE * num_words or offers * _WORDS_PER_OFFER < length:
+        return blocks
+    return [block if number < start else block.left_out("front or back matter") for number, block in enumerate(blocks)]
 
 
 def leave_license_out(blocks: list[Block]) -> list[Block]:

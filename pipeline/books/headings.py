@@ -37,12 +37,14 @@ _LABEL = re.compile(rf"^(?P<word>{_WORDS})\s+{_NUMBER}(?![^\W_])\.?", re.I)
 _ORDINAL_LABEL = re.compile(
     rf"^(?:\d{{1,3}}\.|{_ROMAN}\.|(?:the\s+)?{_NUMBER})\s+(?P<word>{_WORDS})(?![^\W_])\.?", re.I
 )
+_OF_PLAYS = re.compile(r"^(?:acte?|akt|aufzug|acto|atto|scene|scène|auftritt|szene|[幕场場])$", re.I)
 _CHINESE_NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
 _CHINESE_LABEL = re.compile(
     rf"^(?:正文\s*)?(?:第\s*{_CHINESE_NUMBER}\s*(?P<word>[章回节節折话話幕场場卷部集篇])|(?P<volume>[卷])\s*{_CHINESE_NUMBER}(?!\w))"
 )
 _CHINESE_RANKS = {"卷": 1, "部": 2, "集": 3, "篇": 3, "幕": 4}
 _NUMBERED = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.:]\s+[\"'“‘«„]?[A-ZÀ-ÖØ-Þ]")
+_LEADING_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.):]?\s+(?=\S)")
 _BARE_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}}|[一二三四五六七八九十]{{1,3}})[.、．]?$")
 _ROMAN_LINE = re.compile(r"^(?=[IVXLC])(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})\.?$")
 _NAMED = re.compile(
@@ -90,10 +92,27 @@ def rank_of(text: str) -> int | None:
     return _CHINESE_RANKS.get(word) or _DIVISIONS.get(word, CHAPTER_RANK)
 
 
+def is_finis(text: str) -> bool:
+    """Return whether a line says that the book is at its end."""
+    return bool(_FINIS.match(text))
+
+
+def is_of_a_play(text: str) -> bool:
+    """Return whether a heading is an act or a scene with its number."""
+    match = _match_label(text)
+    return bool(match and _OF_PLAYS.match(match.groupdict().get("word") or ""))
+
+
 def label_of(text: str) -> str:
     """Return the letters and digits of `Chapter I` in `CHAPTER I. Of Mills`; empty where there is no label."""
     match = _match_label(text)
     return re.sub(r"[\W_]+", "", match[0]).casefold() if match else ""
+
+
+def without_label(text: str) -> str:
+    """Return what follows `CHAPTER I.` or `IV.` in a title; all of it where neither is there."""
+    match = _match_label(text) or _LEADING_NUMBER.match(text)
+    return text[match.end() :] if match else text
 
 
 def starts_chapter(text: str) -> bool:
@@ -174,7 +193,7 @@ def is_chinese_heading(line: str) -> bool:
 
 def is_title_line(line: str) -> bool:
     """Return whether a line with room around it is a heading: capitals only, a number alone, or a number and a name."""
-    if _FINIS.match(line) or len(line) > _MAX_HEADING_CHARS or not re.search(r"\w", line):
+    if is_finis(line) or len(line) > _MAX_HEADING_CHARS or not re.search(r"\w", line):
         return False
     if is_numbered_title(line) and line[-1] not in ".,;:":
         return True

@@ -15,6 +15,7 @@ _OWN_SHARE = 0.05
 """A part may have so much text of its own, say a motto; more, and it is a chapter with sections."""
 _WHOLE_SHARE = 0.9
 _MOST = 0.5
+_LABELED_SHARE = 0.8
 
 
 @dataclass
@@ -66,7 +67,8 @@ def find_cuts(titles: Sequence[Title], words: Sequence[int]) -> list[Cut]:
 
     A title without others under it begins a chapter. One with others is a part, if it says so or has next to no text of
     its own, and a chapter with sections otherwise; titles that stand beside each other are judged together. A file that
-    the contents name and that holds everything under its title is a chapter, unless it holds most of the book.
+    the contents name and that holds everything under its title is a chapter, unless it holds most of the book or what
+    stands under it is called chapters itself.
 
     Args:
         titles: in the order of the book or of its table of contents.
@@ -125,17 +127,23 @@ def _find_parts(group: Sequence[Title], book_words: int) -> set[int]:
         rank = rank_of(title.label)
         if rank is not None and rank < CHAPTER_RANK:
             parts.add(id(title))
-        elif rank is None and not _is_one_file(title, book_words):
+        elif rank is None and (not _is_one_file(title, book_words) or _has_chapters(title)):
             doubtful.append(title)
     own, below = (sum(getattr(title, name) for title in doubtful) for name in ("num_words", "num_words_below"))
     if doubtful and own < _OWN_SHARE * below:
         is_most = below > _MOST * group_words
-        parts |= {id(title) for title in doubtful if is_most or _spans_files(title)}
+        parts |= {id(title) for title in doubtful if is_most or _spans_files(title) or _has_chapters(title)}
     return parts
 
 
 def _is_one_file(title: Title, book_words: int) -> bool:
     return bool(title.place) and not _spans_files(title) and title.num_words_below < _MOST * book_words
+
+
+def _has_chapters(title: Title) -> bool:
+    """Return whether what stands under a title is called chapters, or cantos, with few exceptions."""
+    num_labeled = sum(rank_of(below.label) == CHAPTER_RANK for below in title.below)
+    return num_labeled > 1 and num_labeled > _LABELED_SHARE * len(title.below)
 
 
 def _spans_files(title: Title) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_text, find_license, hide_voice_marks
 from pipeline.books.document import Block, Document, words_in
@@ -22,6 +22,7 @@ from pipeline.books.headings import (
     rank_of,
 )
 from pipeline.books.limits import check_limit
+from pipeline.books.printed_contents import find_printed_contents, fold_line
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
@@ -38,7 +39,17 @@ _BETWEEN_CHINESE = re.compile(f"{_CHINESE}$")
 _STARTS_CHINESE = re.compile(f"^{_CHINESE}")
 _MAX_VERSE_LINE = 65
 _MAX_HEADING_CHARS, _MAX_TOLD_CHARS, _MAX_LABEL_CHARS = 120, 600, 24
+_MAX_TITLE_PAGE_WORDS = 200
 _SHAPED_WORDS = 3.5
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What is known of a text before it is read: its usual indent, its name, the titles of its table of contents."""
+
+    indent: int
+    place: str
+    titles: frozenset[str]
 
 
 def read_plain_text(text: str, place: str) -> Document:
@@ -55,14 +66,13 @@ def read_plain_text(text: str, place: str) -> Document:
     fields = _read_fields(lines[:80])
     start, end = find_license(lines)
     blocks = _leave_out("license", lines[:start])
-    body = hide_voice_marks("\n".join(lines[start:end]), place)
-    indent = _usual_indent(group for _, group in _group(body.split("\n")))
-    position = 0
-    for match in _APART.finditer(body):
-        blocks += _read_body(body[position : match.start()], indent, place, len(blocks))
-        blocks += _read_apart(match[0])
-        position = match.end()
-    blocks += _read_body(body[position:], indent, place, len(blocks))
+    body_lines = hide_voice_marks("\n".join(lines[start:end]), place).split("\n")
+    indent = _usual_indent(group for _, group in _group(body_lines))
+    table = find_printed_contents(body_lines)
+    rules = _Rules(indent, place, table.titles)
+    blocks += _leave_title_page_out(_read_lines(body_lines[: table.start], replace(rules, titles=frozenset()), 0))
+    blocks += _leave_out("table of contents", body_lines[table.start : table.end])
+    blocks += _read_lines(body_lines[table.end :], rules, len(blocks))
     blocks += _leave_out("license", lines[end:])
     blocks = _settle_levels(blocks)
     return Document(
@@ -72,6 +82,14 @@ def read_plain_text(text: str, place: str) -> Document:
         blocks,
         words_in("\n".join(lines)),
     )
+
+
+def _leave_title_page_out(blocks: list[Block]) -> list[Block]:
+    """Leave out what stands before the table of contents, unless it is a preface or another text."""
+    num_words = sum(words_in(block.text) for block in blocks if block.kind == "paragraph" and not block.reason)
+    if num_words > _MAX_TITLE_PAGE_WORDS or any(block.kind == "heading" and is_named(block.text) for block in blocks):
+        return blocks
+    return [block.left_out("before the first chapter") for block in blocks]
 
 
 def _settle_levels(blocks: list[Block]) -> list[Block]:
@@ -105,13 +123,25 @@ def _read_apart(text: str) -> list[Block]:
     return _leave_out(reason, [text])
 
 
-def _read_body(text: str, indent: int, place: str, num_before: int) -> list[Block]:
+def _read_lines(lines: list[str], rules: _Rules, num_before: int) -> list[Block]:
+    body = "\n".join(lines)
+    blocks: list[Block] = []
+    position = 0
+    for match in _APART.finditer(body):
+        blocks += _read_body(body[position : match.start()], rules, num_before + len(blocks))
+        blocks += _read_apart(match[0])
+        position = match.end()
+    return blocks + _read_body(body[position:], rules, num_before + len(blocks))
+
+
+def _read_body(text: str, rules: _Rules, num_before: int) -> list[Block]:
     blocks: list[Block] = []
     for num_blank, group in _group(text.split("\n")):
         unread: list[Block] = []
-        blocks += _read_group(group, num_blank, indent, unread)
+        is_named_next = bool(blocks) and blocks[-1].kind == "heading" and is_bare_label(blocks[-1].text)
+        blocks += _read_group(group, 2 if is_named_next else num_blank, rules, unread)
         blocks += unread
-        check_limit("max_blocks", num_before + len(blocks), place, "headings and paragraphs")
+        check_limit("max_blocks", num_before + len(blocks), rules.place, "headings and paragraphs")
     return blocks
 
 
@@ -166,7 +196,7 @@ def _level_of(title: str) -> int:
     return CHAPTER_RANK + 2 if is_bare_number(title) else CHAPTER_RANK if is_named(title) else CHAPTER_RANK + 3
 
 
-def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: list[Block]) -> list[Block]:
+def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Block]) -> list[Block]:
     if all(_SCENE.match(line) for line in group):
         return [Block("scene")]
     if len(group) == 1 and _PAGE_NUMBER.match(group[0]) and num_blank < 2:
@@ -174,6 +204,14 @@ def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: lis
     if len(group) >= 3 and sum(is_contents_line(line) for line in group) >= 0.6 * len(group):
         return _leave_out("table of contents", group)
     flat = " ".join(line.strip() for line in group)
+    if (
+        rules.titles
+        and len(group) <= 2
+        and num_blank >= 2
+        and rank_of(flat) is None
+        and fold_line(flat) in rules.titles
+    ):
+        return [Block("heading", clean_text(flat, unread), CHAPTER_RANK)]
     label = group[0].strip()
     is_short = len(group) <= 3 and len(flat) <= _MAX_HEADING_CHARS
     # Old novels tell in the heading what the chapter is about.
@@ -186,7 +224,7 @@ def _read_group(group: list[str], num_blank: int, usual_indent: int, unread: lis
         return [Block("heading", clean_text(flat, unread), _level_of(flat))]
     if _ITEM.match(group[0]) and num_items >= 2:
         return [Block("item", clean_text(text, unread)) for text in _split_items(group)]
-    if len(group) >= 2 and all(_indent(line) > usual_indent and len(line.strip()) <= _MAX_VERSE_LINE for line in group):
+    if len(group) >= 2 and all(_indent(line) > rules.indent and len(line.strip()) <= _MAX_VERSE_LINE for line in group):
         return _read_verse(group, unread)
     text = clean_text(_join_lines(group), unread)
     return [Block("paragraph", text)] if text else []

@@ -23,7 +23,8 @@ TITLES = {
 _WORDS = {
     "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "&c.": "et cetera", "vs.": "versus",
     "cf.": "compare", "approx.": "approximately", "dept.": "department", "Dept.": "Department",
-    "est.": "estimated", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
+    "est.": "estimated", "Est.": "Estimated",
+    "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
     "Corp.": "Corporation", "Co.": "Company", "Bros.": "Brothers", "Assn.": "Association", "Univ.": "University",
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
@@ -39,7 +40,8 @@ _BEFORE_NUMBER = {
     "vol": "volume", "Vols": "Volumes", "vols": "volumes", "Ch": "Chapter", "ch": "chapter", "Chap": "Chapter",
     "chap": "chapter", "Fig": "Figure", "fig": "figure", "Figs": "Figures", "figs": "figures", "Eqs": "Equations",
     "Sec": "Section", "sec": "section", "Eq": "Equation", "Art": "Article", "art": "article", "Ed": "Edition",
-    "c": "circa", "ver": "version", "Apt": "Apartment", "apt": "apartment", "Rm": "Room", "Ste": "Suite", "Pt": "Part",
+    "c": "circa", "ver": "version", "Apt": "Apartment", "apt": "apartment", "Rm": "Room",
+    "Bldg": "Building", "Ste": "Suite", "Pt": "Part",
     "min": "minimum", "max": "maximum", "Bk": "Book", "bk": "book", "par": "paragraph", "Ex": "Example", "Op": "Opus",
     "op": "opus", "Ep": "Episode", "ep": "episode", "l": "line", "ll": "lines", "cap": "chapter", "pt": "part",
     "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
@@ -75,13 +77,14 @@ _TITLE_PATTERN = re.compile(
     r"|(?<=[Tt]he )(Dr|Rev|Capt|Lt|Col|Gen|Sgt|Prof|Gov|Sen)\.(?=,? [a-z])"
 )
 _YEAR_NEXT = re.compile(r",? (?:in |c\. ?|circa )?1\d{3}\b|,? (?:in )?20\d\d\b")
+_EXPECTED_NEXT = re.compile(r"\s*[,;:)]|\s*$|\s+(?:of|by|at|for|from|and|in|is|are|was|were|has|had)\b|\s+[A-Z]")
 _DAY_RANGE_PATTERN = re.compile(
     rf"\b({_DAY})\b\.?(\s?[-–—/&]\s?|,? (?:and|or|to|through|thru) )({_DAY})\b(?:\.(?!\s*$))?"
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
     rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|(?!I\b)[IVXLC]+\b)"
-    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$))"
+    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg)\s(?=\d))"
 )
 # Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.
 _CALENDAR_PATTERN = re.compile(
@@ -104,7 +107,7 @@ _ABBREVIATIONS = frozenset(
 ) - {"sun", "sat", "mar", "co", "art", "ca", "mon", "wed", "amb", "bro", "det", "fr", "dist", "tel", "pl"}
 _BEFORE_NUMBERS = frozenset(word.lower() for word in _BEFORE_NUMBER) - {"c", "l", "ed", "min", "max", "p"}
 _BEFORE_DOT = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,12})\.")
-_WITHOUT_DOT = re.compile(rf"\b(?:M(?:rs?|s)|Dr|St|{_DAY})\b")
+_WITHOUT_DOT = re.compile(rf"\b(?:M(?:rs?|s)|Dr|St|{_DAY})\b|\b(?:Apt|Ste|Rm|Bldg) \d")
 # The last letters of everything with a full stop: "g" of "e.g.", any initial.
 _DOTTED = frozenset(
     word.rstrip(".").rpartition(".")[2].rpartition(" ")[2]
@@ -126,9 +129,24 @@ def _say_title(match: Match[str]) -> str:
 
 
 def _say_word(match: Match[str]) -> str:
-    if match[1] == "est." and _YEAR_NEXT.match(match.string, match.end()):
-        return "established"
+    if match[1] in ("est.", "Est."):
+        return _say_est(match)
     return _WORDS[match[1]] + ("." if match[2] is not None and match[1] not in ("e.g.", "i.e.") else "")
+
+
+def _say_est(match: Match[str]) -> str:
+    """Tell `est. 1911`, `est. costs` and, of what somebody expected, `beat est. of 3 cents`."""
+    written, start = match[1], match.start()
+    if match.string[max(0, start - 1) : start] in ("'", "’"):
+        return match[0]  # French.
+    if _YEAR_NEXT.match(match.string, match.end()):
+        return "established" if written == "est." else "Established"
+    if written == "est." and _EXPECTED_NEXT.match(match.string, match.end()):
+        is_one = re.search(
+            r"(?i)\b(?:an?|the|this|that|one|its|his|her|our|their) $", match.string[max(0, start - 6) : start]
+        )
+        return ("estimate" if is_one else "estimates") + ("." if match[2] is not None else "")
+    return _WORDS[written]
 
 
 def _say_calendar(match: Match[str]) -> str:
@@ -162,6 +180,6 @@ def expand_abbreviations(text: str) -> str:
     text = _WORD_PATTERN.sub(_say_word, text)
     text = _DAY_RANGE_PATTERN.sub(_say_days, text)
     text = _TITLE_PATTERN.sub(_say_title, text)
-    text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1] or match[2]]} ", text)
+    text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1] or match[2] or match[3]]} ", text)
     text = _CALENDAR_PATTERN.sub(_say_calendar, text)
     return _INITIALS_PATTERN.sub(_say_initials, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.english_numbers import SCALES, cardinal, digits, house_number, ordinal, year
+from pipeline.text.english_numbers import SCALES, cardinal, digits, house_number, ordinal, plural_of, year
 from pipeline.text.english_patterns import DASH, NUMBER, SIGN, START, after, before
 
 _COUNTED_LIKE_YEARS = frozenset("was is has as its this us census olympics yes does plus thus perhaps".split())
@@ -30,6 +30,7 @@ _LIST_NOUNS = (
 )
 _UNIT_AFTER = (
     r"(?=\s?(?:[€$£]|%|percent|per cent|euros?|dollars|pounds|million|billion|(?:km|kg|cm|mm|m|g|ml|l|°C)\b)"
+    r"|\s(?:lit(?:er|re)|met(?:er|re)|kilo|gram|ton|mile|degree|hour)s?\b"
     r"|\s(?:and|to|or|-) \d+,\d{1,2}\s?(?:[€%]|euros?|km|kg))"
 )
 
@@ -85,9 +86,7 @@ def _is_counted(match: Match[str]) -> bool:
 
 def _say_plural(match: Match[str]) -> str:
     name, number = match[1] or match[3], match[2] or match[4]
-    words = (" " if name[-1] != "-" else "") + cardinal(number)
-    ending = "ies" if words.endswith("y") else "es" if words.endswith("x") else "s"
-    return f"{name}{words[:-1] if ending == 'ies' else words}{ending}"
+    return f"{name}{' ' if name[-1] != '-' else ''}{plural_of(cardinal(number))}"
 
 
 def _say_version(match: Match[str]) -> str:

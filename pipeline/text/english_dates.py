@@ -12,8 +12,10 @@ from pipeline.text.english_numbers import (
     date,
     decade,
     full_year,
+    house_number,
     is_day,
     ordinal,
+    plural_of,
     year,
 )
 
@@ -44,6 +46,8 @@ _FULL_BOOKS = {
     "Gal": "Galatians", "Eph": "Ephesians", "Phil": "Philippians", "Col": "Colossians", "Thess": "Thessalonians",
     "Tim": "Timothy", "Heb": "Hebrews", "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
 }  # fmt: skip
+_WEEKDAYS = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_USUAL_PARTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32, 64, 100))
 _QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
 
@@ -88,6 +92,19 @@ def _say_day_month(match: Match[str]) -> str:
     until = f" to the {ordinal(match['until'])}" if match["until"] else ""
     words = f"{match['the'] or 'the '}{ordinal(day)}{until} of {MONTHS[month - 1]}"
     return f"{words}, {year(match['year'])}" if match["year"] else words
+
+
+def _say_short_date(match: Match[str]) -> str:
+    days = []
+    for first, second in (match["first"].split("/"), (match["last"] or "0/0").split("/")):
+        month, day = (int(first), int(second)) if int(first) <= 12 else (int(second), int(first))
+        days.append(f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) else "")
+    told, is_event = match["told"], match["first"] in ("9/11", "24/7") and not match["weekday"]
+    # "Cut by 2/3", "from 1/4 to 1/2": parts of a whole, unless no such part is usual.
+    is_part = match["unsure"] is not None and int(match["first"].split("/")[1]) in _USUAL_PARTS
+    if not days[0] or is_event or is_part or bool(match["last"]) != bool(days[1]):
+        return match[0]
+    return told + days[0] + (f"{match['until']}{days[1]}" if days[1] else "")
 
 
 def _say_hyphen_date(match: Match[str]) -> str:
@@ -158,7 +175,7 @@ def _say_verse(match: Match[str]) -> str:
 
 def _say_years(match: Match[str]) -> str:
     until = match[2]
-    return f"{year(match[1])} to {year(until) if len(until) == 4 else cardinal(until)}"
+    return f"{year(match[1])} to {year(until) if len(until) == 4 else _tens(until)}"
 
 
 def _say_season(match: Match[str]) -> str:
@@ -190,13 +207,19 @@ def _tens(number: str) -> str:
 
 DATE_RULES = (
     (rf"(?:(?P<which>[123]) )?\b(?P<book>{_BOOKS})\.? (?P<chapter>\d{{1,3}}):(?P<verse>\d{{1,3}})(?![:\d])"
-     r"(?:[-–](?P<until>\d{1,3})(?![:\d]))?(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]))*)", _say_verse),
+     r"(?:[-–](?P<until>\d{1,3})(?![:\d]))?(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]| [A-Z]))*)", _say_verse),
     (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"
      r"(?![\d/-]|\.\d)(?P<time>T(?=\d\d:))?", _say_iso_date),
     (r"(?<![\d/.-])(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|(?<=/)\d{2})(?![\d/-]|\.\d)", _say_numeric_date),
     (rf"(?<=\d)(?:st|nd|rd|th)?\s?[-–—]\s?(?={_MONTH}\s\d)", lambda m: " to "),
     (rf"(?<![\w/.-])(?P<day>[0-3]?\d)[-/ ]?{_MONTH}[-/](?P<year>[12]\d{{3}}|\d\d)(?![\w-])", _say_hyphen_date),
     (rf"\b{_MONTH}[-/](?P<day>[0-3]?\d)(?:[-/](?P<year>[12]\d{{3}}|\d\d))?(?![\w-])", _say_hyphen_date),
+    (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
+     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for) |(?P<unsure>\b(?i:by|from|before|after|between|ending"
+     r"|starting|beginning|ends|starts|begins) ))"
+     r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
+     r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
+     r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
     (rf"\b{_MONTH}[- ]?(?P<year>['’]\d\d)(?!\w)",
      lambda m: f"{MONTHS[_month(m) - 1]} {year(full_year(m['year'][1:]))}"),
     (rf"\b{_MONTH}[-/](?P<year>[12]\d{{3}})(?![\w-])", _say_month_year),
@@ -237,7 +260,16 @@ TIME_RULES = (
 )  # fmt: skip
 """Times of day and durations."""
 
+_NUMBER_WORDS = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]"
 YEAR_RULES = (
+    (rf"(\b(?i:sizes?|(?:pairs?|sets?|rows?|box(?:es)?|packs?|string|hand) of|wears?|wore|wearing|straight|double"
+     rf"|pocket|boeing|airbus|{_NUMBER_WORDS})(?: size)? )(\d{{1,3}})s\b",
+     lambda m: m[1] + plural_of(house_number(m[2]))),
+    (r"(\b(?:ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|\w+teens|\w+ties)"
+     r"(?:,| and| or|, and) )(\d{1,3})s\b", lambda m: m[1] + plural_of(house_number(m[2]))),
+    (r"(\b(?i:timeouts?|delays?|limits?|waits?|waited|lasts?|lasted|takes?|took|every|within)"
+     r"(?: of| is| was|:)? )([2-9]0)s\b", lambda m: f"{m[1]}{cardinal(m[2])} seconds"),
+    (r"(?<=s and )(\d\d[1-9])s\b|(?<=[Tt]he )(\d\d[1-9])s\b", lambda m: plural_of(house_number(m[1] or m[2]))),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s[-–—]['’]?((?:1\d|20)\d0|[2-9]0)['’]?s\b", _say_decades),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.english_numbers import cardinal, fraction, ordinal
+from pipeline.text.english_numbers import cardinal, fraction, house_number, ordinal
 from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, SIGN, START, after, before
 from pipeline.text.english_units import PER, PER_PATTERN, UNIT, plural, unit_name
 
@@ -23,8 +23,13 @@ _MEASURES = (
     "cup|teaspoon|tablespoon|pound|mile|inch|hour|pint|quart|gallon|ounce|kilogram|kilometer|meter|centimeter|liter"
     "|mug|glass|bottle|loaf|pack|stick|acre|yard|dozen|million|billion|minute|page|slice|pinch|day|year|century"
 )
+# "3 1/2 in the box" has no inches.
+_INCH = (
+    r"in(?=\s?[.,;:)x×]|\s?$|"
+    r"\s(?:by|wide|long|deep|tall|thick|high|in|of|and|or|nails?|screws?|bolts?|pipes?|boards?)\b)"
+)
 _PART = "|".join((
-    "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "mi", "km", "kg", "hrs?", "mins?", "in", "ft", "yds?", "gal", "qt",
+    "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "mi", "km", "kg", "hrs?", "mins?", _INCH, "ft", "yds?", "gal", "qt",
     "cm", "mm", "ml",
     "g", "m", "l", "L", "h",
 ))  # fmt: skip
@@ -98,7 +103,14 @@ def _say_fraction(match: Match[str]) -> str:
     return f"half a{'n' if name[0] in 'aeiou' or name == 'hour' else ''} {name}"
 
 
+def _say_division(match: Match[str]) -> str:
+    is_part = int(match[1]) < int(match[2])
+    return match[0] if is_part else f"{cardinal(match[1])} divided by {cardinal(match[2])}"
+
+
 def _unit_or_none(written: str) -> str | None:
+    if written in ("in", "in."):
+        return "inch"
     try:
         return unit_name(written.rstrip("."))
     except KeyError:
@@ -110,16 +122,29 @@ def _say_arc(match: Match[str]) -> str:
     return words + (f" {cardinal(match[3])} seconds" if match[3] else "")
 
 
+def _say_feet(match: Match[str]) -> str:
+    if re.search(r"\b[Aa]n? $", before(match, 3)) and re.match(r" [a-z]", after(match)):
+        return f"{cardinal(match[1])} foot {cardinal(match[2])}"
+    return f"{cardinal(match[1])} feet {cardinal(match[2])} inches"
+
+
 def say_vulgar(match: Match[str]) -> str:
     """Write `2½` as "2 1/2" and `½` as "1/2", for the rule of fractions."""
-    before = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    last = match.string[match.start() - 1 : match.start()] if match.start() else ""
     if match[1]:
         return f"{match[1]} {_VULGAR[match[2]]}"
-    return (" " if before.isalnum() or (before in ",;.:" and before) else "") + _VULGAR[match[2]]
+    return (" " if last.isalnum() or (last in ",;.:" and last) else "") + _VULGAR[match[2]]
 
 
 VULGAR_PATTERN = re.compile(r"(?:(\d)[ \u2009-]?)?([" + "".join(_VULGAR) + "])")
+_STREET_BEHIND = (
+    r"(?:[A-Z][\w'’]+ ){1,3}(?:Street|Road|Avenue|Lane|Drive|Terrace|Place|Crescent|Court|Square|Gardens)\b"
+)
 MEASURE_RULES = (
+    (r"(?P<told>\b(?i:flat|apartment|unit|suite|room|lot|plot|shop|office) (?:number )?)?"
+     rf"(?<![\d./])(?P<first>\d{{1,4}})/(?P<last>\d{{1,4}})(?![\d/]|\.\d)(?(told)|(?= {_STREET_BEHIND}))",
+     lambda m: f"{m['told'] or ''}{house_number(m['first'])} slash {house_number(m['last'])}"),
+    (r"(?<![\d./])(\d{1,6})\s?/\s?(\d{1,6})(?=\s?=)", _say_division),
     (r"(?i)\b((?:scor(?:ed|es|ing)|rat(?:ed|es|ing)|gave|gives?|got|earned|deserves?)(?: (?:it|him|her|them|this|an?"
      r"|only|just))? )(\d{1,3}(?:\.\d)?)/(5|10|20|100)(?![\d/])",
      lambda m: f"{m[1]}{cardinal(m[2])} out of {cardinal(m[3])}"),
@@ -139,7 +164,7 @@ MEASURE_RULES = (
      rf"(?:(?P<joint>[ -]?)(?P<unit>(?:{_PART})(?![\w'’])(?:\.(?=\s[a-z]))?|(?:{_MEASURES})\b(?!s))"
      r"|(?P<of> of\b)|)", _say_fraction),
     (r"(?<![\d.])(\d{1,3})°\s?(\d{1,2})[′'’](?:\s?(\d{1,2}(?:\.\d+)?)[″\"])?", _say_arc),
-    (r"(?<!\d)(\d{1,2})['′’](?:\s?(\d{1,2})[\"″”])", lambda m: f"{cardinal(m[1])} feet {cardinal(m[2])} inches"),
+    (r"(?<!\d)(\d{1,2})['′’](?:\s?(\d{1,2})[\"″”])", _say_feet),
     (r"(?<![\d.,])(\d+(?:\.\d+)?)[\"”](?=\s?(?:x\b|by\b|wide|tall|long|high|deep|thick|screen|tv|TV|monitor|pipe"
      r"|nails?|display|wheels?|tires?))",
      lambda m: f"{cardinal(m[1])} inch"),

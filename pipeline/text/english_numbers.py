@@ -102,6 +102,11 @@ def fraction(numerator: str, denominator: str) -> str:
     return f"{cardinal(numerator)} {one if top == 1 else many}"
 
 
+def plural_of(words: str) -> str:
+    """Return several of a number in words: "eights", "sixes", "twenties"."""
+    return f"{words[:-1]}ies" if words.endswith("y") else f"{words}{'es' if words.endswith('x') else 's'}"
+
+
 def roman_value(numeral: str) -> int | None:
     """Return the value of a well-formed Roman numeral, else None."""
     if not numeral or not _ROMAN.fullmatch(numeral):

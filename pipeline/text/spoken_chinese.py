@@ -167,6 +167,9 @@ def _say_fraction(match: Match[str]) -> str:
     sign, whole, top, bottom = match.groups()
     if not int(bottom):
         return f"{cardinal(top)}比{cardinal(bottom)}"
+    is_division = int(top) >= int(bottom) and re.match(r"\s?[=＝]|等于", match.string[match.end() : match.end() + 2])
+    if is_division and not sign and not whole:
+        return f"{cardinal(top)}除以{cardinal(bottom)}"
     return ("负" if sign else "") + (f"{cardinal(whole)}又" if whole else "") + f"{cardinal(bottom)}分之{cardinal(top)}"
 
 

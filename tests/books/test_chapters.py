@@ -93,6 +93,14 @@ def test_parts_of_the_contents_lead_into_their_first_chapter():
     assert [chapter.key for chapter in found.chapters] == ["part-i-i", "ii", "part-ii-i", "epilogue"]
 
 
+def test_a_file_whose_entries_are_called_cantos_has_them_as_chapters():
+    pages = {f"{n}.xhtml": "".join(f'<h3 id="c{c}">Canto {c}</h3>{STORY}' for c in "IVX") for n in "abc"}
+    contents = "".join(
+        entry(n, f"{n}.xhtml", "".join(entry(f"Canto {c}", f"{n}.xhtml#c{c}") for c in "IVX")) for n in "abc"
+    )
+    assert titles(split(epub(pages, contents))) == ["Canto I", "Canto V", "Canto X"] * 3
+
+
 def test_sections_in_the_file_of_a_chapter_are_no_chapters():
     """As in stories of which one has numbered sections."""
     pages = {f"s{n}.xhtml": f"<h2>Story {n}</h2>{STORY * 9}" for n in range(5)}
@@ -176,6 +184,97 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "expected"), TEXTS.values(), ids=TEXTS)
 def test_headings_of_plain_text(text, expected):
     assert titles(split(text, "a.txt")) == expected
+
+
+LINES = """The boat left the harbor early, and nobody there said one word.
+Nobody on the quay had ever seen a boat go out so early.
+"""
+PRINTED = f"""THE POND
+
+By Ann Ray
+
+Contents
+
+=THE POND=
+
+Thrift
+
+Where I Sat, and Why        12
+
+Sounds . . . . . . 40
+
+
+
+THE POND
+
+
+
+Thrift
+
+
+{LINES}
+
+Where I Sat, and Why
+
+
+{LINES}
+Sounds
+
+{LINES}
+
+Sounds
+
+
+{LINES}"""
+
+
+def test_titles_in_ordinary_letters_are_known_from_the_table_that_a_text_prints():
+    """Walden was one chapter: nothing but its table of contents tells its titles from other short lines."""
+    found = split(PRINTED, "a.txt")
+    assert titles(found) == ["Thrift", "Where I Sat, and Why", "Sounds"]
+    assert found.parts[0].left_out["table of contents"] == 12
+    # A table of which too little comes again names no titles.
+    assert "Thrift" not in titles(
+        split(PRINTED.replace("Sounds\n", "Sound\n").replace("Where I Sat,", "Where", 1), "a.txt")
+    )
+
+
+def test_a_table_of_parts_and_numbers_is_left_out_whole_and_names_are_joined_to_numbers():
+    names = [("The Widow", "The old Mint"), ("The idle Boy", "The Flood")]
+    table, body = "CONTENTS.\n\n", ""
+    for epoch, (one, two) in zip(("FIRST", "SECOND"), names, strict=True):
+        table += f"EPOCH THE {epoch}, 1703.\nJONAS WILD.\n\nCHAPTER I. {one}        1\n       II. {two}     13\n\n"
+        body += f"EPOCH THE {epoch}.\n\n\nCHAPTER I.\n\n{one}.\n\n\n{LINES}\n\nCHAPTER II.\n\n{two}.\n\n\n{LINES}\n\n"
+    found = split(f"{table}\n\n{body}", "a.txt")
+    expected = [(f"CHAPTER I. {one}.", f"CHAPTER II. {two}.") for one, two in names]
+    assert titles(found) == [title for pair in expected for title in pair]
+
+
+ACTED = f"<h2>Chapter I</h2>{STORY}<h2>Chapter II</h2>{STORY}<h2>Act I</h2>{STORY}<h2>Act II</h2>{STORY}"
+
+
+def test_a_play_that_is_acted_in_a_chapter_is_a_part_of_it():
+    assert titles(split(f"{ACTED}<h2>Chapter III</h2>{STORY}", "a.html")) == ["Chapter I", "Chapter II", "Chapter III"]
+    # Behind the play another book begins, or nothing does.
+    assert len(titles(split(f"{ACTED}<h2>Chapter I</h2>{STORY}", "a.html"))) > 3
+    assert "Act II" in titles(split(ACTED, "a.html"))
+
+
+def test_what_a_publisher_offers_behind_the_end_is_left_out():
+    story = f"<h2>Chapter I</h2>{STORY * 30}<h2>Chapter II</h2>{STORY * 30}<p>THE END.</p>"
+    offers = "<h2>Books for Boys</h2>" + "<p>The Boat. 12mo, cloth, illustrated. Price $2.00.</p>" * 3
+    found = split(story + offers, "a.html")
+    assert titles(found) == ["Chapter I", "Chapter II"]
+    assert sum(part.left_out.get("front or back matter", 0) for part in found.parts) > 20
+    assert "Notes of a Sailor" in titles(split(f"{story}<h2>Notes of a Sailor</h2>{STORY * 3}", "a.html"))
+    assert len(titles(split(f"{story}{offers}<h2>Chapter III</h2>{STORY}", "a.html"))) >= 3
+
+
+def test_the_mark_before_a_book_may_take_two_lines():
+    license_text = "Read this first.\n\n***START OF THE PROJECT GUTENBERG EBOOK THE BOAT ON THE\nRIVER***\n\n"
+    found = split(f"{license_text}CHAPTER I.\n\n{LINES}\nCHAPTER II.\n\n{LINES}", "a.txt")
+    assert titles(found) == ["CHAPTER I.", "CHAPTER II."]
+    assert found.parts[0].left_out == {"license": 14}
 
 
 def test_chinese_paragraphs_begin_with_their_indent_and_lines_are_joined_without_a_space():

@@ -1,0 +1,109 @@
+"""Find the table of contents that a text file prints, and which of its lines are the titles of chapters.
+
+A title in ordinary letters with room around it looks like any short line; that the table names it tells the two apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.books.headings import is_bare_label, is_contents_title, without_label
+
+_PAGE = re.compile(r"(?:(?:[\s.·…_]*[.·…_]|\s)\s{2,}|(?:\.\s?){3,})[\divxlc]{1,7}\W*$|\s\d{1,4}$", re.I)
+_MAX_TITLE_CHARS = 120
+_MAX_TABLE_LINES = 600
+_MIN_FOUND, _MIN_SHARE = 3, 0.4
+_MIN_TEXT_LINE = 50
+
+
+@dataclass(frozen=True)
+class PrintedContents:
+    """A table of contents among the lines of a text.
+
+    Attributes:
+        start: the line of its title.
+        end: the line behind its last entry.
+        titles: those of its entries that stand again, with room around them, in the text; folded.
+    """
+
+    start: int = 0
+    end: int = 0
+    titles: frozenset[str] = frozenset()
+
+
+def fold_line(line: str) -> str:
+    """Return the letters and digits of a title, without `CHAPTER I.` before it and the page behind it."""
+    return re.sub(r"[\W_]+", "", without_label(_PAGE.sub("", line.strip(" _=*\t")))).casefold()
+
+
+def find_printed_contents(lines: Sequence[str]) -> PrintedContents:
+    """Return the first table of contents whose entries are found again, in their order; an empty one without any."""
+    starts = [number for number, line in enumerate(lines) if is_contents_title(line.strip(" _=*"))]
+    standing = _standing_lines(lines) if starts else []
+    for start in starts[:3]:
+        found = _read_table(lines, start, standing)
+        if found is not None:
+            return found
+    return PrintedContents()
+
+
+def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the short lines with two blank ones or `CHAPTER I.` before them and a blank one behind, folded."""
+    found, num_blank = list[tuple[int, str]](), 2
+    start: int | None = None
+    is_label = False
+    for number, line in enumerate([*lines, ""]):
+        if line.strip():
+            start = number if start is None else start
+            continue
+        if start is not None:
+            text = " ".join(part.strip() for part in lines[start:number])
+            is_title = (num_blank >= 2 or is_label) and number - start <= 2 and len(text) <= _MAX_TITLE_CHARS
+            key = fold_line(text) if is_title else ""
+            found += [(start, key)] if key else []
+            start, num_blank, is_label = None, 0, is_bare_label(text)
+        num_blank += 1
+    return found
+
+
+def _read_table(lines: Sequence[str], start: int, standing: Sequence[tuple[int, str]]) -> PrintedContents | None:
+    last = min(len(lines), start + _MAX_TABLE_LINES)
+    entries = [(number, key) for number in range(start + 1, last) if (key := fold_line(lines[number]))]
+    body = _find_body(lines, entries[:8], standing)
+    if body is None:
+        return None
+    entries = [entry for entry in entries if entry[0] < body]
+    later = [place for place in standing if place[0] >= body]
+    found: list[tuple[int, str]] = []
+    position = 0
+    for number, key in entries:
+        next_one = next((index for index in range(position, len(later)) if later[index][1] == key), None)
+        if next_one is not None:
+            found.append((number, key))
+            position = next_one + 1
+    num_entries = sum(number <= found[-1][0] for number, _ in entries) if found else 0
+    if len(found) < _MIN_FOUND or len(found) < _MIN_SHARE * num_entries:
+        return None
+    end = next((number for number in range(found[-1][0], body) if not lines[number].strip()), body)
+    return PrintedContents(start, end, frozenset(key for _, key in found))
+
+
+def _find_body(
+    lines: Sequence[str], entries: Sequence[tuple[int, str]], standing: Sequence[tuple[int, str]]
+) -> int | None:
+    """Return the first line behind a table that is one of its first entries again, with text soon after it."""
+    found = list[int]()
+    for number, key in entries:
+        places = (place for place, other in standing if place > number and other == key and _has_text(lines, place))
+        found += [place for place in [next(places, None)] if place is not None]
+    return min(found, default=None)
+
+
+def _has_text(lines: Sequence[str], place: int) -> bool:
+    near = lines[place + 1 : place + 30]
+    return any(
+        len(line.strip()) >= _MIN_TEXT_LINE and len(after.strip()) >= _MIN_TEXT_LINE for line, after in pairwise(near)
+    )
