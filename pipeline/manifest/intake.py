@@ -113,6 +113,7 @@ class Intake:
 
     def _check_columns(self) -> None:
         sources, seen = self._reading.columns.sources, self._seen
+        missing = []
         for name in OWN_COLUMNS:
             source = self._source_of(name)
             if source in seen:
@@ -122,18 +123,25 @@ class Intake:
             elif name in self._required and name != "utterance_id":
                 if name == "speaker_id" and self._reading.default_speaker is not None:
                     continue
-                raise self._table.source.error(self._describe_missing(name))
+                missing.append(name)
+        if missing:
+            raise self._table.source.error(self._describe_missing(missing))
         self._table.has_ids = "utterance_id" in self._table.own
 
-    def _describe_missing(self, name: str) -> str:
+    def _describe_missing(self, names: Sequence[str]) -> str:
         listed = ", ".join(map(repr, list(self._seen)[:12])) or "none"
-        near = [column for column in self._seen if column.casefold() in (name, *_USUAL_NAMES.get(name, ()))]
-        remedy = f"set columns.{name} to {repr(near[0]) if near else 'COLUMN'}"
-        if name == "speaker_id":
-            remedy += ", or set default_speaker"
-        if self._reading.table.header is None and not near:
+        remedies, is_near = [], False
+        for name in names:
+            near = [column for column in self._seen if column.casefold() in (name, *_USUAL_NAMES.get(name, ()))]
+            is_near |= bool(near)
+            remedies.append(f"set columns.{name} to {repr(near[0]) if near else 'COLUMN'}")
+            if name == "speaker_id":
+                remedies[-1] += ", or set default_speaker"
+        remedy = "; ".join(remedies)
+        if self._reading.table.header is None and not is_near:
             remedy += "; where the first line is a row already, name the columns with table.header"
-        return f"column {name!r} is missing; found {listed:.400}: {remedy}"
+        what = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(map(repr, names))} are"
+        return f"{what} missing; found {listed:.400}: {remedy}"
 
     def _take_own(self, rows: Rows) -> dict[str, pa.Array]:
         columns: dict[str, pa.Array] = {}

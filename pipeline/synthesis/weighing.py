@@ -85,8 +85,8 @@ def find_gaps(
 ) -> tuple[int, int]:
     """Return how many words were left out, and how many were said that the text does not have.
 
-    Where the recognizer wrote otherwise by several words, that is weighed, too. The last word is not weighed alone: what
-    follows it, the end, is no word.
+    What the recognizer wrote is weighed, too, where it differs by several words. The last word is not weighed alone:
+    what follows it, the end, is no word.
 
     Args:
         words: of the text, at least `MIN_WORDS`.

@@ -158,6 +158,12 @@ def test_ids_are_stable_and_apart(tmp_path: Path) -> None:
         ("l.csv", 'text,speaker_id\n"Hello,ada\nBye,ada\n', "line 2: a double quote opens a cell and is never closed"),
         ("l.csv", 'text|speaker_id\n"Oh," he said|ada\n', "line 2: not a record of CSV"),
         (
+            "de.csv",
+            "Satz;Sprecher\nGuten Tag;anna\n",
+            "columns 'text', 'speaker_id' are missing; found 'Satz', 'Sprecher': set columns.text to COLUMN; "
+            "set columns.speaker_id to COLUMN, or set default_speaker",
+        ),
+        (
             "l.csv",
             "text,speaker\nHi.,ada\n",
             "column 'speaker_id' is missing; found 'text', 'speaker': set columns.speaker_id to 'speaker'",
