@@ -162,7 +162,8 @@ def merge_titles(blocks: list[Block]) -> list[Block]:
         last = merged[-1] if merged else None
         if last is not None and _is_name_of(last, block, blocks[number + 1 : number + 2]):
             text = f"{join_title(last.text)} {block.text}"
-            merged[-1] = replace(last, text=text, entries=last.entries + block.entries)
+            level = min(last.level, block.level) if block.kind == "heading" else last.level
+            merged[-1] = replace(last, text=text, level=level, entries=last.entries + block.entries)
         else:
             merged.append(block)
     return merged

@@ -17,6 +17,7 @@ _MAX_TITLE_CHARS = 120
 _MAX_TABLE_LINES = 600
 _MIN_FOUND, _MIN_SHARE = 3, 0.4
 _MIN_TEXT_LINE = 50
+_MIN_GAP = 4
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,31 @@ def _read_table(lines: Sequence[str], start: int, standing: Sequence[tuple[int, 
     body = _find_body(lines, entries[:8], standing)
     if body is None:
         return None
-    entries = [entry for entry in entries if entry[0] < body]
+    entries = _until_gap(lines, [entry for entry in entries if entry[0] < body])
     later = [place for place in standing if place[0] >= body]
     found: list[tuple[int, str]] = []
     position = 0
     for number, key in entries:
-        next_one = next((index for index in range(position, len(later)) if later[index][1] == key), None)
-        if next_one is not None:
-            found.append((number, key))
-            position = next_one + 1
+        wrapped = fold_line(f"{lines[number].strip()} {lines[number + 1].strip()}")
+        places = (index for index in range(position, len(later)) if later[index][1] in (key, wrapped))
+        place = next(places, None)
+        if place is not None:
+            found.append((number, later[place][1]))
+            position = place + 1
     num_entries = sum(number <= found[-1][0] for number, _ in entries) if found else 0
     if len(found) < _MIN_FOUND or len(found) < _MIN_SHARE * num_entries:
         return None
     end = next((number for number in range(found[-1][0], body) if not lines[number].strip()), body)
     return PrintedContents(start, end, frozenset(key for _, key in found))
+
+
+def _until_gap(lines: Sequence[str], entries: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the entries before so many blank lines that a table is over; it may have room around its parts."""
+    for index in range(_MIN_FOUND, len(entries)):
+        between = lines[entries[index - 1][0] + 1 : entries[index][0]]
+        if len(between) >= _MIN_GAP and not any(line.strip() for line in between):
+            return entries[:index]
+    return entries
 
 
 def _find_body(

@@ -47,6 +47,7 @@ _FULL_BOOKS = {
     "Tim": "Timothy", "Heb": "Hebrews", "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
 }  # fmt: skip
 _WEEKDAYS = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_COUNTED_NEXT = re.compile(r" (?!(?:was|has|this|yes|plus|thus|across)\b)[a-z]{3,}s\b| time\b")
 _USUAL_PARTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32, 64, 100))
 _QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
@@ -102,9 +103,20 @@ def _say_short_date(match: Match[str]) -> str:
     told, is_event = match["told"], match["first"] in ("9/11", "24/7") and not match["weekday"]
     # "Cut by 2/3", "from 1/4 to 1/2": parts of a whole, unless no such part is usual.
     is_part = match["unsure"] is not None and int(match["first"].split("/")[1]) in _USUAL_PARTS
+    is_part |= told.lower() == "on " and bool(_COUNTED_NEXT.match(match.string, match.end()))
     if not days[0] or is_event or is_part or bool(match["last"]) != bool(days[1]):
         return match[0]
-    return told + days[0] + (f"{match['until']}{days[1]}" if days[1] else "")
+    until = " to " if match["until"] and match["until"].strip() in "-–" else match["until"]
+    return told + days[0] + (f"{until}{days[1]}" if days[1] else "")
+
+
+def _say_days(match: Match[str]) -> str:
+    """Read `5/1-9/30` and the second of `May first or 5/17` as days, if a part of a whole is not likelier."""
+    parts = [tuple(map(int, part.split("/"))) for part in re.findall(r"\d+/\d+", match[0])]
+    if not all(is_day(*part) for part in parts) or all(day in _USUAL_PARTS for _, day in parts):
+        return match[0]
+    days = " to ".join(f"{MONTHS[month - 1]} {ordinal(day)}" for month, day in parts)
+    return (match["before"] or "") + days
 
 
 def _say_hyphen_date(match: Match[str]) -> str:
@@ -214,12 +226,6 @@ DATE_RULES = (
     (rf"(?<=\d)(?:st|nd|rd|th)?\s?[-–—]\s?(?={_MONTH}\s\d)", lambda m: " to "),
     (rf"(?<![\w/.-])(?P<day>[0-3]?\d)[-/ ]?{_MONTH}[-/](?P<year>[12]\d{{3}}|\d\d)(?![\w-])", _say_hyphen_date),
     (rf"\b{_MONTH}[-/](?P<day>[0-3]?\d)(?:[-/](?P<year>[12]\d{{3}}|\d\d))?(?![\w-])", _say_hyphen_date),
-    (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
-     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for) |(?P<unsure>\b(?i:by|from|before|after|between|ending"
-     r"|starting|beginning|ends|starts|begins) ))"
-     r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
-     r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
-     r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
     (rf"\b{_MONTH}[- ]?(?P<year>['’]\d\d)(?!\w)",
      lambda m: f"{MONTHS[_month(m) - 1]} {year(full_year(m['year'][1:]))}"),
     (rf"\b{_MONTH}[-/](?P<year>[12]\d{{3}})(?![\w-])", _say_month_year),
@@ -232,6 +238,18 @@ DATE_RULES = (
     (r"(?<![\w.,])(?:(?P<quarter>[1-4])Q|(?P<half>[12])H)\s?['’]?(?P<year>20\d\d|\d\d)(?!\w)", _say_quarter),
 )  # fmt: skip
 """Verses and dates."""
+
+SHORT_DATE_RULES = (
+    (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
+     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for) |(?P<unsure>\b(?i:by|from|before|after|between"
+     r"|ending|starting|beginning|ends|starts|begins) ))"
+     r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
+     r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
+     r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
+    (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
+     r"|(?<![\d/.])\d\d?/\d\d?\s?[-–]\s?\d\d?/\d\d?(?![\d/%\w]|\.\d)", _say_days),
+)  # fmt: skip
+"""Days and months with a stroke between them and no year; behind `DATE_RULES`."""
 
 _PART_OF_DAY = (
     r"in the (?:morning|afternoon|evening)|at night|sharp|tonight|o['’]clock|(?:this|tomorrow|yesterday) (?:morning"
@@ -260,16 +278,18 @@ TIME_RULES = (
 )  # fmt: skip
 """Times of day and durations."""
 
+_LASTING = r"(?:delay|timeout|ad|break|clip|interval|pause|video|sprint|rest|hold|spot)s?\b"
 _NUMBER_WORDS = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]"
 YEAR_RULES = (
     (rf"(\b(?i:sizes?|(?:pairs?|sets?|rows?|box(?:es)?|packs?|string|hand) of|wears?|wore|wearing|straight|double"
-     rf"|pocket|boeing|airbus|{_NUMBER_WORDS})(?: size)? )(\d{{1,3}})s\b",
+     rf"|pocket|boeing|airbus|{_NUMBER_WORDS})(?: size)? )(\d{{1,3}})s\b(?! {_LASTING})",
      lambda m: m[1] + plural_of(house_number(m[2]))),
     (r"(\b(?:ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|\w+teens|\w+ties)"
      r"(?:,| and| or|, and) )(\d{1,3})s\b", lambda m: m[1] + plural_of(house_number(m[2]))),
     (r"(\b(?i:timeouts?|delays?|limits?|waits?|waited|lasts?|lasted|takes?|took|every|within)"
      r"(?: of| is| was|:)? )([2-9]0)s\b", lambda m: f"{m[1]}{cardinal(m[2])} seconds"),
-    (r"(?<=s and )(\d\d[1-9])s\b|(?<=[Tt]he )(\d\d[1-9])s\b", lambda m: plural_of(house_number(m[1] or m[2]))),
+    (rf"(?<![\w.,])([2-9]0)s(?= {_LASTING})", lambda m: f"{cardinal(m[1])} second"),
+    (r"(?<=s and )(\d\d[1-9])s\b|(?<=[Tt]he )(\d\d\d)s\b", lambda m: plural_of(house_number(m[1] or m[2]))),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s[-–—]['’]?((?:1\d|20)\d0|[2-9]0)['’]?s\b", _say_decades),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),

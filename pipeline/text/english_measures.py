@@ -26,7 +26,7 @@ _MEASURES = (
 # "3 1/2 in the box" has no inches.
 _INCH = (
     r"in(?=\s?[.,;:)x×]|\s?$|"
-    r"\s(?:by|wide|long|deep|tall|thick|high|in|of|and|or|nails?|screws?|bolts?|pipes?|boards?)\b)"
+    r"\s(?:by|wide|long|deep|tall|thick|high|in|of|and|or|nails?|screws?|drills?|bits?|sockets?|holes?|gaps?|bolts?|pipes?|boards?)\b)"
 )
 _PART = "|".join((
     "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "mi", "km", "kg", "hrs?", "mins?", _INCH, "ft", "yds?", "gal", "qt",
@@ -153,6 +153,7 @@ MEASURE_RULES = (
     (r"(?<![\d'’])(\d{1,2})['′’]\s?[-–]\s?(\d{1,2})['′’](?![\w\"″”'’])",
      lambda m: f"{cardinal(m[1])} to {cardinal(m[2])} feet"),
     (r"(?<!\d)(45|90|105|120)\+(\d{1,2})['′’](?!\w)", lambda m: f"{cardinal(m[1])} plus {cardinal(m[2])}"),
+    (r"(?:(?<=\d/\d)|(?<=\d/\d\d))[-–](?=\d{1,2}/\d{1,2}(?![\d/]))", lambda m: " to "),
     (r"(?<=[\d)])\s?\+\s?(?=[\d(])", lambda m: " plus "),
     (r"(?<=\d)\s?[*·⋅]\s?(?=\d)", lambda m: " times "),
     (r"(?<=\d)(?:\s?[x×]\s?)(?=\d[\d.]*\s?(?:=|equals))", lambda m: " times "),

@@ -14,7 +14,7 @@ from re import Match
 from pipeline.text.english_abbreviations import expand_abbreviations
 from pipeline.text.english_codes import PHONE_RULES
 from pipeline.text.english_counts import LIST_RULES, NUMBER_RULES
-from pipeline.text.english_dates import DATE_RULES, SPAN_RULES, TIME_RULES, YEAR_RULES
+from pipeline.text.english_dates import DATE_RULES, SHORT_DATE_RULES, SPAN_RULES, TIME_RULES, YEAR_RULES
 from pipeline.text.english_measures import MEASURE_RULES, VULGAR_PATTERN, say_vulgar
 from pipeline.text.english_money import MONEY_RULES
 from pipeline.text.english_numbers import cardinal
@@ -28,6 +28,7 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
     for needed, rules in (
         (r"\d[.,'’]\d|[mM],\d", LIST_RULES),
         (r"\d[-./:]\d|[A-Za-z]{3}[-. /,]+['’]?\d|\d[-/ a-z]{0,6}[A-Za-z]{3}|[1-4]Q|[12]H", DATE_RULES),
+        (r"\d/\d", SHORT_DATE_RULES),
         (r"[-–—~]", SPAN_RULES),
         (r"\d:\d|\d\s?[aApPhm]|\d\.\d\d|\d{4}", TIME_RULES),
         (r"\d{3}", PHONE_RULES),

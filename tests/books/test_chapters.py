@@ -250,6 +250,15 @@ def test_a_table_of_parts_and_numbers_is_left_out_whole_and_names_are_joined_to_
     assert titles(found) == [title for pair in expected for title in pair]
 
 
+def test_numbers_and_the_names_behind_them_stand_as_high_as_other_titles_of_the_table():
+    """One unlike the others, or one that takes two lines, made the rest of the book its sections."""
+    table = "CONTENTS\n\n   I. The Widow      1\n  II. How the Boy\n        was drowned  13\n III. The Flood     20\n"
+    names = ["I\n\nThe Widow", "II\n\nHow the Boy was drowned", "III\n\nThe Flood"]
+    body = "".join(f"{name}\n\n\n{LINES}\n\n" for name in names)
+    found = split(f"{table}\n\n\n\nTHE BOAT\n\n\n{body}", "a.txt")
+    assert titles(found)[:3] == ["I. The Widow", "II. How the Boy was drowned", "III. The Flood"]
+
+
 ACTED = f"<h2>Chapter I</h2>{STORY}<h2>Chapter II</h2>{STORY}<h2>Act I</h2>{STORY}<h2>Act II</h2>{STORY}"
 
 
