@@ -34,6 +34,7 @@ _MARGIN_FRAMES = 25
 _PAUSE_DB = 30.0
 """Under the loud frames."""
 _LEAST_PROB = 1e-30
+_NO_BRACKETS = str.maketrans(dict.fromkeys("()[]<>", " "))
 _GPU_BATCH, _GPU_DECODERS = 16, 4
 """Takes that a GPU encodes at once, and takes that it decodes side by side, each by itself. On a CPU a batch saves
 nothing (0 % at 8 takes)."""
@@ -208,7 +209,8 @@ class Whisper:
     def fold(self, text: str, language: str) -> str:
         """Return English by Whisper's own rules; Chinese in simplified characters, its numbers in words."""
         if language == "en":
-            return str(self._fold_english(text))
+            # Those rules take what is in brackets for remarks of a transcriber and leave it out; here it is spoken.
+            return str(self._fold_english(text.translate(_NO_BRACKETS)))
         if language == "zh":
             simple = str(self._simplify(text))
             try:

@@ -137,6 +137,7 @@ def test_next_to_nothing_is_heard_as_nothing(whisper, num_samples):
     [
         ("en", "I paid ten thousand dollars on the twenty-first.", " I paid $10,000 on the 21st."),
         ("en", "Doctor Smith will not go.", "Dr. Smith won't go"),
+        ("en", "The king (he was old) left [at once].", "The king, he was old, left at once."),
         ("zh", "我有一百二十三本书。", "我有123本书"),
         ("zh", "我有一百二十三本书。", "我有一百二十三本書"),
     ],
