@@ -85,7 +85,7 @@ def test_groups_without_gpus_leave_those_nodes_to_others():
             True,
             r"1 of 2 groups .* no node with room: 1 llm, 1 codec, 1 writer \(CPU: 2.5, GPU: 1\); the clus",
         ),
-        (nodes((2, 2), (4, 0)), True, r"has 1 of \(CPU: 2, GPU: 2\), 1 of \(CPU: 4, GPU: 0\); .*same_node: false"),
+        (nodes((2, 2), (4, 0)), True, r"has 1 of \(CPU: 2, GPU: 2\), 1 of \(CPU: 4, GPU: 0\); .*same_node to false"),
         (nodes((2, 2), (4, 0)), False, None),
         (nodes((1, 2), (4, 0)), False, r"1 of 5 groups .*: 1 llm \(CPU: 1, GPU: 1\).*num_gpus$"),
     ],
