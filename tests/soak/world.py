@@ -378,6 +378,8 @@ class World:
         if has_ended() is not None:
             return None
         self._codes = {0} if harm in _HARMLESS else {3}
+        if harm == "delete_commit":
+            self._codes = {0, 3}  # One that goes while it is put, before its folder is synced, is put again.
         if harm in CHANGES:
             undo = CHANGES[harm](self.folder, self.folder / name)
             if loses_replica:
