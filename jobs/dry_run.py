@@ -31,6 +31,8 @@ def show_forecast(config: Config) -> int:
         say(f"nothing to do: {config.manifest} holds no rows")
     kinds = ("new", "changed", "moved", "unchanged", "gone", "duplicates", "withdrawn")
     say("rows       " + ", ".join(f"{getattr(found, f'num_{kind}'):,} {kind}" for kind in kinds))
+    if found.num_gone:
+        say(f"gone       {found.num_gone:,} rows of the output are in no shard any more: a run deletes their audio")
     say(
         f"to do      {found.num_synthesized:,} rows to synthesize, {found.num_kept:,} kept, {found.num_units:,} unit(s)"
     )

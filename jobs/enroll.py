@@ -36,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def enroll() -> int:
         config = load_config(options.config, options.set)  # What is wrong in it is said before Ray is imported.
         from pipeline import enroll_speakers, synthesize_manifest
+        from pipeline.synthesis.speakers import describe_recording
 
         enrollment = enroll_speakers(config, options.replace)
         for speaker in enrollment.speakers.values():
             tokens = speaker.voice.global_tokens or ()
             say(f"{one_line(speaker.speaker_id)}\t{speaker.kind}\t{len(tokens)} global tokens, first {tokens[:4]}")
-            for doubt in speaker.doubts:
-                say(f"  {doubt}")
+            for line in filter(None, (describe_recording(speaker.recording), *speaker.doubts)):
+                say(f"  {line}")
         say(f"{len(enrollment.speakers):,} speaker(s) in {config.output.rstrip('/')}/speakers.parquet")
         if enrollment.rejected:
             say(f"{len(enrollment.rejected):,} speaker(s) rejected, and so will be their rows")

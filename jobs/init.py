@@ -11,8 +11,9 @@ from jobs.console import EXIT_CODES, EXIT_OK, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.printable import one_line
+from pipeline.config.run import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage import open_storage
+from pipeline.storage import check_writable, open_storage
 
 EXAMPLES = Path(__file__).parent / "configs"
 """A link to `configs/` in a clone; a wheel has the files themselves."""
@@ -34,6 +35,7 @@ def _copy_examples(options: argparse.Namespace) -> int:
     target = options.folder / "configs"
     if target.exists() or target.is_symlink():
         raise ConfigError(f"{one_line(str(target))}: is there already; nothing was changed. Name another folder")
+    check_writable("FOLDER", str(target), StorageConfig())
     storage = open_storage(str(target))
     files = sorted(path for path in EXAMPLES.rglob("*") if path.is_file())
     for path in files:

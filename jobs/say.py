@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of a run")
     options = parser.parse_args(arguments)
     if (options.out is None) == (options.voice_preview is None):
-        parser.error("give --out FILE, or --voice-preview FOLDER for every speaker")
+        parser.error("give either --out FILE, or --voice-preview FOLDER for every speaker")
     if options.transcript is not None and options.clone is None:
         parser.error("--transcript: what a recording says; give the recording with --clone")
     if options.clone and (options.speaker or options.voice_preview):
@@ -97,6 +97,9 @@ def _add_clone(synthesizer: Synthesizer, options: argparse.Namespace) -> str:
             text = text.replace(f"correct {field}", f"correct {option}").replace(f"{field}: ", f"{option}: ")
         error.args = (text,)
         raise
+    from pipeline.synthesis.speakers import describe_recording
+
+    say(describe_recording(synthesizer.describe_recording(name)))
     return name
 
 

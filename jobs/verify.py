@@ -99,7 +99,7 @@ def _audit(storage: Storage, manifest: Manifest | None) -> bool:
         say(f"{finding.kind}\t{one_line(finding.path)}" + (f"\t{finding.detail}" if finding.detail else ""))
     orphaned = counts.pop("orphaned", 0)
     found = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "all as committed"
-    say(f"{audit.num_checked:,} clip(s) checked: {found}; {orphaned:,} orphaned (harmless, of work cut short)")
+    say(f"{audit.num_checked:,} clip(s) checked: {found}; {orphaned:,} orphaned (harmless: cut short or replaced)")
     return not counts
 
 

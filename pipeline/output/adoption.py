@@ -158,7 +158,7 @@ def describe_adoption(table: ShardTable, adopted: ShardTable) -> str:
     new = [name for name in planned if name not in table.shards]
     gone = [name for name in table.shards if name not in adopted.shards]
     return (
-        f"the manifest has changed: {len(new):,} shard(s) new, {len(planned) - len(new):,} planned anew, "
+        f"planned: {len(new):,} shard(s) new, {len(planned) - len(new):,} planned anew, "
         f"{len(gone):,} gone, {len(adopted.shards) - len(planned):,} as before"
     )
 

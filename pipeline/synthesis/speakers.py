@@ -322,6 +322,18 @@ def _speaker_from_row(row: Mapping[str, Any]) -> Speaker:
     )
 
 
+def describe_recording(recording: Mapping[str, Any] | None) -> str:
+    """Return what was measured of a speaker's recording, for a person; empty where there is nothing."""
+    if recording is None:
+        return ""
+    return (
+        f"recording of {recording['duration_s']:.1f} s at {recording['sample_rate']:,} Hz: "
+        f"{recording['silence_ratio']:.0%} silent, "
+        f"speech {recording['noise_distance_db']:.0f} dB above what is behind it, "
+        f"{recording['clipped_ratio']:.2%} cut off at the peak"
+    )
+
+
 def report_doubts(speaker_id: str, doubts: Iterable[str]) -> None:
     """Say what is poor about a speaker's recording."""
     for doubt in doubts:

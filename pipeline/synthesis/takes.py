@@ -7,6 +7,7 @@ Knows nothing of networks, Ray or storage, so that a writer can import it withou
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -79,11 +80,13 @@ def write_script(
     """
     if utterance.speaker_id not in speakers:
         known = sorted(speakers)
+        near = difflib.get_close_matches(utterance.speaker_id.strip().casefold(), known, n=1)
         listed = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
         raise UtteranceError(
             RejectionCode.UNKNOWN_SPEAKER,
-            f"speaker {utterance.speaker_id!r:.80} is not enrolled; add it to the speakers file, or use one of: "
-            f"{listed}",
+            f"speaker {utterance.speaker_id!r:.80} is not enrolled"
+            + (f"; did you mean {near[0]!r}? Else" if near else ";")
+            + f" add it to the speakers file, or use one of: {listed}",
         )
     settings = config.text
     normalized = normalize_text(
