@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = redo_rows(config, selection, next_take=options.next_take, on_ray=options.ray)
         if not counts.num_rows:
             say("no row was chosen: nothing to do; duplicates and removed rows are never synthesized again")
-            return EXIT_OK
+            return EXIT_REJECTIONS if options.ids else EXIT_OK
         say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}")
         return EXIT_REJECTIONS if counts.rejected else EXIT_OK
 

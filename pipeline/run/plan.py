@@ -76,9 +76,22 @@ def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
     if gone := sorted(removed.intersection(definition.speaker_id for definition in definitions)):
         logger.warning("removed from %s, and speaking no more: %.200s", config.output, ", ".join(gone))
         definitions = [definition for definition in definitions if definition.speaker_id not in removed]
+    _check_speakers(config, manifest, removed.union(definition.speaker_id for definition in definitions))
     weights_dir = resolve_weights(config.weights, storage=config.storage)
     lexicon = read_lexicon(config)
     return RunPlan(config, manifest, definitions, weights_dir, fingerprint_weights(weights_dir), lexicon, asr_sha256)
+
+
+def _check_speakers(config: Config, manifest: Manifest, speaker_ids: Collection[str]) -> None:
+    """Refuse the speakers of another manifest: every row would be rejected, and a finished output lose its clips.
+
+    Most often the first shard has one of them, and no other is read.
+    """
+    if manifest.num_rows and not any(manifest.has_speaker(shard, speaker_ids) for shard in manifest.shards):
+        raise ConfigError(
+            f"{config.speakers.path}: no row of {config.manifest} is by one of its speakers "
+            f"({', '.join(sorted(speaker_ids)[:5]):.200}); name the file that belongs to this manifest"
+        )
 
 
 def pin_settings(plan: RunPlan) -> dict[str, Any]:

@@ -147,6 +147,9 @@ CASES = {
     "a changed definition": lambda place: place.speakers[0].update(global_tokens=[9] * 32),
     "one speaker, no list": lambda place: setattr(place, "speakers", {"speaker_id": "anna", "gender": "female"}),
     "speakers of a kind": lambda place: setattr(place, "speakers", "anna"),
+    "speakers of another manifest": lambda place: setattr(
+        place, "speakers", [{"speaker_id": "zoe", "global_tokens": [1] * 32}]
+    ),
     "twice the same": lambda place: place.speakers.append(place.speakers[0]),
     "weights cut short": weights_file("LLM/model.safetensors", cut),
     "codec cut short": weights_file("BiCodec/model.safetensors", cut),
