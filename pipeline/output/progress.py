@@ -111,6 +111,10 @@ class Progress:
         self._has_begun = True
         self._show_line(self.line())
 
+    def go_over_done_rows(self) -> None:
+        """From here on rows are made that were counted as done: how many shows only as it works."""
+        self._num_rows = None
+
     def add(self, receipt: UnitReceipt) -> None:
         """Count a commit."""
         self.num_units += 1

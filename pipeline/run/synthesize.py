@@ -51,13 +51,13 @@ def synthesize_manifest(config: Config, *, networks: Networks | None = None) -> 
         progress = Progress(left.num_rows, left.num_rows_done, config.progress.interval_s)
         if plan.manifest.num_rows == 0:
             logger.warning("nothing to do: %s holds no rows", config.manifest)
-        elif left.num_units == 0:
-            logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
-        else:
+        elif left.num_units:
             output.log.clear_success()
             plan = _synthesize_left(plan, output, committed, progress, networks)
             plan.manifest.check_unchanged()
         _judge_again(plan, output, progress, networks)
+        if plan.manifest.num_rows and not left.num_units and not progress.num_units:
+            logger.info("nothing to do: every unit%s is committed", " within `limit`" if config.limit else "")
         return finish_run(plan, output, progress)
 
 
@@ -159,6 +159,7 @@ def _judge_again(plan: RunPlan, output: OpenOutput, progress: Progress, networks
     if first is not None:
         logger.info("the limits of quality have changed: rows are judged again")
         output.log.clear_success()
+        progress.go_over_done_rows()
         with ray_cluster():
             output.speakers.enroll(plan.config)
             synthesize_units(plan, output, progress, chain([first], states), networks)

@@ -330,7 +330,7 @@ def test_a_run_of_few_rows_that_are_rejected_is_not_finished(tmp_path, random_we
 @pytest.mark.usefixtures("without_processes")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_other_limits_of_quality_touch_the_rows_alone_that_they_judge_otherwise(
-    tmp_path, random_weights, monkeypatch, seed
+    tmp_path, random_weights, monkeypatch, caplog, seed
 ):
     world = World(tmp_path, random_weights, seed)
     world.shards["b"][0]["text"] = "boat " * 12
@@ -344,8 +344,10 @@ def test_other_limits_of_quality_touch_the_rows_alone_that_they_judge_otherwise(
     limit = (paces[-3] + paces[-2]) / 2
     strict = loose.model_copy(update={"quality": loose.quality.model_copy(update={"max_pace": limit})})
     commits = {path: path.read_bytes() for path in Path(loose.output).glob("metadata/**/*.parquet")}
-    summary = world.run(strict)
+    with caplog.at_level("INFO"):
+        summary = world.run(strict)
     assert (summary.num_synthesized, summary.rejected) == (2, {"too_fast": 2})
+    assert "nothing to do" not in caplog.text and "/16 utterances" not in caplog.text  # These were done before.
     assert sum(path.read_bytes() != data for path, data in commits.items()) == 2
     assert world.run(strict).num_synthesized == 0
     judged = describe(loose.output)
