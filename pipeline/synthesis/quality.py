@@ -138,17 +138,22 @@ def _judge_reading(reading: Reading, end_db: float, quality: QualityConfig) -> R
             f"{num_heard} letters heard where the text has {num_letters}{again} "
             f"(quality.max_heard is {quality.max_heard:g})",
         )
+    return _judge_errors(reading, quality) or _judge_gaps(reading, quality)
+
+
+def _judge_errors(reading: Reading, quality: QualityConfig) -> Rejection | None:
+    """Judge how many words and letters were heard otherwise; names what is beyond its limit alone."""
     wer = reading.num_word_errors / reading.num_words
-    cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(num_letters, 1)
+    cer = max(reading.num_letter_errors - SLACK_LETTERS, 0) / max(reading.num_letters, 1)
     max_wer, max_cer = quality.limit("max_wer"), quality.limit("max_cer")
-    if (reading.num_words >= MIN_WORDS_FOR_WER and wer > max_wer) or cer > max_cer:
-        (words, most_words), (letters, most_letters) = apart(wer, max_wer, 2), apart(cer, max_cer, 2)
-        return Rejection(
-            RejectionCode.WRONG_WORDS,
-            f"word error rate {words} (quality.max_wer is {most_words}), letter error rate {letters} "
-            f"(quality.max_cer is {most_letters})",
-        )
-    return _judge_gaps(reading, quality)
+    problems = []
+    if reading.num_words >= MIN_WORDS_FOR_WER and wer > max_wer:
+        found, most = apart(wer, max_wer, 2)
+        problems.append(f"word error rate {found} (quality.max_wer is {most})")
+    if cer > max_cer:
+        found, most = apart(cer, max_cer, 2)
+        problems.append(f"letter error rate {found}, {SLACK_LETTERS} letters forgiven (quality.max_cer is {most})")
+    return Rejection(RejectionCode.WRONG_WORDS, ", ".join(problems)) if problems else None
 
 
 def _judge_gaps(reading: Reading, quality: QualityConfig) -> Rejection | None:

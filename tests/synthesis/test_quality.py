@@ -67,6 +67,21 @@ def test_takes_are_judged_by_what_is_heard(heard, code):
     assert (rejection and rejection.code) == code
 
 
+@pytest.mark.parametrize(
+    ("heard", "limits", "beyond", "within"),
+    [
+        ("we all went in and open the jar in late", {"max_wer": 0.5, "max_cer": 5.0}, "max_wer", "max_cer"),
+        ("we all went in and open the jar in late", {"max_wer": 5.0, "max_cer": 0.1}, "3 letters forgiven", "max_wer"),
+    ],
+)
+def test_only_what_is_beyond_its_limit_is_named(heard, limits, beyond, within):
+    reading = compare_with_text("The old Roman opened the garden gate.", heard)
+    rejection = judge_hearing(
+        Hearing(Contour(0.1, -50.0), heard, reading, None, None), QUALITY.model_copy(update=limits)
+    )
+    assert rejection is not None and beyond in rejection.message and within not in rejection.message
+
+
 @pytest.mark.parametrize(("end_db", "code"), [(-50.0, None), (-3.0, RejectionCode.CUT_SHORT)])
 def test_an_abrupt_end_makes_a_missing_word_tell(end_db, code):
     heard = "the old woman opened the garden gate before"
