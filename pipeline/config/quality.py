@@ -100,6 +100,26 @@ class QualityConfig(Settings):
         """Whether takes are heard: then there are listeners, see `replicas.listener`."""
         return self.asr != "none" or self.naturalness != "none"
 
+    def without_effect(self) -> list[str]:
+        """Say of each setting that is not as by default, and that nobody looks at, what it needs."""
+        missing = {
+            "quality.asr": ("max_wer", "max_cer", "min_heard", "max_heard", "max_missing", "max_extra")
+            if self.asr == "none"
+            else (),
+            "quality.asr or quality.naturalness": ("min_similarity", "max_pause_s", "max_background_db")
+            if not self.listens
+            else (),
+            "quality.naturalness": ("min_naturalness",) if self.naturalness == "none" else (),
+            "quality.choose: best_of": ("best_of",) if self.choose != "best_of" else (),
+        }
+        fields = type(self).model_fields
+        return [
+            f"quality.{name} has no effect without {needed}"
+            for needed, names in missing.items()
+            for name in names
+            if getattr(self, name) != fields[name].default
+        ]
+
     @property
     def num_first_takes(self) -> int:
         """Takes of each segment that are made whatever they are like."""

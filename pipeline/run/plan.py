@@ -69,6 +69,8 @@ def plan_run(config: Config, manifest: Manifest | None = None) -> RunPlan:
     )
     check_writable("output", config.output, config.storage)
     check_listening(config)
+    for idle in config.quality.without_effect():
+        logger.warning("%s", idle)
     asr_sha256 = fingerprint_recognizer(config)
     manifest = manifest or Manifest.open(config.manifest, config.storage, config.reading)
     definitions = read_definitions(config.speakers.path, config.storage)

@@ -143,3 +143,18 @@ def test_a_dotted_name_in_a_file_is_answered_with_its_nested_form():
 def test_a_setting_without_its_group_is_answered_with_its_whole_name():
     with pytest.raises(ConfigError, match=r"asr: unknown setting; did you mean quality\.asr\?"):
         parse_config({"weights": "demo", "manifest": "m", "speakers": "s", "output": "o", "asr": "whisper"})
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [
+        ({"max_wer": 0.3}, ["quality.max_wer has no effect without quality.asr"]),
+        ({"max_pause_s": 2.0, "naturalness": "dnsmos", "min_naturalness": 2.0}, []),
+        ({"min_naturalness": 2.0}, ["quality.min_naturalness has no effect without quality.naturalness"]),
+        ({"best_of": 2}, ["quality.best_of has no effect without quality.choose: best_of"]),
+        ({"asr": "pocketsphinx", "max_wer": 0.3, "max_pause_s": 2.0, "choose": "best_of", "best_of": 2}, []),
+        ({}, []),
+    ],
+)
+def test_limits_that_nobody_looks_at_are_named(quality, said):
+    assert parse_config({**MINIMAL, "quality": quality}, source="test").quality.without_effect() == said
