@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,7 +45,6 @@ def run_guarded(main: Callable[[], int]) -> int:
     if child == 0:
         os.setpgid(0, 0)  # Ctrl-C reaches a terminal's whole group; the parent passes it on, once.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        os.close(heard)
         os.close(kept)
         _end_with(parent, alive)
         _run_child(main, said)
@@ -58,12 +58,13 @@ def run_guarded(main: Callable[[], int]) -> int:
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-    _, status = os.waitpid(child, 0)
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:  # One long call would miss a signal just before it.
+        time.sleep(0.02)
     word = b""
     with suppress(BlockingIOError):
         word = os.read(heard, 64)
     code = word.lstrip(b"c")
-    return int(code) if code else _explain(os.waitstatus_to_exitcode(status), commits=word != code)
+    return int(code) if code else _explain(os.waitstatus_to_exitcode(ended[1]), commits=word != code)
 
 
 def _explain(status: int, *, commits: bool) -> int:
@@ -89,12 +90,11 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         code = EXIT_INTERRUPTED
     except BaseException:
         traceback.print_exc()
-        resume = f"\n{RESUME}" if committing.begun else ""
+        resume = f"\n{RESUME}" * committing.begun
         print(f"stopped: an error that nobody foresaw; please report it{resume}", file=sys.stderr)
         code = EXIT_STOPPED
     code = settle(code)
     os.write(said, str(code).encode())
-    os.close(said)
     sys.exit(code)
 
 
