@@ -210,7 +210,7 @@ def test_a_unit_whose_store_request_failed_is_queued_again(monkeypatch, stage, m
     with inline_ray():
         rows = reported(run(units(3)))
     assert {row: code for row, (code, _) in rows.items()} == dict.fromkeys(range(12), "audio")
-    assert "last with SlowDown; unit s/000000000-000000003 waits for another try (process " in caplog.text
+    assert "last with SlowDown; unit s/000000000-000000003 waits for another try (" in caplog.text
 
 
 @pytest.mark.usefixtures("short_rests")
