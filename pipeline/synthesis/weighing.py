@@ -116,19 +116,17 @@ def find_gaps(
         num_added = 0
     enough = [_UNHEARD if at in unheard else _DROPPED for at in dropped]
     num_dropped = int((gains[2 : 2 + len(dropped)] > enough).sum())
-    usual = _usual_s(words, _lasting_s(text.starts, sounding))
+    lasting = _lasting_s(text.starts, sounding)
+    usual = _usual_s(words, lasting)
     num_doubled = sum(
         bool(gain > _DOUBLED and _lasting_s(weights.starts, sounding)[at + 2] > _MIN_LEFT * usual[at + 1])
         for at, gain, weights in zip(doubled, gains[2 + len(dropped) :], found[2 + len(dropped) :], strict=True)
     )
-    num_again = _count_again(words, text.starts, sounding)
-    return max(num_unheard, num_dropped), max(num_added, num_doubled, num_again)
+    return max(num_unheard, num_dropped), max(num_added, num_doubled, _count_again(lasting, usual))
 
 
-def _count_again(words: Sequence[str], starts: NDArray[np.int64], sounding: NDArray[np.bool_]) -> int:
+def _count_again(lasting: NDArray[np.float64], usual: NDArray[np.float64]) -> int:
     """Count words that were said between two of the text: where one lasts far longer than the others let expect."""
-    lasting = _lasting_s(starts, sounding)
-    usual = _usual_s(words, lasting)
     excess = float((lasting - usual).max())
     return max(round(excess / max(usual.mean(), _WORD_S)), 1) if excess > _MAX_EXCESS_S else 0
 
