@@ -34,6 +34,7 @@ from pipeline.dataset.report import write_corpus_report
 from pipeline.dataset.scan import scan_texts
 from pipeline.dataset.snapshot import SnapshotSummary, write_snapshot
 from pipeline.dataset.takedown import finish_takedown
+from pipeline.dataset.text_hashes import TextHashes
 from pipeline.dataset.texts import find_files
 from pipeline.dataset.voices import Turns, divide_speakers, find_without_terms
 from pipeline.errors import ConfigError
@@ -189,7 +190,7 @@ def plan_night(config: NightConfig, corpus: Corpus, night: str, run_plan: RunPla
     never = read_never_texts(corpus, identity, settings.dedup, reader, keep=keep)
     tombstones = Tombstones.read(open_run_output(corpus.storage))
     ledger = Ledger(corpus, [name for name in nights if name != night], tombstones)
-    scan = scan_texts(files, ledger, identity.key, night)
+    scan = scan_texts(files, ledger, TextHashes(identity.key, corpus, keep=keep), night)
     logger.info("%s texts, of which %s are known", f"{scan.num_rows:,}", f"{scan.num_unchanged:,}")
     turns = Turns(speakers, settings.plan, night)
     plan = Planner(config, night, identity, ledger, reader, never, turns, stated_pace(config.run.weights)).plan(scan)

@@ -1,13 +1,14 @@
 """What is new in the files of texts: rows are compared with the ledger, not files, and only what differs is looked at.
 
-A row costs two hashes; of what differs forty bytes are kept, until its turn comes to be read.
+A row costs two hashes, or none where its file is as it was. Of what differs forty bytes are kept, until its turn comes
+to be read.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.ledger import Ledger
 from pipeline.dataset.normal_form import HASH_BYTES
-from pipeline.dataset.texts import TextFile, read_texts
+from pipeline.dataset.text_hashes import TEXTS, TextHashes
+from pipeline.dataset.texts import TextFile, Texts, read_texts
+from pipeline.errors import ManifestError
 
 _MAX_CONTRADICTIONS = 5
 """That are told of."""
@@ -59,6 +62,7 @@ class Scan:
     """What differs from the ledger, in the order in which it is to be planned."""
 
     files: Sequence[TextFile]
+    hashes: TextHashes
     num_rows: int = 0
     """Of all files."""
     num_unchanged: int = 0
@@ -117,6 +121,9 @@ class Scan:
             first: where in the order they begin.
             count: how many.
             extra: columns to keep.
+
+        Raises:
+            ManifestError: a file cannot be read, or its hashes are not those of its texts.
         """
         chosen = self.order[first : first + count]
         places: dict[int, dict[int, int]] = {}
@@ -127,46 +134,55 @@ class Scan:
             file, start = self.files[number], 0
             for texts in read_texts(file, extra):
                 stop = start + len(texts.texts)
-                for row in range(start, stop):
-                    if row in wanted:
-                        turn, index = wanted[row], row - start
-                        at = int(chosen[turn])
-                        key = self.keys[at * HASH_BYTES : (at + 1) * HASH_BYTES]
-                        found[turn] = TextRow(
-                            key=key,
-                            content=self.contents[at * HASH_BYTES : (at + 1) * HASH_BYTES],
-                            source=file.source.name,
-                            text_id=texts.ids[index] or key.hex()[:16],
-                            text=texts.texts[index],
-                            language=texts.languages[index],
-                            license=texts.licenses[index],
-                            extra={name: values[index] for name, values in texts.extra.items()},
-                            earlier=int(self.earlier[at]),
-                            is_returning=bool(self.is_returning[at]),
-                        )
+                for row in wanted.keys() & range(start, stop):
+                    turn, index = wanted[row], row - start
+                    at = int(chosen[turn])
+                    found[turn] = self._take(file, texts, index, at)
                 start = stop
         return [row for row in found if row is not None]
 
+    def _take(self, file: TextFile, texts: Texts, index: int, at: int) -> TextRow:
+        """Return a row that was read, which must be the one that was hashed, perhaps by an earlier version."""
+        hashed = slice(at * HASH_BYTES, (at + 1) * HASH_BYTES)
+        key, content = self.keys[hashed], self.contents[hashed]
+        if self.hashes.hash_rows(file, texts.row(index)) != (key, content):
+            raise ManifestError(
+                f"{file.uri}: row {self.row_numbers[at] + 1:,} is not the text that was hashed, though the file is the "
+                f"same; delete the folder {TEXTS} of the corpus, then run the same command again"
+            )
+        return TextRow(
+            key=key,
+            content=content,
+            source=file.source.name,
+            text_id=texts.ids[index] or key.hex()[:16],
+            text=texts.texts[index],
+            language=texts.languages[index],
+            license=texts.licenses[index],
+            extra={name: values[index] for name, values in texts.extra.items()},
+            earlier=int(self.earlier[at]),
+            is_returning=bool(self.is_returning[at]),
+        )
 
-def scan_texts(files: Sequence[TextFile], ledger: Ledger, salt: bytes, night: str) -> Scan:
-    """Read all texts once, and find those that the ledger has not.
+
+def scan_texts(files: Sequence[TextFile], ledger: Ledger, hashes: TextHashes, night: str) -> Scan:
+    """Hash all texts, and find those that the ledger has not.
 
     Args:
         files: in order.
         ledger: of all other nights.
-        salt: of the corpus.
+        hashes: of rows.
         night: shuffles what is new.
 
     Raises:
         ManifestError: a file cannot be read.
     """
-    scan = Scan(files)
+    scan = Scan(files, hashes)
     keys, contents = bytearray(), bytearray()
     file_numbers, row_numbers, earlier = array("i"), array("q"), array("q")
     current = _Current.of(len(ledger))
     for number, file in enumerate(files):
         start = 0
-        for batch_keys, batch_contents in _hash_rows(file, salt):
+        for batch_keys, batch_contents in hashes.read(file):
             rows = ledger.keys.find(batch_keys)
             same = ledger.is_content(rows, batch_contents)
             same[same] = ~ledger.is_orphan[rows[same]]
@@ -181,6 +197,7 @@ def scan_texts(files: Sequence[TextFile], ledger: Ledger, salt: bytes, night: st
                 earlier.append(int(rows[at]))
             start += len(same)
         scan.num_rows += start
+    hashes.drop_others(files)
     scan.keys, scan.contents = bytes(keys), bytes(contents)
     scan.file_numbers, scan.row_numbers = np.array(file_numbers, np.int32), np.array(row_numbers, np.int64)
     scan.earlier = np.array(earlier, np.int64)
@@ -208,29 +225,6 @@ class _Current:
         self.files[known[is_new]] = number
         self.rows[known[is_new]] = start + places[first[is_new]]
         return int(is_new.sum())
-
-
-def _hash_rows(file: TextFile, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the hashes of which text each row is, and of what it says."""
-    name, new_hash = file.source.name, hashlib.blake2b(digest_size=HASH_BYTES, key=salt).copy
-    for texts in read_texts(file):
-        # Without an id a text is what it says.
-        keys = [
-            f"{name}\0{text_id}" if text_id is not None else f"{name}\0\0{text}"
-            for text_id, text in zip(texts.ids, texts.texts, strict=True)
-        ]
-        contents = [f"{text}\0{language}" for text, language in zip(texts.texts, texts.languages, strict=True)]
-        yield _hash_all(keys, new_hash), _hash_all(contents, new_hash)
-
-
-def _hash_all(texts: Sequence[str], new_hash: Callable[[], hashlib.blake2b]) -> bytes:
-    """Return the hashes of texts; a copy of a hash that has its key is made in half the time of another one."""
-    hashes = []
-    for text in texts:
-        added = new_hash()
-        added.update(text.encode("utf-8", "surrogatepass"))
-        hashes.append(added.digest())
-    return b"".join(hashes)
 
 
 def _put_in_order(scan: Scan, current: _Current, night: str) -> None:

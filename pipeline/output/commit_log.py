@@ -22,6 +22,7 @@ from pipeline.errors import DamagedCommit, ObjectChanged
 from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.manifest.units import WorkUnit, shard_folder
 from pipeline.output.commit_file import CommitFile, open_commit, replace_records, write_commit
+from pipeline.output.counts_note import CountsNote
 from pipeline.output.records import AUDIO_COLUMN, audio_path
 from pipeline.output.row_counts import COUNTED_COLUMNS, RowCounts
 from pipeline.storage import ObjectExists, ObjectInfo, PreconditionFailed, Storage
@@ -163,34 +164,44 @@ class CommitLog:
             ObjectChanged: one was deleted since it was listed.
             DamagedCommit: one cannot be read, and there is no `on_damage`.
         """
+        for info, table in self._iter(self._list_held(holds), columns, on_damage):
+            yield _unit_id_of(info.path), table
 
-        def read(info: ObjectInfo) -> tuple[str, pa.Table | DamagedCommit]:
-            unit_id = _unit_id_of(info.path)
+    def _iter(
+        self,
+        infos: Iterable[ObjectInfo],
+        columns: Sequence[str] | None,
+        on_damage: Callable[[DamagedCommit], None] | None = None,
+    ) -> Iterator[tuple[ObjectInfo, pa.Table]]:
+        def read(info: ObjectInfo) -> tuple[ObjectInfo, pa.Table | DamagedCommit]:
             try:
-                return unit_id, self.read(unit_id, lambda file: file.read(columns), info)
+                return info, self.read(_unit_id_of(info.path), lambda file: file.read(columns), info)
             except DamagedCommit as error:
                 if on_damage is None:
                     raise
-                return unit_id, error
+                return info, error
             except FileNotFoundError:
                 raise ObjectChanged(
                     f"{self._storage.uri_of(info.path)}: this commit was deleted while the output was read; find out "
                     "who else writes there"
                 ) from None
 
-        for unit_id, found in map_ahead(read, (info for info in self._list() if holds(_unit_id_of(info.path)))):
+        for info, found in map_ahead(read, infos):
             if isinstance(found, DamagedCommit):
                 assert on_damage is not None
                 on_damage(found)
             else:
-                yield unit_id, found
+                yield info, found
 
     def summarize(self, holds: Callable[[str], bool] = lambda unit_id: True) -> RowCounts:
-        """Count the rows of commits, see `iter_metadata`; streams."""
-        counts = RowCounts()
-        for table in self.iter_metadata(COUNTED_COLUMNS, holds):
-            counts.add(*(table.column(name).to_pylist() for name in COUNTED_COLUMNS))
-        return counts
+        """Count the rows of commits, see `iter_metadata`; those of folders that are as they were are known from a note.
+
+        The caller holds the output's lease.
+        """
+        note = CountsNote.read(self._storage, self._list_held(holds))
+        for info, table in self._iter(note.unknown, COUNTED_COLUMNS):
+            note.counts_of(info).add(*(table.column(name).to_pylist() for name in COUNTED_COLUMNS))
+        return note.keep(self._storage)
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Write the report, then the mark that says the output is complete."""
@@ -227,6 +238,9 @@ class CommitLog:
     def _list(self, shard: str = "") -> Iterator[ObjectInfo]:
         prefix = f"{_METADATA}{shard}/" if shard else _METADATA
         yield from (info for info in self._storage.list(prefix) if info.path.endswith(_SUFFIX))
+
+    def _list_held(self, holds: Callable[[str], bool]) -> Iterator[ObjectInfo]:
+        return (info for info in self._list() if holds(_unit_id_of(info.path)))
 
     def list_shard(self, shard: str, revision: int = 0) -> Iterator[WorkUnit]:
         """Yield the units of one revision of a shard that have a commit."""

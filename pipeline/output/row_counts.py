@@ -59,6 +59,12 @@ class RowCounts:
         counts = {"num_rows": num_rows, "num_ok": self.num_ok, "num_removed": self.num_removed}
         return {**counts, "rejected": rejected, "audio_s": self.audio_s, "takes_per_row": self.takes_per_row}
 
+    def merge(self, other: RowCounts) -> None:
+        """Add the counts of other rows."""
+        self.rejected.update(other.rejected)
+        for name in ("num_ok", "audio_s", "num_removed", "num_takes", "num_ok_with_takes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def add(
         self,
         statuses: Iterable[Any],

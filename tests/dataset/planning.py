@@ -16,6 +16,7 @@ from pipeline.dataset.never import read_never_texts
 from pipeline.dataset.normal_form import TextReader
 from pipeline.dataset.plan import Planner
 from pipeline.dataset.scan import scan_texts
+from pipeline.dataset.text_hashes import TextHashes
 from pipeline.dataset.texts import find_files
 from pipeline.dataset.voices import Turns, divide_speakers
 from pipeline.output.tombstones import Tombstones
@@ -34,6 +35,7 @@ class Desk:
         self.texts = [{"path": str(folder / "texts/news.csv"), "license": "CC0-1.0"}]
         self.columns: list[str] = []
         self.tombstones = Tombstones()
+        self.keeps_hashes = True
         (folder / "texts").mkdir()
         self.corpus = Corpus(open_storage(str(folder / "corpus"), StorageConfig()))
 
@@ -66,11 +68,14 @@ class Desk:
         never = read_never_texts(corpus, identity, settings.dedup, reader, keep=True)
         files = [file for source in config.texts for file in find_files(source, config.run.storage)]
         ledger = Ledger(corpus, [name for name in corpus.list_nights() if name != night], self.tombstones)
-        scan = scan_texts(files, ledger, identity.key, night)
+        scan = scan_texts(files, ledger, self.hashes(identity), night)
         plan = Planner(config, night, identity, ledger, reader, never, Turns(speakers, settings.plan, night)).plan(scan)
         if write:
             plan.write(corpus)
         return plan
+
+    def hashes(self, identity):
+        return TextHashes(identity.key, self.corpus, keep=True) if self.keeps_hashes else TextHashes(identity.key)
 
     def rows(self, night):
         return pq.read_table(self.folder / f"corpus/manifest/{night}.parquet").to_pylist()

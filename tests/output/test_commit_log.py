@@ -16,6 +16,7 @@ from pipeline.errors import DamagedCommit, StorageError
 from pipeline.manifest.units import WorkUnit
 from pipeline.output.commit_file import build_commit_table
 from pipeline.output.commit_log import CommitLog
+from pipeline.output.counts_note import COUNTS_PATH
 from pipeline.output.records import COMMIT_SCHEMA, audio_path
 from pipeline.output.verify import VerifyReport, verify_output
 from pipeline.storage import Storage, open_storage
@@ -150,6 +151,56 @@ def test_summary_counts_every_commit(storage: Storage) -> None:
     assert (summary.num_rows, summary.num_ok) == (60, 40)
     assert summary.rejected == {"no_speech": 20} and summary.audio_s == pytest.approx(60.0)
     assert sum(table.num_rows for table in log.iter_metadata(["row"])) == 60
+
+
+def test_commits_that_are_as_they_were_are_counted_without_being_opened() -> None:
+    storage = MemoryStorage()
+    log = CommitLog(storage)
+    units = [WorkUnit(shard, first, first + 2) for shard in ("a", "a/b", "c") for first in (0, 3)]
+    for unit in units:
+        log.commit(unit, make_commit(log, unit, rejected=(1,)))
+
+    def summarize() -> set[str]:
+        storage.calls.clear()
+        counts = log.summarize()
+        opened = {path for operation, path in storage.calls if operation == "get" and path.startswith("metadata/")}
+        storage.delete(COUNTS_PATH)
+        assert log.summarize() == counts
+        return opened
+
+    paths = {log.metadata_path(unit) for unit in units}
+    assert summarize() == paths
+    assert summarize() == set()
+    record = log.read_commit(units[2]).to_pylist()[0]
+    log.amend(units[2], [{**record, "status": "rejected", "error_code": "no_speech"}])
+    of_its_shard = {log.metadata_path(unit) for unit in units[2:4]}
+    assert summarize() == of_its_shard
+    storage.delete(log.metadata_path(units[3]))
+    assert summarize() == {log.metadata_path(units[2])}
+    new = WorkUnit("c", 6, 8)
+    log.commit(new, make_commit(log, new))
+    assert log.summarize().num_rows == 18
+    assert log.summarize(lambda unit_id: unit_id.startswith("a/")).num_rows == 9
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"metadata/book": 1}',
+        b'{"metadata/book": ["x", {"num_ok": 1}]}',
+        b'{"x": ["", {"rejected": {}, "num_ok": "1"}]}',
+    ],
+)
+def test_a_damaged_note_of_counts_says_nothing(note: bytes) -> None:
+    storage = MemoryStorage()
+    log = CommitLog(storage)
+    unit = WorkUnit("book", 0, 2)
+    log.commit(unit, make_commit(log, unit))
+    storage.put(COUNTS_PATH, note)
+    assert log.summarize().num_rows == 3
 
 
 def test_success_is_written_last_and_taken_away_before_new_work() -> None:
