@@ -3,6 +3,7 @@
 <corpus>/dataset.json                 name, salt, who reads which split; written by the first night
 <corpus>/manifest/<night>.parquet     what a night plans: a shard that never changes
 <corpus>/ledger/<night>.parquet       the texts that a night has seen, as hashes
+<corpus>/texts/, never.parquet        hashes of what files hold, which save reading them; may be deleted
 <corpus>/nights/<night>.json          what became of the night: plan, run, gate, publication
 <corpus>/output/                      of the run over all nights
 <corpus>/snapshots/, latest.json      what is published

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.dataset.ledger import Ledger
@@ -20,6 +21,7 @@ from pipeline.dataset.text_hashes import TEXTS, TextHashes
 from pipeline.dataset.texts import TextFile, Texts, read_texts
 from pipeline.errors import ManifestError
 
+_ROWS_AT_ONCE = 1_024
 _MAX_CONTRADICTIONS = 5
 """That are told of."""
 
@@ -114,8 +116,8 @@ class Scan:
     def _describe_place(self, place: tuple[int, int]) -> str:
         return f"row {place[1] + 1:,} of {self.files[place[0]].uri}"
 
-    def read(self, first: int, count: int, extra: Sequence[str]) -> list[TextRow]:
-        """Read texts whose turn it is.
+    def read(self, first: int, count: int, extra: Sequence[str]) -> Iterator[TextRow]:
+        """Read texts whose turn it is; they are held as bytes, some hundred for each, until they are asked for.
 
         Args:
             first: where in the order they begin.
@@ -126,26 +128,28 @@ class Scan:
             ManifestError: a file cannot be read, or its hashes are not those of its texts.
         """
         chosen = self.order[first : first + count]
-        places: dict[int, dict[int, int]] = {}
-        for turn, at in enumerate(chosen):
-            places.setdefault(int(self.file_numbers[at]), {})[int(self.row_numbers[at])] = turn
-        found: list[TextRow | None] = [None] * len(chosen)
-        for number, wanted in places.items():
-            file, start = self.files[number], 0
-            for texts in read_texts(file, extra):
-                stop = start + len(texts.texts)
-                for row in wanted.keys() & range(start, stop):
-                    turn, index = wanted[row], row - start
-                    at = int(chosen[turn])
-                    found[turn] = self._take(file, texts, index, at)
-                start = stop
-        return [row for row in found if row is not None]
+        by_place = np.lexsort((self.row_numbers[chosen], self.file_numbers[chosen]))
+        numbers = self.file_numbers[chosen[by_place]]
+        pieces = list[pa.Table]()
+        for number in np.unique(numbers):
+            rows = self.row_numbers[chosen[by_place[numbers == number]]]
+            pieces += _read_some(self.files[number], rows, extra)
+        if not pieces:
+            return
+        table = pa.concat_tables(pieces).combine_chunks()
+        places = np.argsort(by_place)
+        for start in range(0, len(chosen), _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            columns = [_unpack(column) for column in table.take(places[some]).columns]
+            for at, values in zip(chosen[some], zip(*columns, strict=True), strict=True):
+                yield self._make_row(int(at), values, extra)
 
-    def _take(self, file: TextFile, texts: Texts, index: int, at: int) -> TextRow:
+    def _make_row(self, at: int, values: Sequence[str | None], extra: Sequence[str]) -> TextRow:
         """Return a row that was read, which must be the one that was hashed, perhaps by an earlier version."""
-        hashed = slice(at * HASH_BYTES, (at + 1) * HASH_BYTES)
+        file, hashed = self.files[self.file_numbers[at]], slice(at * HASH_BYTES, (at + 1) * HASH_BYTES)
+        text_id, text, language, license_, *others = values
         key, content = self.keys[hashed], self.contents[hashed]
-        if self.hashes.hash_rows(file, texts.row(index)) != (key, content):
+        if self.hashes.hash_rows(file, Texts([text_id], [text], [language], [license_])) != (key, content):
             raise ManifestError(
                 f"{file.uri}: row {self.row_numbers[at] + 1:,} is not the text that was hashed, though the file is the "
                 f"same; delete the folder {TEXTS} of the corpus, then run the same command again"
@@ -154,14 +158,45 @@ class Scan:
             key=key,
             content=content,
             source=file.source.name,
-            text_id=texts.ids[index] or key.hex()[:16],
-            text=texts.texts[index],
-            language=texts.languages[index],
-            license=texts.licenses[index],
-            extra={name: values[index] for name, values in texts.extra.items()},
+            text_id=text_id or key.hex()[:16],
+            text=text,
+            language=language,
+            license=license_,
+            extra=dict(zip(extra, others, strict=True)),
             earlier=int(self.earlier[at]),
             is_returning=bool(self.is_returning[at]),
         )
+
+
+def _read_some(file: TextFile, rows: NDArray[np.int64], extra: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield id, text, language, license and other columns of some rows of a file, ascending, as bytes."""
+    start = 0
+    for texts in read_texts(file, extra):
+        stop = start + len(texts.texts)
+        first, last = np.searchsorted(rows, [start, stop])
+        columns = (texts.ids, texts.texts, texts.languages, texts.licenses, *(texts.extra[name] for name in extra))
+        yield pa.table(
+            [_pack(column, rows[first:last] - start) for column in columns], [*map(str, range(len(columns)))]
+        )
+        start = stop
+        if start > rows[-1]:
+            return
+    raise ManifestError(
+        f"{file.uri}: has no row {rows[-1] + 1:,}, though one was hashed; delete the folder {TEXTS} of the corpus, then "
+        "run the same command again"
+    )
+
+
+def _pack(values: Sequence[str | None], rows: NDArray[np.int64]) -> pa.Array:
+    """Return some texts as bytes, which may hold half a character, as strings of Arrow may not."""
+    some = (values[at] for at in rows)
+    return pa.array(
+        [None if value is None else value.encode("utf-8", "surrogatepass") for value in some], pa.large_binary()
+    )
+
+
+def _unpack(column: pa.ChunkedArray) -> list[str | None]:
+    return [None if value is None else value.decode("utf-8", "surrogatepass") for value in column.to_pylist()]
 
 
 def scan_texts(files: Sequence[TextFile], ledger: Ledger, hashes: TextHashes, night: str) -> Scan:

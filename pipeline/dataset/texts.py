@@ -61,11 +61,6 @@ class Texts:
     extra: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     """Other columns that are to be kept, as text."""
 
-    def row(self, at: int) -> Texts:
-        """Return one of the rows."""
-        one = slice(at, at + 1)
-        return Texts(self.ids[one], self.texts[one], self.languages[one], self.licenses[one])
-
 
 def find_files(source: TextSource, settings: StorageConfig, table: TableConfig | None = None) -> list[TextFile]:
     """Return the files of a source, by name.
