@@ -208,7 +208,7 @@ class Planner:
                 pieces.append(pa.Table.from_pylist(entries, LEDGER_SCHEMA))
                 entries.clear()
         pieces.append(pa.Table.from_pylist(entries, LEDGER_SCHEMA))
-        return Plan(counts, bytes(sink.getvalue().to_pybytes()), pa.concat_tables(pieces).combine_chunks())
+        return Plan(counts, bytes(sink.getvalue().to_pybytes()), pa.concat_tables(pieces))
 
     def _plan_in_turn(self, scan: Scan, entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         """Yield rows of the manifest, some at a time; what is to be kept of their texts is added to the entries."""

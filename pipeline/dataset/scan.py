@@ -182,8 +182,8 @@ def _read_some(file: TextFile, rows: NDArray[np.int64], extra: Sequence[str]) ->
         if start > rows[-1]:
             return
     raise ManifestError(
-        f"{file.uri}: has no row {rows[-1] + 1:,}, though one was hashed; delete the folder {TEXTS} of the corpus, then "
-        "run the same command again"
+        f"{file.uri}: has no row {rows[-1] + 1:,}, though one was hashed; delete the folder {TEXTS} of the corpus, "
+        "then run the same command again"
     )
 
 
