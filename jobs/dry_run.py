@@ -33,9 +33,10 @@ def show_forecast(config: Config) -> int:
     say("rows       " + ", ".join(f"{getattr(found, f'num_{kind}'):,} {kind}" for kind in kinds))
     if found.num_gone:
         say(f"gone       {found.num_gone:,} rows of the output are in no shard any more: a run deletes their audio")
-    say(
-        f"to do      {found.num_synthesized:,} rows to synthesize, {found.num_kept:,} kept, {found.num_units:,} unit(s)"
+    spoken = (
+        f"{found.num_synthesized - found.num_refused:,} rows to synthesize ({found.num_judged_again:,} judged again)"
     )
+    say(f"to do      {spoken}, {found.num_refused:,} to reject, {found.num_kept:,} kept, {found.num_units:,} unit(s)")
     if found.trial is not None and found.trial.skipped:
         say(f"not tried  {found.trial.skipped}: whether the networks can be loaded comes out at the start of the run")
     if found.all_rejected:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,8 @@ class Forecast:
     num_duplicates: int = 0
     num_withdrawn: int = 0
     """Rows that were removed for good, committed as such or yet to be; they are not synthesized."""
+    num_refused: int = 0
+    """Of the new and changed rows, those that are rejected for their text, speaker or seed."""
     num_gone: int = 0
     """Rows that the manifest has no more: their takes would be deleted."""
     num_judged_again: int = 0
@@ -188,6 +191,10 @@ class Forecaster:
             for state in find_other_verdicts(self._log, self._table, before, self._config.quality):
                 self.found.num_judged_again += state.num_rows
                 self.found.num_units += 1
+                rows = self._manifest.read_rows(state.unit, OWN_COLUMNS).to_pylist()
+                for number in state.wanted or ():
+                    with suppress(UtteranceError):  # Which a run would find once more.
+                        self._count_script(rows[number - state.unit.first_row])
 
     def _read_committed(self) -> Counter[str]:
         """Count what is committed and stays; return the rows that were removed, by unit."""
@@ -218,7 +225,7 @@ class Forecaster:
             elif number in state.kept:
                 self._keep(unit, number, state.kept[number])
             else:
-                self._count_script(row)
+                self._count_left(row)
 
     def _keep(self, unit: WorkUnit, number: int, take: KeptTake) -> None:
         is_here = (take.unit.shard, take.unit.first_row + take.position) == (unit.shard, number)
@@ -228,16 +235,19 @@ class Forecaster:
         record = self._records[take.unit][take.position]
         self.found.committed.add(*([record[name]] for name in COUNTED_COLUMNS))
 
-    def _count_script(self, row: Mapping[str, Any]) -> None:
+    def _count_left(self, row: Mapping[str, Any]) -> None:
         if row["utterance_id"] in self._ids:
             self.found.num_changed += 1
         else:
             self.found.num_new += 1
         try:
-            script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon, self._support)
+            self._count_script(row)
         except UtteranceError as error:
+            self.found.num_refused += 1
             self._reject(row, error.code, error.message)
-            return
+
+    def _count_script(self, row: Mapping[str, Any]) -> None:
+        script = write_script(read_utterance(row), self._speakers, self._config, self._lexicon, self._support)
         for kind in sorted({unread.kind for unread in script.unread}):
             self.found.unread[kind] += 1
             note = describe_unread(unread for unread in script.unread if unread.kind == kind)

@@ -62,7 +62,7 @@ def test_its_numbers_are_those_of_the_run(world):
     del other[0]
     world.shards["z"] = [*world.new_rows(2), {**rows[3]}]
     world.write()
-    compare(world, new=2, changed=3, gone=1, duplicates=1)
+    compare(world, new=2, changed=3, refused=2, gone=1, duplicates=1)
     compare(world, new=0, changed=0, unchanged=18, gone=0)
 
 

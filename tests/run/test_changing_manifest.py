@@ -351,7 +351,8 @@ def test_other_limits_of_quality_touch_the_rows_alone_that_they_judge_otherwise(
     assert sum(path.read_bytes() != data for path, data in commits.items()) == 2
     assert world.run(strict).num_synthesized == 0
     judged = describe(loose.output)
-    assert forecast_run(loose).num_synthesized == 2
+    found = forecast_run(loose)
+    assert (found.num_synthesized, found.num_takes, found.num_refused) == (2, 2, 0) and found.expected_s > 0
     deadly = Deadly(monkeypatch, loose.output)
     for config, expected in ((loose, before), (strict, judged)):
         for left in (4, 7, 9):
