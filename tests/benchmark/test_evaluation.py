@@ -52,6 +52,9 @@ def test_a_list_of_seed_tts_eval_is_read(tmp_path):
     [
         (b"a|b|c\n", "meta.lst:1: expected name|text of the prompt|its recording|text to say"),
         (b"a|p|w|t\na|p|w|t\n", "meta.lst:2: the name a stands on a line before"),
+        (b"x\na|p|w|t\ny\na|p|w|t\n", "meta.lst:4: the name a stands"),
+        (b"x\n" * 13, "meta.lst:10: expected name"),
+        (b"x\n" * 13, "meta.lst: 3 more lines are wrong"),
         (b"\n", "holds no line"),
         (b"a|p|w|\xff\n", "is not UTF-8 at byte 6"),
         (None, "cannot be read"),
@@ -125,6 +128,11 @@ def test_the_demo_voice_is_evaluated_with_recordings_of_people(tmp_path, capsys,
 def test_an_evaluation_that_cannot_be_is_refused_before_the_networks_are_loaded(tmp_path, capsys):
     assert evaluate.main(["--list", str(tmp_path / "none.lst")]) == 2
     assert "none.lst: cannot be read" in capsys.readouterr().err
+    assert evaluate.main(["--language", "xx"]) == 2
+    assert "--language xx: these weights speak en" in capsys.readouterr().err
+    (tmp_path / "meta.lst").write_text(f"a||{SPEECH / 'rms_door'}.flac|The bus is late.", encoding="utf-8")
+    assert evaluate.main(["--list", str(tmp_path / "meta.lst"), "--set", "llm.use_reference_text=true"]) == 2
+    assert "a: has no text of its prompt, which llm.use_reference_text needs" in capsys.readouterr().err
     pytest.importorskip("transformers")
     assert evaluate.main(["--speaker-model", str(tmp_path)]) == 2
     assert "expected the directory of a WavLMForXVector model" in capsys.readouterr().err

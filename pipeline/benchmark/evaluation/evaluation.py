@@ -83,13 +83,19 @@ class Bench:
         self.request = request
         self.config = _configure(request, {})
         weights_dir = resolve_weights(request.weights)
+        self.support = read_text_support(weights_dir)
+        spoken = self.config.text.languages or self.support.languages
+        if request.language not in spoken:
+            raise ConfigError(
+                f"--language {request.language}: these weights speak {', '.join(spoken)}; name one of them, or set "
+                "text.languages to what they were taught"
+            )
         self.own = (
             enroll_from_file(self.config, weights_dir, request.speakers)
             if request.speakers or (weights_dir / "speakers.yaml").is_file()
             else SpeakerRegistry()
         )
         self.engine, self.codec = load_engine(self.config, weights_dir), load_codec(self.config, weights_dir)
-        self.support = read_text_support(weights_dir)
         self.enroller = Enroller(self.config, weights_dir, self.engine, self.codec)
         self.weights_dir = weights_dir
 
@@ -188,6 +194,11 @@ def _enroll(bench: Bench, item: Item, speaker_id: str, with_text: bool) -> tuple
         data = read_bytes(item.prompt_audio, bench.config.storage)
     except FileNotFoundError:
         raise SpeakerError(f"{item.name}: {item.prompt_audio}: there is no such file; correct the list") from None
+    if with_text and item.prompt_text is None:
+        raise SpeakerError(
+            f"{item.name}: has no text of its prompt, which llm.use_reference_text needs; write what it says, or "
+            "set llm.use_reference_text=false"
+        )
     recording = read_reference(data, item.name)
     text = item.prompt_text if with_text else None
     tokens, semantic = bench.enroller.encode_reference(recording, item.name, with_semantic=text is not None)

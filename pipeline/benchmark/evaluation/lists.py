@@ -13,6 +13,9 @@ from pipeline.manifest.rows import Manifest
 from pipeline.storage import read_bytes
 
 _FIELDS = (4, 5)
+_MAX_PROBLEMS = 10
+"""Wrong lines that are named."""
+_LINE = "name|text of the prompt|its recording|text to say"
 _MAX_LINES = 100_000
 _UNIT_ROWS = 10_000
 
@@ -53,28 +56,29 @@ def _read_lines(place: str, storage: StorageConfig) -> list[Item]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{place}: is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     folder = place.rpartition("/")[0]
-    items: list[Item] = []
-    names: set[str] = set()
+    items: dict[str, Item] = {}
+    problems: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{place}:{number}"
         parts = [part.strip() for part in line.split("|")]
+        if parts == [""]:
+            continue
         if len(parts) not in _FIELDS or not all(parts[index] for index in (0, 2, 3)):
-            raise ConfigError(
-                f"{where}: expected name|text of the prompt|its recording|text to say, found {one_line(line):.80}"
-            )
+            problems.append(f"{place}:{number}: expected {_LINE}, found {one_line(line):.80}")
+            continue
         name, prompt_text, audio, said = parts[:4]
-        if name in names:
-            raise ConfigError(f"{where}: the name {one_line(name):.80} stands on a line before; give each its own")
-        names.add(name)
+        if name in items:
+            problems.append(
+                f"{place}:{number}: the name {one_line(name):.80} stands on a line before; give each its own"
+            )
         is_absolute = "://" in audio or Path(audio).is_absolute() or not folder
-        items.append(Item(name, said, audio if is_absolute else f"{folder}/{audio}", prompt_text or None))
+        items[name] = Item(name, said, audio if is_absolute else f"{folder}/{audio}", prompt_text or None)
         if len(items) > _MAX_LINES:
             raise ConfigError(f"{place}: more than {_MAX_LINES:,} lines; split it")
-    if not items:
-        raise ConfigError(f"{place}: holds no line; expected name|text of the prompt|its recording|text to say")
-    return items
+    if len(problems) > _MAX_PROBLEMS:
+        problems[_MAX_PROBLEMS:] = [f"{place}: {len(problems) - _MAX_PROBLEMS:,} more lines are wrong"]
+    if problems or not items:
+        raise ConfigError("\n".join(problems) or f"{place}: holds no line; expected {_LINE}")
+    return [*items.values()]
 
 
 def _read_manifest(place: str, storage: StorageConfig) -> list[Item]:
