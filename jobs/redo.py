@@ -43,14 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is wrong in a config is said before Ray is imported.
         config = load_config(options.config, {"output": options.output}) if options.config else None
         from pipeline import redo_rows
-        from pipeline.run.repair import Selection, read_config_of
+        from pipeline.run.repair import Selection, choose_config
 
         output = find_output(options.output, options.endpoint_url)
         storage = open_storage(output, StorageConfig(endpoint_url=options.endpoint_url))
-        if config is None:
-            config = read_config_of(output, {}, storage)
-        else:
-            config = config.model_copy(update={"output": output})
+        config = choose_config(output, storage, config)
         selection = Selection(frozenset(options.ids), frozenset(options.code), options.rejected)
         counts = redo_rows(config, selection, next_take=options.next_take, on_ray=options.ray)
         if not counts.num_rows:

@@ -52,13 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = _open_manifest(storage, options.manifest or own)
         is_intact = _audit(storage, manifest)
         if options.repair and not is_intact:
-            from pipeline.run.repair import read_config_of, repair_output
+            from pipeline.run.repair import choose_config, repair_output
 
-            if config is None:
-                config = read_config_of(output, {}, storage)
-            else:
-                config = config.model_copy(update={"output": output})
-            counts = repair_output(config)
+            counts = repair_output(choose_config(output, storage, config))
             say(f"{counts.num_rows:,} row(s) synthesized again: {counts.describe()}; checking again")
             is_intact = _audit(storage, manifest) and not counts.rejected
         if options.sweep:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, SynthesisError, UtteranceError
 from pipeline.manifest.rows import Manifest
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 from pipeline.text import normalize_text
 from tests.soak.bad_input import BOMBS, FAMILIES, run_family
 

@@ -18,7 +18,7 @@ from pipeline.config.run import StorageConfig, load_config
 from pipeline.errors import ConfigError, SpeakerError, WeightsError
 from pipeline.run.open_output import open_output
 from pipeline.run.plan import plan_run
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 from tests.runs import make_config, simple_rows, write_shard
 from tests.soak.watch import Watch
 

@@ -22,7 +22,8 @@ from pipeline.errors import ConfigError
 from pipeline.llm.prompt import Voice
 from pipeline.run.synthesize import synthesize_manifest
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 
 LARGEST_OVERHEAD_MS = 3.0
 LARGEST_BEND = 0.1

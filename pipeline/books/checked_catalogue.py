@@ -11,7 +11,7 @@ from pipeline.config.books import AudiobookConfig, check_libraries
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
 from pipeline.storage import Storage, check_apart, open_storage
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 
 
 @dataclass(frozen=True)

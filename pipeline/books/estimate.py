@@ -31,7 +31,7 @@ from pipeline.output.records import hash_input
 from pipeline.output.run_record import RunRecord
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 from pipeline.synthesis.takes import Script, write_script
 from pipeline.text import describe_unread
 from pipeline.text.lexicon import read_lexicon

@@ -14,7 +14,8 @@ from pipeline.cluster.replica import ending_a_sick_process, locate_process, set_
 from pipeline.cluster.replica_counts import plan_replicas
 from pipeline.cluster.supervised import SupervisedActor
 from pipeline.config.run import Config
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import Speaker
 
 if TYPE_CHECKING:  # Loads torch, which the driver does without.
     from pipeline.synthesis.enrollment import Enroller

@@ -13,7 +13,8 @@ from pipeline.config.run import Config
 from pipeline.errors import ConfigError, SpeakerError
 from pipeline.output.voices import SPEAKERS_PATH
 from pipeline.storage import Storage
-from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerDefinition, SpeakerRegistry, report_doubts
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import NOT_ENROLLED, Speaker, SpeakerRegistry, report_doubts
 
 logger = logging.getLogger(__name__)
 _KEEP_S = 30.0

@@ -33,7 +33,8 @@ from pipeline.cluster.supervised import SupervisedActor
 from pipeline.config.run import ReplicasConfig
 from pipeline.errors import UtteranceError
 from pipeline.manifest.rows import read_utterance
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from pipeline.synthesis.takes import Take
 from pipeline.text import read_text_support
 

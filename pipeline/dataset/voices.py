@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from pipeline.config.dataset import SPLITS, PlanConfig, Split, SplitConfig
 from pipeline.errors import ConfigError
-from pipeline.synthesis.speakers import SpeakerDefinition
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
 
 
 def divide_speakers(definitions: Iterable[SpeakerDefinition], settings: SplitConfig) -> dict[Split, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from pipeline.output.tombstones import Tombstones
 from pipeline.storage import check_apart, check_writable, open_storage
 from pipeline.synthesis.listening_stage import check_listening
 from pipeline.synthesis.recognition import fingerprint_recognizer
-from pipeline.synthesis.speakers import SpeakerDefinition, read_definitions
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition, read_definitions
 from pipeline.text.lexicon import read_lexicon
 from pipeline.weights.weights import fingerprint_weights, resolve_weights
 

@@ -51,22 +51,24 @@ class Selection:
         return row["utterance_id"] in self.ids or (is_rejected and (self.rejected or row["error_code"] in self.codes))
 
 
-def read_config_of(output: str, overrides: Mapping[str, Any], storage: Storage) -> Config:
-    """Return the config of an output's last start.
+def choose_config(output: str, storage: Storage, given: Config | None = None) -> Config:
+    """Return the config to make rows of an output again by: one that was given, or that of the output's last start.
 
     Args:
         output: where the output is now; it may have been moved.
-        overrides: top-level settings that replace recorded ones.
         storage: the output.
+        given: in place of the recorded one.
 
     Raises:
         ConfigError: there is no run here, or its record does not hold a usable config.
     """
+    if given is not None:
+        return given.model_copy(update={"output": output})
     starts = RunRecord(storage).read().starts or [{}]
     recorded = starts[-1].get("config")
     if not isinstance(recorded, dict):
         raise ConfigError(f"{storage.uri}/run.json: holds no config; pass the run's own with --config FILE")
-    return parse_config({**recorded, **overrides, "output": output, "limit": None}, source=f"{storage.uri}/run.json")
+    return parse_config({**recorded, "output": output, "limit": None}, source=f"{storage.uri}/run.json")
 
 
 def redo_rows(config: Config, selection: Selection, *, next_take: bool = False, on_ray: bool = False) -> RowCounts:

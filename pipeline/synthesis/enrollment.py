@@ -24,7 +24,8 @@ from pipeline.storage import read_bytes
 from pipeline.synthesis.load_networks import load_codec, load_engine
 from pipeline.synthesis.recognition import Recognizer, load_recognizer
 from pipeline.synthesis.reference_doubts import find_other_text, find_second_voice
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, read_definitions, report_doubts
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition, read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry, report_doubts
 
 VOICE_SENTENCES = {
     "en": "The train leaves at seven, so please be at the station a little earlier.",

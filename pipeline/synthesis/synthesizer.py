@@ -20,7 +20,8 @@ from pipeline.manifest.rows import Utterance, hash_seed
 from pipeline.synthesis.enrollment import Enroller, enroll, enroll_from_file
 from pipeline.synthesis.listening_stage import load_listening
 from pipeline.synthesis.load_networks import load_codec, load_engine
-from pipeline.synthesis.speakers import SpeakerRegistry, make_definition, report_doubts
+from pipeline.synthesis.speaker_definitions import make_definition
+from pipeline.synthesis.speakers import SpeakerRegistry, report_doubts
 from pipeline.synthesis.stages import AudioStage, TokenStage, UtteranceJob
 from pipeline.synthesis.takes import Rejection, SegmentAudio, UtteranceOutcome, Wanted, next_takes
 from pipeline.text import TextSupport, read_text_support

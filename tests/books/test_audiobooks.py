@@ -17,7 +17,8 @@ from pipeline.config.run import load_config, parse_config
 from pipeline.errors import ConfigError, RunStopped
 from pipeline.llm.prompt import Voice
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.books.small_book import BOOK, TOKENS, configure
 from tests.inline_ray import inline_ray
 

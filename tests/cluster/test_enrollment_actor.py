@@ -13,7 +13,8 @@ from pipeline.cluster.supervised import MAX_TRIES
 from pipeline.errors import HangError, RunStopped, WeightsError
 from pipeline.storage import open_storage
 from pipeline.synthesis.enrollment import Enroller
-from pipeline.synthesis.speakers import SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.inline_ray import InlineRay, inline_ray
 from tests.runs import make_config, write_shard
 

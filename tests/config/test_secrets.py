@@ -12,7 +12,7 @@ from pipeline.config.secrets import RedactingFormatter, has_credentials, redact,
 from pipeline.errors import ConfigError, SpeakerError
 from pipeline.run.open_output import describe_start
 from pipeline.storage import describe_cause, open_storage, read_bytes
-from pipeline.synthesis.speakers import make_definition
+from pipeline.synthesis.speaker_definitions import make_definition
 from tests.runs import make_config, simple_rows, write_shard
 
 KEY = "PLANTED-wJalrXUtnFEMI"

@@ -5,7 +5,7 @@ import pytest
 from pipeline.config.run import StorageConfig
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, SpeakerError
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from pipeline.dataset.texts import find_files
 from pipeline.dataset.voices import Turns, divide_speakers
 from pipeline.output.tombstones import Tombstones
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import SpeakerDefinition
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
 from pipeline.text import TextSupport
 
 VOICES = ("ada", "angus", "iris", "ross")

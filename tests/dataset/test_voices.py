@@ -5,7 +5,7 @@ import pytest
 from pipeline.config.dataset import PlanConfig, SplitConfig
 from pipeline.dataset.voices import Turns, divide_speakers, find_without_terms
 from pipeline.errors import ConfigError
-from pipeline.synthesis.speakers import SpeakerDefinition
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
 
 VOICES = ("ada", "angus", "iris", "ross")
 

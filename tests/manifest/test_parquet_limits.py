@@ -12,7 +12,7 @@ from pipeline.config.run import LimitsConfig, StorageConfig
 from pipeline.errors import ManifestError, SpeakerError
 from pipeline.manifest.parquet_pages import KeptRanges, Pages
 from pipeline.manifest.rows import Manifest, WorkUnit
-from pipeline.synthesis.speakers import read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
 
 SMALL = StorageConfig(limits=LimitsConfig(max_columns=8, max_row_group_mb=1.0))
 MB = 1_000_000

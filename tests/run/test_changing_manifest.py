@@ -26,7 +26,8 @@ from pipeline.llm import Generation
 from pipeline.llm.prompt import SpeechVocabulary, Voice
 from pipeline.storage import open_storage
 from pipeline.storage.local import LocalStorage
-from pipeline.synthesis.speakers import Speaker, SpeakerRegistry, read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.inline_ray import inline_ray
 from tests.runs import make_config, read_metadata
 

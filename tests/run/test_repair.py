@@ -17,7 +17,7 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.output.lease import Lease
 from pipeline.output.verify import Audit
 from pipeline.run import synthesize
-from pipeline.run.repair import Selection, read_config_of, redo_rows
+from pipeline.run.repair import Selection, choose_config, redo_rows
 from pipeline.storage import open_storage
 from pipeline.synthesis.speakers import SpeakerRegistry
 from tests.fakes import MemoryStorage
@@ -220,7 +220,7 @@ def test_nothing_is_swept_under_a_driver_at_work(output):
 
 
 def test_the_config_of_an_output_is_its_own(output):
-    config = read_config_of(output.output, {}, open_storage(output.output))
+    config = choose_config(output.output, open_storage(output.output))
     assert config.model_copy(update={"progress": output.progress}) == output
 
 

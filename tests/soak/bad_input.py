@@ -39,7 +39,8 @@ from pipeline.output.commit_log import CommitLog
 from pipeline.output.run_record import RunRecord
 from pipeline.output.verify import verify_output
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import SpeakerRegistry, read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
+from pipeline.synthesis.speakers import SpeakerRegistry
 from pipeline.text import load_lexicon, normalize_text, split_into_segments
 from tests.outputs import begin_run, make_commit, make_shard
 from tests.soak.bad_weights import check_weights, weights_cases

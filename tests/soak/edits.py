@@ -34,7 +34,8 @@ from pipeline.output.tombstones import Tombstones
 from pipeline.run import replicas
 from pipeline.run.repair import Selection
 from pipeline.storage import open_storage
-from pipeline.synthesis.speakers import Speaker, SpeakerRegistry, read_definitions
+from pipeline.synthesis.speaker_definitions import read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from tests.inline_ray import inline_ray
 from tests.run.test_changing_manifest import ECHO, INPUT, Deadly, World, make_row
 from tests.runs import make_config, read_metadata

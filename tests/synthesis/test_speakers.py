@@ -13,7 +13,8 @@ from pipeline.config.run import StorageConfig, parse_config
 from pipeline.errors import SpeakerError, StorageError
 from pipeline.llm.prompt import Voice
 from pipeline.synthesis.enrollment import enroll
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry, make_definition, read_definitions
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition, make_definition, read_definitions
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 
 SETTINGS = StorageConfig()
 TOKENS = tuple(range(32))

@@ -16,7 +16,8 @@ from pipeline.llm import Generation
 from pipeline.llm.prompt import Voice
 from pipeline.manifest.rows import Utterance
 from pipeline.synthesis.load_networks import count_slots, load_engine
-from pipeline.synthesis.speakers import Speaker, SpeakerDefinition, SpeakerRegistry
+from pipeline.synthesis.speaker_definitions import SpeakerDefinition
+from pipeline.synthesis.speakers import Speaker, SpeakerRegistry
 from pipeline.synthesis.stages import AudioStage, TokenStage
 from pipeline.synthesis.takes import Take
 from pipeline.text import TextSupport

@@ -12,7 +12,8 @@ from pipeline.benchmark.evaluation.sounds import measure_pitch, measure_speech_s
 from pipeline.errors import SynthesisError
 from pipeline.manifest.rows import hash_seed
 from pipeline.synthesis.enrollment import Enroller
-from pipeline.synthesis.speakers import Level, Speaker
+from pipeline.synthesis.speaker_definitions import Level
+from pipeline.synthesis.speakers import Speaker
 from pipeline.synthesis.synthesizer import Synthesizer
 from pipeline.text.pace import count_syllables
 
