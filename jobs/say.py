@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Speak a text in one process, without Ray. Only clone voices of people who agreed to it.",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("text", nargs="?", help="what to say; `-` reads it from standard input")
+    parser.add_argument("text", nargs="*", help="what to say, in quotes or not; `-` reads it from standard input")
     parser.add_argument("--out", type=file_to_write, metavar="FILE", help="where the audio goes: .wav or .flac")
     parser.add_argument("--weights", default="demo", help="a model directory, an address or `demo` (default)")
     parser.add_argument("--speakers", metavar="FILE", help="speakers file; default: those that come with the weights")
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--voice-preview", type=Path, metavar="FOLDER", help="the text by every speaker, a file each")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting of a run")
     options = parser.parse_args(arguments)
+    options.text = " ".join(options.text) if options.text else None
     if (options.out is None) == (options.voice_preview is None):
         parser.error("give either --out FILE, or --voice-preview FOLDER for every speaker")
     if options.transcript is not None and options.clone is None:

@@ -341,6 +341,14 @@ def test_the_demo_manifest_holds_its_lines():
     assert json.dumps(rows)
 
 
+def test_words_to_say_need_no_quotes(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(jobs.say, "_speak", lambda options: said.append(options.text) or 0)
+    for words in (["Hi", "there"], ["Hi there"]):
+        assert jobs.say.main([*words, "--out", str(tmp_path / "a.wav")]) == 0
+    assert said == ["Hi there"] * 2
+
+
 def test_a_speaker_whom_nobody_knows_is_the_users_mistake(tmp_path, random_weights, capsys):
     (tmp_path / "speakers.yaml").write_text("- {speaker_id: anna, gender: female}\n")
     options = ["--weights", random_weights, "--speakers", str(tmp_path / "speakers.yaml"), "--speaker", "nobody"]
