@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS, Reading
-from pipeline.manifest.forms import PARQUET, suffix_of_form
+from pipeline.manifest.forms import DELIMITED, EXCEL, PARQUET, TEXT, suffix_of_form
 from pipeline.manifest.shards import to_strings
 from pipeline.manifest.spool import Spool, SpooledTable
 from pipeline.manifest.tables import Problems, Rows, read_parquet, read_parquet_schema, read_table
@@ -130,15 +130,19 @@ class Intake:
 
     def _describe_missing(self, names: Sequence[str]) -> str:
         listed = ", ".join(map(repr, list(self._seen)[:12])) or "none"
+        suffix = suffix_of_form(self._table.info.path)
         remedies, is_near = [], False
         for name in names:
+            if suffix in TEXT and name == "speaker_id":  # Lines of text have no columns to choose from.
+                remedies.append("set default_speaker")
+                continue
             near = [column for column in self._seen if column.casefold() in (name, *_USUAL_NAMES.get(name, ()))]
             is_near |= bool(near)
             remedies.append(f"set columns.{name} to {repr(near[0]) if near else 'COLUMN'}")
             if name == "speaker_id":
                 remedies[-1] += ", or set default_speaker"
         remedy = "; ".join(remedies)
-        if self._reading.table.header is None and not is_near:
+        if suffix in (*DELIMITED, *EXCEL) and self._reading.table.header is None and not is_near:
             remedy += "; where the first line is a row already, name the columns with table.header"
         what = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(map(repr, names))} are"
         return f"{what} missing; found {listed:.400}: {remedy}"

@@ -168,6 +168,7 @@ def test_ids_are_stable_and_apart(tmp_path: Path) -> None:
             "text,speaker\nHi.,ada\n",
             "column 'speaker_id' is missing; found 'text', 'speaker': set columns.speaker_id to 'speaker'",
         ),
+        ("l.txt", "Hi.\n", "column 'speaker_id' is missing; found 'text': set default_speaker"),
         ("l.csv", "text,speaker_id,seed\nHi.,ada,1.5\n", "line 2, column 'seed': '1.5' is no whole number"),
         ("l.csv", "", "is empty; expected a line with the names of the columns"),
         ("l.csv.gz", b"text", "cannot be unpacked"),
