@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.books.cleaning import clean_text, leave_license_out
 from pipeline.books.document import Block, Document, words_in
 from pipeline.books.entities import expand_entities
 from pipeline.books.limits import check_limit, refuse_crowded_tags
+from pipeline.books.linked_contents import Link, follow_links
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
@@ -59,11 +60,13 @@ class PageText:
         blocks: in their order.
         num_words: counted before anything is left out.
         anchors: before which block each wanted id stands.
+        links: the links to these ids, and in which block.
     """
 
     blocks: list[Block]
     num_words: int
     anchors: Mapping[str, int]
+    links: Sequence[Link] = ()
 
 
 def read_html(text: str, place: str) -> Document:
@@ -77,14 +80,16 @@ def read_html(text: str, place: str) -> Document:
         ManifestError: it declares entities, is over a limit or cannot be parsed.
     """
     page = _parse(text, place)
-    found, root = _read(page, place, ()), page.root
+    root = page.root
+    targets = {href[1:] for link in root.iter("a") if (href := str(link.get("href", "")).strip()).startswith("#")}
+    found = _read(page, place, targets)
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
     title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
     return Document(
         title=title,
         author=names.get("author", names.get("dc.creator", author)),
         language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
-        blocks=leave_license_out(found.blocks),
+        blocks=leave_license_out(follow_links(found.blocks, found.links, found.anchors)),
         num_words=found.num_words,
     )
 
@@ -111,7 +116,7 @@ def _read(page: _Page, place: str, anchors: Collection[str]) -> PageText:
     reader.end_block("paragraph")
     if page.gave_up is not None:  # After `max_depth`, which says it better.
         raise ManifestError(f"{place}: the rest cannot be read: {page.gave_up}; cut long paragraphs in parts")
-    return PageText(reader.finish(), reader.num_words, reader.anchors)
+    return PageText(reader.finish(), reader.num_words, reader.anchors, reader.links)
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,7 @@ class _Reader:
     wanted: frozenset[str]
     num_words: int = 0
     anchors: dict[str, int] = field(default_factory=dict)
+    links: list[Link] = field(default_factory=list)
     _is_body: bool = False
     """The element that is being read is marked as the body of the book: a dedication in it belongs to the story."""
     _reason: str = ""
@@ -202,6 +208,7 @@ class _Reader:
         if is_block:
             self.end_block("verse" if verse else "paragraph")
         self._note_anchor(element)
+        self._note_link(element)
         reason = self._find_reason(element, tag)
         if tag == "br" and reason is None:
             self._held.append(_BREAK)
@@ -248,6 +255,11 @@ class _Reader:
                 self._end_verse()
             self.anchors.setdefault(str(name), len(self._blocks))
 
+    def _note_link(self, element: Any) -> None:
+        target = str(element.get("href", "")).strip() if element.tag == "a" else ""
+        if target[1:] in self.wanted and target.startswith("#"):
+            self.links.append((len(self._blocks), target[1:]))
+
     def _find_reason(self, element: Any, tag: str) -> str | None:
         """Return why an element is not read: None where it is, empty where it holds no text of the book."""
         tokens = _tokens(element)
@@ -285,6 +297,8 @@ class _Reader:
         return not _is_power(before, element)
 
     def _leave_out(self, element: Any, reason: str) -> None:
+        for link in element.iter("a"):
+            self._note_link(link)
         text = _text_of(element)
         self.num_words += words_in(text)
         block = Block("paragraph", text, reason=self._reason or reason)

@@ -329,6 +329,53 @@ def test_markup_is_read_as_people_read_it(markup, expected):
     assert texts(found)[1:-2] == expected
 
 
+def _linked_page(contents, body):
+    rows = "".join(f'<tr><td><a href="#{name}">{label}</a></td><td>7</td></tr>' for name, label in contents)
+    return (
+        "<html><body><h1>Salt</h1><h3>MCMV</h3><p>For those who sail.</p><h2>CONTENTS</h2>"
+        f"<table>{rows}</table>{body}</body></html>"
+    )
+
+
+def test_contents_with_links_tell_chapters_from_headlines_title_pages_and_half_titles():
+    contents = [("pre", "Preface"), ("c1", "The Quay"), ("c2", "The Storm"), ("c3", "The Rest")]
+    body = (
+        f'<h2><a name="pre"></a>PREFACE</h2>{STORY}<hr><h2>SALT</h2>'
+        f'<h3><a name="c1"><b>I</b></a></h3><h3>THE QUAY</h3>{STORY}<h3>SHIP LOST!</h3><hr>'
+        f"<h3>All Hands Safe</h3>{STORY}"
+        f'<h3>II</h3><h3><a id="c2">THE STORM</a></h3>{STORY}<h3><a name="c3">III</a></h3><h3>THE REST</h3>{STORY}'
+    )
+    found = split(_linked_page(contents, body), "a.html")
+    assert titles(found) == ["PREFACE", "I. THE QUAY", "II. THE STORM", "III. THE REST"]
+    shouted = [block for block in found.chapters[1].blocks if block.text in ("SHIP LOST!", "All Hands Safe")]
+    assert [block.kind for block in shouted] == ["paragraph", "paragraph"]
+
+
+def test_a_play_in_linked_contents_has_its_acts_as_chapters_and_its_cast_before_them():
+    contents = [("a", "Introduction"), ("b", "The Ferry"), ("c", "The Mill")]
+    acts = "".join(f"<h5>ACT {number}</h5>{STORY * 8}" for number in ("I", "II"))
+    body = (
+        f'<h4><a name="a">INTRODUCTION</a></h4>{STORY}<h4><a name="b">THE FERRY</a></h4><h6>A PLAY</h6><h5>1911</h5>'
+        f'<p>ANN, a ferrywoman.</p>{acts}<h4><a name="c">THE MILL</a></h4>{acts}'
+    )
+    found = split(_linked_page(contents, body), "a.html")
+    assert titles(found) == ["INTRODUCTION", "ACT I", "ACT II", "ACT I", "ACT II"]
+    assert [chapter.parts for chapter in found.chapters] == [(), *[("THE FERRY",)] * 2, *[("THE MILL",)] * 2]
+    assert "A PLAY" in [block.text for block in found.chapters[1].blocks]
+
+
+def test_a_second_table_below_linked_contents_is_left_out_with_them_and_links_in_chapters_are_none():
+    contents = [("c1", "I"), ("c2", "II"), ("c3", "III")]
+    notes = '<h2>SOME NOTES</h2><table><tr><td><a href="#n">A Note</a></td></tr></table>'
+    body = notes + "".join(
+        f'<h2><a name="c{number}">CHAPTER {number}</a></h2>{STORY}<p>See <a href="#c1">there</a>.</p>'
+        for number in (1, 2, 3)
+    ) + f'<h3><a name="n">A NOTE</a></h3>{STORY}'  # fmt: skip
+    found = split(_linked_page(contents, body), "a.html")
+    assert titles(found) == ["CHAPTER 1", "CHAPTER 2", "CHAPTER 3"]
+    assert found.parts[0].left_out["table of contents"] >= 8
+
+
 def test_the_words_of_all_parts_are_those_of_the_book():
     """Counted here from the bytes, in another way."""
     body = f"<h1>Tales</h1><p>Copyright 1900</p><h2>Preface</h2>{STORY}<h2>Chapter 1</h2>{STORY}<p>See<sup>1</sup></p>"
