@@ -25,6 +25,11 @@ _MEASURES = (
 _MEASURE_PATTERN = re.compile(_MEASURES)
 
 
+def is_counted(following: str) -> bool:
+    """Tell whether the text after a number begins with what is counted."""
+    return bool(_MEASURE_PATTERN.match(following))
+
+
 @lru_cache(maxsize=16_384)
 def spell(value: int) -> str:
     """Read a whole number."""

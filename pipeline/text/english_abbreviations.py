@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from re import Match
 
+from pipeline.text.english_numbers import roman_value
+
 TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Dr": "Doctor", "Drs": "Doctors",
     "Prof": "Professor", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
@@ -17,7 +19,15 @@ TITLES = {
     "Sts": "Saints", "Fr": "Father", "Mme": "Madame", "Mlle": "Mademoiselle", "Adm": "Admiral", "Cmdr": "Commander",
     "Det": "Detective", "Insp": "Inspector", "Supt": "Superintendent", "Amb": "Ambassador", "Bro": "Brother",
     "Atty": "Attorney", "Sens": "Senators", "Reps": "Representatives",
-    "Govs": "Governors", "Pvt": "Private", "Cdr": "Commander", "Mts": "Mounts",
+    "Govs": "Governors", "Pvt": "Private", "Cdr": "Commander", "Mts": "Mounts", "Ald": "Alderman",
+    "Cllr": "Councillor", "Cllrs": "Councillors", "Bp": "Bishop", "Abp": "Archbishop", "Msgr": "Monsignor",
+    "Revd": "Reverend", "Lieut": "Lieutenant", "Brig": "Brigadier", "Comdr": "Commander", "Asst": "Assistant",
+}  # fmt: skip
+FIRST_NAMES = {
+    "Wm": "William", "Chas": "Charles", "Geo": "George", "Thos": "Thomas", "Jas": "James", "Robt": "Robert",
+    "Jno": "John", "Benj": "Benjamin", "Edw": "Edward", "Saml": "Samuel", "Danl": "Daniel", "Nathl": "Nathaniel",
+    "Jos": "Joseph", "Alexr": "Alexander", "Richd": "Richard", "Fredk": "Frederick", "Margt": "Margaret",
+    "Andw": "Andrew", "Patk": "Patrick", "Eliz": "Elizabeth",
 }  # fmt: skip
 # Said in full wherever they stand; the full stop stays where a sentence may end there.
 _WORDS = {
@@ -33,7 +43,8 @@ _WORDS = {
     "B.Sc.": "BSc", "appt.": "appointment", "Intl.": "International", "Natl.": "National", "Mfg.": "Manufacturing",
     "Dist.": "District", "dist.": "district", "tel.": "telephone", "Tel.": "Telephone", "ext.": "extension",
     "incl.": "including", "excl.": "excluding", "resp.": "respectively", "w.r.t.":
-    "with respect to", "R.S.V.P.": "RSVP", "N.B.": "NB", "q.v.": "which see",
+    "with respect to", "R.S.V.P.": "RSVP", "N.B.": "NB", "q.v.": "which see", "Approx.": "Approximately",
+    "per cent.": "per cent", "anon.": "anonymous", "pseud.": "pseudonym", "Anon.": "Anonymous",
 }  # fmt: skip
 _BEFORE_NUMBER = {
     "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "Vol": "Volume",
@@ -45,7 +56,11 @@ _BEFORE_NUMBER = {
     "min": "minimum", "max": "maximum", "Bk": "Book", "bk": "book", "par": "paragraph", "Ex": "Example", "Op": "Opus",
     "op": "opus", "Ep": "Episode", "ep": "episode", "l": "line", "ll": "lines", "cap": "chapter", "pt": "part",
     "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
+    "pg": "page", "Pg": "Page", "pgs": "pages", "Pgs": "Pages", "sc": "scene", "Sc": "Scene", "chs": "chapters",
+    "Chs": "Chapters", "chaps": "chapters", "Chaps": "Chapters", "bks": "books", "vv": "verses", "App": "Appendix",
+    "fol": "folio", "fols": "folios", "Ser": "Series", "ser": "series",
 }  # fmt: skip
+_BEFORE_SMALL_ROMAN = "Vols?|vols?|pp?|Pp?|pgs?|Ch|ch|Chaps?|chaps?|Bk|bk|Act|Sc|sc|Pt|pt|fols?|cap"
 _BEFORE_ROMAN = "Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
 DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Weds": "Wednesday",
         "Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday",
@@ -73,7 +88,8 @@ _MONTH = alternatives(MONTH_NAMES)
 _TITLE_PATTERN = re.compile(
     rf"(?<![\w.])({alternatives(TITLES)})\.\s*(?=[A-Z“\"]|and [A-Z]|& |van |von |de "
     rf"|O['’])(?!(?:{_AFTER_A_FULL_STOP}) )"
-    r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s(?:[A-Z]|(?:&|and) M(?:rs|s)\b)))|(?<![\w.])(Dr|St)(?=\s[A-Z][a-z])"
+    r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s(?:[A-Z]|(?:&|and) M(?:rs|s)\b)))"
+    r"|(?<![\w.])(Dr|St|Prof|Capt|Sgt|Lt|Col|Cpl|Maj|Gen|Sen|Gov|Rev|Revd|Insp|Supt|Cllr)(?=\s[A-Z][a-z])"
     r"|(?<=[Tt]he )(Dr|Rev|Capt|Lt|Col|Gen|Sgt|Prof|Gov|Sen)\.(?=,? [a-z])"
 )
 _YEAR_NEXT = re.compile(r",? (?:in |c\. ?|circa )?1\d{3}\b|,? (?:in )?20\d\d\b")
@@ -83,8 +99,21 @@ _DAY_RANGE_PATTERN = re.compile(
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
-    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|(?!I\b)[IVXLC]+\b)"
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|(?<!P\.)(?<!P\. )(?!I\b)[IVXLC]+\b)"
     rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg)\s(?=\d))"
+)
+_SMALL_ROMAN_PATTERN = re.compile(rf"(?<![\w.])((?:{_BEFORE_SMALL_ROMAN})\.\s?)([ivxlc]+)(?=[.,;:)\s]|$)")
+_FIRST_NAME_PATTERN = re.compile(
+    rf"(?<![\w.])(?:({alternatives(FIRST_NAMES)})\.|(Wm|Chas|Thos|Robt|Jno|Saml|Danl|Richd))(?=\s[A-Z])"
+)
+_MONTH_RANGE_PATTERN = re.compile(rf"\b({_MONTH})\.?(\s?[-–—/]\s?)({_MONTH})\b(?:\.(?!\s*$))?")
+_RIGHT_PATTERN = re.compile(r"(?<![\w.])Rt\.? (?=Hon\b|Rev\b|Honou?rable|Reverend)")
+_BARE_WORDS = {"eg": "for example", "ie": "that is", "etc": "et cetera", "vs": "versus", "Ltd": "Limited",
+               "Inc": "Incorporated", "approx": "approximately", "Jr": "Junior", "WWII": "World War Two",
+               "WWI": "World War One", "WW2": "World War Two", "WW1": "World War One"}  # fmt: skip
+_BARE_PATTERN = re.compile(
+    r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(etc|vs|Ltd)(?![\w.'’/-])|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
+    r"|(?<=[a-z] )(Inc|Jr)(?![\w./-])|(?<=[a-z], )(Inc|Jr)(?![\w./-]))"
 )
 # Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.
 _CALENDAR_PATTERN = re.compile(
@@ -102,16 +131,19 @@ _INITIALS_PATTERN = re.compile(
 )
 _ABBREVIATIONS = frozenset(
     word.rstrip(".").lower()
-    for table in (TITLES, _WORDS, ("Ave", "Blvd", "Rd", "Ln", "Pkwy", "Sq", "Ct", "Pl"), DAYS, MONTH_NAMES)
+    for table in (TITLES, FIRST_NAMES, _WORDS, ("Ave", "Blvd", "Rd", "Ln", "Pkwy", "Sq", "Ct", "Pl"), DAYS, MONTH_NAMES)
     for word in table
 ) - {"sun", "sat", "mar", "co", "art", "ca", "mon", "wed", "amb", "bro", "det", "fr", "dist", "tel", "pl"}
 _BEFORE_NUMBERS = frozenset(word.lower() for word in _BEFORE_NUMBER) - {"c", "l", "ed", "min", "max", "p"}
 _BEFORE_DOT = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,12})\.")
-_WITHOUT_DOT = re.compile(rf"\b(?:M(?:rs?|s)|Dr|St|{_DAY})\b|\b(?:Apt|Ste|Rm|Bldg) \d")
+_WITHOUT_DOT = re.compile(
+    rf"\b(?:M(?:rs?|s)|Dr|St|Prof|Capt|Sgt|Lt|Col|Cpl|Maj|Gen|Sen|Gov|Rev|Revd|Insp|Supt|Cllr|{_DAY}|{_MONTH}|Wm|Chas"
+    r"|Thos|Robt|Jno|Saml|Danl|Richd)\b|\b(?:Apt|Ste|Rm|Bldg) \d"
+)
 # The last letters of everything with a full stop: "g" of "e.g.", any initial.
 _DOTTED = frozenset(
     word.rstrip(".").rpartition(".")[2].rpartition(" ")[2]
-    for table in (TITLES, _WORDS, _BEFORE_NUMBER, DAYS, MONTH_NAMES)
+    for table in (TITLES, FIRST_NAMES, _WORDS, _BEFORE_NUMBER, DAYS, MONTH_NAMES)
     for word in table
 )
 
@@ -161,10 +193,26 @@ def _say_days(match: Match[str]) -> str:
     return f"{DAYS[match[1]]}{between}{DAYS[match[3]]}"
 
 
+def _say_months(match: Match[str]) -> str:
+    if not match[0].rstrip(".").replace(match[1], "", 1).startswith(".") and not match.string[match.end() :].strip():
+        return match[0]  # "Mar-May" alone: a name?
+    return f"{MONTH_NAMES[match[1]]} to {MONTH_NAMES[match[3]]}"
+
+
 def _say_initials(match: Match[str]) -> str:
     if match[3]:
         return match[3].replace(".", "")
     return match[1].replace(".", "") + ("." if match[2] is not None else "")
+
+
+def _say_small_roman(match: Match[str]) -> str:
+    value = roman_value(match[2].upper())
+    # "p. i" of a preface, but no word that looks like a numeral: "vol. mix".
+    return match[0] if value is None else match[1] + str(value)
+
+
+def _say_bare(match: Match[str]) -> str:
+    return _BARE_WORDS[next(group for group in match.groups() if group)]
 
 
 def expand_abbreviations(text: str) -> str:
@@ -174,10 +222,15 @@ def expand_abbreviations(text: str) -> str:
     """
     if "&c." in text:
         text = text.replace("&c.", "et cetera.")
+    text = _BARE_PATTERN.sub(_say_bare, text)
     has_dotted = any(len(word) == 1 or word in _DOTTED for word in _BEFORE_DOT.findall(text))
     if not has_dotted and not _WITHOUT_DOT.search(text):
         return text
+    text = _SMALL_ROMAN_PATTERN.sub(_say_small_roman, text)
+    text = _FIRST_NAME_PATTERN.sub(lambda match: FIRST_NAMES[match[1] or match[2]], text)
+    text = _RIGHT_PATTERN.sub("Right ", text)
     text = _WORD_PATTERN.sub(_say_word, text)
+    text = _MONTH_RANGE_PATTERN.sub(_say_months, text)
     text = _DAY_RANGE_PATTERN.sub(_say_days, text)
     text = _TITLE_PATTERN.sub(_say_title, text)
     text = _NUMBERED_PATTERN.sub(lambda match: f"{_BEFORE_NUMBER[match[1] or match[2] or match[3]]} ", text)

@@ -9,6 +9,14 @@ from pipeline.text.english_numbers import SCALES, cardinal, digits, house_number
 from pipeline.text.english_patterns import DASH, NUMBER, SIGN, START, after, before
 
 _COUNTED_LIKE_YEARS = frozenset("was is has as its this us census olympics yes does plus thus perhaps".split())
+_COUNTED_THINGS = frozenset(
+    "votes points miles tons tonnes dollars pounds euros students soldiers members cases books pages seats acres deaths"
+    " troops employees workers homes houses units cars ships horses runs goals games meters metres yards years days"
+    " hours minutes seconds words lines items times steps calories residents inhabitants passengers patients jobs"
+    " soldiers prisoners trees sheets boxes bottles barrels shares families schools teachers pupils visitors guests"
+    " francs marks crowns letters vessels guns rifles volumes signatures kilometers kilometres grams liters"
+    " litres".split()
+)
 _COUNTED_NOUNS = frozenset(
     "people men women children percent feet fish sheep hectares km kg million billion dozen copies times".split()
 )
@@ -43,12 +51,21 @@ def _say_range(match: Match[str]) -> str:
 
 def _plain(number: str, following: str, match: Match[str]) -> str:
     """Read a bare number: as a year where it looks like one and no counted noun follows."""
-    if not (len(number) == 4 and number.isdigit()) or following in _COUNTED_NOUNS:
+    if not (len(number) == 4 and number.isdigit()):
         return cardinal(number)
+    if following in _COUNTED_NOUNS:
+        is_then = following in ("women", "men", "people", "children") and re.search(r"\bIn $", before(match, 4))
+        return year(number) if is_then and 1800 <= int(number) <= 2039 else cardinal(number)
     if re.search(r"\bQ[1-4] $|\bFY ?$", before(match, 4)):
         return year(number)
+    told = before(match, 12)
+    if re.search(r"\b[Yy]ear $", told):
+        return year(number)
+    is_modern = 1900 <= int(number) <= 2039 and not number.endswith("00")
     if following.endswith("s") and following not in _COUNTED_LIKE_YEARS:
-        return cardinal(number)
+        looks_counted = following in _COUNTED_THINGS or not is_modern
+        is_of_then = number[-2:] != "00" and re.search(r"\b(?:[Tt]he|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir|[Oo]ur) $", told)
+        return cardinal(number) if looks_counted and not (is_of_then and 1500 <= int(number)) else year(number)
     if 1100 <= int(number) <= 2099:
         return year(number)
     is_year = 1001 <= int(number) <= 2199 and _BEFORE_YEARS.search(before(match, 12))
@@ -121,6 +138,8 @@ NUMBER_RULES = (
     (r"(?<![\w.,])(v|V|v\.|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
     (r"(?<![\w/])\d{1,3}(?:st|nd|rd|th)(?:\s?/\s?\d{1,3}(?:st|nd|rd|th))+\b",
      lambda m: ", ".join(ordinal(number) for number in re.findall(r"\d+", m[0]))),
+    (r"(?<![\w.,])(\d*(?:[2-9]|(?<!\d))[23])d(?=\s[A-Z][a-z]+(?:\b(?!er\b)))|(?<![\w.,])(\d*[2-9][23]|\d+0[23])d\b",
+     lambda m: ordinal(m[1] or m[2])),
     (r"(?<![\d.,])(\d{1,3}(?:,\d{3})*|\d+)(?:st|nd|rd|th|ST|ND|RD|TH)\b", lambda m: ordinal(m[1])),
     (r"(?<![A-Za-z\d])([A-Z]+-?)(\d{1,3})s\b|\b([Uu]nder-|[Oo]ver-)(\d{1,3})s\b", _say_plural),
     (r"(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",

@@ -18,6 +18,7 @@ from pipeline.text.english_numbers import (
     plural_of,
     year,
 )
+from pipeline.text.english_patterns import before
 
 _DASH = r"(?: [-–—~] |[-–—~])"
 _MONTH_NUMBERS = {name.lower(): index for index, name in enumerate(MONTHS, 1)}
@@ -119,6 +120,11 @@ def _say_days(match: Match[str]) -> str:
     return (match["before"] or "") + days
 
 
+def _say_bracketed_day(match: Match[str]) -> str:
+    month, day = map(int, match[0].split("/"))
+    return f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) and day > 20 else match[0]
+
+
 def _say_hyphen_date(match: Match[str]) -> str:
     month, day = _month(match), int(match["day"])
     if not is_day(month, day):
@@ -191,7 +197,7 @@ def _say_years(match: Match[str]) -> str:
 
 
 def _say_season(match: Match[str]) -> str:
-    if (int(match[1]) + 1) % 100 != int(match[2][-2:]):
+    if (int(match[1]) + 1) % 10 ** min(len(match[2]), 2) != int(match[2][-2:]):
         return match[0]
     return f"{year(match[1])} {year(match[2]) if len(match[2]) == 4 else cardinal(match[2])}"
 
@@ -235,6 +241,8 @@ DATE_RULES = (
      rf"(?:{_DASH}(?P<until>[0-3]?\d)(?:st|nd|rd|th)?)?(?: of)?\s{_MONTH}(?:,?\s{_YEAR})?",
      _say_day_month),
     (rf"\b{_MONTH},?\s(?:of\s)?{_YEAR}", _say_month_year),
+    (r"(?<![\d.,/$€£-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\d/%-]|\.\d)",
+     lambda m: f"{MONTHS[int(m[1]) - 1]} {year(m[2])}"),
     (r"(?<![\w.,])(?:(?P<quarter>[1-4])Q|(?P<half>[12])H)\s?['’]?(?P<year>20\d\d|\d\d)(?!\w)", _say_quarter),
 )  # fmt: skip
 """Verses and dates."""
@@ -246,6 +254,7 @@ SHORT_DATE_RULES = (
      r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
      r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
      r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
+    (r"(?<=\()()\d\d?/\d\d?(?=\))", _say_bracketed_day),
     (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
      r"|(?<![\d/.])\d\d?/\d\d?\s?[-–]\s?\d\d?/\d\d?(?![\d/%\w]|\.\d)", _say_days),
 )  # fmt: skip
@@ -278,22 +287,62 @@ TIME_RULES = (
 )  # fmt: skip
 """Times of day and durations."""
 
-_LASTING = r"(?:delay|timeout|ad|break|clip|interval|pause|video|sprint|rest|hold|spot)s?\b"
+# "6s" are seconds or several of a kind, in a list all of them alike.
+_S_LIST = (
+    r"(?<![\w.,:/$€£'’–-])(\d{1,3})s"
+    r"((?:(?:, (?:then |and |or |but )?| and | or | then | to |/)(?:the )?\d{1,3}s\b)*)(?![\w'’-])"
+)
+_LASTING = re.compile(
+    r" (?:delay|timeout|ad|break|clip|interval|pause|video|sprint|rest|hold|spot|burst|mark|limit|rule|countdown|window"
+    r"|penalty|warning|lead|gap|exposure|cap|timer|loop|silence|intro|teaser|pulse|period|stretch|wait|lag)s?\b"
+)
+_LATER = re.compile(r" (?:behind|ahead|later|faster|slower|earlier|longer|shorter|flat|ago|left|remaining)\b")
+_NO_NOUN_NEXT = re.compile(r"[.,;:!?)\]]|\s*$| (?:then|and|to|before|at|per|with|on|or|until|after|between)\b")
+_TIMED = re.compile(
+    r"(?i)\b(?:timeouts?|delays?|limits?|waits?|waited|waiting|lasts?|lasted|lasting|takes?|took|taking|every|within"
+    r"|pauses?|paused|up to|exactly|just under)(?: of| is| was|:| for| about)? $"
+    r"|\b(?:time|duration|intervals?|period|length|total|average|maximum|minimum|lag|gap|latency|runtime|lead|best"
+    r"|record) of $"
+)
+_FOR_OR_REST = re.compile(r"(?i)\b(?:for|rest|hold|held|sleep|after) $")
 _NUMBER_WORDS = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]"
+_SEVERAL = re.compile(
+    rf"(?i)\b(?:(?:sizes?|wears?|wore|wearing|straight|double|pocket|boeing|airbus|{_NUMBER_WORDS}|the|all|both|some|many"
+    r"|few|several|these|those|his|her|their|my|our|your|no|of|like|aged|ages|roll(?:s|ed|ing)?|scor(?:es?|ed|ing)"
+    r"|throws?|threw|drew|deals?|dealt|mostly|into)(?: size)?"
+    r"|(?:buy|buys|bought|buying|sells?|sold|selling|comes?|came|coming|count(?:s|ed|ing)?|pack(?:s|ed|ing|aged)?|ties?"
+    r"|tied|bundled?|group(?:s|ed|ing)?|arranged?|arrived?|stack(?:s|ed)?|walk(?:s|ed)?|march(?:es|ed)?|hunt(?:s|ed)?"
+    r"|lined? up|suppl(?:y|ies|ied)|order(?:s|ed)?|available|issued|boxed|wrapped|plant(?:s|ed)?"
+    r")(?: (?:them|it|up|only|always|mostly|usually|often))? in) $"
+    r"|(?<!\bin )\b(?:under|over) $"
+    r"|\b(?:ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|\w+teens|\w+ties)"
+    r"(?:,| and| or|, and) $"
+)
+
+
+def _say_with_s(match: Match[str]) -> str:
+    """Read `bought in 6s` as sixes and `loads in 6s` as seconds; whole tens without either are decades, left here."""
+    numbers, near = re.findall(r"\d+", match[0]), before(match, 40)
+    tens = all(len(number) == 2 and number[0] > "1" and number[1] == "0" for number in numbers)
+    if _LASTING.match(match.string, match.end()):
+        return re.sub(r"(\d+)s", lambda m: f"{cardinal(m[1])} second", match[0])
+    is_time = bool(_TIMED.search(near) or _LATER.match(match.string, match.end()))
+    if tens and not is_time:
+        is_time = bool(_FOR_OR_REST.search(near) and _NO_NOUN_NEXT.match(match.string, match.end()))
+        if not is_time and not re.search(r"(?i)\bsizes? $", near):
+            return match[0]
+    if not is_time and _SEVERAL.search(near):
+        return re.sub(r"(\d+)s", lambda m: plural_of(house_number(m[1])), match[0])
+    return re.sub(r"(\d+)s", lambda m: f"{cardinal(m[1])} second{'' if m[1] == '1' else 's'}", match[0])
+
+
 YEAR_RULES = (
-    (rf"(\b(?i:sizes?|(?:pairs?|sets?|rows?|box(?:es)?|packs?|string|hand) of|wears?|wore|wearing|straight|double"
-     rf"|pocket|boeing|airbus|{_NUMBER_WORDS})(?: size)? )(\d{{1,3}})s\b(?! {_LASTING})",
-     lambda m: m[1] + plural_of(house_number(m[2]))),
-    (r"(\b(?:ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|\w+teens|\w+ties)"
-     r"(?:,| and| or|, and) )(\d{1,3})s\b", lambda m: m[1] + plural_of(house_number(m[2]))),
-    (r"(\b(?i:timeouts?|delays?|limits?|waits?|waited|lasts?|lasted|takes?|took|every|within)"
-     r"(?: of| is| was|:)? )([2-9]0)s\b", lambda m: f"{m[1]}{cardinal(m[2])} seconds"),
-    (rf"(?<![\w.,])([2-9]0)s(?= {_LASTING})", lambda m: f"{cardinal(m[1])} second"),
-    (r"(?<=s and )(\d\d[1-9])s\b|(?<=[Tt]he )(\d\d\d)s\b", lambda m: plural_of(house_number(m[1] or m[2]))),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
+    (_S_LIST, _say_with_s),
+    (r"(?<![\d.,])((?:1[5-9]|20)\d0) s\b(?!\.\w)", lambda m: decade(m[1])),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s[-–—]['’]?((?:1\d|20)\d0|[2-9]0)['’]?s\b", _say_decades),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s\b", lambda m: decade(m[1])),
-    (r"(?<![\d.,$/-])((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\d/,%-]|\.\d)", _say_season),
+    (r"(?<![\d.,$/-])((?:1[5-9]|20)\d\d)/((?:1[5-9]|20)?\d\d|\d)(?![\d/,%-]|\.\d)", _say_season),
     (r"(?<![\d.,$-])(1[1-9]\d\d|20\d\d)\s?[-–—]\s?(1[1-9]\d\d|20\d\d|\d\d)(?![\d,%-]|\.\d)"
      r"(?!\s(?:kg|km|g|m|lbs?)\b)", _say_years),
     (r"(?<![\d.,])(\d{3}) (AD|BC|CE|BCE|A\.\s?D\.?|B\.\s?C\.?(?:\s?E\.?)?|C\.\s?E\.?)(?!\w)(\s*$)?", _say_era),

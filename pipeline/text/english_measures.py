@@ -63,6 +63,8 @@ def _is_attribute(match: Match[str]) -> bool:
 def _is_unit(match: Match[str], written: str, number: str, space: str) -> bool:
     """Tell the unit of `5 L` and `1.5 s` from the initial of `In 1950 L. Ron Hubbard` and the `A` of `5 A grades`."""
     behind = match.string[match.end("unit") : match.end("unit") + 40]
+    if written in "NW" and re.search(r"(?i)\b(?:lat|lon|long)\b[^;]{0,12}$|°[^,;]{0,8}$", before(match, 20)):
+        return False
     if (
         re.match(r"['’]", behind)
         or (written.isupper() and re.match(r"\.\s?[A-Z]", behind))
@@ -117,9 +119,44 @@ def _unit_or_none(written: str) -> str | None:
         return None
 
 
+def _is_inch_wide(match: Match[str]) -> bool:
+    """Tell `a 12in disc` from `12in of rain`."""
+    return bool(match[2] and match[2].strip() not in NO_NOUN and match[2].strip() not in ("by", "of", "and", "or"))
+
+
 def _say_arc(match: Match[str]) -> str:
     words = f"{cardinal(match[1])} degrees {cardinal(match[2])} minutes"
     return words + (f" {cardinal(match[3])} seconds" if match[3] else "")
+
+
+_COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
+_WARM = re.compile(
+    r"(?i)temperature|degree|heat|\bhot|\bcold|\bcool|\bwarm|weather|\bfreez|\bfrost|\bbak(?:e|ed|ing)\b|\boven|\bboil"
+    r"|\bmelt|\bcook|\bstore[ds]?\b|\b(?:high|low)s? (?:of|near|around)|fever|\d ?F for \d|\d[CF] ?[(/]-?\d+ ?[CF]\b"
+)
+_OPEN_QUOTE = re.compile(r"(?<!\d)[\"”“]|[“]")
+
+
+def _say_warmth(match: Match[str]) -> str:
+    """Read `32C` as degrees where the text is about warmth; rooms and seats have such names, too."""
+    if not match["mark"] and not _WARM.search(before(match, 200) + match[0] + after(match, 60)):
+        return match[0]
+    sign = "minus " if match["sign"] else ""
+    low = f"{cardinal(match['low'])} to " if match["low"] else ""
+    return f"{sign}{low}{cardinal(match['number'])} degrees {'Celsius' if match['unit'] == 'C' else 'Fahrenheit'}"
+
+
+def _say_inches(match: Match[str]) -> str:
+    """Read the mark of `a 12" record` as inches: no quote is open there that it could close."""
+    marks = [mark for mark in _OPEN_QUOTE.findall(before(match, 400))]
+    is_open = marks.count('"') % 2 if match["mark"] == '"' else marks.count("“") > marks.count("”")
+    if is_open:
+        return match[0]
+    number, noun = match["number"], re.match(r"[ -][a-z]", after(match))
+    words = cardinal(number) if "/" not in number else number + " "
+    if "/" in number:
+        return f"{number} in." if not noun else f"{number}-inch"
+    return f"{words} {'inch' if noun or number == '1' else 'inches'}"
 
 
 def _say_feet(match: Match[str]) -> str:
@@ -141,6 +178,17 @@ _STREET_BEHIND = (
     r"(?:[A-Z][\w'’]+ ){1,3}(?:Street|Road|Avenue|Lane|Drive|Terrace|Place|Crescent|Court|Square|Gardens)\b"
 )
 MEASURE_RULES = (
+    (r"(\d°(?:\s?\d{1,2}[′'’](?:\s?\d{1,2}(?:\.\d+)?[″\"”])?)?)\s?([NSEW])(?![\w'’])",
+     lambda m: f"{m[1]} {_COMPASS[m[2]]}"),
+    (r"(?<![\w.,])(\d{1,2})st(?=\s?\d{1,2}\s?lbs?\b)|(?<![\w.,])(\d?[02-9]|1\d)st(?!\w)",
+     lambda m: f"{cardinal(m[1] or m[2])} stone"),
+    (r"(?<![\w.,])(\d+(?:\.\d+)?)ft(?=\s?\d{1,2}\s?ins?\b)", lambda m: f"{cardinal(m[1])} feet"),
+    (r"(?<![\w.,/-])(\d+(?:\.\d+)?)ins?(?=(\s[a-z]+s?\b)?)(?!\w)",
+     lambda m: f"{cardinal(m[1])} inch{'' if m[1] == '1' or _is_inch_wide(m) else 'es'}"),
+    (rf"(?<![\w.,])(?P<sign>[-−])?(?:(?P<low>\d{{1,3}})[CF]?{DASH})?(?P<number>\d{{1,3}})(?P<mark>\s?deg\.?\s?)?"
+     r"\s?(?P<unit>[CF])(?![\w'’#+-]|\.[A-Z])(?!\s(?:and|&) [A-Z]\b)", _say_warmth),
+    (r"(?<![\d./])(?P<number>\d/\d{1,2})(?P<mark>[\"”])(?!\s?[x×])(?=[\s.,;:)-]|$)", _say_inches),
+    (r"(?<=\d)\s?[x×]\s?(?=10(?:\^|[⁰¹²³⁴-⁹⁻]))", lambda m: " times "),
     (r"(?P<told>\b(?i:flat|apartment|unit|suite|room|lot|plot|shop|office) (?:number )?)?"
      rf"(?<![\d./])(?P<first>\d{{1,4}})/(?P<last>\d{{1,4}})(?![\d/]|\.\d)(?(told)|(?= {_STREET_BEHIND}))",
      lambda m: f"{m['told'] or ''}{house_number(m['first'])} slash {house_number(m['last'])}"),
@@ -169,6 +217,7 @@ MEASURE_RULES = (
     (r"(?<![\d.,])(\d+(?:\.\d+)?)[\"”](?=\s?(?:x\b|by\b|wide|tall|long|high|deep|thick|screen|tv|TV|monitor|pipe"
      r"|nails?|display|wheels?|tires?))",
      lambda m: f"{cardinal(m[1])} inch"),
+    (r"(?<![\d.'’′/])(?P<number>\d+(?:\.\d+)?)(?P<mark>[\"”])(?!\s?[x×])(?=[\s.,;:)-]|$)", _say_inches),
     (r"(?<![\d.,])(\d+(?:\.\d+)?)['’](?=\s?(?:wide|tall|long|high|deep|by)\b)", lambda m: f"{cardinal(m[1])} feet"),
     (rf"{START}(?<![A-Za-z])(?<![A-Za-z][-])(?P<sign>{SIGN})(?:(?P<low>{NUMBER})(?:{DASH}"
      rf"| to ))?(?P<number>{NUMBER})"

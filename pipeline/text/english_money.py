@@ -33,7 +33,10 @@ _CURRENCIES = {
 }  # fmt: skip
 _SMALL_COINS = {"penny": "pence", "sen": "sen", "fen": "fen", "jeon": "jeon", "paisa": "paise", "ore": "ore"}
 _SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(_CURRENCIES, key=len, reverse=True))) + ")"
-_SCALE = r"(?:(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z]))?"
+_SCALE = (
+    r"(?:(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z])"
+    r"|\s(?P<apart>[mb](?:\.(?=\s[a-z]))?|[MB](?=[.,;)]|$|\s(?:in|of|for|from|on|to|and|a|by|per|was|were|is)\b))(?![\w'’-]))?"
+)
 _AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"
 _PENCE = {"1": "one penny", "2": "twopence", "3": "threepence", "4": "fourpence", "5": "fivepence", "6": "sixpence",
           "7": "sevenpence", "8": "eightpence", "9": "ninepence", "10": "tenpence", "11": "elevenpence"}  # fmt: skip
@@ -71,7 +74,7 @@ def _say_money(match: Match[str]) -> str:
     minus = "minus " if found["sign"] or found.get("inner") else ""
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d{2}", amount):
         amount = amount.replace(".", "").replace(",", ".")
-    scale = match["scale"] or match["letter"]
+    scale = match["scale"] or match["letter"] or (match["apart"] or "").rstrip(".")
     scale_words = f" {SCALES.get(scale.lower(), scale.lower())}" if scale else ""
     if found.get("noun"):
         return f"{minus}{cardinal(amount)}{scale_words} {one}{found['noun']}"
@@ -124,7 +127,29 @@ def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: s
     return f"{words}{' ' if ' ' in words or ' ' in one else '-'}{one}"
 
 
+def _say_pence(match: Match[str]) -> str:
+    """Read `45p` as pence and `12.5c` as cents; a picture's height (`1080p`) and a lone `32c` are neither."""
+    name = "pence" if match["coin"] == "p" else "cents"
+    if name == "pence" and match["amount"] in ("144", "240", "360", "480", "540", "576", "720"):
+        return match[0]
+    low = f"{cardinal(match['low'])} to " if match["low"] else ""
+    one = {"pence": "penny", "cents": "cent"}[name] if match["amount"] == "1" and not low else name
+    return f"{'US ' if match['us'] else ''}{low}{cardinal(match['amount'])} {one}"
+
+
+_COINS_NEAR = (
+    r"(?=\s(?:a|an|per|each|to|and|in|on|at|or|above|below|higher|lower|more|less|off|up|down|by|for|from)\b"
+    r"|[,.;)/]|\s*$)"
+)
+_RENTS = {"pcm": "per calendar month", "pw": "per week", "pppw": "per person per week", "pppn": "per person per night",
+          "pa": "per year", "p.a.": "per year", "p.w.": "per week", "pp": "per person"}  # fmt: skip
 MONEY_RULES = (
+    (r"\b(Dollars|Pounds|Euros|Dollar|Pound)\s(\d[\d,.]*\d|\d)(m|bn)(?![A-Za-z])",
+     lambda m: f"{m[1]} {cardinal(m[2])} {SCALES[m[3]]}"),
+    (r"([€£]\d[\d,.]*)\s?(pcm|pw|pppw|pppn|pa|pp|p\.a\.|p\.w\.)(?![\w])", lambda m: f"{m[1]} {_RENTS[m[2]]}"),
+    (rf"(?<![\w.,£$€-])(?P<us>US)?(?:(?P<low>\d{{1,3}}(?:\.\d+)?)[pc]?{DASH})?(?P<amount>\d{{1,3}}(?:\.\d+)?)"
+     rf"(?P<coin>p(?=[-\s,;.!?)/]|$)|(?:(?<=\.\d)|(?<=\.\d\d)|(?<=US\d)|(?<=US\d\d))c(?!\w)|(?<=\d)c(?!\w){_COINS_NEAR})",
+     _say_pence),
     (r"(?<![\w.,])(\d{1,2}) (\d)/(\d)d\b", lambda m: f"{cardinal(m[1])} and {fraction(m[2], m[3])} pence"),
     (r"(?:£(?P<pounds>\d[\d,]*)\.?,?\s)?\b(?P<shillings>\d{1,2})s\.?,?\s?(?P<pence>\d{1,2})d(?:\.|\b)", _say_shillings),
     (r"£(?P<pounds>\d[\d,]*)\.?,?\s(?P<shillings>\d{1,2})s(?:\.|\b)", _say_shillings),

@@ -33,6 +33,22 @@ _WORDLIKE_STATES = {
     "LA": "Louisiana", "MA": "Massachusetts", "MD": "Maryland", "ME": "Maine", "MO": "Missouri", "MS": "Mississippi",
     "MT": "Montana", "OH": "Ohio", "OK": "Oklahoma", "OR": "Oregon",
 }  # fmt: skip
+_SHORT_STATES = {
+    "Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Calif": "California", "Colo": "Colorado",
+    "Conn": "Connecticut", "Del": "Delaware", "Fla": "Florida", "Ga": "Georgia", "Kan": "Kansas", "Kans": "Kansas",
+    "Ky": "Kentucky", "Mass": "Massachusetts", "Md": "Maryland", "Mich": "Michigan", "Minn": "Minnesota",
+    "Mont": "Montana", "Neb": "Nebraska", "Nebr": "Nebraska", "Nev": "Nevada", "Okla": "Oklahoma", "Oreg": "Oregon",
+    "Penn": "Pennsylvania", "Penna": "Pennsylvania", "Tenn": "Tennessee", "Tex": "Texas", "Va": "Virginia",
+    "Vt": "Vermont", "Wis": "Wisconsin", "Wisc": "Wisconsin", "Wyo": "Wyoming", "W. Va": "West Virginia",
+    "W.Va": "West Virginia", "N.Y": "New York", "N.J": "New Jersey", "N.H": "New Hampshire", "N.M": "New Mexico",
+    "N.C": "North Carolina", "N.D": "North Dakota", "S.C": "South Carolina", "S.D": "South Dakota",
+    "R.I": "Rhode Island", "N. Mex": "New Mexico",
+}  # fmt: skip
+# Words of their own, or people: these need a comma or a small letter behind ("Yes, Pa. He", but "Erie, Pa., in May").
+_WORDLIKE_SHORT_STATES = {
+    "Cal": "California", "Ill": "Illinois", "Ind": "Indiana", "La": "Louisiana", "Me": "Maine", "Miss": "Mississippi",
+    "Mo": "Missouri", "Ore": "Oregon", "Pa": "Pennsylvania", "Wash": "Washington", "Ida": "Idaho",
+}  # fmt: skip
 _STREET = alternatives(_STREETS)
 _NAME = r"(?:(?:St\. |Saint )?[A-Z][\w'’]+|\d+(?:st|nd|rd|th)) "
 _LINE_PATTERN = re.compile(
@@ -52,8 +68,8 @@ _STREET_PATTERN = re.compile(
 )
 # "Baker St., London": before a comma, a small letter or the end it is no saint.
 _PLAIN_STREET_PATTERN = re.compile(
-    r"(\b[A-Z][a-z]+ )(St|Ave|Blvd|Rd|Ln|Hwy|Pkwy|Sq)(?:\.(?=,|\s[a-z&]|(\s*$))|(?=,|\s(?:and|in|at|is|was|to|on|near"
-    r"|by)\b|$))"
+    r"(\b[A-Z][a-z]+(?:['’]s)? )(St|Ave|Blvd|Rd|Ln|Hwy|Pkwy|Sq)(?:\.(?=,|\s[a-z&]|(\s*$))|(?=,|\s(?:and|in|at|is|was|to"
+    r"|on|near|by)\b|$))"
 )
 _STATE_PATTERN = re.compile(
     rf"(?<=[A-Za-z.], )(?:({alternatives(_STATES)})\b(?=[,.;:?!)]|\s+\d{{5}}|\s*$|\s[a-z])"
@@ -62,6 +78,13 @@ _STATE_PATTERN = re.compile(
 _POSTAL_PATTERN = re.compile(
     rf"(\b(?:{'|'.join(sorted((_STATES | _WORDLIKE_STATES).values(), key=len, reverse=True))}"
     rf"|DC),? )(\d{{5}})(?:-(\d{{4}}))?\b"
+)
+_SHORT_STATE_PATTERN = re.compile(
+    rf"(?<=[a-z.], )(?:({alternatives(_SHORT_STATES)})\.(?!\w)|({alternatives(_WORDLIKE_SHORT_STATES)})\."
+    r"(?=[,;)]|\s[a-z(]|\s\d{5}))|(?<![\w.])(Calif|Ariz|Okla|Tenn|Wyo|Colo|Conn|Fla|Penna|Nebr)\.(?!\w)"
+)
+_HAS_SHORT_STATE = re.compile(
+    r"[a-z.], (?:[A-Z][a-z]{1,4}|[NSWR]\. ?[A-Z][a-z]{0,2})\.|\b(?:Calif|Ariz|Okla|Tenn|Wyo|Colo|Conn|Fla|Penna|Nebr)\."
 )
 _HAS_STREET = re.compile(rf"\b(?:{_STREET}|{_FULL_STREETS})\b", re.IGNORECASE)
 _HAS_STATE = re.compile(r", [A-Z][A-Z]\b")
@@ -112,6 +135,11 @@ def _say_state(match: Match[str]) -> str:
     return _STATES.get(match[1] or match[2]) or _WORDLIKE_STATES[match[2]]
 
 
+def _say_short_state(match: Match[str]) -> str:
+    name = match[1] or match[3]
+    return (_SHORT_STATES[name] if name else _WORDLIKE_SHORT_STATES[match[2]]) + _end(match, match[0])
+
+
 def _say_postal_code(match: Match[str]) -> str:
     return match[1] + digits(match[2]) + (f", {digits(match[3])}" if match[3] else "")
 
@@ -123,6 +151,8 @@ def expand_places(text: str) -> str:
         text = _NUMBERED_PATTERN.sub(_say_numbered, text)
         text = _STREET_PATTERN.sub(_say_street, text)
         text = _PLAIN_STREET_PATTERN.sub(_say_plain_street, text)
+    if _HAS_SHORT_STATE.search(text):
+        text = _SHORT_STATE_PATTERN.sub(_say_short_state, text)
     if _HAS_STATE.search(text):
         text = _STATE_PATTERN.sub(_say_state, text)
         text = _POSTAL_PATTERN.sub(_say_postal_code, text)

@@ -30,7 +30,7 @@ _FILE_NAME_PATTERN = re.compile(rf"(?<![\w./])(?=[\w.-]*[_\d-])[A-Za-z][\w-]*(?:
 _HAS_ADDRESS = re.compile(r"[@/\\]|www\.|\.[A-Za-z]{2}")
 _GREEK = {chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA) if code != 0x3C2}
 _OPERAND = r"(?:[A-Za-z]|\d[\d.,]*|[\d.,]*\d[A-Za-z]?)"
-_EQUATION = re.compile(r"[=<>≥≤≠≈^×÷√∑∫]|\d\s?[*+/]\s?\d")
+_EQUATION = re.compile(r"[=<>≥≤≠≈^×÷√∑∫]|\d\s?[*+]\s?\d")
 _NAMED = {
     "∞": "infinity", "√": "square root of", "∛": "cube root of", "∑": "sum of", "∫": "integral of", "∂": "partial",
     "∆": "delta", "Δ": "delta", "∇": "nabla", "∈": "in", "∉": "not in", "∀": "for all", "∃": "there is",
@@ -119,6 +119,7 @@ SYMBOL_RULES = tuple(
         (r"\b([Aa]nd)/(or)\b", lambda m: f"{m[1]} {m[2]}"),
         (r"\b([Ss]?[Hh]e)/(she|he)\b|\b([Hh]is)/(her)s?\b|\b([Hh]im)/(her)\b|\b([Hh]er)/(his)\b",
          lambda m: " or ".join(group for group in m.groups() if group)),
+        (r"\b([Ss])/he\b", lambda m: f"{'She' if m[1] == 'S' else 'she'} or he"),
         (r"\b[Ww]/o\b", lambda m: "without"),
         (r"\b[Ww]/(?=\s|\w\w)", lambda m: "with "),
         (r"\b[Cc]/o\b", lambda m: "care of"),

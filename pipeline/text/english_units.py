@@ -47,7 +47,8 @@ UNITS = {
     "°": "degree", "º": "degree", "%": "percent", "％": "percent", "‰": "per mille", "¢": "cent", "in.": "inch",
     "″": "inch", "′": "foot", "mpg": "mile per gallon", "tsp": "teaspoon", "tsps": "teaspoon", "tbsp": "tablespoon",
     "tbsps": "tablespoon", "Tbsp": "tablespoon", "yrs": "year", "yr": "year", "wks": "week", "wk": "week",
-    "ha": "hectare", "doz": "dozen", "pcs": "piece", "pts": "point", "ly": "light year", "mos": "month",
+    "ha": "hectare", "mcg": "microgram", "degC": "degree Celsius", "degF": "degree Fahrenheit",
+    "doz": "dozen", "pcs": "piece", "pts": "point", "ly": "light year", "mos": "month",
 }  # fmt: skip
 # Written in any mix of capitals, as no other unit has these letters.
 _ANY_CASE = (

@@ -158,6 +158,8 @@ class _Markup:
         name = (match["name"] or "").lower()
         if name in ("p", "div", "li", "tr") or re.fullmatch(r"h[1-6]", name):
             return "\n\n"
+        if not name and match[0].endswith("/>") and not match[0].lower().startswith("<wbr"):
+            return " "  # An unknown mark between two words, as <lb/> or <pb n="3"/>.
         # What is set within a word, as in H<sub>2</sub>O, does not part it.
         return "" if name in _IS_INLINE or not name else ", " if name in ("td", "th") and "/" in match[0][:2] else " "
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from re import Match
 
-from pipeline.text.chinese_numbers import cardinal, digits, spell
+from pipeline.text.chinese_numbers import cardinal, digits, is_counted, spell
 from pipeline.text.chinese_units import CURRENCIES, SYMBOL, UNIT, unit_name
 from pipeline.text.english_numbers import roman_value
 
@@ -23,12 +23,14 @@ _SPORT = re.compile(
     "比分|取胜|获胜|战胜|击败|战平|负于|惜败|落败|输给|赢|领先|落后|首局|次局|决胜局|[一二三四五六七八九末首]局"
     "|[国德意巴英法荷韩日美中阿]队|主场|客场|半场"
     "|大胜|小胜|逆转|点球|总分|扳成|扳平|横扫|淘汰|晋级|球队|联队|[胜平负]了|险胜|完胜|[^\\d]队\\d|球赛|决赛|总比分"
-    "|盘中"
+    "|盘中|(?:中国|国足|日本|韩国|朝鲜|伊朗|伊拉克|沙特|卡塔尔|澳大利亚|巴西|阿根廷|乌拉圭|德国|法国|英格兰|西班牙"
+    "|意大利|葡萄牙|荷兰|比利时|克罗地亚|俄罗斯|美国|墨西哥|加拿大)(?:男足|女足|男篮|女篮|男排|女排)?\\s?\\d{1,2}[-–:：]\\d{1,2}"
+    "(?!\\d|日(?!本)|[年月个天人岁倍万亿米])"
 )
 _SENTENCE = re.compile(r"[^。！？\n]+")
 # What is counted makes a span of it, not a score: 3-5天.
 _SCORE = re.compile(
-    r"(?<![\d.\-年月/])(\d{1,3})\s?[-–—:：]\s?(\d{1,3})(?![\d\-:：.%年月日号点时]|\s?(?:天|个|人|次|名|岁|米|分钟"
+    r"(?<![\d.\-年月/])(\d{1,3})\s?[-–—:：]\s?(\d{1,3})(?![\d\-:：.%年月号点时]|日(?!本)|\s?(?:天|个|人|次|名|岁|米|分钟"
     r"|小时|倍|周|楼|层|岁|万|亿|元|公里|kg|cm|(?:正式|准时)?(?:开始|开赛|开球|开打|打响|举行|进行)))"
 )
 _GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψωΩΔΣ", (
@@ -184,7 +186,9 @@ def _say_number(match: Match[str]) -> str:
     following = match.string[match.end() : match.end() + 4].lstrip()
     if match["letter"] is not None and number.isdigit() and len(number) >= 3:
         return digits(number)
-    if number.isdigit() and len(number) >= 11 and not number.endswith("000"):
+    # A number of a card, an order, a person: no round one, and nothing is counted.
+    is_round = number.endswith("000") or "0000" in number
+    if number.isdigit() and len(number) >= 11 and not is_round and not is_counted(following):
         return sign.replace("-", "负") + digits(number)
     if "." in number and following.startswith(("元", "块", "美元", "欧元", "英镑", "日元", "港元")):
         number = number.rstrip("0").rstrip(".")
@@ -244,6 +248,9 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
          _say_season),
         (r"(?<![\d/.-])(?P<month>0\d|1[0-2])-(?P<day>0\d|[12]\d|3[01])-(?P<year>[12]\d{3})(?![\d/-])", _say_date),
         (r"(?<![\d/.-])(?P<year>(?:19|20)\d\d)[-/](?P<month>0[1-9]|1[0-2])(?![\d/.年-])", _say_month),
+        (r"(?<![\d/.-])(?P<month>0[1-9])\.(?P<year>(?:19|20)\d\d)(?![\d/.%-])", _say_month),
+        (r"(?<![\d/.,$￥¥€£-])(0[1-9])\.(0[1-9]|[12]\d|3[01])(?![\d/.%-])",
+         lambda m: f"{spell(int(m[1]))}月{spell(int(m[2]))}日"),
         (r"(?<![\d/.-])(?P<year>(?:19|20)\d\d)\.(?P<month>0[1-9])(?![\d/.年%-])", _say_month),
         (r"(?<![\d/.-])(?P<month>0[1-9]|1[0-2])[-/](?P<year>(?:19|20)\d\d)(?![\d/.-])", _say_month),
         (r"(?<![\d/.-])(0[1-9])[-/](0[1-9]|[12]\d|3[01])(?![\d/.日号-])",
@@ -274,7 +281,8 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (rf"{_START}(?:(?P<low>{_SIGN}{_NUMBER})[%‰]?{_TO})?(?P<number>{_SIGN}{_NUMBER})\s?(?P<mark>[%‰])",
          _say_percent),
         (r"(?<![\d.,])(\+?86[- ]?)?(1[3-9]\d[- ]?\d{4}[- ]?\d{4})(?!\d)", _say_mobile),
-        (r"(?<![\d.,-])(?:0\d{2,3}[- ]\d{3,4}[- ]?\d{4}|[48]00-?\d{3,4}-?\d{3,4}|\(0\d{2,3}\)\d{7,8})(?:-\d{1,5})?"
+        (r"(?<![\d.,-])(?:0\d{2,3}[- ]\d{3,4}[- ]?\d{4}"
+         r"|[48]00-?\d{3,4}-?\d{3,4}(?![\d.]|\s?[个元人次条张块万亿吨步])|\(0\d{2,3}\)\d{7,8})(?:-\d{1,5})?"
          r"(?!\d)",
          _say_telephone),
         (r"(?<![\d.,])(?:911(?=事件)|(?:315|618)(?=[”\"]?(?:晚会|大促|购物节)))", lambda m: digits(m[0])),

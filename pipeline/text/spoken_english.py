@@ -12,6 +12,7 @@ from collections.abc import Callable
 from re import Match
 
 from pipeline.text.english_abbreviations import expand_abbreviations
+from pipeline.text.english_catalogs import expand_catalog
 from pipeline.text.english_codes import PHONE_RULES
 from pipeline.text.english_counts import LIST_RULES, NUMBER_RULES
 from pipeline.text.english_dates import DATE_RULES, SHORT_DATE_RULES, SPAN_RULES, TIME_RULES, YEAR_RULES
@@ -32,8 +33,8 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
         (r"[-–—~]", SPAN_RULES),
         (r"\d:\d|\d\s?[aApPhm]|\d\.\d\d|\d{4}", TIME_RULES),
         (r"\d{3}", PHONE_RULES),
-        (r"[$€£¥₹₩₽₿₺₫฿₴₪₱₦₸]|[A-Z]{3}|\d[sd]\b|Rs", MONEY_RULES),
-        (r"\d['’]?s\b|\d\d\d\d?\s?[-–—/]\s?\d|\d (?:[ABC]\.?\s?[DCE])", YEAR_RULES),
+        (r"[$€£¥₹₩₽₿₺₫฿₴₪₱₦₸]|[A-Z]{3}|\d[sdpc]\b|Rs|Dollar|Pound|Euro", MONEY_RULES),
+        (r"\d[ '’]?s\b|\d\d\d\d?\s?[-–—/]\s?\d|\d (?:[ABC]\.?\s?[DCE])", YEAR_RULES),
         (r"", MEASURE_RULES),
         (r"", NUMBER_RULES),
     )
@@ -49,7 +50,7 @@ def say_in_english(text: str) -> str:
     if "--" in text:
         text = _DOUBLE_HYPHEN.sub(r"\1—\2", text)
     text = say_addresses(text)
-    text = expand_abbreviations(expand_places(text))
+    text = expand_abbreviations(expand_catalog(expand_places(text)))
     text = expand_roman_numerals(text)
     if not text.isascii():
         text = _ENCLOSED.sub(_say_enclosed, text)

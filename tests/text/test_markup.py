@@ -23,6 +23,7 @@ CUE = "00:01:02,500 --> 00:01:05,000"
         ("<dialog>Run!</dialog>", "Run!", "tag"),
         ("Go <!-- slowly --> on<script>x</script>.", "Go on.", "element that is not text, comment or declaration"),
         ("Tom &amp;amp; Ann&#8217;s &lt;b&gt;cat&lt;/b&gt;", "Tom and Ann’s cat", "tag"),
+        ('go<lb/>home un<wbr/>seen<pb n="3"/>now', "go home unseen now", "tag"),
         ("AT&T; fish & chips", "AT and T; fish and chips", ""),
         ("See [the **map**](https://a.org/b_(c)?d=1).", "See the map.", "address of a link"),
         ("![A cat](cat.png)", "A cat", "address of a picture"),
