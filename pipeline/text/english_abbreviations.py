@@ -29,6 +29,7 @@ FIRST_NAMES = {
     "Jos": "Joseph", "Alexr": "Alexander", "Richd": "Richard", "Fredk": "Frederick", "Margt": "Margaret",
     "Andw": "Andrew", "Patk": "Patrick", "Eliz": "Elizabeth",
 }  # fmt: skip
+_MAX_LONE_TITLE = 8
 # Said in full wherever they stand; the full stop stays where a sentence may end there.
 _WORDS = {
     "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "&c.": "et cetera", "vs.": "versus",
@@ -44,6 +45,7 @@ _WORDS = {
     "Dist.": "District", "dist.": "district", "tel.": "telephone", "Tel.": "Telephone", "ext.": "extension",
     "incl.": "including", "excl.": "excluding", "resp.": "respectively", "w.r.t.":
     "with respect to", "R.S.V.P.": "RSVP", "N.B.": "NB", "q.v.": "which see", "Approx.": "Approximately",
+    "e.s.t.": "EST", "p.s.t.": "PST", "c.s.t.": "CST",
     "per cent.": "per cent", "anon.": "anonymous", "pseud.": "pseudonym", "Anon.": "Anonymous",
 }  # fmt: skip
 _BEFORE_NUMBER = {
@@ -111,6 +113,7 @@ _RIGHT_PATTERN = re.compile(r"(?<![\w.])Rt\.? (?=Hon\b|Rev\b|Honou?rable|Reveren
 _BARE_WORDS = {"eg": "for example", "ie": "that is", "etc": "et cetera", "vs": "versus", "Ltd": "Limited",
                "Inc": "Incorporated", "approx": "approximately", "Jr": "Junior", "WWII": "World War Two",
                "WWI": "World War One", "WW2": "World War Two", "WW1": "World War One"}  # fmt: skip
+_BARE_HINTS = (" eg", "(eg", " ie", "(ie", "etc", "vs", "Ltd", "WW", "approx", "Inc", "Jr")
 _BARE_PATTERN = re.compile(
     r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(etc|vs|Ltd)(?![\w.'’/-])|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
     r"|(?<=[a-z] )(Inc|Jr)(?![\w./-])|(?<=[a-z], )(Inc|Jr)(?![\w./-]))"
@@ -220,9 +223,12 @@ def expand_abbreviations(text: str) -> str:
 
     Places (`expand_places`) come first: what is a street there would be a saint here.
     """
+    if len(text) <= _MAX_LONE_TITLE and text[-1:] == "." and text[:-1] in TITLES:
+        return TITLES[text[:-1]]
     if "&c." in text:
         text = text.replace("&c.", "et cetera.")
-    text = _BARE_PATTERN.sub(_say_bare, text)
+    if any(word in text for word in _BARE_HINTS):
+        text = _BARE_PATTERN.sub(_say_bare, text)
     has_dotted = any(len(word) == 1 or word in _DOTTED for word in _BEFORE_DOT.findall(text))
     if not has_dotted and not _WITHOUT_DOT.search(text):
         return text

@@ -75,6 +75,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
          _say_spoon),
     )
 )  # fmt: skip
+_DIGIT = re.compile(r"[0-9]")
 _HINT = re.compile(
     r"(?<![\w.])(?:[bdhlwcDHLWCTt]|fl|bapt?|ca|Ca|[dD]iam|cent|inst|ult|prox|[Rr]ev|enl|[Ee]dn?|eds|[Tt]rans|tr|[Ii]llus"
     r"|[Cc]omps?|[Pp]ubl?|[Rr]epr|vols?|ff|pkgs?|pts?|qts?)\.|\dff\.|\d[vmt]o\b"
@@ -83,7 +84,9 @@ _HINT = re.compile(
 
 def expand_catalog(text: str) -> str:
     """Write `(b. c. 1850), 2nd rev. ed., 2 vols., 8vo, h. 12 in.` in words; `C. 1850` and `Rev. of $4m`, too."""
-    if _HINT.search(text):
+    # Most sentences have neither a full stop before their end nor a digit.
+    has_any = "." in text[:-1] or _DIGIT.search(text)
+    if has_any and _HINT.search(text):
         for pattern, reading in _RULES:
             text = pattern.sub(reading, text)
     return text

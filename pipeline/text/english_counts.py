@@ -148,6 +148,9 @@ NUMBER_RULES = (
      r"|stage)( )0+(?=[1-9])",
      lambda m: m[1] + m[2]),
     (r"(?<![\d:])(\d{1,4}):(\d{1,4})(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
+    (r"(?<!\w)(?=(?:[a-f]*\d+[a-f]+){2})[0-9a-f]{7,64}(?!\w)",
+     lambda m: " ".join(digits(c) if c.isdecimal() else c for c in m[0])),
+    (r"#(\d{5,})(?![\d,.]\d|\d)", lambda m: f"number {digits(m[1])}"),
     (r"(?:#|№\s?)(?=\d)", lambda m: "number "),
     (rf"{START}(?<![\w-])(?P<low>{NUMBER}){DASH}(?P<high>{NUMBER})(?![\d%-])(?!\s*=)"
      r"(?=(?:\s(?P<following>[a-z]+))?)", _say_range),

@@ -26,7 +26,7 @@ _MONTH_NUMBERS.update({name[:3].lower(): index for index, name in enumerate(MONT
 # In small letters, march and may are verbs unless a year or "5th" tells.
 _VERB = r"(?!(?:may|march|mar)\b(?!\.?\s\d{1,2}(?:st|nd|rd|th)|(?:\.?\s\d{1,2})?,?\s[12]\d{3}\b))"
 _MONTH = _VERB + r"(?P<month>(?i:" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r"))\b(?:\.(?=\s?\d|,))?"
-_YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b)"
+_YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b|/\d)"
 _HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
 _BOOKS = (
     "Genesis|Gen|Exodus|Exod|Ex|Leviticus|Lev|Numbers|Num|Deuteronomy|Deut|Joshua|Josh|Judges|Judg|Ruth|Samuel|Sam"
@@ -142,7 +142,12 @@ def _say_time(match: Match[str]) -> str:
     if hour > 24 or minute > 59 or (second or 0) > 59:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
-    return clock(hour, minute, second, half) + (" UTC" if match["zone"] else " " if match["apart"] is not None else "")
+    zone = " UTC" if match["zone"] else ""
+    if match["offset"]:
+        sign, hours, minutes = match["offset"][0], match["offset"][1:3], match["offset"][-2:]
+        zone = f" UTC {'plus' if sign == '+' else 'minus'} {cardinal(str(int(hours)))}"
+        zone += f" {cardinal(minutes)}" if int(minutes) else ""
+    return clock(hour, minute, second, half) + zone + (" " if match["apart"] is not None else "")
 
 
 def _say_hour(match: Match[str]) -> str:
@@ -264,6 +269,8 @@ _PART_OF_DAY = (
     r"in the (?:morning|afternoon|evening)|at night|sharp|tonight|o['’]clock|(?:this|tomorrow|yesterday) (?:morning"
 )
 SPAN_RULES = (
+    (r"(?<=\d) [-–](?=\d+\s(?:(?:year|month|week|day|hour|minute|second|tablet|time|mile|page)s?|secs?|mins?|hrs?"
+     r"|mg|g|kg|ml|cm|mm|km)\b)", lambda m: " to "),
     (r"(?:(?<=[apAP][mM])|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] |[-–—~])"
      r"(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
      lambda m: " to "),
@@ -272,7 +279,7 @@ SPAN_RULES = (
 
 TIME_RULES = (
     (r"(?<![\d:.])(?<!\d,)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])"
-     rf"(?:\s?{_HALF}|(?P<zone>Z\b)|(?=[ECMP][SD]T\b|GMT\b|UTC\b|CET\b)(?P<apart>))?",
+     rf"(?:\s?{_HALF}|(?P<zone>Z\b)|(?<=:\d\d:\d\d)\s(?P<offset>[+-]\d\d:?\d\d)(?!\d)|(?=[ECMP][SD]T\b|GMT\b|UTC\b|CET\b)(?P<apart>))?",
      _say_time),
     (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
     (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"

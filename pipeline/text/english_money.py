@@ -34,7 +34,7 @@ _CURRENCIES = {
 _SMALL_COINS = {"penny": "pence", "sen": "sen", "fen": "fen", "jeon": "jeon", "paisa": "paise", "ore": "ore"}
 _SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(_CURRENCIES, key=len, reverse=True))) + ")"
 _SCALE = (
-    r"(?:(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z])"
+    r"(?:(?:[\s-]?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z])"
     r"|\s(?P<apart>[mb](?:\.(?=\s[a-z]))?|[MB](?=[.,;)]|$|\s(?:in|of|for|from|on|to|and|a|by|per|was|were|is)\b))(?![\w'’-]))?"
 )
 _AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"

@@ -79,12 +79,15 @@ _POSTAL_PATTERN = re.compile(
     rf"(\b(?:{'|'.join(sorted((_STATES | _WORDLIKE_STATES).values(), key=len, reverse=True))}"
     rf"|DC),? )(\d{{5}})(?:-(\d{{4}}))?\b"
 )
+_CLEAR_SHORT_STATE = "Calif|Ariz|Okla|Tenn|Wyo|Colo|Conn|Fla|Penna|Nebr"
+_BEFORE_STATE = r"(?:(?<=[a-z.], )|(?<=\b[DRI]-))"
 _SHORT_STATE_PATTERN = re.compile(
-    rf"(?<=[a-z.], )(?:({alternatives(_SHORT_STATES)})\.(?!\w)|({alternatives(_WORDLIKE_SHORT_STATES)})\."
-    r"(?=[,;)]|\s[a-z(]|\s\d{5}))|(?<![\w.])(Calif|Ariz|Okla|Tenn|Wyo|Colo|Conn|Fla|Penna|Nebr)\.(?!\w)"
+    rf"{_BEFORE_STATE}(?:({alternatives(_SHORT_STATES)})\.(?!\w)|({alternatives(_WORDLIKE_SHORT_STATES)})\."
+    rf"(?=[,;)]|\s[a-z(]|\s\d{{5}}))|(?<![\w.])({_CLEAR_SHORT_STATE})\.(?!\w)"
 )
+# A full stop behind a short word with a capital, or behind initials.
 _HAS_SHORT_STATE = re.compile(
-    r"[a-z.], (?:[A-Z][a-z]{1,4}|[NSWR]\. ?[A-Z][a-z]{0,2})\.|\b(?:Calif|Ariz|Okla|Tenn|Wyo|Colo|Conn|Fla|Penna|Nebr)\."
+    r"\.(?:(?<=[A-Z][a-z]\.)|(?<=[A-Z][a-z]{2}\.)|(?<=[A-Z][a-z]{3}\.)|(?<=[A-Z][a-z]{4}\.)|(?<=\.[A-Z]\.))"
 )
 _HAS_STREET = re.compile(rf"\b(?:{_STREET}|{_FULL_STREETS})\b", re.IGNORECASE)
 _HAS_STATE = re.compile(r", [A-Z][A-Z]\b")
@@ -137,7 +140,8 @@ def _say_state(match: Match[str]) -> str:
 
 def _say_short_state(match: Match[str]) -> str:
     name = match[1] or match[3]
-    return (_SHORT_STATES[name] if name else _WORDLIKE_SHORT_STATES[match[2]]) + _end(match, match[0])
+    end = "" if match.string[match.end() : match.end() + 1] == ")" else _end(match, match[0])
+    return (_SHORT_STATES[name] if name else _WORDLIKE_SHORT_STATES[match[2]]) + end
 
 
 def _say_postal_code(match: Match[str]) -> str:

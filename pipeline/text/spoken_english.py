@@ -42,7 +42,7 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
 """By what a text must hold for a group to say anything: most texts skip most groups."""
 _HAS_NUMBER = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉]")
 _ENCLOSED = re.compile(r"[\u2460-\u249b\u24ea-\u24ff\u2776-\u2793]")
-_DOUBLE_HYPHEN = re.compile(r"(?<=[\w.,;:!?'\"”’)“‘(])(\s?)-{2,3}(?!-)(\s?)(?=[\w'\"“‘’”(]|$)")
+_DOUBLE_HYPHEN = re.compile(r"(?<=[\w.,;:!?'\"”’)“‘(])(\s?)-{2,3}(?!-)(\s?)(?=[\w'\"“‘’”($£€[]|$)")
 
 
 def say_in_english(text: str) -> str:
