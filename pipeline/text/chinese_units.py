@@ -44,7 +44,7 @@ UNITS = {written: name for written, name in _BASE_UNITS.items() if written not i
     "kmh": "公里每小时", "KM": "公里", "Km": "公里", "KG": "公斤", "Kg": "公斤", "CM": "厘米", "MM": "毫米",
     "ML": "毫升", "KW": "千瓦",
     "KWH": "千瓦时", "kwh": "千瓦时", "kw": "千瓦", "hz": "赫兹", "Ml": "毫升", "khz": "千赫", "mhz": "兆赫",
-    "ghz": "吉赫",
+    "ghz": "吉赫", "HZ": "赫兹", "KHZ": "千赫", "MHZ": "兆赫", "GHZ": "吉赫",
 }  # fmt: skip
 _ALTERNATIVES = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
 _PARTS = "|".join(map(re.escape, sorted({*_BASE_UNITS, *_COMPOUND_ONLY}, key=len, reverse=True)))

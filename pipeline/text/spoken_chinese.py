@@ -15,7 +15,7 @@ from pipeline.text.chinese_units import CURRENCIES, SYMBOL, UNIT, unit_name
 from pipeline.text.english_numbers import roman_value
 
 _NUMBER = r"(?>\d++(?:,\d{3}(?!\d))*+(?:\.\d++)?+)"
-_START = r"(?<![\d.,])"
+_START = r"(?<![\d.])(?<!\d,)"
 _SIGN = r"(?:(?<![A-Za-z0-9)）\]])[-−](?=\d))?"
 _TO = r"(?: [-–—~～至到] |[-–—~～至到]|——)"
 _HAN = r"㐀-鿿"
@@ -172,6 +172,8 @@ def _say_fraction(match: Match[str]) -> str:
     is_division = int(top) >= int(bottom) and re.match(r"\s?[=＝]|等于", match.string[match.end() : match.end() + 2])
     if is_division and not sign and not whole:
         return f"{cardinal(top)}除以{cardinal(bottom)}"
+    if int(top) > int(bottom) > 9 and not sign and not whole:
+        return f"{cardinal(top)}比{cardinal(bottom)}"
     return ("负" if sign else "") + (f"{cardinal(whole)}又" if whole else "") + f"{cardinal(bottom)}分之{cardinal(top)}"
 
 
@@ -233,6 +235,9 @@ _ADDRESS = re.compile(
 _NUMBER_RULES: tuple[Rule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
+        (r"(?<=\d)-{2,3}(?=\d)", lambda m: "-"),
+        (r"(?<=[A-Za-z])(\d+)-(\d{2,})(?![\d.,%-]|[月日号年页])", lambda m: f"{digits(m[1])} {digits(m[2])}"),
+        (r"(?<=[（(])(\d{6})(?=[)）,，.])", lambda m: digits(m[1])),
         (r"(?<!\d)0(\d)(?=[月日号])", lambda m: m[1]),
         (r"(?<!\d)(\d{2,3})/(\d{2,3})(?=\s?mmHg)", lambda m: f"{cardinal(m[1])}比{m[2]}"),
         (r"(?<=[用耗历]时|时长|成绩|跑出)([：:为是]?)(\d{1,2}):(\d\d):(\d\d)(?![\d:])",
@@ -311,12 +316,16 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (r"(?<=[\dA-Za-z)）])\^[-−]?\d+", _say_power),
         (r"(?<![\dA-Za-z])(\d{1,4})\s?(?:AD|ad|[Aa]\.[Dd]\.|(BC|bc|[Bb]\.[Cc]\.))(?![A-Za-z])",
          lambda m: f"公元{'前' if m[2] else ''}{digits(m[1])}年"),
+        (r"(?<![A-Za-z])([IVX]+)\s?[-~～至]\s?([IVX]+)(?=[型期级类度])",
+         lambda m: "到".join(spell(roman_value(part) or 0) for part in m.groups())
+         if all(map(roman_value, m.groups())) else m[0]),
         (r"(?<=第)([IVX]+)(?=[章节部卷回集幕场季篇])|(?<![A-Za-z])([IVX]+)(?=[型期级类度])",
          lambda m: spell(roman_value(m[0]) or 0) if roman_value(m[0]) else m[0]),
         (rf"{_START}(?P<sign>{_SIGN})(?:(?P<low>{_NUMBER})(?:°C|℃)?{_TO}(?P<high_sign>-)?)?"
          rf"(?P<number>{_NUMBER})(?P<scale>[万亿千百]+)?\s?{UNIT}",
          _say_unit),
-        (r"(?<![\d:：])(\d{1,4})\s?[:：]\s?(\d{1,4})(?![\d:：])", lambda m: f"{cardinal(m[1])}比{cardinal(m[2])}"),
+        (r"(?<![\d:：.])(?<!\d,)(\d{1,3}(?:,\d{3})+|\d{1,4})\s?[:：]\s?(\d{1,4})(?![\d:：])",
+         lambda m: f"{cardinal(m[1])}比{cardinal(m[2])}"),
         (r"(?<![\d.,])(\d{3,4})(?=室|房|寝室|路(?:公交|车)|次列车|航班)", lambda m: digits(m[1], one="幺")),
         (r"(?<=[图表])(\d+)-(\d+)", lambda m: f"{cardinal(m[1])}杠{cardinal(m[2])}"),
         (r"(?<![A-Za-z])(?:No|NO|no)\.\s?(\d+)", lambda m: f"第{cardinal(m[1])}"),
@@ -371,6 +380,8 @@ _SYMBOL_RULES: tuple[Rule, ...] = tuple(
     )
 )  # fmt: skip
 _HAS_NUMBER = re.compile(r"[0-9₀-₉]|[IVX](?=[章节部卷回集幕场季篇型期级类度])")
+_NAMELESS = re.compile(r"(?<![0-9A-Za-z)）×])×{2,4}(?![0-9A-Za-z(（×])")
+"""Where a text withholds a name: 张××."""
 _HAS_SYMBOL = re.compile(r"[^\w\s.,;:!?'\"“”‘’()\[\]—–…，。！？；：、（）《》【】「」『』·～-]|[_⁰¹²³⁴-⁹α-ωΔΩΣ]")
 _VULGAR_PATTERN = re.compile(r"(\d)?\s?([" + "".join(_VULGAR) + "])")
 _SPACE_AT_MARK = re.compile(r"(?<=[，。！？；：、（《「『]) +| +(?=[，。！？；：、）》」』])")
@@ -379,6 +390,7 @@ _SPACE_AT_MARK = re.compile(r"(?<=[，。！？；：、（《「『]) +| +(?=[�
 def say_in_chinese(text: str) -> str:
     """Spell out everything in a Chinese text that is not a word; the punctuation stays."""
     text = _ADDRESS.sub(_say_address, text)
+    text = _NAMELESS.sub(lambda m: "某" * len(m[0]), text)
     text = _ENCLOSED.sub(lambda m: spell(int(unicodedata.numeric(m[0]))), text)
     text = _VULGAR_PATTERN.sub(lambda m: (f"{m[1]} " if m[1] else "") + _VULGAR[m[2]], text)
     if _HAS_NUMBER.search(text):
