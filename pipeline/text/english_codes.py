@@ -56,6 +56,8 @@ PHONE_RULES = (
     (rf"({_CODED})((?=[A-Za-z]*\d)(?:[A-Za-z]{{0,3}}\d{{4,}}[A-Za-z]{{0,3}}|\d{{3}}(?=[.,;:!?\s]|$)"
      rf"|[A-Za-z]+\d+[A-Za-z]+\d[\dA-Za-z]*))(?![\w,.]\d|\w| (?:times|people|days|years|items|dollars|hours|minutes"
      rf"|points))", _say_code),
+    (r"(?<!\w)([A-Z]{1,2})(\d)([A-Z]) (\d)([A-Z]{2})(?!\w)",
+     lambda m: f"{m[1]} {digits(m[2])} {m[3]} {digits(m[4])} {m[5]}"),
     (r"(?<!\w)([a-z]{2,})(\d{4,})(?![\w.,]\d)", _say_glued_code),
     (r"(?<![\w.,])(\d0\d)\(([a-z])\)(?:\((\d)\))?", _say_plan),
 )  # fmt: skip

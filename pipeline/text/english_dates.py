@@ -229,6 +229,9 @@ def _tens(number: str) -> str:
 
 
 DATE_RULES = (
+    (r"(?<![\w.,-])(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?P<time>(?!))?(?![\w%]"
+     r"|[.,-]\d)", _say_iso_date),
+    (r"(?<=\b[Ii]n )((?:1[89]|20)\d\d) (?=\d{1,3}(?:,\d{3}| [a-z]))", lambda m: f"{year(m[1])}, "),
     (rf"(?:(?P<which>[123]) )?\b(?P<book>{_BOOKS})\.? (?P<chapter>\d{{1,3}}):(?P<verse>\d{{1,3}})(?![:\d])"
      r"(?:[-–](?P<until>\d{1,3})(?![:\d]))?(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]| [A-Z]))*)", _say_verse),
     (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"

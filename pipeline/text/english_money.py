@@ -10,6 +10,7 @@ from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, START, after, 
 
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent"), "US$": ("US dollar", "US dollars", "cent"),
+    "U$": ("US dollar", "US dollars", "cent"),
     "AU$": ("Australian dollar", "Australian dollars", "cent"), "CA$": ("Canadian dollar", "Canadian dollars", "cent"),
     "A$": ("Australian dollar", "Australian dollars", "cent"), "C$": ("Canadian dollar", "Canadian dollars", "cent"),
     "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent"), "S$": ("Singapore dollar", "Singapore dollars", "cent"),
@@ -40,7 +41,12 @@ _SCALE = (
 _AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"
 _PENCE = {"1": "one penny", "2": "twopence", "3": "threepence", "4": "fourpence", "5": "fivepence", "6": "sixpence",
           "7": "sevenpence", "8": "eightpence", "9": "ninepence", "10": "tenpence", "11": "elevenpence"}  # fmt: skip
-_DETERMINER = re.compile(r"\b(?:an?|another|every|each|my|his|her|your|our|their)\s$", re.I)
+_DETERMINER = re.compile(
+    r"\b(?:an?|another|every|each|my|his|her|your|our|their)\s$|(?<!\bit)(?<!\bthat)(?<!\bwhat)(?<!\bhere)(?<!\bhe)"
+    r"['’]s\s$",
+    re.I,
+)
+_DEFINITE = re.compile(r"\b(?:the|this|that)\s$", re.I)
 
 
 def _say_shillings(match: Match[str]) -> str:
@@ -110,6 +116,11 @@ def _sum(amount: str, one: str, many: str, coin: str) -> str:
     return f"{cardinal(whole)} {one if whole == '1' else many} and {coins}"
 
 
+def _is_definite(match: Match[str], noun: str) -> bool:
+    """Tell `the $20 shirt` from `the $20 Ann paid` and `the $20 people pay`."""
+    return noun.islower() and noun not in ("people", "men", "women") and bool(_DEFINITE.search(before(match, 6)))
+
+
 def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: str) -> str | None:
     """Read `a $20 T-shirt` as "a twenty-dollar T-shirt"."""
     following = re.match(r"[ -]([A-Za-z][\w'’]*)", after(match))
@@ -117,7 +128,7 @@ def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: s
         not following
         or following[1].lower() in NO_NOUN
         or following[1].endswith("ed")
-        or not _DETERMINER.search(before(match, 12))
+        or not (_DETERMINER.search(before(match, 12)) or _is_definite(match, following[1]))
     ):
         return None
     whole, _, cents = amount.partition(".")

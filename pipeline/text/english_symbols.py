@@ -126,6 +126,7 @@ SYMBOL_RULES = tuple(
         (r"(?<=[A-Z])/(?=[A-Z])", lambda m: " "),
         (r"(?<=\w)\s?/\s?(?=\w)", lambda m: " slash "),
         (r"\s?@\s?", lambda m: " at "),
+        (r"(?<=opyright )©\s?|\(c\) ©\s?", lambda m: ""),
         (r"©\s?", lambda m: "copyright "),
         (r"(?<=\w)[$](?=\w)|[$](?=[A-Za-z])", lambda m: ""),
         ("[" + "".join(LONE_SYMBOLS) + "]", lambda m: f" {LONE_SYMBOLS[m[0]]} "),

@@ -48,7 +48,7 @@ UNITS = {
     "″": "inch", "′": "foot", "mpg": "mile per gallon", "tsp": "teaspoon", "tsps": "teaspoon", "tbsp": "tablespoon",
     "tbsps": "tablespoon", "Tbsp": "tablespoon", "yrs": "year", "yr": "year", "wks": "week", "wk": "week",
     "ha": "hectare", "mcg": "microgram", "degC": "degree Celsius", "degF": "degree Fahrenheit",
-    "doz": "dozen", "pcs": "piece", "pts": "point", "ly": "light year", "mos": "month",
+    "doz": "dozen", "pcs": "piece", "pc": "percent", "pts": "point", "ly": "light year", "mos": "month",
 }  # fmt: skip
 # Written in any mix of capitals, as no other unit has these letters.
 _ANY_CASE = (

@@ -28,11 +28,11 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
     (re.compile(needed), tuple((re.compile(pattern), reading) for pattern, reading in rules))
     for needed, rules in (
         (r"\d[.,'’]\d|[mM],\d", LIST_RULES),
-        (r"\d[-./:]\d|[A-Za-z]{3}[-. /,]+['’]?\d|\d[-/ a-z]{0,6}[A-Za-z]{3}|[1-4]Q|[12]H", DATE_RULES),
+        (r"\d[-./:]\d|[A-Za-z]{3}[-. /,]+['’]?\d|\d[-/ a-z]{0,6}[A-Za-z]{3}|[1-4]Q|[12]H|\d{8}|\d{4} \d", DATE_RULES),
         (r"\d/\d", SHORT_DATE_RULES),
         (r"[-–—~]", SPAN_RULES),
         (r"\d:\d|\d\s?[aApPhm]|\d\.\d\d|\d{4}", TIME_RULES),
-        (r"\d{3}", PHONE_RULES),
+        (r"\d{3}|[A-Z]\d[A-Z] \d", PHONE_RULES),
         (r"[$€£¥₹₩₽₿₺₫฿₴₪₱₦₸]|[A-Z]{3}|\d[sdpc]\b|Rs|Dollar|Pound|Euro", MONEY_RULES),
         (r"\d[ '’]?s\b|\d\d\d\d?\s?[-–—/]\s?\d|\d (?:[ABC]\.?\s?[DCE])", YEAR_RULES),
         (r"", MEASURE_RULES),
