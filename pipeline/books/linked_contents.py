@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
-from pipeline.books.document import Block, words_in
+from pipeline.books.document import Block, words_in, words_of
 from pipeline.books.headings import (
     is_bare_label,
     is_contents_title,
@@ -20,8 +21,11 @@ from pipeline.books.headings import (
 )
 
 _MIN_LINKED = 3
+_MAX_TABLES = 5
 _MAX_ENTRY_WORDS = 60
 _MAX_TITLE_CHARS = 40
+_MIN_PROSE_WORDS = 200
+"""Before the table so many words under a heading are a preface, and no title page."""
 
 Link = tuple[int, str]
 """The block that a link stands in, and the id that it names."""
@@ -38,9 +42,12 @@ def follow_links(blocks: list[Block], links: Sequence[Link], anchors: Mapping[st
     Returns:
         As many blocks; the same ones where no table names three headings.
     """
-    for start, block in enumerate(blocks):
-        if len(block.text) > _MAX_TITLE_CHARS or not is_contents_title(block.text):
-            continue
+    starts = (
+        start
+        for start, block in enumerate(blocks)
+        if len(block.text) <= _MAX_TITLE_CHARS and is_contents_title(block.text)
+    )
+    for start in islice(starts, _MAX_TABLES):
         table = _read_table(blocks, start, links, anchors)
         named = {heading for _, target in table if (heading := _heading_at(blocks, anchors[target])) is not None}
         if len(named) >= _MIN_LINKED:
@@ -79,19 +86,23 @@ def _keep_named(blocks: list[Block], named: set[int], end: int) -> list[Block]:
     linked = [group for group in groups if not named.isdisjoint(group)]
     level = Counter(min(blocks[number].level for number in group if number in named) for group in linked)
     usual = level.most_common(1)[0][0]
-    last = linked[-1][-1]
+    last, starts = linked[-1][-1], {group[0] for group in linked}
     result = list(blocks)
-    for position, group in enumerate(groups):
-        # The title of a part, or the book's once more.
-        is_above = group[0] > end and groups[position + 1 : position + 2] and groups[position + 1] in linked
-        is_above = is_above and not any(_is_text(block) for block in blocks[group[-1] + 1 : groups[position + 1][0]])
+    for group, following in zip(groups, [*groups[1:], [len(blocks)]], strict=True):
+        texts = [block for block in blocks[group[-1] + 1 : following[0]] if _is_text(block)]
+        if group[0] < end:
+            is_kept = words_of(texts) >= _MIN_PROSE_WORDS
+        else:  # The title of a part, or the book's once more.
+            is_kept = following[0] in starts and not texts
+        own = [number for number in group if number in named]
         for index, number in enumerate(group):
             block = blocks[number]
-            if number in named or is_above or _speaks_for_itself(block.text, number < end):
+            if number in named or is_kept or _speaks_for_itself(block.text, number < end):
                 continue
-            if group in linked:
-                # The name of a chapter stays with its number; what else stands under a title is text.
-                is_title = not named.isdisjoint(group[index:]) or is_bare_label(blocks[group[index - 1]].text)
+            if own:
+                # The name of a chapter stays with its number; what else stands below a title is text.
+                is_title = number < own[-1] or block.level <= blocks[own[0]].level
+                is_title = is_title or is_bare_label(blocks[group[index - 1]].text)
             else:
                 is_title = number > end and (number > last or block.level != usual)
             if not is_title:
