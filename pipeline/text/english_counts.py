@@ -13,7 +13,7 @@ _COUNTED_THINGS = frozenset(
     "votes points miles tons tonnes dollars pounds euros students soldiers members cases books pages seats acres deaths"
     " troops employees workers homes houses units cars ships horses runs goals games meters metres yards years days"
     " hours minutes seconds words lines items times steps calories residents inhabitants passengers patients jobs"
-    " soldiers prisoners trees sheets boxes bottles barrels shares families schools teachers pupils visitors guests"
+    " prisoners trees sheets boxes bottles barrels shares families schools teachers pupils visitors guests"
     " francs marks crowns letters vessels guns rifles volumes signatures kilometers kilometres grams liters"
     " litres".split()
 )

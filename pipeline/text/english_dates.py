@@ -262,7 +262,7 @@ SHORT_DATE_RULES = (
      r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
      r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
      r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
-    (r"(?<=\()()\d\d?/\d\d?(?=\))", _say_bracketed_day),
+    (r"(?<=\()\d\d?/\d\d?(?=\))", _say_bracketed_day),
     (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
      r"|(?<![\d/.])\d\d?/\d\d?\s?[-–]\s?\d\d?/\d\d?(?![\d/%\w]|\.\d)", _say_days),
 )  # fmt: skip
