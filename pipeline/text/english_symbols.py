@@ -21,7 +21,7 @@ _FILES = (
 _ADDRESS_PATTERN = re.compile(
     r"(?<![\w.@])(?:[a-z]{2,5}://[^\s<>]+|www\.[^\s<>]+|[\w.+&-]{1,64}@[\w-]+(?:\.[\w-]+)+(?:/[^\s<>]*)?"
     r"|(?:[a-z0-9-]{1,63}\.){1,5}(?:com|org|net|edu|gov|io|ai|co\.uk|ac\.uk|cn|de|fr|jp|eu|dev|app|info"
-    r"|xyz|uk|au|ca|nl|ch|se|pl|br|ru|kr|nz|mil|biz|tv)\b(?:/[^\s<>]*)?"
+    r"|xyz|(?-i:uk|au|ca|nl|ch|se|pl|br|ru|kr|nz|mil|biz|tv))\b(?:/[^\s<>]*)?"
     r"|(?<=\s)~?/(?:[\w.-]+/)+[\w.-]*\w|[A-Za-z]:\\(?:[\w .-]+\\)*[\w.-]+)",
     re.IGNORECASE | re.ASCII,
 )

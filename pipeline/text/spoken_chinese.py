@@ -330,7 +330,7 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
         (rf"{_START}(?P<sign>{_SIGN})(?:(?P<low>{_NUMBER})(?:°C|℃)?{_TO}(?P<high_sign>-)?)?"
          rf"(?P<number>{_NUMBER})(?P<scale>[万亿千百]+)?\s?{UNIT}",
          _say_unit),
-        (r"(?<![\d:：.])(?<!\d,)(\d{1,3}(?:,\d{3})+|\d{1,4})\s?[:：]\s?(\d{1,4})(?![\d:：])",
+        (r"(?<![\d:：.])(?<!\d,)(\d{1,3}(?:,\d{3})+|\d{1,4}(?:\.\d+)?)\s?[:：]\s?(\d{1,4}(?:\.\d+)?)(?![\d:：])",
          lambda m: f"{cardinal(m[1])}比{cardinal(m[2])}"),
         (r"(?<![\d.,])(\d{3,4})(?=室|房|寝室|路(?:公交|车)|次列车|航班)", lambda m: digits(m[1], one="幺")),
         (r"(?<=[图表])(\d+)-(\d+)", lambda m: f"{cardinal(m[1])}杠{cardinal(m[2])}"),
