@@ -91,7 +91,8 @@ _TITLE_PATTERN = re.compile(
     rf"(?<![\w.])({alternatives(TITLES)})\.\s*(?=[A-Z“\"]|and [A-Z]|& |van |von |de "
     rf"|O['’])(?!(?:{_AFTER_A_FULL_STOP}) )"
     r"|(?<![\w.])(Mr|Mrs|Ms|Messrs)(?:\.|(?=\s(?:[A-Z]|(?:&|and) M(?:rs|s)\b)))"
-    r"|(?<![\w.-])(Dr|St|Prof|Capt|Sgt|Lt|(?<=Lt )Col|Cpl|Maj|Gen|Sen|Gov|Rev|Revd|Insp|Supt|Cllr)(?=\s[A-Z][a-z])"
+    r"|(?<![\w.-])(Dr|St|Prof|Capt|Sgt|Lt|(?<=Lt )Col|Cpl|Maj|Gen(?! (?:Alpha|Beta|[XZ]))|Sen|Gov|Rev|Revd|Insp|Supt"
+    r"|Cllr)(?=\s[A-Z][a-z])"
     r"|(?<=[Tt]he )(Dr|Rev|Capt|Lt|Col|Gen|Sgt|Prof|Gov|Sen)\.(?=,? [a-z])"
 )
 _YEAR_NEXT = re.compile(r",? (?:in |c\. ?|circa )?1\d{3}\b|,? (?:in )?20\d\d\b")
