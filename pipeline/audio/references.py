@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.audio.clips import ByteFile, describe_failure
+from pipeline.audio.recording_damage import CUT, find_damage
 from pipeline.audio.recording_quality import RecordingQuality, describe_faults, measure_recording
 from pipeline.audio.samples import resample
 from pipeline.config.extras import need_extra
@@ -29,10 +31,6 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _UNKNOWN_FRAMES = 1 << 62
 _BLOCK_SAMPLES = 1 << 20
 _HEAD_BYTES = 16
-_CUT = "the file is cut short"
-_MP3_FRAME_BYTES = 2_048
-"""The longest frame there is has 1,441."""
-_MP3_TOLERANCE = 0.99
 _AAC = (b"\xf1", b"\xf9")
 """Second bytes of a raw AAC frame; those of MP3 differ, which libsndfile reads."""
 # Floats on the scale of 32-bit integers still pass; what is beyond is damage, and its squares overflow.
@@ -80,9 +78,12 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
         except (OSError, TypeError, ValueError) as error:
             raise _unreadable(name, error) from error
     if needs_pyav(head if data is None else data):
-        samples, rate = _decode_with_pyav(source, name)
+        samples, rate, promised_s = _decode_with_pyav(source, name)
         _check_samples(samples, rate, name)
-        return _judge(samples, rate)
+        found_s = samples.size / rate
+        is_whole = found_s > promised_s * 0.99 - 0.1  # Containers count what an encoder puts before and behind.
+        lost = f"only {found_s:.1f} of {promised_s:.1f} s can be read: the file is cut short or damaged"
+        return _judge(samples, rate, *([] if is_whole else [lost]))
     try:
         with soundfile.SoundFile(ByteFile(source) if isinstance(source, bytes) else os.fspath(source)) as file:
             rate, num_frames = file.samplerate, file.frames
@@ -96,8 +97,8 @@ def read_reference(source: bytes | str | os.PathLike[str], name: str) -> LoadedA
                 )
             samples = _read_first_channel(file)
             doubts = _doubt_header(file.extra_info)
-            if samples.size < num_frames or (file.format == "MP3" and _is_cut_mp3(source)):
-                doubts.insert(0, _CUT)
+            damage = find_damage(source if isinstance(source, bytes) else Path(source).read_bytes(), file.format)
+            doubts = [CUT] * (samples.size < num_frames) + ([damage] if damage else []) + doubts
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise _unreadable(name, error) from error
     _check_samples(samples, rate, name)
@@ -115,26 +116,9 @@ def _doubt_header(log: str) -> list[str]:
     if is_plain and len(facts) == 3:
         is_odd |= facts["Block Align"] * 8 != facts["Channels"] * facts["Bit Width"]
     return [
-        *([_CUT] if is_cut else []),
+        *([CUT] if is_cut else []),
         *(["its header contradicts itself, so that rate, channels or bits may be wrong; export it again"] * is_odd),
     ]
-
-
-def _is_cut_mp3(source: bytes | str | os.PathLike[str]) -> bool:
-    """Tell whether an MP3 file is shorter than its first frame promises, as the decoder fills up with silence then."""
-    with io.BytesIO(source) if isinstance(source, bytes) else open(os.fspath(source), "rb") as file:
-        size, head, start = file.seek(0, io.SEEK_END), b"", 0
-        for _ in range(2):  # Behind tags, which may hold a picture.
-            file.seek(start)
-            head = file.read(_MP3_FRAME_BYTES)
-            if head[:3] != b"ID3" or len(head) < 10:
-                break
-            start += 10 + sum(digit << shift for digit, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-    at = max(head.find(b"Xing"), head.find(b"Info"))
-    if at < 0 or len(head) < at + 16 or head[at + 7] & 0b10 == 0:
-        return False
-    first = at + 8 + 4 * (head[at + 7] & 1)
-    return size - start < int.from_bytes(head[first : first + 4], "big") * _MP3_TOLERANCE
 
 
 def _judge(samples: DoubleArray, rate: int, *doubts: str) -> LoadedAudio:
@@ -147,8 +131,12 @@ def needs_pyav(head: bytes) -> bool:
     return head[4:8] == b"ftyp" or head[:4] == b"\x1aE\xdf\xa3" or (head[:1] == b"\xff" and head[1:2] in _AAC)
 
 
-def _decode_with_pyav(source: bytes | str | os.PathLike[str], name: str) -> tuple[DoubleArray, int]:
-    """Decode the first channel of a file with PyAV, ten minutes at most."""
+def _decode_with_pyav(source: bytes | str | os.PathLike[str], name: str) -> tuple[DoubleArray, int, float]:
+    """Decode the first channel of a file with PyAV, ten minutes at most.
+
+    Returns:
+        Samples, rate, and the seconds that the file promises (0 if it does not say).
+    """
     if find_spec("av") is None:
         raise SpeakerError(
             f"{need_extra(f'{name}: M4A, WebM or AAC', 'av', 'recordings')}; or give WAV, FLAC, OGG or MP3"
@@ -164,6 +152,10 @@ def _decode_with_pyav(source: bytes | str | os.PathLike[str], name: str) -> tupl
             rate = int(stream.rate)
             _check_header(rate, 0, name)
             resampler = av.AudioResampler(format="dblp", rate=rate)
+            promised_s = 0.0
+            # A film may be longer than its sound, and the length of raw AAC is a guess.
+            if len(container.streams) == 1 and container.format.name != "aac":
+                promised_s = (container.duration or 0) / av.time_base
             for frame in container.decode(stream):
                 for planar in resampler.resample(frame):
                     pieces.append(planar.to_ndarray()[0].astype(np.float64))
@@ -175,7 +167,7 @@ def _decode_with_pyav(source: bytes | str | os.PathLike[str], name: str) -> tupl
             f"{name}: cannot be read as audio: {str(error)[:120]}; give a WAV, FLAC, OGG, MP3 or M4A file of 3 to 30 s "
             "of speech"
         ) from None
-    return (np.concatenate(pieces) if pieces else np.zeros(0)), rate
+    return (np.concatenate(pieces) if pieces else np.zeros(0)), rate, promised_s
 
 
 def _unreadable(name: str, error: Exception) -> SpeakerError:

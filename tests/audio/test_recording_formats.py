@@ -43,12 +43,23 @@ def encode(container: str, codec: str, rate: int, layout: str = "mono") -> bytes
 def test_the_sound_is_that_of_the_flac_file(container, codec, rate, layout, tmp_path):
     data, expected = encode(container, codec, rate, layout), soundfile.read(SPEECH)[0]
     loaded = read_reference(data, "him")
-    assert loaded.sample_rate == rate
+    assert loaded.sample_rate == rate and not any("damaged" in doubt for doubt in loaded.doubts)
     assert loaded.samples.size / rate == pytest.approx(expected.size / soundfile.info(SPEECH).samplerate, abs=0.2)
     level = np.sqrt(np.mean(expected**2)) * (0.5**0.5 if layout == "stereo" else 1)  # Two channels share the power.
     assert np.sqrt(np.mean(loaded.samples**2)) == pytest.approx(level, rel=0.1)
     (path := tmp_path / "recording").write_bytes(data)
     np.testing.assert_array_equal(read_reference(path, "him").samples, loaded.samples)
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeroed"])
+def test_a_webm_that_cannot_be_read_to_its_end_is_doubted(kind):
+    """The decoder stopped there, without a word."""
+    data = encode("webm", "libopus", 48_000)
+    middle = len(data) // 2
+    harmed = data[:middle] + (bytes(900) + data[middle + 900 :] if kind == "zeroed" else b"")
+    assert any(
+        "s can be read: the file is cut short or damaged" in doubt for doubt in read_reference(harmed, "x").doubts
+    )
 
 
 def test_what_is_no_audio_is_refused():
