@@ -7,6 +7,7 @@ import traceback
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from jobs.signals import signals_to_end
 from jobs.streams import secure_streams
 
 
@@ -34,5 +35,5 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
     secure_streams()
     sys.excepthook = _stop
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    for _number in signals_to_end():
+        signal.signal(_number, _interrupt)

@@ -19,17 +19,18 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, RESUME, committing, settle
+from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, RESUME, committing, say, settle
+from jobs.signals import signals_to_end
 from jobs.streams import secure_streams
+from pipeline.config.secrets import redact
 
 _PR_SET_PDEATHSIG = 1
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_guarded(main: Callable[[], int]) -> int:
     """Run a command in a child of its own and return its exit code; 3 where the child ended without telling one.
 
-    SIGTERM and SIGINT are passed on. If this process is killed, so is the child: nothing goes on unseen.
+    Signals that ask for its end are passed on. If this process is killed, so is the child: nothing goes on unseen.
 
     Args:
         main: the command; called in the child.
@@ -40,11 +41,11 @@ def run_guarded(main: Callable[[], int]) -> int:
     alive, kept = os.pipe()  # Nobody writes: the child reads its end when this process is gone.
     sys.stdout.flush()
     # A signal that comes before there is somebody to pass it on waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on := signals_to_end())
     parent, child = os.getpid(), os.fork()
     if child == 0:
         os.setpgid(0, 0)  # Ctrl-C reaches a terminal's whole group; the parent passes it on, once.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
         os.close(kept)
         _end_with(parent, alive)
         _run_child(main, said)
@@ -55,9 +56,9 @@ def run_guarded(main: Callable[[], int]) -> int:
         with suppress(ProcessLookupError):
             os.kill(child, signum)
 
-    for number in _PASSED_ON:
+    for number in passed_on:
         signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:  # One long call would miss a signal just before it.
         time.sleep(0.02)
     word = b""
@@ -79,8 +80,9 @@ def _explain(status: int, *, commits: bool) -> int:
 
 def _run_child(main: Callable[[], int], said: int) -> NoReturn:
     committing.tell = lambda: os.write(said, b"c")  # Before its code: that it may commit work.
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # Else `jobs` looks after it until the command does.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in signals_to_end():
+        if signal.getsignal(number) is signal.SIG_DFL:  # Else `jobs` looks after it until the command does.
+            signal.signal(number, signal.default_int_handler)
     try:
         code = main()
     except SystemExit as error:  # How argparse ends.
@@ -89,19 +91,17 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         print("interrupted before any work was begun", file=sys.stderr)
         code = EXIT_INTERRUPTED
     except BaseException:
-        traceback.print_exc()
-        resume = f"\n{RESUME}" * committing.begun
-        print(f"stopped: an error that nobody foresaw; please report it{resume}", file=sys.stderr)
+        problem = f"{traceback.format_exc()}stopped: an error that nobody foresaw; please report it"
+        say(redact(problem) + f"\n{RESUME}" * committing.begun, error=True)
         code = EXIT_STOPPED
-    code = settle(code)
-    os.write(said, str(code).encode())
+    os.write(said, str(code := settle(code)).encode())
     sys.exit(code)
 
 
 def _code_of(error: SystemExit) -> int:
     if error.code is None or isinstance(error.code, int):
         return error.code or EXIT_OK
-    print(error.code, file=sys.stderr)
+    say(redact(str(error.code)), error=True)
     return EXIT_STOPPED
 
 

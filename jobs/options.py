@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import argcomplete
 
+from pipeline.config.printable import one_line
 from pipeline.errors import SynthesisError
 
 PROGRAM = "spark-tts-batch"
@@ -39,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
             known = [text for action in self._actions for text in (*action.option_strings, *(action.choices or ()))]
             near = difflib.get_close_matches(found[1] or found[2], known, n=1)
             message += f"; did you mean {near[0]}?" if near else ""
-        super().error(message)
+        super().error(one_line(message))
 
     def parse_args(self, arguments: Any = None, namespace: Any = None) -> Any:
         """Read the options; while a shell completes a line, print what may come next and end."""

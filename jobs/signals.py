@@ -14,9 +14,19 @@ LONGEST_STOP_S = 20.0
 """For the orderly end; then the process ends hard."""
 
 
+def signals_to_end() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask a command for its end.
+
+    A terminal that closes sends SIGHUP, Ctrl and a backslash SIGQUIT. Where these were ignored when the command was
+    started, as nohup and scripts with background jobs do, they stay so.
+    """
+    heeded = [each for each in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(each) is not signal.SIG_IGN]
+    return (signal.SIGTERM, signal.SIGINT, *heeded)
+
+
 @contextmanager
 def interruptible(notice: str, exit_code: int) -> Iterator[None]:
-    """Turn the first SIGTERM or SIGINT into KeyboardInterrupt, an orderly end; the second ends the process at once.
+    """Turn the first of these signals into KeyboardInterrupt, an orderly end; the second ends the process at once.
 
     A preempted machine sends SIGTERM: the same orderly end as Ctrl-C.
 
@@ -27,7 +37,7 @@ def interruptible(notice: str, exit_code: int) -> Iterator[None]:
     interrupts = _Interrupts(notice, exit_code)
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, interrupts) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, interrupts) for number in signals_to_end()}
     try:
         yield
     finally:

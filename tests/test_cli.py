@@ -51,6 +51,12 @@ def test_a_misspelled_command_is_answered_with_the_nearest(capsys):
     assert capsys.readouterr().err == ("error: xyzzy: there is no such command; `spark-tts-batch --help` lists all\n")
 
 
+def test_what_steers_a_terminal_is_shown_as_an_escape_in_wrong_options(capsys):
+    with pytest.raises(SystemExit):
+        say_command.main(["Hello.", "--out", "a.wav", "--x\x1b]0;title\x07\u202e\ny"])
+    assert capsys.readouterr().err.endswith("unrecognized arguments: --x\\x1b]0;title\\x07\\u202e\\ny\n")
+
+
 def test_a_misspelled_option_or_choice_is_answered_with_the_nearest(capsys):
     for arguments, said in (
         (["Hello.", "--speeker", "ada", "--out", "a.wav"], "did you mean --speaker?"),

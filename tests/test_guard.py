@@ -47,7 +47,10 @@ except BaseException as error:
 """Does what native code does with an interrupt."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+
+
+@pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("name", ["jobs.status", "jobs.cli status"])
 def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_path):
     """In the parent, and in the child."""
@@ -61,6 +64,27 @@ def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_
     process.send_signal(number)
     _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (130, "interrupted before any work was begun\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_was_ignored_at_the_start_stays_so(number):
+    """A command under nohup outlives its terminal; it ends by the signals that nobody ignored."""
+    body = """    from jobs.console import run_command
+    def work():
+        print("begun", flush=True)
+        time.sleep(3_600)
+    return run_command(work)"""
+    process = start(body, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN), start_new_session=True)
+    try:
+        assert process.stdout.readline() == "begun\n"
+        os.kill(process.pid, number)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert int(status.partition("SigIgn:")[2].split()[0], 16) >> number - 1 & 1
+        os.kill(process.pid, next(other for other in ENDS if other not in (number, signal.SIGTERM)))
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 130 and err.endswith("interrupted\n")
+    finally:
+        process.kill()
 
 
 WORK = """    from jobs.console import run_command
@@ -121,7 +145,7 @@ def test_every_command_is_guarded():
 WAITS = """    def end(signum, frame):
         print("seen", signum, flush=True)
         raise KeyboardInterrupt
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, end)
     try:
         print(os.getpid(), flush=True)
@@ -131,7 +155,7 @@ WAITS = """    def end(signum, frame):
         return 130"""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", ENDS)
 def test_a_signal_is_passed_on_once(number):
     process = start(WAITS, start_new_session=True)
     process.stdout.readline()
