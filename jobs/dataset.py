@@ -11,7 +11,7 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say,
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.dataset import NightConfig, load_night_config
-from pipeline.config.printable import one_line
+from pipeline.config.printable import in_script, one_line
 from pipeline.dataset.corpus import check_night, tonight
 from pipeline.dataset.plan import describe_plan
 from pipeline.output.progress import format_duration
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _show_forecast(config, night, as_json=options.json)
         summary = make_night(config, night)
         if options.json:
-            say(json.dumps(summary.to_json(), ensure_ascii=False))
+            say(in_script(json.dumps(summary.to_json(), ensure_ascii=False)))
         else:
             _print_summary(config, summary)
         return EXIT_OK if summary.record.has_passed else EXIT_REJECTIONS
@@ -63,7 +63,7 @@ def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
         say(f"night      {night}: planned already, {found.state}; what is left of its run:")
         return show_forecast(config.run)
     if as_json:
-        say(json.dumps(found.counts, ensure_ascii=False))
+        say(in_script(json.dumps(found.counts, ensure_ascii=False)))
         return EXIT_OK
     say(f"night      {night} of {config.dataset.name}, in {config.corpus}")
     for line in describe_plan(found.counts):

@@ -36,7 +36,10 @@ def write_srt(cues: Cues, rate: int) -> str:
     lines = []
     for number, cue in enumerate(cues, 1):
         times = " --> ".join(_time(cue[name], rate, ",") for name in ("start_sample", "end_sample"))
-        lines += [str(number), times, without_controls(str(cue["text"])), ""]
+        text = without_controls(str(cue["text"])).replace(
+            "-->", "->"
+        )  # Some readers take it for another sentence's times.
+        lines += [str(number), times, text, ""]
     return "\n".join(lines)
 
 

@@ -22,7 +22,10 @@ def one_line(text: str) -> str:
 
 
 def in_script(text: str) -> str:
-    """Return JSON, or a script's strings, with the same characters as escapes of both languages: it means the same."""
+    """Return JSON, or a script's strings, with the same characters as escapes of both languages: it means the same.
+
+    Some readers end a line of JSON at U+0085 or U+2028; a terminal that shows it obeys the controls from U+0080 on.
+    """
     return _CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

@@ -142,7 +142,7 @@ def _body(about: Mapping[str, Any], files: Sequence[CardFile], stats: Mapping[st
     rejected = f", {stats['num_rejected']:,} rejected" if stats["num_rejected"] else ""
     parts = [
         f"# {title}\n\nSnapshot of {about['night']}{revision}: {stats['num_rows']:,} clips of synthetic speech, "
-        f"{_hours(stats['hours'])} hours{rejected}. License: {without_controls(str(about['license']))}.\n",
+        f"{_hours(stats['hours'])} hours{rejected}. License: {_cell(about['license'])}.\n",
         _MADE.format(weights=weights, voices=_voices_without_terms(stats["speakers"])),
         "## Splits\n\n" + _table("split", stats["splits"]),
         "## Speakers\n\n" + _table("speaker", stats["speakers"]),
@@ -158,8 +158,8 @@ def _body(about: Mapping[str, Any], files: Sequence[CardFile], stats: Mapping[st
 
 
 def _cell(text: object) -> str:
-    """Return what others wrote as one cell of a table, in which nothing is markup."""
-    return re.sub(r"([\\|`*_\[\]<>#])", r"\\\1", without_controls(str(text)))
+    """Return what others wrote as one line or cell of a table, in which nothing is markup."""
+    return re.sub(r"([\\|`*_\[\]<>#&])", r"\\\1", without_controls(str(text)))
 
 
 def _hours(hours: float) -> str:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from pipeline.config.printable import in_script
 from pipeline.errors import ConfigError
 from pipeline.output.run_record import RUN_PATH
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, open_storage
@@ -254,4 +255,4 @@ class Corpus:
 
 
 def _to_json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+    return in_script(json.dumps(value, indent=1, ensure_ascii=False, default=str)).encode("utf-8", "surrogatepass")

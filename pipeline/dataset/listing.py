@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pipeline.config.printable import in_script
 from pipeline.dataset.data_files import DataFile
 from pipeline.errors import ConfigError
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, check_path
@@ -109,7 +110,7 @@ def format_snapshot(snapshot: Snapshot) -> bytes:
         "files": files,
         "withdrawn": list(snapshot.withdrawn),
     }
-    return json.dumps(data, indent=1, ensure_ascii=False).encode()
+    return in_script(json.dumps(data, indent=1, ensure_ascii=False)).encode()
 
 
 def parse_snapshot(data: bytes, place: str) -> Snapshot:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.flac_comments import with_comments
+from pipeline.config.printable import without_controls
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.output.commit_file import DATASETS_METADATA, pack_clips
 from pipeline.output.records import AUDIO_COLUMN, COMMIT_SCHEMA, clip_name
@@ -156,7 +157,12 @@ def clip_comments(weights: str | None, license_: str) -> dict[str, str]:
         weights: sha256 of what made it.
         license_: under which it is given.
     """
-    comments = {"COMMENT": _SYNTHETIC, "SYNTHETIC": "true", "SOFTWARE": "spark-tts-batch", "LICENSE": license_}
+    comments = {
+        "COMMENT": _SYNTHETIC,
+        "SYNTHETIC": "true",
+        "SOFTWARE": "spark-tts-batch",
+        "LICENSE": without_controls(license_),
+    }
     return comments | ({"WEIGHTS": f"sha256:{weights}"} if weights else {})
 
 

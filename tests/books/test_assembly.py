@@ -24,6 +24,7 @@ from pipeline.audio.loudness import Loudness, LoudnessMeter, check_acx, limit_pe
 from pipeline.books.assembly import _BookAssembler, assemble
 from pipeline.books.chapter_audio import ChapterAudio
 from pipeline.books.reading_order import read_chapters
+from pipeline.books.subtitles import write_srt, write_vtt
 from pipeline.books.tags import BookTags
 from pipeline.config.books import ACX, AssemblyConfig
 from pipeline.config.run import StorageConfig
@@ -447,6 +448,18 @@ def test_a_book_lies_where_players_look_for_it(tmp_path):
     assert [report.state for report in assemble(run, str(tmp_path / "out"), config, **places)] == ["kept", "kept"]
     write_report(run, str(tmp_path / "page.html"), chapters=str(tmp_path / "out"))
     assert "A.%20Writer/Tales/What%20Now/001.wav" in (tmp_path / "page.html").read_text()
+
+
+def test_a_text_breaks_no_subtitles():
+    cue = {
+        "text": "One\r\n\n2\n00:00:05,000 --> 00:00:06,000\x1b[2J\n<v Eve>Two\u2028",
+        "start_sample": 0,
+        "end_sample": RATE,
+    }
+    vtt, srt = write_vtt([cue], RATE), write_srt([cue], RATE)
+    times = "00:00:00{0}000 --> 00:00:01{0}000\n"
+    assert vtt == f"WEBVTT\n\n1\n{times.format('.')}One 2 00:00:05,000 --&gt; 00:00:06,000 [2J &lt;v Eve&gt;Two\n"
+    assert srt == f"1\n{times.format(',')}One 2 00:00:05,000 -> 00:00:06,000 [2J <v Eve>Two\n"
 
 
 def test_srt_has_the_times_of_vtt(tmp_path):

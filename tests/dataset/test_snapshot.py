@@ -18,7 +18,7 @@ from pipeline.audio.clips import decode_clip
 from pipeline.dataset import snapshot as snapshot_module
 from pipeline.dataset.data_files import DataWriter, read_rows
 from pipeline.dataset.listing import iter_data_files, list_snapshots, read_snapshot
-from pipeline.dataset.rows import ROW_SCHEMA, SplitRows
+from pipeline.dataset.rows import ROW_SCHEMA, SplitRows, clip_comments
 from pipeline.dataset.snapshot import write_snapshot
 from pipeline.dataset.statistics import COUNTS_SCHEMA, NightCounts, summarize
 from pipeline.errors import ConfigError, DamagedCommit, StoreRefused
@@ -241,7 +241,8 @@ def test_what_others_wrote_is_no_markup_in_the_card(tmp_path, random_weights):
     text = (folder_of(config, NIGHTS[0]) / "README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["license"] == "other" and "evil" not in front
-    assert "My \\*own\\* \\| license" in text
+    assert "My \\*own\\* \\| license" in text and "License: My \\*own" in text
+    assert clip_comments(None, "own\x1b[2J\n")["LICENSE"] == "own [2J"
 
 
 def test_nights_and_numbers_of_the_statistics(pristine):
