@@ -1,13 +1,12 @@
 """The commands, one file each."""
 
 import os
-import signal
 import sys
 import traceback
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from jobs.signals import signals_to_end
+from jobs.signals import answer_signals
 from jobs.streams import secure_streams
 
 
@@ -35,5 +34,4 @@ def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType 
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "spark-tts-batch"):
     secure_streams()
     sys.excepthook = _stop
-    for _number in signals_to_end():
-        signal.signal(_number, _interrupt)
+    answer_signals(_interrupt)

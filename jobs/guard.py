@@ -20,7 +20,7 @@ from types import FrameType
 from typing import NoReturn
 
 from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, RESUME, committing, say, settle
-from jobs.signals import signals_to_end
+from jobs.signals import answer_signals, signals_to_end
 from jobs.streams import secure_streams
 from pipeline.config.secrets import redact
 
@@ -56,11 +56,11 @@ def run_guarded(main: Callable[[], int]) -> int:
         with suppress(ProcessLookupError):
             os.kill(child, signum)
 
-    for number in passed_on:
-        signal.signal(number, pass_on)
+    answer_signals(pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:  # One long call would miss a signal just before it.
         time.sleep(0.02)
+    answer_signals(signal.SIG_IGN)  # On its way out Python lets go of what it handles: the code would be the signal's.
     word = b""
     with suppress(BlockingIOError):
         word = os.read(heard, 64)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,6 +22,12 @@ def signals_to_end() -> tuple[signal.Signals, ...]:
     """
     heeded = [each for each in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(each) is not signal.SIG_IGN]
     return (signal.SIGTERM, signal.SIGINT, *heeded)
+
+
+def answer_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Call this at each signal that asks for the end."""
+    for number in signals_to_end():
+        signal.signal(number, handler)
 
 
 @contextmanager

@@ -87,6 +87,13 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so(number):
         process.kill()
 
 
+def test_a_signal_after_the_end_changes_no_code():
+    """Python lets go of its handlers before it ends: the exit code was the signal's."""
+    look = f"[signal.getsignal(number) is signal.SIG_IGN for number in {[*map(int, ENDS)]}]"
+    end = "sys.exit(code)\ndef main():\n    return 3"
+    assert run(f"    return 0\ncode = run_guarded(main)\nprint({look})\n{end}") == (0, f"{[True] * 4}\n", "")
+
+
 WORK = """    from jobs.console import run_command
     def work():
         {}

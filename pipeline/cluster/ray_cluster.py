@@ -111,8 +111,8 @@ def ray_cluster() -> Iterator[None]:
         if address:
             raise RunStopped(f"RAY_ADDRESS={address}: no Ray answers there ({problem}); correct or unset it") from None
         raise RunStopped(
-            f"Ray does not start here, tried twice ({problem}); see that memory, processor and /tmp have room, then "
-            "try again"
+            f"Ray does not start here, tried twice ({problem}); see that memory, processor and {_ray_folder()} have "
+            "room (RAY_TMPDIR or TMPDIR names another folder), then try again"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
@@ -130,6 +130,11 @@ def _start_own() -> None:
     except Exception as error:
         logger.warning("Ray did not start (%s); trying once more", _describe(error))
         ray_api.start(logging_level=logging.ERROR)
+
+
+def _ray_folder() -> str:
+    """Return where Ray keeps its files, by its own rule."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
 
 
 def _describe(error: Exception) -> str:

@@ -52,9 +52,12 @@ def test_a_ray_that_does_not_start_is_reported(monkeypatch, address, said):
         raise Exception("the node timed out\n during startup")
 
     monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
-    with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup"), open_cluster():
+    with pytest.raises(RunStopped, match=rf"{said}.*the node timed out during startup") as stop, open_cluster():
         pass
+    assert address or "/scratch have room" in str(stop.value)
 
 
 class HalfStarted(Node):
