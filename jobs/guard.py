@@ -19,7 +19,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from jobs.console import EXIT_INTERRUPTED, EXIT_OK, EXIT_STOPPED, RESUME, committing, say, settle
+from jobs.call import call
+from jobs.console import EXIT_INTERRUPTED, EXIT_STOPPED, RESUME, committing, say, settle
 from jobs.signals import answer_signals, signals_to_end
 from jobs.streams import secure_streams
 from pipeline.config.secrets import redact
@@ -84,9 +85,7 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         if signal.getsignal(number) is signal.SIG_DFL:  # Else `jobs` looks after it until the command does.
             signal.signal(number, signal.default_int_handler)
     try:
-        code = main()
-    except SystemExit as error:  # How argparse ends.
-        code = _code_of(error)
+        code = call(main)
     except KeyboardInterrupt:  # While packages were imported, before the command itself looks after it.
         print("interrupted before any work was begun", file=sys.stderr)
         code = EXIT_INTERRUPTED
@@ -96,13 +95,6 @@ def _run_child(main: Callable[[], int], said: int) -> NoReturn:
         code = EXIT_STOPPED
     os.write(said, str(code := settle(code)).encode())
     sys.exit(code)
-
-
-def _code_of(error: SystemExit) -> int:
-    if error.code is None or isinstance(error.code, int):
-        return error.code or EXIT_OK
-    say(redact(str(error.code)), error=True)
-    return EXIT_STOPPED
 
 
 def _end_with(parent: int, alive: int) -> None:

@@ -131,6 +131,16 @@ def test_a_wrong_option_keeps_its_code():
     assert done.returncode == 2 and "usage" in done.stderr
 
 
+def test_a_working_folder_that_is_gone_is_named(tmp_path):
+    """PyTorch ended the process, and said that it lacked a library."""
+    (tmp_path / "gone").mkdir()
+    code = f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nos.chdir('gone')\nos.rmdir('../gone')\n"
+    code += "from jobs.guard import run_guarded\nsys.exit(run_guarded(lambda: 0))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the working folder cannot be used (No such file or directory); go to one")
+
+
 @pytest.mark.parametrize("name", ["synthesize", "benchmark", "train_demo_voice"])
 def test_a_command_that_cannot_be_imported_is_a_stop(name, tmp_path):
     """Python's own exit code is 1, which means that a run finished."""
