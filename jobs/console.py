@@ -88,6 +88,9 @@ def run_command(command: Callable[[], int], notice: str | None = None, *, commit
     except FileNotFoundError as error:  # What may be missing is reported where it is read: this was there when listed.
         say(f"stopped: {redact(str(error))}: deleted since it was listed; find out who else writes there", error=True)
         return EXIT_STOPPED
+    except PermissionError as error:
+        say(f"stopped: {redact(str(error))}; fix the permissions or choose another place", error=True)
+        return EXIT_STOPPED
     except SynthesisError as error:
         say(f"error: {redact(str(error))}", error=True)
         return EXIT_BAD_INPUT

@@ -95,6 +95,14 @@ def seed(text: str) -> int:
 def file_to_write(text: str) -> Path:
     """Read an option that names a file to write, before there is anything to lose."""
     path = Path(text)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: cannot be looked at ({error.strerror}); name another file"
+        ) from None
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r}: expected the name of a file in a folder that exists")
     if path.exists() and not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -9,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 LONGEST_STOP_S = 20.0
 """For the orderly end; then the process ends hard."""
+_AGAIN_S = 0.05
 
 
 def signals_to_end() -> tuple[signal.Signals, ...]:
@@ -58,14 +61,25 @@ class _Interrupts:
         self._exit_code = exit_code
         self._num_seen = 0
         self._timer: threading.Timer | None = None
+        self._is_again = False
+        self._has_ended = False
+        self._signum = 0
+        self._report_lost, sys.unraisablehook = sys.unraisablehook, self._look_at_lost
 
     def end(self) -> None:
         """Forget the signals: the command has ended."""
+        self._has_ended = True
+        sys.unraisablehook = self._report_lost
         if self._timer is not None:
             self._timer.cancel()
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self._is_again:
+            self._is_again = False
+            self._interrupt(frame)
+            return
         self._num_seen += 1
+        self._signum = signum
         if self._num_seen > 1:
             os._exit(self._exit_code)
         print(self._notice, file=sys.stderr, flush=True)
@@ -73,4 +87,28 @@ class _Interrupts:
         self._timer = threading.Timer(LONGEST_STOP_S, os._exit, (self._exit_code,))
         self._timer.daemon = True
         self._timer.start()
-        raise KeyboardInterrupt
+        self._interrupt(frame)
+
+    def _interrupt(self, frame: FrameType | None) -> None:
+        """Raise the exception, but not where logging holds its locks, which would stay held."""
+        if frame is not None and frame.f_code.co_filename == logging.__file__:
+            self._try_again()
+        else:
+            raise KeyboardInterrupt
+
+    def _look_at_lost(self, lost: Any) -> None:
+        """Interrupt again where Python swallowed the exception: at a fork, in a `__del__`."""
+        if self._num_seen and issubclass(lost.exc_type, KeyboardInterrupt):
+            self._try_again()
+        else:
+            self._report_lost(lost)
+
+    def _try_again(self) -> None:
+        def send() -> None:
+            if not self._has_ended:
+                self._is_again = True
+                signal.pthread_kill(threading.main_thread().ident or 0, self._signum)
+
+        timer = threading.Timer(_AGAIN_S, send)
+        timer.daemon = True
+        timer.start()

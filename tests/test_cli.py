@@ -57,6 +57,12 @@ def test_what_steers_a_terminal_is_shown_as_an_escape_in_wrong_options(capsys):
     assert capsys.readouterr().err.endswith("unrecognized arguments: --x\\x1b]0;title\\x07\\u202e\\ny\n")
 
 
+def test_a_place_that_cannot_be_looked_at_is_a_wrong_option(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        say_command.main(["Hello.", "--out", "x" * 300 + ".wav"])
+    assert "cannot be looked at (File name too long); name another file" in capsys.readouterr().err
+
+
 def test_a_misspelled_option_or_choice_is_answered_with_the_nearest(capsys):
     for arguments, said in (
         (["Hello.", "--speeker", "ada", "--out", "a.wav"], "did you mean --speaker?"),

@@ -1,15 +1,18 @@
 """jobs/guard.py: an exit code is a command's own word, or 3."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from jobs.cli import COMMANDS
+from jobs.signals import _Interrupts
 
 ROOT = Path(__file__).parents[1]
 HEAD = "import ctypes, os, signal, sys, threading, time\nfrom jobs.guard import run_guarded\n"
@@ -85,6 +88,51 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so(number):
         assert process.returncode == 130 and err.endswith("interrupted\n")
     finally:
         process.kill()
+
+
+SWALLOWS = """    from jobs.console import run_command
+    class Held:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            sum(range(1_000))
+    def work():
+        {}
+        for _ in range(1_000):
+            time.sleep(0.01)
+        return 0
+    return run_command(work)"""
+
+
+@pytest.mark.parametrize("place", ["Held()", "os.register_at_fork(before=Held().__del__); os.fork() or os._exit(0)"])
+def test_an_interrupt_that_python_swallows_comes_again(place):
+    """A run that was interrupted as it forked went on, and was ended hard 20 s later."""
+    code, _, err = run(SWALLOWS.format(place))
+    assert (code, err) == (130, "stopping (again to stop at once)\ninterrupted\n")
+
+
+def test_no_interrupt_is_raised_where_logging_holds_its_locks(monkeypatch):
+    sent = []
+    monkeypatch.setattr("jobs.signals.signal.pthread_kill", lambda thread, number: sent.append(number))
+    monkeypatch.setattr("jobs.signals._AGAIN_S", 0)
+    hook = sys.unraisablehook
+    interrupts = _Interrupts("", 130)
+    interrupts._signum = signal.SIGHUP
+    interrupts._interrupt(SimpleNamespace(f_code=SimpleNamespace(co_filename=logging.__file__)))
+    while not sent:
+        time.sleep(0.001)
+    assert sent == [signal.SIGHUP]
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGHUP, None)
+    interrupts.end()
+    assert sys.unraisablehook is hook
+
+
+def test_a_place_without_permission_is_no_error_of_ours():
+    code, _, err = run(WORK.format("raise PermissionError(13, 'Permission denied', 'x')", True))
+    assert (code, err) == (
+        3,
+        "stopped: [Errno 13] Permission denied: 'x'; fix the permissions or choose another place\n",
+    )
 
 
 def test_a_signal_after_the_end_changes_no_code():
