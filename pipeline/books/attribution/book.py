@@ -1,8 +1,8 @@
 """Who says each quote of a book: what the whole book tells of its people, then chapter by chapter.
 
 The way: paragraphs and whom they mention (`mentions`, `people`), turns and the tags beside them (`turns`), whom
-pronouns mean (`references`), who may say a turn and why (`evidence`), how likely each does (`chain`), how sure
-that is (`confidence`).
+pronouns mean (`references`), how each person speaks (`manner`), who may say a turn and why (`evidence`), how likely
+each does (`chain`), how sure that is (`confidence`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from pipeline.books.attribution.chain import find_probabilities
 from pipeline.books.attribution.confidence import find_confidences
-from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter
+from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter, find_named
+from pipeline.books.attribution.manner import Manner
 from pipeline.books.attribution.people import Names, People, name_key, split_words
 from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
 from pipeline.books.attribution.words import ABBREVIATED, OPENERS, TITLES, VERBS
@@ -28,6 +29,8 @@ _NAMED = (
     re.compile(rf"[”\"’'],? (?:[Tt]he )?{_NAME} (?:[a-z]+ly )?{_VERB}\b"),
 )
 NOBODY_KNOWN = "somebody else"
+_MIN_NARRATED = 0.02
+"""Of all mentions outside of speech are I where somebody tells the book; a letter or an author's aside has a few."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ def attribute_book(
     turns = [find_turns(paragraphs, people) for paragraphs in read]
     narrator = _find_narrator(people, read)
     num_named = _count_named(turns, narrator)
+    manner = _learn_manner(read, turns, narrator)
     found = []
     for paragraphs, chapter_turns in zip(read, turns, strict=True):
-        chapter = Chapter(paragraphs, chapter_turns, people, narrator, num_named)
+        chapter = Chapter(paragraphs, chapter_turns, people, narrator, num_named, manner)
         found.append(_attribute_chapter(chapter, len(cast)))
     return found
 
@@ -145,15 +149,23 @@ def _count_named(chapters: list[list[Turn]], narrator: int | None) -> Counter[in
     return counts
 
 
+def _learn_manner(chapters: list[list[Paragraph]], turns: list[list[Turn]], narrator: int | None) -> Manner:
+    manner = Manner()
+    for paragraphs, chapter_turns in zip(chapters, turns, strict=True):
+        for turn in chapter_turns:
+            named = find_named(turn, narrator)
+            if len(named) == 1:
+                manner.add(named.pop(), turn, paragraphs)
+    return manner
+
+
 def _find_narrator(people: People, chapters: list[list[Paragraph]]) -> int | None:
     """Return who says I outside of speech: who has the alias I, or who is often addressed and hardly ever told of."""
     paragraphs = [paragraph for chapter in chapters for paragraph in chapter]
     told = Counter(mention.pronoun or "name" for paragraph in paragraphs for mention in paragraph.told)
-    if not told["i"]:
-        return None
     known = next((number for number, person in enumerate(people.people) if ("i",) in person.names), None)
-    if known is not None:
-        return known
+    if known is not None or told["i"] <= _MIN_NARRATED * sum(told.values()):
+        return known if told["i"] else None
     if told["i"] > 0.1 * sum(told.values()):
         addressed: Counter[int] = Counter()
         named: Counter[int] = Counter()

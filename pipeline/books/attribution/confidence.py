@@ -24,7 +24,8 @@ _KINDS = ("tag_name", "tag_pronoun_fit", "tag_noun_fit", "acts_name", "before_ne
           "free_act_before_name", "free_first_before_name", "free_lead_colon_name", "free_lead_told_name")  # fmt: skip
 """What a decision may rest on, the strongest first."""
 _OF_THE_BEST = ("addresses_self", "talks_of_self", "addressed_before", "addressed_after", "is_narrator",
-                "pronoun_only", "tag_pronoun_near", "tag_pronoun_subject", "often", "often_here", "unseen")  # fmt: skip
+                "pronoun_only", "tag_pronoun_near", "tag_pronoun_subject", "often", "often_here", "unseen",
+                "tagged_near", "addressed_near")  # fmt: skip
 _TURNS_AROUND = 8
 _LEAST = 1e-4
 

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from pipeline.books.attribution.manner import Manner, find_address, find_all_addressed, find_words
 from pipeline.books.attribution.mentions import Mention
 from pipeline.books.attribution.people import People
 from pipeline.books.attribution.references import Reference, Trail
@@ -18,8 +19,8 @@ from pipeline.books.attribution.turns import (
     CERTAIN_STYLES,
     Paragraph,
     Turn,
-    find_addressed,
     find_addressed_pronoun,
+    touches,
 )
 
 SOMEBODY_ELSE = -1
@@ -59,6 +60,7 @@ class Chapter:
         people: of the book.
         narrator: who says I.
         num_named: how often each person is named as a speaker in the book.
+        manner: how each person speaks in the book.
     """
 
     def __init__(
@@ -68,24 +70,18 @@ class Chapter:
         people: People,
         narrator: int | None,
         num_named: Counter[int],
+        manner: Manner,
     ) -> None:
         self.paragraphs, self.turns, self.people, self.narrator = paragraphs, turns, people, narrator
-        self.num_named = num_named
+        self.num_named, self.manner = num_named, manner
         self.narrates = narrator is not None and people.people[narrator].name != "I"
         self.trail = Trail(people, narrator)
         self.trail.follow(paragraphs)
-        self.addressed = [self._addressed(turn) for turn in turns]
+        self.addressed = [find_all_addressed(turn, paragraphs) for turn in turns]
         self.pronouns = [self._addressed_pronoun(turn) for turn in turns]
         self.talked_of = [self._talked_of(number) for number in range(len(turns))]
-        self.named = [self._named(turn) for turn in turns]
-
-    def _addressed(self, turn: Turn) -> set[int]:
-        return {
-            person
-            for paragraph, index in turn.quotes
-            for mention in find_addressed(self.paragraphs[paragraph], index)
-            for person in mention.people
-        }
+        self.named = [find_named(turn, narrator) for turn in turns]
+        self.num_here = Counter(person for named in self.named for person in named)
 
     def _addressed_pronoun(self, turn: Turn) -> str:
         found = {find_addressed_pronoun(self.paragraphs[paragraph], index) for paragraph, index in turn.quotes} - {""}
@@ -95,12 +91,6 @@ class Chapter:
         quotes = self.turns[number].quotes
         mentions = [mention for paragraph, index in quotes for mention in self.paragraphs[paragraph].said[index]]
         return {person for mention in mentions for person in mention.people} - self.addressed[number]
-
-    def _named(self, turn: Turn) -> set[int]:
-        certain = [tag.mention.people for tag in turn.tags if tag.style in CERTAIN_STYLES]
-        says_i = any(tag.mention.pronoun == "i" for tag in turn.tags if tag.style in CERTAIN_STYLES)
-        named = {people[0] for people in certain if len(people) == 1}
-        return named | {self.narrator} if says_i and self.narrator is not None else named
 
     def collect(self) -> list[Candidates]:
         """Return the candidates of each turn, in order."""
@@ -136,8 +126,9 @@ class Chapter:
         ended = self.paragraphs[last].text[before.start : before.end].rstrip(_MARKS)[-1:]
         text = self.paragraphs[first].text[quote.start : quote.end].lstrip(_MARKS)
         kinds = ["asked"] if ended == "?" else ["cut"] if ended in "—-" else []
-        if any(tag.style in CERTAIN_STYLES for tag in self.turns[number].tags):
-            kinds.append("tagged")
+        tagged = {tag.mention.kind for tag in self.turns[number].tags if tag.style in CERTAIN_STYLES}
+        if tagged:
+            kinds.append("tagged_" + next(kind for kind in ("name", "pronoun", "noun") if kind in tagged))
         if _ANSWER.match(text):
             kinds.append("answers")
         if len(self.turns[number].quotes) > 1:
@@ -152,7 +143,7 @@ class Chapter:
         if any(paragraph.is_break for paragraph in self.paragraphs[last + 1 : first]):
             return None
         if first == last:
-            return "same_paragraph"
+            return "same_touching" if touches(self.paragraphs[first], start) else "same_paragraph"
         if first - last > 1:
             return "same_after_one" if first - last == 2 else "same_after_more"
         text_after = bool(self.paragraphs[last].text[self.paragraphs[last].speech[end].end :].strip())
@@ -306,15 +297,22 @@ class Chapter:
         steps = self.trail.steps[max(0, start - _STEPS_BACK) : start]
         seen = {step.person: step.paragraph for step in steps}
         num_steps = Counter(step.person for step in steps)
-        tagged: Counter[int] = Counter()
+        tagged, addressed = Counter[int](), Counter[int]()
         for other in range(max(0, number - _NEAR_TURNS), min(len(self.turns), number + _NEAR_TURNS + 1)):
             if other != number:
                 tagged.update(self.named[other])
+                addressed.update(self.addressed[other])
+        words, address = find_words(turn, self.paragraphs), find_address(turn, self.paragraphs)
         _mark(candidates, self._nearest_named(number, -1), "named_before")
         _mark(candidates, self._nearest_named(number, 1), "named_after")
         total = math.log(1 + sum(self.num_named.values()))
         for person, features in _known(candidates):
             features["tagged_near"] = math.log(1 + tagged[person])
+            features["addressed_near"] = math.log(1 + addressed[person])
+            is_named = self.named[number] == {person}
+            features["words"] = self.manner.words.weigh(person, words, is_named)
+            features["address"] = self.manner.address.weigh(person, address, is_named)
+            features["often_chapter"] = math.log(1 + self.num_here[person] - (person in self.named[number]))
             features["recent"] = 1 / (1 + first - seen[person]) if person in seen else 0.0
             features["unseen"] = float(person not in seen)
             features["often_here"] = math.log(1 + num_steps[person])
@@ -326,6 +324,14 @@ class Chapter:
     def _nearest_named(self, number: int, step: int) -> set[int]:
         reach = range(number + step, number + step * (_TURNS_AROUND + 1), step)
         return next((self.named[other] for other in reach if 0 <= other < len(self.turns) and self.named[other]), set())
+
+
+def find_named(turn: Turn, narrator: int | None) -> set[int]:
+    """Return who stands beside a turn with a verb of speech, by a name that nobody else has."""
+    certain = [tag.mention for tag in turn.tags if tag.style in CERTAIN_STYLES]
+    named = {mention.people[0] for mention in certain if len(mention.people) == 1}
+    says_i = any(mention.pronoun == "i" for mention in certain)
+    return named | {narrator} if says_i and narrator is not None else named
 
 
 def _known(candidates: Candidates) -> Iterator[tuple[int, dict[str, float]]]:

@@ -85,6 +85,8 @@ class Trail:
             for step in reversed(self.steps[-_MAX_STEPS:])
             if step.person != self.narrator and self.people.fit(step.person, mention.pronoun) >= _MIN_FIT
         ]
+        if mention.is_subject:  # Who was the subject just before is the likelier one.
+            fitting.sort(key=lambda step: not (step.is_subject and paragraph - step.paragraph <= 1))
         return Reference(
             mention,
             tuple(dict.fromkeys(step.person for step in fitting)),

@@ -22,7 +22,7 @@ from pipeline.books.attribution.words import (
 )
 from pipeline.books.quotes import Quote, find_quotes
 
-CERTAIN_STYLES = frozenset(("inverted", "direct", "before"))
+CERTAIN_STYLES = frozenset(("inverted", "direct", "before", "before_ended"))
 """Tags with a verb of speech."""
 _NO_END = "".join(rf"(?<!\b{title.capitalize()})" for title in sorted(ABBREVIATED))
 _SENTENCE_END = re.compile(_NO_END + r"(?<!\b[A-HJ-Z])[.!?…][\"'”’)]*\s")
@@ -33,7 +33,7 @@ _MAX_TAGS = 8
 _MAX_WORDS_TO_QUOTE = 8
 """Between a verb of speech and its quote, where no mark leads to it: `began singing in its sleep "Twinkle"`."""
 _GOES_ON = frozenset("was were is kept began".split())
-_NEXT_CLAUSE = frozenset("and but while so then whereupon".split())
+_NEXT_CLAUSE = frozenset("and but while so then whereupon for that till".split())
 _HELPERS = frozenset("only could would should might must can will did to".split())
 _LEADS_IN = re.compile(r"[,:;—][\s\"'“‘]*$")
 _VOCATIVE_BEFORE = re.compile(
@@ -150,7 +150,12 @@ def find_turns(paragraphs: list[Paragraph], people: People) -> list[Turn]:
             if is_open and not index and number and current is None:
                 tags += _find_lead(paragraphs[number - 1], number - 1)
             if current is None or (
-                index and (_disagree(current.tags, tags, people) or _hands_over(paragraph, index, current))
+                index
+                and (
+                    touches(paragraph, index)
+                    or _disagree(current.tags, tags, people)
+                    or _hands_over(paragraph, index, current)
+                )
             ):
                 current = Turn([], [])
                 turns.append(current)
@@ -159,6 +164,12 @@ def find_turns(paragraphs: list[Paragraph], people: People) -> list[Turn]:
                 current.tags += [tag for tag in tags if tag not in current.tags]
             open_turn = current if not quote.is_closed else None
     return turns
+
+
+def touches(paragraph: Paragraph, index: int) -> bool:
+    """Return whether nothing stands between a quote and the closed one before it: `"Sit down." "No."`."""
+    before = paragraph.speech[index - 1]
+    return before.is_closed and not paragraph.text[before.end : paragraph.speech[index].start].strip()
 
 
 def _hands_over(paragraph: Paragraph, index: int, turn: Turn) -> bool:
@@ -214,8 +225,14 @@ def _goes_on(paragraph: Paragraph, start: int, index: int, style: str, subject: 
         return False
     words, last = paragraph.words, paragraph.first_word(quote.start)
     is_verb_near = any(word.small in VERBS or word.small in BARE_VERBS for word in words[max(0, last - 3) : last])
-    before = subject.first - 1 - (words[subject.first - 1].small in DETERMINERS)
+    before = subject.first - 1
+    before -= words[before].small in DETERMINERS - _NEXT_CLAUSE
+    is_verb_near = is_verb_near or (style == "before" and _opens_large(paragraph, quote))
     return style == "leads" or not is_verb_near or words[before].small not in _NEXT_CLAUSE
+
+
+def _opens_large(paragraph: Paragraph, quote: Quote) -> bool:
+    return paragraph.text[quote.start : quote.end].lstrip("\"'“‘")[:1].isupper()
 
 
 def _find_lead(paragraph: Paragraph, number: int) -> list[Tag]:
@@ -324,7 +341,8 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
             near = [found for found in told if found.is_subject and found.last <= verb]
             if near:
                 is_close = near[-1] is near[0] or near[-1].last >= verb - 1
-                return ("before" if is_close else "before_near"), near[-1]
+                is_ended = text.rstrip()[-1:] in ".!?…"
+                return ("before_near" if not is_close else "before_ended" if is_ended else "before"), near[-1]
             break
     subjects = [found for found in told if found.is_subject]
     return ("leads", subjects[0]) if leads_in and subjects else None
