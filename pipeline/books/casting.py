@@ -39,7 +39,7 @@ class Cast(BaseModel):
     characters: tuple[Character, ...] = ()
     speech: str | None = None
     """Voice of quotes that surely belong to somebody who is not in the cast; none leaves them to the narrator."""
-    min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
+    min_confidence: Annotated[float, Field(ge=0.0, le=1.0)] = 0.88
     """A probability; below it a quote goes to the narrator, and is shown as doubtful."""
 
     def find(self, name: str) -> Character | None:
