@@ -106,6 +106,10 @@ def ray_cluster() -> Iterator[None]:
         else:
             _spare_the_home_folder()
             _start_own()
+    except SystemExit:  # How Ray answers SIGTERM from here on, with a code that is none of ours.
+        if callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
     except Exception as error:  # Ray has no narrower type for a start that fails.
         problem = _describe(error)
         if address:
@@ -114,8 +118,9 @@ def ray_cluster() -> Iterator[None]:
             f"Ray does not start here, tried twice ({problem}); see that memory, processor and {_ray_folder()} have "
             "room (RAY_TMPDIR or TMPDIR names another folder), then try again"
         ) from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray put its own in, which ends the process without a word.
     with _shutting_down():
         yield
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import weakref
@@ -69,6 +70,30 @@ class HalfStarted(Node):
 
     def kill_all_processes(self, check_alive=True, allow_graceful=False, wait=False):
         self._ended.append(self)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:1", ""])
+def test_a_sigterm_while_ray_starts_is_the_commands(monkeypatch, address):
+    """Ray answers it by an exit whose code is the signal's number."""
+    heard = []
+
+    def handle(number, frame):
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def init(*_, **__):
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr("pipeline.cluster.ray_api.ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt), open_cluster():
+            pass
+        assert heard == [signal.SIGTERM] and signal.getsignal(signal.SIGTERM) is handle
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_ray_of_our_own_is_started_once_more(monkeypatch, caplog):
