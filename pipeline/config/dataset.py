@@ -170,6 +170,9 @@ class DatasetConfig(Settings):
     """Train, validation, test."""
     gate: GateConfig = GateConfig()
     """What a night must reach to be published."""
+    max_corrected: float = setting(0.1, ge=0.0, le=1.0)
+    """Share of the texts of earlier nights that a night may correct, all of which are spoken anew; a night that would
+    correct more, and more than 20, stops before it is planned: ids may have moved, or a source's settings changed."""
     publish: PublishConfig = PublishConfig()
     """In which form, and where to."""
 

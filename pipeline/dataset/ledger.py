@@ -26,6 +26,7 @@ from pipeline.manifest.shards import DAMAGED_PARQUET
 from pipeline.output.tombstones import Tombstones
 
 PLANNED = "planned"
+DUPLICATE, REPEATED = DUPLICATES = ("duplicate_of_earlier_night", "duplicate_in_night")
 _HASH = pa.binary(HASH_BYTES)
 _HASHES = ("key", "content", "spoken", "written")
 LEDGER_SCHEMA = pa.schema(
@@ -65,6 +66,13 @@ class HashIndex:
     def __len__(self) -> int:
         return len(self._high)
 
+    def is_last(self) -> NDArray[np.bool_]:
+        """Tell which rows are found: (n,), false for those whose hash a later row has."""
+        is_last = np.ones(len(self), np.bool_)
+        same = (self._high[1:] == self._high[:-1]) & (self._low[1:] == self._low[:-1])
+        is_last[self._rows[:-1][same]] = False
+        return is_last
+
     def find(self, hashes: bytes) -> NDArray[np.int64]:
         """Return the row of each hash, -1 where there is none.
 
@@ -98,6 +106,31 @@ class Earlier:
     voices: tuple[str, ...]
 
 
+class _Said:
+    """Finds texts by the hashes of their words.
+
+    Args:
+        rows: (n,) of the texts, in a ledger.
+        spoken: (m, HASH_BYTES) of all rows of the ledger.
+        written: the same.
+    """
+
+    def __init__(self, rows: NDArray[np.int64], spoken: NDArray[np.uint8], written: NDArray[np.uint8]) -> None:
+        self.rows = rows
+        self._index = HashIndex(np.concatenate([spoken[rows], written[rows]]))
+
+    def find(self, hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return (k,) the row of each text that has one of the (k, HASH_BYTES) hashes, or -1."""
+        found = self._index.find(hashes.tobytes())
+        found[found >= 0] = self.rows[found[found >= 0] % max(len(self.rows), 1)]
+        return found
+
+    def find_any(self, hashes: Iterable[bytes]) -> int | None:
+        """Return the row of the first hash that a text has, or None."""
+        found = self.find(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES))
+        return next((int(row) for row in found if row >= 0), None)
+
+
 class Ledger:
     """All ledgers of a corpus but that of one night.
 
@@ -116,19 +149,30 @@ class Ledger:
         self.keys = HashIndex(b"".join(_bytes_of(table, "key") for table in tables))
         """Of texts, by row; those of a text that was corrected are found by its last version."""
         self.content = b"".join(_bytes_of(table, "content") for table in tables)
-        planned = [pc.equal(table["outcome"], PLANNED).to_numpy() for table in tables]
-        self._planned = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *planned]))
-        """Rows of texts that were planned."""
-        said = [
+        is_planned, is_duplicate, is_orphan = (
+            np.concatenate([np.empty(0, np.bool_), *found])
+            for found in (
+                [pc.equal(table["outcome"], PLANNED).to_numpy() for table in tables],
+                [pc.is_in(table["outcome"], pa.array(DUPLICATES)).to_numpy() for table in tables],
+                [self._find_orphans(*pair) for pair in zip(self._nights, tables, strict=True)],
+            )
+        )
+        spoken, written = (
             np.frombuffer(b"".join(_bytes_of(table, name) for table in tables), np.uint8).reshape(-1, HASH_BYTES)
             for name in ("spoken", "written")
-        ]
-        self._said = HashIndex(np.concatenate([hashes[self._planned] for hashes in said]))
-        self.is_orphan = np.concatenate(
-            [np.empty(0, np.bool_), *(self._find_orphans(*pair) for pair in zip(self._nights, tables, strict=True))]
         )
-        """(n,) Texts that were planned, and that nobody reads any more: a speaker's withdrawal concerns the voice."""
-        self._planned_content: HashIndex | None = None
+        self._planned = _Said(np.flatnonzero(is_planned), spoken, written)
+        """Texts that were planned at any time: they stay in their split for ever."""
+        is_read = is_planned & self.keys.is_last() & ~is_orphan
+        self._read = _Said(np.flatnonzero(is_read), spoken, written)
+        """Those that somebody reads: texts that were corrected say something else now."""
+        duplicates = np.flatnonzero(is_duplicate & self.keys.is_last())
+        is_free = (self._read.find(spoken[duplicates]) < 0) & (self._read.find(written[duplicates]) < 0)
+        self.is_orphan = is_orphan
+        """(n,) Texts that nobody reads any more, so that they may be planned anew: a speaker's withdrawal concerns the
+        voice, and a duplicate is none once the other text was corrected."""
+        self.is_orphan[duplicates[is_free]] = True
+        self._read_content: HashIndex | None = None
         self._kept: dict[str, pa.Table] = {}
 
     def __len__(self) -> int:
@@ -159,19 +203,21 @@ class Ledger:
         same[at] = (known[rows[at]] == given[at]).all(axis=1)
         return same
 
-    def find_said(self, hashes: Iterable[bytes]) -> int | None:
-        """Return the row of a text that was planned and has one of these hashes of words, or None."""
-        found = self._said.find(b"".join(hashes))
-        found = found[found >= 0]
-        return int(self._planned[found[0] % len(self._planned)]) if len(found) else None
+    def find_read(self, hashes: Iterable[bytes]) -> int | None:
+        """Return the row of a text that is read and has one of these hashes of words, or None."""
+        return self._read.find_any(hashes)
+
+    def find_planned(self, hashes: Iterable[bytes]) -> int | None:
+        """Return the row of a text that was planned at any time and has one of these hashes of words, or None."""
+        return self._planned.find_any(hashes)
 
     def find_content(self, content: bytes) -> int | None:
-        """Return the row of a text that was planned and written just so, or None."""
-        if self._planned_content is None:
+        """Return the row of a text that is read and written just so, or None."""
+        if self._read_content is None:
             known = np.frombuffer(self.content, np.uint8).reshape(-1, HASH_BYTES)
-            self._planned_content = HashIndex(known[self._planned])
-        found = int(self._planned_content.find(content)[0])
-        return None if found < 0 else int(self._planned[found])
+            self._read_content = HashIndex(known[self._read.rows])
+        found = int(self._read_content.find(content)[0])
+        return None if found < 0 else int(self._read.rows[found])
 
     def key_of(self, row: int) -> bytes:
         """Return which text a row is of."""

@@ -7,6 +7,7 @@ corpus's lease is held for all of it.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from pipeline.cluster.replica import Networks
 from pipeline.cluster.trial_actor import MAX_ROWS, Trial
 from pipeline.config.dataset import NightConfig
 from pipeline.config.manifest import OWN_COLUMNS
+from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import Corpus, Identity, NightRecord, check_night, open_run_output
 from pipeline.dataset.gate import judge_night, measure_night
 from pipeline.dataset.ledger import Ledger, read_counts, read_superseded
@@ -46,6 +48,7 @@ from pipeline.run.dry_run import check_plan, try_networks
 from pipeline.run.plan import RunPlan, plan_run
 from pipeline.run.synthesize import synthesize_manifest
 from pipeline.storage import Storage, check_writable, open_storage
+from pipeline.synthesis.speaker_definitions import read_definitions
 from pipeline.text import read_text_support
 
 logger = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ def make_night(config: NightConfig, night: str, *, networks: Networks | None = N
     record = corpus.read_night(night)
     if _is_done(config, corpus, record):
         return NightSummary(record, is_new=False)
+    _check_voices(config, corpus)
     with Lease.acquire(corpus.storage, timeout_s=config.run.storage.lease_timeout_s) as lease:
         finish_takedown(corpus.storage, lease)
         if record.snapshot is not None:
@@ -132,12 +136,33 @@ def forecast_night(config: NightConfig, night: str, *, networks: Networks | None
     corpus = open_corpus(config, night)
     if night in corpus.list_nights():
         return corpus.read_night(night)
+    _check_voices(config, corpus)
     checked = _check_run(config, corpus, night)
     plan = plan_night(config, corpus, night, checked.plan, keep=False)
     rows, trial = _sample_rows(plan), Trial()
     if rows or checked.speakers.missing:
         trial = try_networks(checked.plan, checked.output, checked.speakers, rows, networks)
     return NightForecast(plan.counts.to_json(), trial)
+
+
+def _check_voices(config: NightConfig, corpus: Corpus) -> None:
+    """Refuse a speakers file without a voice that read earlier nights: a run would reject all its rows.
+
+    Raises:
+        ConfigError, SpeakerError: names voices and rows.
+    """
+    read = Counter[str]()
+    for record in read_nights(corpus):
+        for name, part in (record.plan or {}).get("speakers", {}).items():
+            read[name] += int(part["rows"])
+    known = {definition.speaker_id for definition in read_definitions(config.run.speakers.path, config.run.storage)}
+    known |= Tombstones.read(open_run_output(corpus.storage)).ids("speaker")
+    if missing := sorted(read.keys() - known):
+        listed = ", ".join(f"{one_line(name)} ({read[name]:,} rows)" for name in missing)
+        raise ConfigError(
+            f"{config.run.speakers.path}: who read earlier nights is not there any more: {listed:.300}; put the "
+            f"definitions back, or take the voices out for good with jobs.remove {config.corpus} --speakers"
+        )
 
 
 @dataclass(frozen=True)
@@ -261,7 +286,9 @@ def _judge_nights(config: NightConfig, corpus: Corpus, night: str, run: RunSumma
 def _publish_night(config: NightConfig, corpus: Corpus, record: NightRecord, lease: Lease) -> SnapshotSummary:
     night = record.night
     excluded = [other.night for other in read_nights(corpus) if other.night <= night and not other.has_passed]
-    reasons = {utterance_id: f"corrected by {when}" for utterance_id, when in read_superseded(corpus, night).items()}
+    # A row stays until what corrects it is published.
+    superseded = {name: when for name, when in read_superseded(corpus, night).items() if when not in excluded}
+    reasons = {utterance_id: f"corrected by {when}" for utterance_id, when in superseded.items()}
     snapshot = write_snapshot(config.corpus, night, config, excluded=excluded, reasons=reasons)
     lease.check()
     record = record.note("snapshot", snapshot=asdict(snapshot))

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.config.dataset import NIGHT_COLUMNS, NightConfig, Split, SplitConfig
 from pipeline.config.printable import one_line
 from pipeline.dataset.corpus import MANIFEST, Corpus, Identity
-from pipeline.dataset.ledger import LEDGER_SCHEMA, PLANNED, Earlier, Ledger, write_ledger
+from pipeline.dataset.ledger import DUPLICATE, LEDGER_SCHEMA, PLANNED, REPEATED, Earlier, Ledger, write_ledger
 from pipeline.dataset.never import NeverTexts
 from pipeline.dataset.normal_form import SpokenText, TextReader, find_words, hash_words
 from pipeline.dataset.scan import Scan, TextRow
@@ -27,8 +27,7 @@ from pipeline.errors import UtteranceError
 from pipeline.output.progress import format_duration
 
 logger = logging.getLogger(__name__)
-DUPLICATE, REPEATED = "duplicate_of_earlier_night", "duplicate_in_night"
-LONG_ID, CONTRADICTED, WITHDRAWN = "id_too_long", "id_contradicted", "withdrawn"
+LONG_ID, CONTRADICTED, WITHDRAWN, BROKEN = "id_too_long", "id_contradicted", "withdrawn", "half_a_character"
 _MAX_ID_BYTES = 1_000
 _MAX_EXAMPLES = 5
 _MOST_AT_ONCE = 200_000
@@ -77,7 +76,7 @@ class PlanCounts:
         self.left_out[reason] += 1
         examples = self.examples.setdefault(reason, [])
         if len(examples) < _MAX_EXAMPLES:
-            examples.append(f"{row.source}: {row.text_id:.80}")
+            examples.append(f"{row.source}: {row.text_id:.80}".encode("utf-8", "replace").decode())
 
     def add(self, split: str, voices: Sequence[str], expected_s: float) -> None:
         """Count a text that is planned."""
@@ -185,6 +184,8 @@ class Planner:
         self._counts = PlanCounts(night)
         self._said: dict[bytes, Split] = {}
         """What this night says, as hashes of it as it is spoken and written, with its split."""
+        self._leaving: frozenset[int] = frozenset()
+        """Rows of the ledger whose text is corrected by this night: what they say is free again."""
         self._contents: set[bytes] = set()
         """The same of texts as they were written, where only copies are duplicates."""
         names = ("utterance_id", "text", "speaker_id", "language", *NIGHT_COLUMNS, *self._extra)
@@ -192,11 +193,18 @@ class Planner:
         self._schema = pa.schema([pa.field(name, types.get(name, pa.string())) for name in names])
 
     def plan(self, scan: Scan) -> Plan:
-        """Plan what a scan found."""
+        """Plan what a scan found.
+
+        Raises:
+            ConfigError: it would correct more than it may.
+            ManifestError: a file of texts cannot be read.
+        """
+        scan.check_corrections(self._settings.max_corrected)
         counts = self._counts
         counts.num_texts_seen, counts.num_unchanged = scan.num_rows, scan.num_unchanged
         counts.left_out.update({"id_repeated": scan.num_repeated, CONTRADICTED: scan.num_contradicted})
         counts.left_out = +counts.left_out
+        self._leaving = frozenset(scan.earlier[scan.order[: scan.num_corrected]].tolist())
         if scan.contradictions:
             counts.examples[CONTRADICTED] = scan.describe_contradictions()
         sink = pa.BufferOutputStream()
@@ -268,7 +276,7 @@ class Planner:
             rows.extend(self._make_row(row, entry, voice) for voice in voices)
             self._counts.add(split, voices, expected_s)
             self._counts.num_corrected += is_corrected
-            self._counts.num_returned += row.is_returning
+            self._counts.num_returned += earlier is not None and earlier.outcome == PLANNED and row.is_returning
             return
         self._counts.leave_out(str(reason), row)
         # A duplicate stays one; all else is looked at again, unless it takes the place of something.
@@ -289,6 +297,8 @@ class Planner:
         """Return what is said of a text, or why it is not said; adds its hashes to the entry."""
         if len(row.text_id.encode("utf-8", "surrogatepass")) > _MAX_ID_BYTES:
             return None, LONG_ID
+        if not all(map(_is_unicode, (row.text_id, row.text, row.language, row.license, *row.extra.values()))):
+            return None, BROKEN
         try:
             spoken = self._reader.read(row.text, row.language)
         except UtteranceError as error:
@@ -311,25 +321,24 @@ class Planner:
 
     def _is_duplicate(self, row: TextRow, entry: Mapping[str, Any]) -> bool:
         if self._settings.dedup.normalized:
-            found = self._ledger.find_said((entry["spoken"], entry["written"]))
+            found = self._ledger.find_read((entry["spoken"], entry["written"]))
         else:
             found = self._ledger.find_content(row.content)
-        return found is not None and self._ledger.key_of(found) != row.key
+        return found is not None and found not in self._leaving and self._ledger.key_of(found) != row.key
 
     def _choose_split(self, entry: Mapping[str, Any], earlier: Earlier | None) -> tuple[Split, Sequence[str]]:
-        """Return the split of a text, and who read it before.
+        """Return the split of a text, and who is to read it, if that is known.
 
-        A correction stays where the text was that it corrects. Words that were said before, where only copies of texts
-        are duplicates, stay where they were.
+        Words that were said before stay where they were, whichever id they have now; else a correction stays where the
+        text was that it corrects.
         """
-        split: Split | None = None
+        hashes = (entry["spoken"], entry["written"])
+        split = next((self._said[one] for one in hashes if one in self._said), None)
+        if split is None and (found := self._ledger.find_planned(hashes)) is not None:
+            split = self._ledger.read(found).split
         kept: Sequence[str] = ()
-        if earlier is not None and earlier.outcome == PLANNED:
+        if earlier is not None and earlier.outcome == PLANNED and split in (None, earlier.split):
             split, kept = earlier.split, earlier.voices
-        elif not self._settings.dedup.normalized:
-            split = next((self._said[entry[name]] for name in ("spoken", "written") if entry[name] in self._said), None)
-            if split is None and (found := self._ledger.find_said((entry["spoken"], entry["written"]))) is not None:
-                split = self._ledger.read(found).split
         split = split or choose_split(entry["spoken"], self._settings.split)
         self._said |= {entry["spoken"]: split, entry["written"]: split}
         return split, kept
@@ -348,6 +357,15 @@ class Planner:
             "source": row.source,
             **{name: row.extra.get(name) for name in self._extra},
         }
+
+
+def _is_unicode(text: str | None) -> bool:
+    """Tell whether a text can be written: JSON may name half a character."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def choose_split(spoken: bytes, settings: SplitConfig) -> Split:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,9 +20,11 @@ from pipeline.dataset.ledger import Ledger
 from pipeline.dataset.normal_form import HASH_BYTES
 from pipeline.dataset.text_hashes import TEXTS, TextHashes
 from pipeline.dataset.texts import TextFile, Texts, read_texts
-from pipeline.errors import ManifestError
+from pipeline.errors import ConfigError, ManifestError
 
 _ROWS_AT_ONCE = 1_024
+_FEW_CORRECTIONS = 20
+"""That are never too many."""
 _MAX_CONTRADICTIONS = 5
 """That are told of."""
 
@@ -88,6 +91,28 @@ class Scan:
     def num_corrected(self) -> int:
         """How many begin the order because an earlier night said something else."""
         return int(((self.earlier >= 0) & ~self.is_returning)[self.order].sum())
+
+    def check_corrections(self, most: float) -> None:
+        """Refuse corrections of a large part of what earlier nights have: most often nobody meant them.
+
+        Args:
+            most: share of the known texts that may be corrected.
+
+        Raises:
+            ConfigError: there are more, and more than a few.
+        """
+        corrected = self.order[: self.num_corrected]
+        num_known = self.num_unchanged + len(corrected)
+        if len(corrected) <= max(_FEW_CORRECTIONS, most * num_known):
+            return
+        files = Counter(self.files[number].source.name for number in self.file_numbers[corrected])
+        listed = ", ".join(f"{name} {count:,}" for name, count in files.most_common(5))
+        raise ConfigError(
+            f"{len(corrected):,} of {num_known:,} texts of earlier nights would be corrected, and spoken anew "
+            f"({listed}), more than dataset.max_corrected ({most:.0%}): see whether ids moved to other texts, as line "
+            "numbers do, or `language`, `text_column` or `id_column` of the source changed; if it is meant, raise the "
+            "limit for this night"
+        )
 
     def describe_contradictions(self) -> list[str]:
         """Return which id, which row counts and which is left out, of some contradictions; reads their files again.

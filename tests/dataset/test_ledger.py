@@ -52,9 +52,10 @@ def test_the_last_version_of_a_text_counts(corpus):
     assert ledger.is_content(rows, h("c3") + h("c") + h("c")).tolist() == [True, False, False]
     last = ledger.read(3)
     assert (last.version, last.voices, last.split, last.night) == (2, ("ross",), "test", "2026-11-22")
-    # What was planned counts as said, in any version; what was left out does not.
-    assert ledger.find_said([h("zz"), h("wu")]) == 3 and ledger.key_of(ledger.find_said([h("s")])) == h("a")
-    assert ledger.find_said([bytes(16)]) is None
+    # Of what was planned in any version the split is known; but only the last one is read. What was left out is not.
+    assert ledger.find_planned([h("zz"), h("wu")]) == 3 and ledger.key_of(ledger.find_planned([h("s")])) == h("a")
+    assert ledger.find_read([h("zz"), h("wu")]) == 3 and ledger.find_read([h("s")]) is None
+    assert ledger.find_planned([bytes(16)]) is None
     assert ledger.find_content(h("c2")) == 1 and ledger.find_content(h("c9")) is None
 
 

@@ -11,7 +11,7 @@ from pipeline.config.dataset import SplitConfig
 from pipeline.dataset.corpus import Corpus
 from pipeline.dataset.ledger import read_superseded
 from pipeline.dataset.plan import choose_split, describe_plan, make_id
-from pipeline.errors import ManifestError
+from pipeline.errors import ConfigError, ManifestError
 from pipeline.output.tombstones import Tombstones, make_tombstones
 from tests.dataset.planning import VOICES, Desk, rows_of
 
@@ -52,6 +52,68 @@ def test_duplicates_are_counted_and_left_out(desk):
     assert plan.counts.examples == {"duplicate_of_earlier_night": ["news: e"]}
     assert [row["text_id"] for row in rows_of(plan)] == ["f"]
     assert desk.plan(N3).counts.left_out == {}, "what was left out as a duplicate is known"
+
+
+def says(desk, *nights):
+    """What a snapshot after these nights would say, and in which split."""
+    rows = [row for night in nights for row in desk.rows(night)]
+    left = read_superseded(desk.corpus, nights[-1])
+    return {(row["text"], row["split"]) for row in rows if row["utterance_id"] not in left}
+
+
+def test_texts_that_moved_to_other_ids_are_not_lost(desk):
+    """As where ids are line numbers, and a line is put in on top; or where two texts change places."""
+    before = texts(0, 8)
+    desk.write(before)
+    desk.plan(N1)
+    first = says(desk, N1)
+    moved = dict(zip([*before, "n0008"], ["The gate is open.", *before.values()], strict=True))
+    desk.write(moved)
+    counts = desk.plan(N2).counts
+    assert (counts.num_texts, counts.num_corrected, counts.left_out) == (9, 8, {})
+    second = says(desk, N1, N2)
+    assert {text for text, _ in second} == {*moved.values()} and first < second, "each in the split that it was in"
+    desk.write(moved | {"n0000": moved["n0001"], "n0001": moved["n0000"]})
+    assert desk.plan(N3).counts.num_corrected == 2
+    assert says(desk, N1, N2, N3) == second
+    assert desk.plan("2026-11-24").counts.num_texts == 0
+
+
+def test_a_text_that_was_corrected_may_come_back_under_another_id(desk):
+    desk.write({"a": "We walk to school.", "b": "The cat sat."})
+    desk.plan(N1)
+    ((_, split),) = [said for said in says(desk, N1) if said[0] == "We walk to school."]
+    desk.write({"a": "We walk to school.", "b": "The cat sat.", "c": "We walk to school!"})
+    assert desk.plan(N2).counts.left_out == {"duplicate_of_earlier_night": 1}
+    desk.write({"a": "Nobody was here.", "b": "The cat sat.", "c": "We walk to school!"})
+    assert desk.plan(N3).counts.num_corrected == 1
+    counts = desk.plan("2026-11-24").counts
+    assert (counts.num_texts, counts.num_returned, counts.left_out) == (1, 0, {}), "what was a duplicate is none now"
+    assert ("We walk to school!", split) in says(desk, N1, N2, N3, "2026-11-24")
+    desk.write({"a": "Nobody was here.", "b": "The cat sat.", "d": "We walk to school.", "e": "the cat SAT"})
+    assert desk.plan("2026-11-25").counts.left_out == {"duplicate_of_earlier_night": 2}
+
+
+def test_a_night_that_would_correct_a_large_part_stops(desk):
+    desk.write(texts(0, 60))
+    desk.plan(N1)
+    desk.texts[0]["language"] = "en"
+    with pytest.raises(ConfigError, match=r"60 of 60 texts of earlier nights .*\(news 60\).*max_corrected \(10%\)"):
+        desk.plan(N2)
+    desk.dataset["max_corrected"] = 1.0
+    assert desk.plan(N2).counts.num_corrected == 60
+    desk.dataset["max_corrected"] = 0.0
+    desk.write({**texts(0, 60), **dict.fromkeys(["n0001", "n0002"], "The gate is open.")})
+    assert desk.plan(N3).counts.num_corrected == 1, "a few are always allowed"
+
+
+def test_half_a_character_is_left_out_by_name(desk):
+    desk.texts = [{"path": str(desk.folder / "texts/news.jsonl"), "name": "news"}]
+    rows = [{"id": "a", "text": "half \ud800 a sign"}, {"id": "b\udfff", "text": "Two."}, {"id": "c", "text": "Three."}]
+    (desk.folder / "texts/news.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    plan = desk.plan(N1)
+    assert (plan.counts.num_texts, plan.counts.left_out) == (1, {"half_a_character": 2})
+    assert "left out   2 half_a_character: news: a, news: b?" in describe_plan(plan.counts.to_json())
 
 
 def test_copies_alone_are_duplicates_where_texts_are_compared_as_written(desk):
