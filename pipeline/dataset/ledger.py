@@ -163,10 +163,10 @@ class Ledger:
         )
         self._planned = _Said(np.flatnonzero(is_planned), spoken, written)
         """Texts that were planned at any time: they stay in their split for ever."""
-        is_read = is_planned & self.keys.is_last() & ~is_orphan
-        self._read = _Said(np.flatnonzero(is_read), spoken, written)
-        """Those that somebody reads: texts that were corrected say something else now."""
-        duplicates = np.flatnonzero(is_duplicate & self.keys.is_last())
+        is_last = self.keys.is_last()
+        self._read = _Said(np.flatnonzero(is_planned & is_last), spoken, written)
+        """Those that were not corrected since: these say something else now."""
+        duplicates = np.flatnonzero(is_duplicate & is_last)
         is_free = (self._read.find(spoken[duplicates]) < 0) & (self._read.find(written[duplicates]) < 0)
         self.is_orphan = is_orphan
         """(n,) Texts that nobody reads any more, so that they may be planned anew: a speaker's withdrawal concerns the
@@ -204,7 +204,7 @@ class Ledger:
         return same
 
     def find_read(self, hashes: Iterable[bytes]) -> int | None:
-        """Return the row of a text that is read and has one of these hashes of words, or None."""
+        """Return the row of a text that was planned, says so still, and has one of these hashes of words, or None."""
         return self._read.find_any(hashes)
 
     def find_planned(self, hashes: Iterable[bytes]) -> int | None:
@@ -212,7 +212,7 @@ class Ledger:
         return self._planned.find_any(hashes)
 
     def find_content(self, content: bytes) -> int | None:
-        """Return the row of a text that is read and written just so, or None."""
+        """Return the row of a text that was planned and is written just so, or None."""
         if self._read_content is None:
             known = np.frombuffer(self.content, np.uint8).reshape(-1, HASH_BYTES)
             self._read_content = HashIndex(known[self._read.rows])

@@ -209,6 +209,34 @@ def test_rows_of_a_failed_night_are_in_no_snapshot_until_it_passes(world):
     assert json.loads((world.corpus / "latest.json").read_bytes())["night"] == NIGHTS[1]
 
 
+def test_a_row_stays_until_what_corrects_it_is_published(world):
+    world.make(NIGHTS[0])
+    (old,) = [row["text"] for row in world.snapshot(NIGHTS[0]) if row["text_id"] == "n3"]
+    world.write(NIGHTS[1])
+    assert not world.make(NIGHTS[1], "dataset.gate.min_hours=1").record.has_passed
+    world.write(NIGHTS[2])
+    world.make(NIGHTS[2])
+    assert [row["text"] for row in world.snapshot(NIGHTS[2]) if row["text_id"] == "n3"] == [old]
+    assert world.make(NIGHTS[1]).record.has_passed
+    assert [row["text"] for row in world.snapshot(NIGHTS[1]) if row["text_id"] == "n3"] == ["Quite another text."]
+
+
+def test_a_voice_that_left_the_speakers_file_stops_a_night(world, dry_run, capsys):
+    plan = world.make(NIGHTS[0]).record.plan
+    speakers = yaml.safe_load((world.folder / "speakers.yaml").read_text())
+    (world.folder / "speakers.yaml").write_text(
+        yaml.safe_dump([one for one in speakers if one["speaker_id"] != "ross"])
+    )
+    world.write(NIGHTS[1])
+    rows = plan["speakers"]["ross"]["rows"]
+    with pytest.raises(ConfigError, match=rf"speakers\.yaml: who read earlier nights .*: ross \({rows:,} rows\)"):
+        world.make(NIGHTS[1])
+    assert dry_run("--night", NIGHTS[1]) == 2 and "--speakers" in capsys.readouterr().err
+    assert len(world.snapshot(NIGHTS[0])) == plan["num_rows"]
+    world.withdraw()
+    assert world.make(NIGHTS[1]).record.has_passed, "who was withdrawn is not expected"
+
+
 @pytest.fixture
 def dry_run(world, monkeypatch):
     """The command's dry run of the first night, with networks that answer at once."""
