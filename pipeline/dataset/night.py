@@ -35,7 +35,7 @@ from pipeline.dataset.publish import publish
 from pipeline.dataset.report import write_corpus_report
 from pipeline.dataset.scan import scan_texts
 from pipeline.dataset.snapshot import SnapshotSummary, write_snapshot
-from pipeline.dataset.takedown import finish_takedown
+from pipeline.dataset.takedown import finish_takedown, is_finished
 from pipeline.dataset.text_hashes import TextHashes
 from pipeline.dataset.texts import find_files
 from pipeline.dataset.voices import Turns, divide_speakers, find_without_terms
@@ -253,7 +253,9 @@ def _is_done(config: NightConfig, corpus: Corpus, record: NightRecord) -> bool:
     if record.published is None or record.published.get("wanted") != _wanted(config):
         return False
     snapshot = read_snapshot(corpus.storage, record.night)
-    return snapshot is not None and snapshot.revision == record.published.get("revision")
+    if snapshot is None or snapshot.revision != record.published.get("revision"):
+        return False
+    return is_finished(corpus.storage)  # A takedown that was cut short left its rows in snapshots.
 
 
 def _wanted(config: NightConfig) -> list[str | None]:

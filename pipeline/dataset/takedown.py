@@ -144,10 +144,8 @@ def finish_takedown(storage: Storage, lease: Lease) -> None:
         DamagedCommit, ManifestError: a data file or a shard cannot be read.
         StorageError: the store failed; the same call goes on.
     """
-    tombstones = Tombstones.read(open_run_output(storage))
-    stones = sorted((stone.kind, stone.id) for stone in tombstones.stones.values())
-    mark = hashlib.sha256(repr(stones).encode("utf-8", "surrogatepass")).hexdigest()
-    if not stones or _read_mark(storage) == mark:
+    tombstones, mark = _read_unfinished(storage)
+    if mark is None:
         return
     choice = _Choice(tombstones.ids("utterance"), tombstones.ids("speaker"))
     for path, table in _read_manifests(storage):
@@ -161,6 +159,19 @@ def finish_takedown(storage: Storage, lease: Lease) -> None:
     delete_page(storage)
     storage.delete_temporary()
     storage.put(_DONE_PATH, json.dumps({"tombstones": mark}).encode())
+
+
+def is_finished(storage: Storage) -> bool:
+    """Tell whether all that tombstones of the output name was carried out in the corpus."""
+    return _read_unfinished(storage)[1] is None
+
+
+def _read_unfinished(storage: Storage) -> tuple[Tombstones, str | None]:
+    """Return the tombstones of the output and what marks them as carried out; None where they are."""
+    tombstones = Tombstones.read(open_run_output(storage))
+    stones = sorted((stone.kind, stone.id) for stone in tombstones.stones.values())
+    mark = hashlib.sha256(repr(stones).encode("utf-8", "surrogatepass")).hexdigest()
+    return tombstones, None if not stones or _read_mark(storage) == mark else mark
 
 
 def _read_mark(storage: Storage) -> str | None:

@@ -336,6 +336,18 @@ def test_copies_of_a_snapshot_follow_a_withdrawal(world):
     assert not world.make(NIGHTS[0], *copy).is_new
 
 
+def test_a_published_night_ends_a_takedown_that_was_cut_short(world, monkeypatch):
+    world.make(NIGHTS[0])
+    assert "ross" in {row["speaker"] for row in world.snapshot(NIGHTS[0])}
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.dataset.takedown.finish_takedown", stop)
+        command = [str(world.corpus), "--speakers", "ross", "--reason", "withdrew his consent"]
+        assert jobs.remove.main(command) == 3
+    assert world.make(NIGHTS[0]).is_new
+    assert "ross" not in {row["speaker"] for row in world.snapshot(NIGHTS[0])}
+    assert not world.make(NIGHTS[0]).is_new
+
+
 def test_nights_are_planned_in_order(world):
     world.make(NIGHTS[1])
     with pytest.raises(ConfigError, match="2026-11-22 is planned already, and nights are planned in order"):
