@@ -139,7 +139,7 @@ class Corpus:
         """Return who it is; None before its first night.
 
         Raises:
-            ConfigError: dataset.json is damaged, or of a newer version.
+            ConfigError: dataset.json is damaged, of a newer version, or missing though there are nights.
         """
         return self._read_identity()[0]
 
@@ -147,6 +147,11 @@ class Corpus:
         try:
             data, etag = self.storage.get_with_etag(IDENTITY_PATH)
         except FileNotFoundError:
+            if nights := self.list_nights():
+                raise ConfigError(
+                    f"{self.storage.uri_of(IDENTITY_PATH)}: missing, though {nights[-1]} is planned; put back a copy of "
+                    "it: it says who reads which split, and its salt decides in which one a text is"
+                ) from None
             return None, None
         fields = self._parse(IDENTITY_PATH, data)
         try:
@@ -162,7 +167,8 @@ class Corpus:
         """Give the corpus its name and salt, or find that it has them; note who reads which split.
 
         Raises:
-            ConfigError: it has another name, or somebody would change between test and the other splits.
+            ConfigError: as `read_identity`; or it has another name, or somebody would change between test and the
+                other splits.
         """
         while True:
             known, etag = self._read_identity()
@@ -208,8 +214,26 @@ class Corpus:
 
     def list_nights(self) -> list[str]:
         """Return the nights that have a plan, in order."""
-        names = (info.path.removeprefix(MANIFEST) for info in self.storage.list(MANIFEST))
-        return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet") and "/" not in name)
+        return self._list(MANIFEST, ".parquet")
+
+    def _list(self, folder: str, suffix: str) -> list[str]:
+        names = (info.path.removeprefix(folder) for info in self.storage.list(folder))
+        return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix) and "/" not in name)
+
+    def check_manifests(self) -> None:
+        """Refuse to go on without the manifest of a night that has a plan: the run would drop its rows.
+
+        Raises:
+            ConfigError: a manifest is missing.
+        """
+        known = {*self.list_nights()}
+        for night in self._list(NIGHTS, ".json"):
+            # The record comes after the manifest, unlike the ledger, which a kill may leave alone.
+            if night not in known and self.read_night(night).plan is not None:
+                raise ConfigError(
+                    f"{self.storage.uri_of(f'{MANIFEST}{night}.parquet')}: missing, though {NIGHTS}{night}.json has its "
+                    "plan; put back a copy of it, without which the night's rows would leave the data set"
+                )
 
     def read_night(self, night: str) -> NightRecord:
         """Return what became of a night; an empty record where nothing did.

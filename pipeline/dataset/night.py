@@ -227,11 +227,13 @@ def open_corpus(config: NightConfig, night: str) -> Corpus:
     """Return the corpus, once night and place are such that a night can be made.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: they are not, or the manifest of a night is missing.
     """
     check_night(night)
     check_writable("output", config.corpus, config.run.storage)
-    return Corpus(open_storage(config.corpus, config.run.storage))
+    corpus = Corpus(open_storage(config.corpus, config.run.storage))
+    corpus.check_manifests()
+    return corpus
 
 
 def _identify(

@@ -66,3 +66,27 @@ def test_what_is_damaged_is_named(tmp_path, data):
             continue
         with pytest.raises(ConfigError, match=r"json: (damaged|written in format 9)"):
             read()
+
+
+def test_a_corpus_that_has_nights_is_given_no_new_salt(tmp_path):
+    corpus = Corpus(open_storage(str(tmp_path)))
+    corpus.storage.put("ledger/2026-11-29.parquet", b"as a kill before the manifest leaves it")
+    corpus.begin("acme/en")
+    corpus.storage.put("manifest/2026-11-29.parquet", b"")
+    corpus.storage.delete("dataset.json")
+    for call in (corpus.read_identity, lambda: corpus.begin("acme/en")):  # As a dry run and a night call it.
+        with pytest.raises(ConfigError, match=r"/dataset\.json: missing, though 2026-11-29 is planned; put back a copy"):
+            call()
+    assert not corpus.storage.exists("dataset.json")
+
+
+def test_a_planned_night_without_its_manifest_is_refused(tmp_path):
+    corpus = Corpus(open_storage(str(tmp_path)))
+    corpus.storage.put("ledger/2026-11-28.parquet", b"as a kill before the manifest leaves it")
+    corpus.write_night(NightRecord("2026-11-28"))
+    corpus.storage.put("manifest/2026-11-29.parquet", b"")
+    corpus.write_night(NightRecord("2026-11-29", plan={"num_rows": 3}))
+    corpus.check_manifests()
+    corpus.storage.delete("manifest/2026-11-29.parquet")
+    with pytest.raises(ConfigError, match=r"/manifest/2026-11-29\.parquet: missing, though .*put back a copy"):
+        corpus.check_manifests()

@@ -352,6 +352,12 @@ def test_nights_are_planned_in_order(world):
     world.make(NIGHTS[1])
     with pytest.raises(ConfigError, match="2026-11-22 is planned already, and nights are planned in order"):
         world.make(NIGHTS[0])
+    for lost in ("dataset.json", f"manifest/{NIGHTS[1]}.parquet"):
+        (world.corpus / lost).rename(world.folder / "lost")
+        for refuse in (world.make, lambda night: forecast_night(world.config(), night, networks=ECHO)):
+            with pytest.raises(ConfigError, match=f"{lost}: missing, though"):
+                refuse(NIGHTS[2])
+        (world.folder / "lost").rename(world.corpus / lost)
 
 
 def test_one_driver_at_a_time(world):
