@@ -149,8 +149,8 @@ class Corpus:
         except FileNotFoundError:
             if nights := self.list_nights():
                 raise ConfigError(
-                    f"{self.storage.uri_of(IDENTITY_PATH)}: missing, though {nights[-1]} is planned; put back a copy of "
-                    "it: it says who reads which split, and its salt decides in which one a text is"
+                    f"{self.storage.uri_of(IDENTITY_PATH)}: missing, though {nights[-1]} is planned; put back a copy "
+                    "of it: it says who reads which split, and its salt decides in which one a text is"
                 ) from None
             return None, None
         fields = self._parse(IDENTITY_PATH, data)
@@ -231,8 +231,8 @@ class Corpus:
             # The record comes after the manifest, unlike the ledger, which a kill may leave alone.
             if night not in known and self.read_night(night).plan is not None:
                 raise ConfigError(
-                    f"{self.storage.uri_of(f'{MANIFEST}{night}.parquet')}: missing, though {NIGHTS}{night}.json has its "
-                    "plan; put back a copy of it, without which the night's rows would leave the data set"
+                    f"{self.storage.uri_of(f'{MANIFEST}{night}.parquet')}: missing, though {NIGHTS}{night}.json has "
+                    "its plan; put back a copy of it, without which the night's rows would leave the data set"
                 )
 
     def read_night(self, night: str) -> NightRecord:

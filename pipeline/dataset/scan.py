@@ -125,8 +125,8 @@ class Scan:
         ids = {(number, row): name for number, rows in wanted.items() for row, name in self._read_ids(number, rows)}
         return [
             f"{self.files[found.left_out[0]].source.name}: {ids.get(found.left_out) or 'a text':.80}: "
-            f"{self._describe_place(found.left_out)} says another thing than {self._describe_place(found.counted)}, "
-            "which counts"
+            f"{self._describe_place(found.left_out)} says another thing, or in another language, than "
+            f"{self._describe_place(found.counted)}, which counts"
             for found in self.contradictions
         ]
 

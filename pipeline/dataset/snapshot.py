@@ -27,8 +27,10 @@ from pipeline.dataset.corpus import open_run_output
 from pipeline.dataset.data_files import DataWriter, name_by_content, put_by_content, read_rows
 from pipeline.dataset.listing import (
     CARD_NAME,
+    FILES_NAME,
     FORMAT,
     REMOVED_NAME,
+    SNAPSHOTS,
     STATS_NAME,
     NightFiles,
     Snapshot,
@@ -40,7 +42,7 @@ from pipeline.dataset.listing import (
 )
 from pipeline.dataset.rows import DEFAULT_SPLIT, SPLIT_COLUMN, ContentHash, take_rows
 from pipeline.dataset.statistics import NightCounts, summarize
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.units import shard_folder
 from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
@@ -107,7 +109,7 @@ def write_snapshot(
 
     Raises:
         ConfigError: a night is not synthesized to its end, or its clips are not packed FLACs.
-        DamagedCommit: a commit or a clip in it is damaged.
+        DamagedCommit: a commit or a clip in it is damaged, or a file of an earlier snapshot is missing or cut.
         StorageError: the store failed; the same call goes on.
     """
     storage = open_storage(corpus, config.run.storage)
@@ -159,6 +161,8 @@ class _SnapshotWriter:
         earlier = [name for name in list_snapshots(self._storage) if name < self._night]
         previous = read_snapshot(self._storage, earlier[-1]) if earlier else None
         known = previous.nights if previous is not None else {}
+        if previous is not None:
+            self._check_files(previous)
         seen = _read_seen(self._storage)
         self._left_out = self._place(reasons, previous, seen)
         groups = {}
@@ -176,6 +180,20 @@ class _SnapshotWriter:
         snapshot = describe_and_put(self._storage, snapshot, removed)
         self._storage.put(SEEN_PATH, json.dumps(seen, indent=1).encode())
         return snapshot
+
+    def _check_files(self, previous: Snapshot) -> None:
+        """Refuse to list again what the snapshot before lists and is lost or cut; costs a listing."""
+        sizes = {info.path: info.size for info in self._storage.list(SNAPSHOTS)}
+        wanted = [(group.counts_path, None) for group in previous.nights.values()]
+        for path, size in [*wanted, *((file.path, file.size) for file in previous.files)]:
+            found = sizes.get(path)
+            if found is None or size not in (None, found):
+                problem = "missing" if found is None else f"{found:,} bytes"
+                listed = "" if size is None else f" with {size:,} bytes"
+                raise DamagedCommit(
+                    f"{self._storage.uri_of(path)}: {problem}, though {previous.folder}/{FILES_NAME} lists it{listed}; "
+                    "put back a copy of it"
+                )
 
     def _list_commits(self, excluded: Collection[str]) -> dict[str, _Commits]:
         table = RunRecord(self._output).read_table()

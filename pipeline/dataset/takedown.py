@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import posixpath
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -90,21 +91,30 @@ def plan_takedown(storage: Storage, ids: Collection[str], speakers: Collection[s
     """
     choice = _Choice(frozenset(ids), frozenset(speakers))
     snapshots = _read_snapshots(storage)
-    known, affected, num_rows = set[str](), set[str](), 0
-    for group in _groups(snapshots).values():
-        for file in group.files:
-            for table in read_rows(storage, file.path, ["id", "speaker"]):
-                found = table.filter(choice.find(table, "id", "speaker"))
-                known |= {*found.column("id").to_pylist(), *found.column("speaker").to_pylist()}
-                num_rows += found.num_rows
-                if found.num_rows:
-                    affected.add(file.path)
+    known, num_files = set[str](), 0
+    # A night may have files of its own in several snapshots, with equal rows.
+    keys_of = defaultdict[str, set[tuple[str, str]]](set)
+    for shot in snapshots:
+        for key, group in _groups([shot]).items():
+            for file in group.files:
+                keys_of[file.path].add(key)
+    rows = defaultdict[tuple[str, str], set[str]](set)
+    for path, keys in keys_of.items():
+        ids_found = set[str]()
+        for table in read_rows(storage, path, ["id", "speaker"]):
+            found = table.filter(choice.find(table, "id", "speaker"))
+            ids_found.update(found.column("id").to_pylist())
+            known |= {*ids_found, *found.column("speaker").to_pylist()}
+        if ids_found:
+            num_files += 1
+            for key in keys:
+                rows[key] |= ids_found
     for _, table in _read_manifests(storage):
         found = table.filter(choice.find(table, "utterance_id", "speaker_id"))
         known |= {*found.column("utterance_id").to_pylist(), *found.column("speaker_id").to_pylist()}
-    takedown = Takedown(plan_removal(open_run_output(storage), ids, speakers, known=known), num_rows=num_rows)
-    takedown.num_files = len(affected)
-    takedown.snapshots = [shot.night for shot in snapshots if affected.intersection(file.path for file in shot.files)]
+    takedown = Takedown(plan_removal(open_run_output(storage), ids, speakers, known=known))
+    takedown.num_rows, takedown.num_files = sum(map(len, rows.values())), num_files
+    takedown.snapshots = [shot.night for shot in snapshots if rows.keys() & _groups([shot]).keys()]
     takedown.publications = [place for place in read_publications(storage) if takedown.snapshots]
     return takedown
 

@@ -16,6 +16,7 @@ from pipeline.config.manifest import TableConfig
 from pipeline.config.run import StorageConfig
 from pipeline.errors import ManifestError
 from pipeline.manifest.forms import PARQUET, suffix_of_form
+from pipeline.manifest.intake import as_text
 from pipeline.manifest.shards import find_shards
 from pipeline.manifest.tables import Rows, read_parquet, read_parquet_schema, read_table
 from pipeline.storage import ObjectInfo, Storage
@@ -96,10 +97,10 @@ def read_texts(file: TextFile, extra: Sequence[str] = ()) -> Iterator[Texts]:
     source, wanted = file.source, None
     for rows in _read(file, [source.text_column, *_id_columns(source), *_OWN, *extra]):
         if wanted is None:
-            wanted = _find_id_column(file, [*rows.columns])
+            wanted = _find_id_column(file, rows)
         count = rows.num_rows
         yield Texts(
-            _as_text(rows, wanted, count),
+            _take_ids(file, rows, wanted),
             _take_texts(file, rows),
             _as_text(rows, "language", count, source.language),
             _as_text(rows, "license", count, source.license),
@@ -117,8 +118,8 @@ def read_never(file: TextFile) -> Iterator[Sequence[str | None]]:
         found = [name for name in _NEVER_COLUMNS if name in rows.columns]
         if not found:
             raise ManifestError(
-                f"dataset.dedup.never: {file.uri}: no column of texts: found {_list(rows.columns)}; expected one of "
-                f"{', '.join(_NEVER_COLUMNS)}: rename it"
+                f"dataset.dedup.never: {file.uri}: no column of texts: found {_list_columns(file, rows)}; expected "
+                f"one of {', '.join(_NEVER_COLUMNS)}: rename it"
             )
         for name in found:
             yield _as_text(rows, name, rows.num_rows)
@@ -129,24 +130,40 @@ def _id_columns(source: TextSource) -> Sequence[str]:
 
 
 def _read(file: TextFile, columns: Sequence[str]) -> Iterator[Rows]:
-    """Yield rows; of Parquet these columns only, as there may be sound beside them."""
+    """Yield rows; of Parquet these columns only, as there may be sound beside them, or one batch without any."""
     if suffix_of_form(file.info.path) != PARQUET:
         yield from read_table(file.storage, file.info, file.table)
         return
     names = read_parquet_schema(file.storage, file.info).names
     wanted = [name for name in dict.fromkeys(columns) if name in names]
     if not wanted:
-        raise ManifestError(f"{file.uri}: no column of texts: found {_list(names)}; expected {columns[0]}: rename it")
+        yield Rows({}, ())
+        return
     yield from read_parquet(file.storage, file.info, wanted)
 
 
-def _find_id_column(file: TextFile, names: Sequence[str]) -> str | None:
+def _find_id_column(file: TextFile, rows: Rows) -> str | None:
     source = file.source
-    if source.id_column is not None and source.id_column not in names:
+    if source.id_column is not None and source.id_column not in rows.columns:
         raise ManifestError(
-            f"texts.id_column: {file.uri}: no column {source.id_column!r}; found {_list(names)}: correct the setting"
+            f"texts.id_column: {file.uri}: no column {source.id_column!r}; found {_list_columns(file, rows)}: correct "
+            "the setting"
         )
-    return next((name for name in _id_columns(source) if name in names), None)
+    return next((name for name in _id_columns(source) if name in rows.columns), None)
+
+
+def _take_ids(file: TextFile, rows: Rows, name: str | None) -> Sequence[str | None]:
+    """Return ids as those of a manifest are read: 7, and 7.0 where a file has no whole numbers, is the text 7."""
+    column = rows.columns.get(name) if name is not None else None
+    if column is None:
+        return [None] * rows.num_rows
+    ids: list[str | None] = []
+    for at, value in enumerate(column.to_pylist() if isinstance(column, pa.Array) else column):
+        try:
+            ids.append((value if isinstance(value, str) else as_text(value, is_id=True)) or None)
+        except ValueError as error:
+            raise ManifestError(f"{file.uri}: {rows.place(at)}, column {name!r}: {error}") from None
+    return ids
 
 
 def _take_texts(file: TextFile, rows: Rows) -> Sequence[str | None]:
@@ -154,7 +171,8 @@ def _take_texts(file: TextFile, rows: Rows) -> Sequence[str | None]:
     column = rows.columns.get(name)
     if column is None:
         raise ManifestError(
-            f"{file.uri}: no column {name!r}; found {_list(rows.columns)}; set `text_column` of this entry of texts"
+            f"{file.uri}: no column {name!r}; found {_list_columns(file, rows)}; set `text_column` of this entry of "
+            "texts"
         )
     values = column.to_pylist() if isinstance(column, pa.Array) else list(column)
     for at, value in enumerate(values):
@@ -174,5 +192,8 @@ def _as_text(rows: Rows, name: str | None, count: int, default: str | None = Non
     return [default if value is None or value == "" else str(value) for value in values]
 
 
-def _list(names: Any) -> str:
-    return ", ".join([*names][:12]) or "none"
+def _list_columns(file: TextFile, rows: Rows) -> str:
+    """Return the columns that a file has, not only those that were read of it."""
+    is_parquet = suffix_of_form(file.info.path) == PARQUET
+    names = read_parquet_schema(file.storage, file.info).names if is_parquet else [*rows.columns]
+    return ", ".join(names[:12]) or "none"

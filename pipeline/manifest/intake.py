@@ -179,7 +179,7 @@ class Intake:
         texts: list[str | None] = []
         for index, value in enumerate(values):
             try:
-                texts.append(_as_text(value, is_id))
+                texts.append(as_text(value, is_id))
             except ValueError as error:
                 texts.append(None)
                 self._problems.add(f"{rows.place(index)}, column {self._source_of(name)!r}: {error}")
@@ -267,8 +267,16 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def _as_text(value: Any, is_id: bool) -> str | None:
-    """Return a value as the text that stands for it; raises ValueError where there is none, or more than one."""
+def as_text(value: Any, is_id: bool) -> str | None:
+    """Return a value as the text that stands for it.
+
+    Args:
+        value: as a file has it.
+        is_id: whether it names something, so that what would be said in digits is not enough.
+
+    Raises:
+        ValueError: no text stands for it, or more than one.
+    """
     if isinstance(value, str):
         # JSON may escape halves of characters, which no file holds.
         return re.sub("[\ud800-\udfff]", "\ufffd", value)

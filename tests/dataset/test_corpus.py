@@ -75,7 +75,7 @@ def test_a_corpus_that_has_nights_is_given_no_new_salt(tmp_path):
     corpus.storage.put("manifest/2026-11-29.parquet", b"")
     corpus.storage.delete("dataset.json")
     for call in (corpus.read_identity, lambda: corpus.begin("acme/en")):  # As a dry run and a night call it.
-        with pytest.raises(ConfigError, match=r"/dataset\.json: missing, though 2026-11-29 is planned; put back a copy"):
+        with pytest.raises(ConfigError, match=r"/dataset\.json: missing, though .* put back a copy"):
             call()
     assert not corpus.storage.exists("dataset.json")
 

@@ -198,13 +198,47 @@ def test_a_contradiction_is_told_with_its_id_and_its_files(desk):
     told = plan["examples"]["id_contradicted"]
     folder = desk.folder / "texts"
     assert told[0] == (
-        f"texts: a: row 2 of {folder}/b.csv says another thing than row 2 of {folder}/a.csv, which counts"
+        f"texts: a: row 2 of {folder}/b.csv says another thing, or in another language, than row 2 of {folder}/a.csv, "
+        "which counts"
     )
-    assert len(told) == 5 and all(f"{folder}/c.csv says another thing than row" in line for line in told[1:])
+    assert len(told) == 5 and all(f"{folder}/c.csv says another thing, or in another" in line for line in told[1:])
     assert "text." not in json.dumps(told), "no texts, which would stay when they are withdrawn"
     lines = describe_plan(plan)
     at = next(at for at, line in enumerate(lines) if "10 id_contradicted: correct a text where it stands" in line)
-    assert "b.csv says another thing than row 2" in lines[at + 1] and len(lines) == at + 6
+    assert "than row 2 of" in lines[at + 1] and len(lines) == at + 6
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize("ids", [[1, 2], [1.0, 2.0]], ids=["whole", "float"])
+def test_ids_that_are_numbers_are_the_texts_that_manifests_make_of_them(desk, ids, form):
+    desk.write({"1": "The boat.", "2": "The house."})
+    desk.texts[0]["name"] = "news"
+    desk.plan(N1)
+    assert sorted(row["text_id"] for row in desk.rows(N1)) == ["1", "2"]
+    said, path = ["The boat.", "The garden."], desk.folder / f"texts/numbers.{form}"
+    if form == "jsonl":
+        path.write_text("".join(json.dumps({"id": ids[at], "text": said[at]}) + "\n" for at in range(2)))
+    else:
+        pq.write_table(pa.table({"id": ids, "text": said}), path)
+    desk.texts[0]["path"] = str(path)
+    counts = desk.plan(N2).counts
+    assert (counts.num_unchanged, counts.num_corrected) == (1, 1)
+
+
+def test_an_id_with_decimals_is_refused_with_its_place(desk):
+    desk.texts = [str(desk.folder / "texts/a.jsonl")]
+    (desk.folder / "texts/a.jsonl").write_text('{"id": 7, "text": "One."}\n{"id": 1.5, "text": "Two."}\n')
+    with pytest.raises(ManifestError, match=r"a\.jsonl: line 2, column 'id': 1\.5 is a number with decimals"):
+        desk.plan(N1)
+
+
+@pytest.mark.parametrize("others", [{}, {"id": ["1"]}], ids=["no_known_column", "an_id"])
+def test_a_parquet_file_without_texts_is_refused_with_the_columns_that_it_has(desk, others):
+    pq.write_table(pa.table({**others, "body": ["One."], "mood": ["calm"]}), desk.folder / "texts/a.parquet")
+    desk.texts = [str(desk.folder / "texts/a.parquet")]
+    listed = ", ".join([*others, "body", "mood"])
+    with pytest.raises(ManifestError, match=rf"a\.parquet: no column 'text'; found {listed}; set `text_column`"):
+        desk.plan(N1)
 
 
 def test_hours_and_rows_end_a_night_and_the_rest_waits(desk):

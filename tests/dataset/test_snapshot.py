@@ -291,6 +291,20 @@ def test_damage_of_a_list_of_files_is_named(config):
         read_snapshot(open_storage(config.corpus), NIGHTS[1])
 
 
+def test_files_of_earlier_nights_that_are_lost_or_cut_are_refused(config):
+    shutil.rmtree(folder_of(config, NIGHTS[2]))
+    data, counts = files_of(config, NIGHTS[1])[0], next(folder_of(config, NIGHTS[0]).glob("counts/*"))
+    before = all_hashes(config)
+    for path, damage in ((data, b"cut"), (data, None), (counts, None)):
+        kept = path.read_bytes()
+        path.unlink() if damage is None else path.write_bytes(damage)
+        with pytest.raises(DamagedCommit, match=rf"{path}: .*, though .*/files\.json lists it.*; put back a copy"):
+            write_snapshot(config.corpus, NIGHTS[2], config)
+        path.write_bytes(kept)
+    assert all_hashes(config) == before
+    assert write_snapshot(config.corpus, NIGHTS[2], config).num_rows == 36
+
+
 def test_files_have_half_to_five_quarters_of_their_size(tmp_path):
     storage, rng = open_storage(str(tmp_path)), np.random.default_rng(0)
     writer = DataWriter(storage, "snapshots/n", "n", 4e6, {"train": 1_000.0, "test": 30.0})

@@ -1,6 +1,7 @@
 """A speaker or a text is taken out of a corpus: nothing of it is found in any byte, and nothing brings it back."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import jobs.remove
 from pipeline import read_output
 from pipeline.dataset.listing import iter_data_files, list_snapshots, read_snapshot
 from pipeline.dataset.snapshot import write_snapshot
-from pipeline.dataset.takedown import finish_takedown, take_down
+from pipeline.dataset.takedown import finish_takedown, plan_takedown, take_down
 from pipeline.dataset.tar_files import tar_paths, write_tar
 from pipeline.errors import ConfigError, StoreRefused
 from pipeline.output.lease import Lease
@@ -111,6 +112,18 @@ def test_a_row_leaves_by_its_id_and_others_keep_their_files(config):
     assert len(before - after) == len(after - before) == 1
     assert gone not in {row["id"] for row in snapshot_rows(config, NIGHTS[0])}
     check_listed(config)
+
+
+def test_snapshots_with_files_of_their_own_for_a_night_are_counted(config):
+    storage = open_storage(config.corpus)
+    shutil.rmtree(Path(config.corpus) / "snapshots" / NIGHTS[1])
+    shutil.rmtree(Path(config.corpus) / "snapshots" / NIGHTS[2])
+    write_snapshot(config.corpus, NIGHTS[1], config, excluded=[NIGHTS[0]])
+    write_snapshot(config.corpus, NIGHTS[2], config)
+    first, last = (read_snapshot(storage, night).nights[NIGHTS[0]] for night in (NIGHTS[0], NIGHTS[2]))
+    assert first.content == last.content and not {*first.files} & {*last.files}
+    planned = plan_takedown(storage, ["news-0001-iris"], [])
+    assert (planned.num_rows, planned.num_files, planned.snapshots) == (1, 2, [NIGHTS[0], NIGHTS[2]])
 
 
 def test_a_row_that_only_an_old_snapshot_has_is_known(config):
