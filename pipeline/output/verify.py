@@ -212,6 +212,8 @@ class Audit:
             if shard is None or (shard.num_rows, shard.fingerprint) != (known.num_rows, known.fingerprint):
                 self._changed_shards.add(name)
                 detail = "not in the manifest" if shard is None else "other content than when the run recorded it"
+                if shard is not None and self._tombstones.stones:
+                    detail += "; in a data set jobs.remove empties rows of manifests, and the next new night adopts it"
                 yield Finding("changed_shard", name, detail=detail)
 
     def _check_removed(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:

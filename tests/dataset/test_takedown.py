@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jobs.remove
+import jobs.verify
 from pipeline import read_output
 from pipeline.dataset.listing import iter_data_files, list_snapshots, read_snapshot
 from pipeline.dataset.snapshot import write_snapshot
@@ -75,6 +76,9 @@ def test_a_speaker_leaves_output_manifests_and_every_snapshot(config, capsys):
     assert "12 row(s) of 5 data file(s) removed" in printed and ", ".join(NIGHTS) in printed
     check_gone(config, sounds, ids)
     check_listed(config)
+    assert jobs.verify.main([config.corpus]) == 1
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed_shard")]
+    assert len(found) == 3 and all("jobs.remove empties rows of manifests" in line for line in found)
     for number, night in enumerate(NIGHTS, start=1):
         kept = [row for row in before[night] if row["speaker"] != "ross"]
         assert sorted(snapshot_rows(config, night), key=str) == sorted(kept, key=str)
