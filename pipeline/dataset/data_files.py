@@ -5,7 +5,6 @@ Equal rows give equal bytes: nothing in a file tells when it was written, and a 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,12 +153,11 @@ def read_rows(storage: Storage, path: str, columns: Sequence[str] | None = None)
         columns: only these, where the file has them; none reads all, clips included.
 
     Raises:
-        FileNotFoundError: it is not there.
-        DamagedCommit: it is damaged.
+        DamagedCommit: it is missing or damaged.
     """
     info = storage.find(path)
     if info is None:
-        raise FileNotFoundError(errno.ENOENT, "no such data file", storage.uri_of(path))
+        raise DamagedCommit(f"{storage.uri_of(path)}: missing; put back a copy of it")
     try:
         with pq.ParquetFile(storage.open_input(info), pre_buffer=True) as file:
             known = file.schema_arrow.names

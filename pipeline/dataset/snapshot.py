@@ -155,6 +155,8 @@ class _SnapshotWriter:
         self._columns: list[str] = []
         self._left_out: dict[str, list[str]] = {}
         """Ids of rows that the run has and the snapshot has not, by night."""
+        self._rejected: dict[str, str] = {}
+        """Why the run rejects rows of the nights that were read: other limits judge those of old nights anew."""
 
     def write(self, excluded: Collection[str], reasons: Mapping[str, str]) -> Snapshot:
         nights = self._list_commits(excluded)
@@ -270,6 +272,7 @@ class _SnapshotWriter:
                 split = row.get(SPLIT_COLUMN) or DEFAULT_SPLIT
                 groups = {"split": split, "speaker": row["speaker_id"], "language": row["language"]}
                 counts.add_rejected(str(row["error_code"]), groups)
+                self._rejected[str(row["utterance_id"])] = str(row["error_code"])
         if num_committed != commits.record.num_rows:
             raise ConfigError(
                 f"{self._output.uri}: {num_committed:,} of the {commits.record.num_rows:,} rows of {night} are "
@@ -343,10 +346,11 @@ class _SnapshotWriter:
                 reason = reasons.get(row["id"])
             if reason is None and row["id"] in again:
                 reason = "synthesized again"
-            if reason is None:
-                is_corrected = row["id"] in corrected or row.get("text_id") in corrected
-                reason = "corrected" if is_corrected else "not in the corpus any more"
-            found.append(reason)
+            if reason is None and (row["id"] in corrected or row.get("text_id") in corrected):
+                reason = "corrected"
+            if reason is None and row["id"] in self._rejected:
+                reason = f"rejected: {self._rejected[row['id']]}"
+            found.append(reason or "not in the corpus any more")
         return found
 
     def _sweep(self, snapshot: Snapshot) -> None:

@@ -221,6 +221,19 @@ def test_a_row_stays_until_what_corrects_it_is_published(world):
     assert [row["text"] for row in world.snapshot(NIGHTS[1]) if row["text_id"] == "n3"] == ["Quite another text."]
 
 
+def test_rows_that_other_limits_reject_leave_with_that_reason(world):
+    world.make(NIGHTS[0])
+    world.write(NIGHTS[1])
+    rows = {row["id"] for row in world.snapshot(NIGHTS[0])}
+    world.make(NIGHTS[1], "quality.min_pace=0.9", "quality.max_pace=1.0", "dataset.gate.min_accepted=0.0")
+    removed = pq.read_table(world.corpus / "snapshots" / NIGHTS[1] / "removed.parquet").to_pylist()
+    left = rows - {row["id"] for row in world.snapshot(NIGHTS[1])}
+    reasons = {row["id"]: row["reason"] for row in removed}
+    assert left and {*reasons} == left
+    judged = {reason for reason in reasons.values() if not reason.startswith("corrected")}
+    assert judged and judged <= {"rejected: too_slow", "rejected: too_fast"}
+
+
 def test_a_voice_that_left_the_speakers_file_stops_a_night(world, dry_run, capsys):
     plan = world.make(NIGHTS[0]).record.plan
     speakers = yaml.safe_load((world.folder / "speakers.yaml").read_text())
