@@ -62,6 +62,7 @@ def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_
     process = subprocess.Popen(
         [sys.executable, "-m", *name.split(), "output"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # Ignored where tests run in the background.
     )  # fmt: skip
     assert process.stdout.readline() == "importing\n"
     process.send_signal(number)
