@@ -18,11 +18,21 @@ ROOT = Path(__file__).parents[1]
 HEAD = "import ctypes, os, signal, sys, threading, time\nfrom jobs.guard import run_guarded\n"
 
 
-def start(body, **options):
+ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+
+
+def heed():
+    """Ignore none of the signals that end a command, as tests do that run in the background."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def start(body, preexec_fn=heed, **options):
     code = f"{HEAD}def main():\n{body}\nsys.exit(run_guarded(main))"
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+        [sys.executable, "-c", code],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=preexec_fn, **options,
+    )  # fmt: skip
 
 
 def run(body):
@@ -50,9 +60,6 @@ except BaseException as error:
 """Does what native code does with an interrupt."""
 
 
-ENDS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
-
-
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("name", ["jobs.status", "jobs.cli status"])
 def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_path):
@@ -62,7 +69,7 @@ def test_a_signal_while_packages_are_imported_is_an_interrupt(name, number, tmp_
     process = subprocess.Popen(
         [sys.executable, "-m", *name.split(), "output"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # Ignored where tests run in the background.
+        preexec_fn=heed,
     )  # fmt: skip
     assert process.stdout.readline() == "importing\n"
     process.send_signal(number)
@@ -78,7 +85,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_so(number):
         print("begun", flush=True)
         time.sleep(3_600)
     return run_command(work)"""
-    process = start(body, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN), start_new_session=True)
+    process = start(body, lambda: (heed(), signal.signal(number, signal.SIG_IGN)), start_new_session=True)
     try:
         assert process.stdout.readline() == "begun\n"
         os.kill(process.pid, number)
