@@ -11,7 +11,7 @@ _ENGLISH = (
 )
 _FRENCH = (
     r"un|une|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingt|premi(?:er|ère)|"
-    r"seconde?|troisième|quatrième|cinquième|sixième|septième|huitième|neuvième|dixième|onzième|douzième|treizième|"
+    r"seconde?|deuxième|troisième|quatrième|cinquième|sixième|septième|huitième|neuvième|dixième|onzième|douzième|treizième|"
     r"quatorzième|quinzième|seizième|vingtième|derni(?:er|ère)"
 )
 _GERMAN = (

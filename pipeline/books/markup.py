@@ -313,8 +313,8 @@ class _Reader:
 
     def _end_cell(self) -> None:
         held = "".join(self._held).rstrip()
-        if held and held[-1] not in ",;:.!?":
-            self._held = [held, ", "]
+        if held:
+            self._held = [held, " " if held[-1] in ",;:.!?" else ", "]
 
     def end_block(self, kind: str, level: int = 0) -> None:
         """Make a block of the text since the last one."""

@@ -340,6 +340,9 @@ _NUMBER_RULES: tuple[Rule, ...] = tuple(
          _say_range),
         (r"(?<=第)(\d++)(?!\.\d)", lambda m: spell(int(m[1])) if len(m[1]) < 13 else digits(m[1])),
         (r"(?<![\w)）])\+(?=\d)", lambda m: "正"),
+        # Events are called by their day: 9·11, 5·12.
+        (r"(?<![\d.·])(1[0-2]|[1-9])·(3[01]|[12]?\d)(?=[”\"」』]?(?:事件|特?大?地震|袭击|恐怖|惨案|运动|火灾|爆炸|起义))",
+         lambda m: digits(m[1] + m[2])),
         (r"(?<=\d)\s?[xX×*·]\s?(?=\d)", lambda m: "乘"),
         (r"(?<=\d)\s?[-−]\s?(?=\d[\d.,]*\s*[=＝])", lambda m: "减"),
         (r"(?<=\d)\s?\+\s?(?=\d)", lambda m: "加"),

@@ -174,6 +174,8 @@ TEXTS = {
         "CONTENTS\n\nCHAPTER I. A Mill\n\nWheels and water.\n\nCHAPTER II. Rain\n\nThe road is gone.\n\n\n\n"
         "PREFACE\n\nRead on.\n\n\n\nCHAPTER I\n\nOne.\n\n\n\nCHAPTER II\n\nTwo.\n",
         ["PREFACE", "CHAPTER I", "CHAPTER II"]),
+    "French ordinals": ("Chapitre premier\n\nUn.\n\n\nChapitre deuxième\n\nDeux.\n\n\nChapitre troisième\n\nTrois.\n",
+                        ["Chapitre premier", "Chapitre deuxième", "Chapitre troisième"]),
     "French": ("Chapitre premier\n\nUn.\n\n\nChapitre II\n\nDeux.\n", ["Chapitre premier", "Chapitre II"]),
     "German": ("Erstes Kapitel\n\nEins.\n\n\n2. Kapitel\n\nZwei.\n", ["Erstes Kapitel", "2. Kapitel"]),
     "Chinese": ("第一回 开始\n　　他走了。\n　　她来了。\n第十二回 结束\n　　完了，\n真的。\n",
@@ -184,6 +186,12 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "expected"), TEXTS.values(), ids=TEXTS)
 def test_headings_of_plain_text(text, expected):
     assert titles(split(text, "a.txt")) == expected
+
+
+def test_cells_of_a_table_are_words_apart():
+    page = "<h2>I</h2><table><tr><td>Is it late?</td><td>No.</td><td>Rain</td><td>Yes!</td></tr></table><p>End.</p>"
+    found = split(f"<html><body>{page}</body></html>", "a.html")
+    assert "Is it late? No. Rain, Yes!" in [" ".join(text.split()) for text in texts(found)]
 
 
 LINES = """The boat left the harbor early, and nobody there said one word.
