@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say,
 from jobs.guard import run_guarded
 from jobs.options import CommandParser
 from pipeline.config.dataset import NightConfig, load_night_config
-from pipeline.config.printable import in_script, one_line
+from pipeline.config.printable import one_line, to_json
 from pipeline.dataset.corpus import check_night, tonight
 from pipeline.dataset.plan import describe_plan
 from pipeline.output.progress import format_duration
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _show_forecast(config, night, as_json=options.json)
         summary = make_night(config, night)
         if options.json:
-            say(in_script(json.dumps(summary.to_json(), ensure_ascii=False)))
+            say(to_json(summary.to_json()))
         else:
             _print_summary(config, summary)
         return EXIT_OK if summary.record.has_passed else EXIT_REJECTIONS
@@ -63,7 +62,7 @@ def _show_forecast(config: NightConfig, night: str, *, as_json: bool) -> int:
         say(f"night      {night}: planned already, {found.state}; what is left of its run:")
         return show_forecast(config.run)
     if as_json:
-        say(in_script(json.dumps(found.counts, ensure_ascii=False)))
+        say(to_json(found.counts))
         return EXIT_OK
     say(f"night      {night} of {config.dataset.name}, in {config.corpus}")
     for line in describe_plan(found.counts):

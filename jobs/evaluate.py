@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from jobs.console import EXIT_CODES, EXIT_OK, EXIT_REJECTIONS, run_command, say
 from jobs.guard import run_guarded
 from jobs.options import CommandParser, count, file_to_write
 from pipeline.config.config_file import apply_overrides
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.storage import write_bytes
 
 
@@ -69,7 +68,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         say(line)
     if options.json:
         table = {"weights": options.weights, "list": options.list, "language": options.language}
-        content = in_script(json.dumps({**table, "figures": as_json(figures)}, indent=1, ensure_ascii=False))
+        content = to_json({**table, "figures": as_json(figures)}, indent=1)
         write_bytes(str(options.json), f"{content}\n".encode())
     return EXIT_REJECTIONS if figures[0].value else EXIT_OK
 

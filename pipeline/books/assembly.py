@@ -26,7 +26,7 @@ from pipeline.books.reading_order import read_chapters
 from pipeline.books.subtitles import write_srt, write_vtt
 from pipeline.books.tags import BookTags, mark_titles, read_tags
 from pipeline.config.books import AssemblyConfig, check_libraries
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import canonical_json
 from pipeline.errors import StorageError
@@ -170,7 +170,7 @@ class _BookAssembler:
             taken.add(self.folder.lower())
         if self.folder != self.name or self.target.exists(f"{self.name}/{FOLDER_FILE}"):
             # By which a report finds the chapters.
-            pointer = in_script(json.dumps({"folder": self.folder}, ensure_ascii=False))
+            pointer = to_json({"folder": self.folder})
             self.target.put(f"{self.name}/{FOLDER_FILE}", pointer.encode("utf-8", "replace"))
 
     def _book_name(self) -> str:
@@ -222,7 +222,7 @@ class _BookAssembler:
         return known if isinstance(known, dict) and known.get("inputs_sha256") == inputs_sha256 else {}
 
     def _put_record(self, path: str, record: Mapping[str, Any]) -> None:
-        self.target.put(path, in_script(json.dumps(record, indent=1, ensure_ascii=False)).encode("utf-8", "replace"))
+        self.target.put(path, to_json(record, indent=1).encode("utf-8", "replace"))
 
     def _make_files(self, spoken: Sequence[Mapping[str, Any]], report: ChapterReport) -> None:
         rate = self.config.sample_rate or int(spoken[0]["sample_rate"])

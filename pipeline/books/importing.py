@@ -15,7 +15,7 @@ from pipeline.books.casting import Cast
 from pipeline.books.catalogue import ReadBook, RefusedBook, list_cast_books, try_to_read
 from pipeline.books.rows import MANIFEST_SCHEMA
 from pipeline.config.books import ImportConfig
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ManifestError
 from pipeline.storage import Storage
@@ -74,7 +74,7 @@ def import_books(
     for info in list(output.list(CONTENTS)):
         if info.path.removeprefix(CONTENTS).rpartition(".")[0] not in books:
             output.delete(info.path)
-    output.put(REPORT_PATH, in_script(json.dumps({"books": reports}, indent=1, ensure_ascii=False)).encode())
+    output.put(REPORT_PATH, to_json({"books": reports}, indent=1).encode())
 
 
 def _fingerprint(catalogue: Storage, path: str, cast: Cast, rules: ImportConfig, book_id: str) -> str:
@@ -111,7 +111,7 @@ def _write_book(output: Storage, book: ReadBook, fingerprint: str) -> dict[str, 
         output.put(f"_covers/{book_id}{suffix}", book.cover)
     output.put(f"{CONTENTS}{book_id}.parquet", _to_parquet(book.rows))
     record = {"fingerprint": fingerprint, "report": book.report}
-    output.put(f"{CONTENTS}{book_id}.json", in_script(json.dumps(record, indent=1, ensure_ascii=False)).encode())
+    output.put(f"{CONTENTS}{book_id}.json", to_json(record, indent=1).encode())
     return {**book.report, "state": "imported", "num_new_rows": num_new}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 # Controls but tab and newline (ESC and the C1 range begin terminal sequences), what turns the writing direction, other
 # line breaks, and halves of surrogate pairs, which no terminal can be sent.
@@ -27,6 +29,16 @@ def in_script(text: str) -> str:
     Some readers end a line of JSON at U+0085 or U+2028; a terminal that shows it obeys the controls from U+0080 on.
     """
     return _CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """Return a value as JSON that people read and programs cut into lines: letters as they are, no raw controls.
+
+    Args:
+        value: what `json.dumps` takes.
+        options: its options, as `indent` and `default`.
+    """
+    return in_script(json.dumps(value, ensure_ascii=False, **options))
 
 
 def without_controls(text: str) -> str:

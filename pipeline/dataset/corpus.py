@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.errors import ConfigError
 from pipeline.output.run_record import RUN_PATH
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, open_storage
@@ -279,4 +279,4 @@ class Corpus:
 
 
 def _to_json(value: Any) -> bytes:
-    return in_script(json.dumps(value, indent=1, ensure_ascii=False, default=str)).encode("utf-8", "surrogatepass")
+    return to_json(value, indent=1, default=str).encode("utf-8", "surrogatepass")

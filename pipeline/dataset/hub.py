@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.config.extras import need_extra
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.config.secrets import redact
 from pipeline.dataset.data_files import DataFile
 from pipeline.dataset.listing import CARD_NAME, FILES_NAME, REMOVED_NAME, STATS_NAME, Snapshot, read_snapshot
@@ -129,7 +129,7 @@ class _Push:
         return {
             REMOVED_NAME: self._storage.get(f"{snapshot.folder}/{REMOVED_NAME}"),
             STATS_NAME: stats,
-            FILES_NAME: in_script(json.dumps(listing, indent=1, ensure_ascii=False)).encode(),
+            FILES_NAME: to_json(listing, indent=1).encode(),
             CARD_NAME: make_card_of(snapshot, json.loads(stats), places).encode(),
         }
 

@@ -27,16 +27,16 @@ from pipeline.output.tombstones import Tombstones
 
 PLANNED = "planned"
 DUPLICATE, REPEATED = DUPLICATES = ("duplicate_of_earlier_night", "duplicate_in_night")
-_HASH = pa.binary(HASH_BYTES)
+HASH = pa.binary(HASH_BYTES)
 _HASHES = ("key", "content", "spoken", "written")
 LEDGER_SCHEMA = pa.schema(
     [
         # Which text: its source and id; and what it says, as it was written.
-        pa.field("key", _HASH, nullable=False),
-        pa.field("content", _HASH, nullable=False),
+        pa.field("key", HASH, nullable=False),
+        pa.field("content", HASH, nullable=False),
         # Its words as they are spoken, and as they are written; null where nobody may say them.
-        pa.field("spoken", _HASH),
-        pa.field("written", _HASH),
+        pa.field("spoken", HASH),
+        pa.field("written", HASH),
         # `planned`, or why not.
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("version", pa.int32(), nullable=False),
@@ -146,9 +146,9 @@ class Ledger:
         with ThreadPoolExecutor(_THREADS) as pool:
             tables = list(pool.map(lambda night: _read(corpus, night, (*_HASHES, "outcome")), self._nights))
         self._starts = np.cumsum([0, *(table.num_rows for table in tables)])
-        self.keys = HashIndex(b"".join(_bytes_of(table, "key") for table in tables))
+        self.keys = HashIndex(b"".join(join_hashes(table, "key") for table in tables))
         """Of texts, by row; those of a text that was corrected are found by its last version."""
-        self.content = b"".join(_bytes_of(table, "content") for table in tables)
+        self.content = b"".join(join_hashes(table, "content") for table in tables)
         is_planned, is_duplicate, is_orphan = (
             np.concatenate([np.empty(0, np.bool_), *found])
             for found in (
@@ -158,7 +158,7 @@ class Ledger:
             )
         )
         spoken, written = (
-            np.frombuffer(b"".join(_bytes_of(table, name) for table in tables), np.uint8).reshape(-1, HASH_BYTES)
+            np.frombuffer(b"".join(join_hashes(table, name) for table in tables), np.uint8).reshape(-1, HASH_BYTES)
             for name in ("spoken", "written")
         )
         self._planned = _Said(np.flatnonzero(is_planned), spoken, written)
@@ -242,7 +242,8 @@ class Ledger:
         return self._kept[night]
 
 
-def _bytes_of(table: pa.Table, name: str) -> bytes:
+def join_hashes(table: pa.Table, name: str) -> bytes:
+    """Return a column of hashes as bytes one after another; zeros where there is none."""
     column = table[name].combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # Of no rows.
         return b""

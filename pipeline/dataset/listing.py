@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.dataset.data_files import DataFile
 from pipeline.errors import ConfigError
 from pipeline.storage import ObjectExists, PreconditionFailed, Storage, check_path
@@ -110,7 +110,7 @@ def format_snapshot(snapshot: Snapshot) -> bytes:
         "files": files,
         "withdrawn": list(snapshot.withdrawn),
     }
-    return in_script(json.dumps(data, indent=1, ensure_ascii=False)).encode()
+    return to_json(data, indent=1).encode()
 
 
 def parse_snapshot(data: bytes, place: str) -> Snapshot:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config.dataset import NightConfig
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.dataset.card import CardFile, make_card
 from pipeline.dataset.corpus import open_run_output
 from pipeline.dataset.data_files import DataWriter, name_by_content, put_by_content, read_rows
@@ -396,7 +396,7 @@ def describe_and_put(storage: Storage, snapshot: Snapshot, removed: list[dict[st
     head = {"night": snapshot.night, "revision": snapshot.revision, "name": about["name"], "license": about["license"]}
     objects = {
         REMOVED_NAME: sink.getvalue(),
-        STATS_NAME: in_script(json.dumps({**head, **stats}, indent=1, ensure_ascii=False)).encode(),
+        STATS_NAME: to_json({**head, **stats}, indent=1).encode(),
         CARD_NAME: card.encode(),
     }
     return put_snapshot(storage, snapshot, objects)

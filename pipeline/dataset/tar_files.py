@@ -6,13 +6,12 @@ Made of a data file alone, and named after it, so that equal data files give equ
 from __future__ import annotations
 
 import io
-import json
 import posixpath
 import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.dataset.data_files import read_rows
 from pipeline.manifest.rows import safe_file_name
 from pipeline.output.records import AUDIO_COLUMN
@@ -75,7 +74,7 @@ def _add_clip(tar: tarfile.TarFile, row: Mapping[str, Any], tar_name: str) -> st
     facts = {key: value for key, value in row.items() if key != AUDIO_COLUMN}
     _add(tar, f"{name}.flac", row[AUDIO_COLUMN]["bytes"])
     _add(tar, f"{name}.txt", str(row["text"]).encode("utf-8", "replace"))
-    _add(tar, f"{name}.json", in_script(json.dumps(facts, ensure_ascii=False, default=str)).encode("utf-8", "replace"))
+    _add(tar, f"{name}.json", to_json(facts, default=str).encode("utf-8", "replace"))
     line = {
         "audio_filepath": f"{name}.flac",
         "duration": row["duration"],
@@ -85,7 +84,7 @@ def _add_clip(tar: tarfile.TarFile, row: Mapping[str, Any], tar_name: str) -> st
         "id": row["id"],
         "tar": tar_name,
     }
-    return in_script(json.dumps(line, ensure_ascii=False)) + "\n"
+    return to_json(line) + "\n"
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

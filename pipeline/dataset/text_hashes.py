@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.settings import canonical_json
 from pipeline.dataset.corpus import Corpus
+from pipeline.dataset.ledger import HASH, join_hashes
 from pipeline.dataset.normal_form import HASH_BYTES
 from pipeline.dataset.texts import TextFile, Texts, read_texts
 from pipeline.manifest.shards import DAMAGED_PARQUET
@@ -24,8 +25,7 @@ LEAST_ROWS = 1_000
 _VERSION = 2
 """Raised where rows are read or hashed in another way."""
 _READ_AS_KEY = b"spark_tts_batch.read_as"
-_HASH = pa.binary(HASH_BYTES)
-_SCHEMA = pa.schema([pa.field("key", _HASH, nullable=False), pa.field("content", _HASH, nullable=False)])
+_SCHEMA = pa.schema([pa.field("key", HASH, nullable=False), pa.field("content", HASH, nullable=False)])
 
 
 class TextHashes:
@@ -54,7 +54,7 @@ class TextHashes:
         path, read_as = _path_of(file), _how_read(file)
         known = _read_kept(self._corpus, path, read_as)
         if known is not None:
-            yield _bytes_of(known, "key"), _bytes_of(known, "content")
+            yield join_hashes(known, "key"), join_hashes(known, "content")
             return
         pieces: list[tuple[bytes, bytes]] = []
         for texts in read_texts(file):
@@ -118,19 +118,14 @@ def _read_kept(corpus: Corpus, path: str, read_as: bytes) -> pa.Table | None:
                 return None
             table = file.read(use_threads=False)
         table.validate(full=True)
-        return table.combine_chunks()
+        return table
     except (FileNotFoundError, *DAMAGED_PARQUET):
         return None
 
 
-def _bytes_of(table: pa.Table, name: str) -> bytes:
-    column = table.column(name).chunk(0)
-    return bytes(column.buffers()[1])[column.offset * HASH_BYTES :][: len(column) * HASH_BYTES]
-
-
 def _write_kept(corpus: Corpus, path: str, read_as: bytes, pieces: Sequence[tuple[bytes, bytes]]) -> None:
     columns = [
-        pa.FixedSizeBinaryArray.from_buffers(_HASH, len(joined) // HASH_BYTES, [None, pa.py_buffer(joined)])
+        pa.FixedSizeBinaryArray.from_buffers(HASH, len(joined) // HASH_BYTES, [None, pa.py_buffer(joined)])
         for joined in (b"".join(hashes) for hashes in zip(*pieces, strict=True))
     ]
     table = pa.table(columns, schema=_SCHEMA.with_metadata({_READ_AS_KEY: read_as}))

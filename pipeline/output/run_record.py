@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline.config.printable import in_script
+from pipeline.config.printable import to_json
 from pipeline.config.quality import QUALITY_LIMITS
 from pipeline.config.settings import canonical_json
 from pipeline.errors import ConfigError
@@ -330,7 +330,7 @@ def _rename_speed(start: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(value: Any) -> bytes:
-    return in_script(json.dumps(value, indent=1, ensure_ascii=False, default=str)).encode("utf-8", "surrogatepass")
+    return to_json(value, indent=1, default=str).encode("utf-8", "surrogatepass")
 
 
 def _parse_json(data: bytes, place: str) -> Any:
