@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--casting", help="YAML file with the speakers of each book")
     parser.add_argument("--narrator", default="narrator", help="speaker of books without a cast (default narrator)")
     parser.add_argument(
-        "--config", type=Path, help="YAML file of `max_left_out` and `chapters`: what is read of the books"
+        "--config", type=Path, help="YAML file of `max_left_out`, `chapters` and `languages`: what is read of the books"
     )
     parser.add_argument("--dry-run", action="store_true", help="show books, casts and doubtful quotes; write nothing")
     parser.add_argument("--json", action="store_true", help="print the report as JSON Lines, a book a line")

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.books.account import describe_account, find_problem
+from pipeline.books.book_language import find_book_language
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import split_into_chapters
+from pipeline.books.cleaning import drop_voice_marks
 from pipeline.books.decoding import decode_text
 from pipeline.books.document import Document, words_in
 from pipeline.books.epub import read_epub
@@ -37,7 +39,6 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".docx", ".fb2", ".pdf")
 _OF_KINDLE = (".mobi", ".azw", ".azw3", ".kfx", ".prc")
 _DEFAULT_RULES = ImportConfig()
-_LANGUAGES = {"english": "en", "chinese": "zh", "french": "fr", "german": "de", "spanish": "es", "italian": "it"}
 
 
 def read_book(data: bytes, name: str, place: str) -> Document:
@@ -125,7 +126,7 @@ def read_catalogue(
     """Yield book after book, those that are refused among them; one is held at a time, and nothing is written.
 
     Raises:
-        ManifestError: there are no books, or a cast or a choice of chapters belongs to none.
+        ManifestError: there are no books, or a cast, a choice of chapters or a language belongs to none.
     """
     for book_id, path in list_cast_books(catalogue, casts, rules).items():
         yield try_to_read(catalogue, book_id, path, casts.get(book_id, casts.get("default", default)), rules)
@@ -151,12 +152,13 @@ def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast], rules: Import
     """Return the books as `list_books` does.
 
     Raises:
-        ManifestError: as there, or a cast or a choice of chapters belongs to no book.
+        ManifestError: as there, or a cast, a choice of chapters or a language belongs to no book.
     """
     books = list_books(catalogue)
     known = one_line(", ".join(books))[:500]
     unknown = {
         "import.chapters": rules.chapters.keys() - books.keys(),
+        "import.languages": rules.languages.keys() - books.keys(),
         "casting": casts.keys() - books.keys() - {"default"},
     }
     for setting, names in unknown.items():
@@ -207,10 +209,11 @@ def read_cast_book(
     split = split_into_chapters(document, choice)
     title = cut_title(document.title) or cut_title(posixpath.splitext(posixpath.basename(path))[0])
     author = cut_title(document.author)
-    language = _language_code(document.language)
+    read = (drop_voice_marks(block.text) for chapter in split.chapters for block in chapter.blocks)
+    language = find_book_language(document.language, rules.languages.get(book_id), read, book_id)
     rows, casting = make_rows(book_id, title, author, language, split.chapters, cast, place)
     account = describe_account(document, split, sum(words_in(row["text"]) for row in rows))
-    problem = find_problem(account, split, choice, rules.max_left_out, book_id)
+    problem = find_problem(account, split, choice, rules.max_left_out, book_id) or language.problem
     if not rows and not problem:
         raise ManifestError(f"{place}: no text to read was found in it; is it a book in one of {', '.join(SUFFIXES)}?")
     report = {
@@ -218,7 +221,7 @@ def read_cast_book(
         "path": path,
         "title": title,
         "author": author,
-        "language": language,
+        "language": language.code,
         "edition": {name: value for name, value in asdict(document.edition).items() if value},
         "chapters": [cut_title(chapter.title) for chapter in split.chapters],
         "chapter_numbers": [chapter.number for chapter in split.chapters],
@@ -226,16 +229,10 @@ def read_cast_book(
         "num_rows": len(rows),
         "num_chars": sum(len(row["text"]) for row in rows),
         **account,
-        "notes": document.notes,
+        "notes": document.notes + language.notes,
         "rows_per_voice": dict(casting.rows_per_voice.most_common()),
         "num_quotes": casting.num_quotes,
         "quotes_per_name": dict(casting.quotes_per_name.most_common()),
         "doubtful": [asdict(quote) for quote in casting.doubtful],
     }
     return ReadBook(report, rows, document.cover, problem)
-
-
-def _language_code(language: str) -> str | None:
-    name = language.strip().lower()
-    code = _LANGUAGES.get(name, re.split(r"[-_]", name)[0])
-    return code if re.fullmatch(r"[a-z]{2,3}", code) else None

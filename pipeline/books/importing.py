@@ -25,7 +25,7 @@ REPORT_PATH = "_import.json"
 CONTENTS = "_contents/"
 _OURS = re.compile(r"[^/]+/part-\d{5}\.parquet|_import\.json|(?:_covers|_contents)/.*|_probe.*")
 _OF_THIS_IMPORT = ("state", "num_new_rows")
-_IMPORT_VERSION = 5  # Raised where reading changes, so that books are read again.
+_IMPORT_VERSION = 6  # Raised where reading changes, so that books are read again.
 
 
 def import_books(
@@ -49,7 +49,7 @@ def import_books(
         not imported `state` is `refused`, and `problem` says why; what an earlier import made of it stays.
 
     Raises:
-        ManifestError: a cast or a choice of chapters belongs to no book, or `output` is something else.
+        ManifestError: a cast, a choice of chapters or a language belongs to no book, or `output` is something else.
     """
     foreign = next((info.path for info in output.list() if not _OURS.fullmatch(info.path)), None)
     if foreign is not None:
@@ -81,7 +81,8 @@ def _fingerprint(catalogue: Storage, path: str, cast: Cast, rules: ImportConfig,
     info = catalogue.find(path)
     content = catalogue.content_hash(info) if info else ""
     choice = rules.chapters.get(book_id)
-    parts = [path, content, cast.model_dump(), rules.max_left_out, choice.model_dump() if choice else None]
+    said = [choice.model_dump() if choice else None, rules.languages.get(book_id)]
+    parts = [path, content, cast.model_dump(), rules.max_left_out, *said]
     return hashlib.sha256(canonical_json([_IMPORT_VERSION, *parts]).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.books.attribution.book import Attribution, Passage, attribute_book
+from pipeline.books.book_language import BookLanguage
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import Chapter
 from pipeline.books.cleaning import count_words, drop_voice_marks, lower_capitals
@@ -70,7 +71,7 @@ class _Piece:
 
 
 def make_rows(
-    book_id: str, title: str, author: str, language: str | None, chapters: list[Chapter], cast: Cast, place: str
+    book_id: str, title: str, author: str, language: BookLanguage, chapters: list[Chapter], cast: Cast, place: str
 ) -> tuple[list[dict[str, Any]], CastReport]:
     """Return the rows of a book in reading order, and what casting did.
 
@@ -85,7 +86,7 @@ def make_rows(
     report = CastReport()
     rows: list[dict[str, Any]] = []
     texts = [[lower_capitals(block.text, words) for block in chapter.blocks] for chapter in chapters]
-    attributions = _attribute(chapters, texts, language, cast, words)
+    attributions = _attribute(chapters, texts, language.code, cast, words)
     for chapter, chapter_texts, found in zip(chapters, texts, attributions, strict=True):
         number = chapter.number
         chapter_title = cut_title(lower_capitals(chapter.title, words))
@@ -103,7 +104,7 @@ def make_rows(
                         "utterance_id": f"{book_id}.{chapter.key}.{digest}{suffix}",
                         "text": piece.text,
                         "speaker_id": piece.voice,
-                        "language": language,
+                        "language": language.of_row(piece.text),
                         "book_id": book_id,
                         "book_title": title,
                         "author": author,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from pipeline.config.extras import name_extra
 from pipeline.config.settings import Address, Settings, setting
@@ -96,6 +96,8 @@ class ImportConfig(Settings):
     marks as license, contents, notes, caption or hidden does not count."""
     chapters: dict[str, ChapterChoice] = setting({})
     """By book_id."""
+    languages: dict[str, Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]] = setting({})
+    """By book_id, where what the book says, or most of its text, is not right; `auto` judges each row by itself."""
 
 
 class AudiobookConfig(Settings):

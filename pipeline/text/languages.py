@@ -84,6 +84,8 @@ _WORD_LANGUAGES = {
     for words in _FOREIGN_WORDS.values()
     for word in words.split()
 }
+DETECTED_LANGUAGES = frozenset(("en", "zh", "ja", *_FOREIGN_WORDS, *(code for code, _ in _SCRIPTS)))
+"""Those that `detect_language` can tell."""
 _FOREIGN_LETTERS = re.compile(r"[À-ÖØ-öø-ɏ¿¡]")
 _MAX_DETECTION_CHARS = 2_000
 _WORD_WEIGHT = 0.25
@@ -119,6 +121,18 @@ def detect_language(text: str) -> str:
         english = num_words if num_function_words else num_words / 2
         return "zh" if num_han + starts_chinese >= english + (not starts_chinese) * (num_function_words > 0) else "en"
     return _detect_latin(text)
+
+
+def is_mostly_han(text: str) -> bool:
+    """Tell whether a text has more Chinese or Japanese characters than words in Latin letters."""
+    return len(_HAN.findall(text)) + len(_KANA.findall(text)) > len(_LATIN_WORD.findall(text))
+
+
+def language_code(name: str) -> str | None:
+    """Return the ISO 639 code of a language's code or English name; None of what is neither, as of nothing."""
+    code = name.strip().lower().replace("_", "-").split("-")[0]
+    code = _LANGUAGE_NAMES.get(code, code)
+    return code if _LANGUAGE_CODE.fullmatch(code) else None
 
 
 def count_english_words(text: str) -> tuple[int, int]:
@@ -182,12 +196,10 @@ def resolve_language(language: str | None, text: str) -> str:
     Raises:
         UtteranceError: `unsupported_language`, as it is no language.
     """
-    name = (language or "auto").strip().lower().replace("_", "-")
-    if name in ("auto", ""):
+    if (language or "auto").strip().lower() in ("auto", ""):
         return detect_language(text)
-    code = name.split("-")[0]
-    code = _LANGUAGE_NAMES.get(code, code)
-    if not _LANGUAGE_CODE.fullmatch(code):
+    code = language_code(str(language))
+    if code is None:
         raise UtteranceError(
             RejectionCode.UNSUPPORTED_LANGUAGE,
             f"language {str(language)[:40]!r} is no language code; expected one like 'en' or 'zh', or 'auto'",

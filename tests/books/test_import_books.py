@@ -12,6 +12,7 @@ import pytest
 
 from jobs.import_books import main
 from pipeline.benchmark import BOOK
+from pipeline.books.book_language import BookLanguage
 from pipeline.books.casting import Cast, Character, load_casting
 from pipeline.books.catalogue import read_book
 from pipeline.books.chapters import split_into_chapters
@@ -30,7 +31,7 @@ CAST = Cast(narrator="anna", characters=(Character(name="Alice", voice="carl"),)
 def import_text(data: bytes | str, name: str, cast: Cast = CAST) -> list[dict]:
     document = read_book(data.encode() if isinstance(data, str) else data, name, name)
     chapters = split_into_chapters(document).chapters
-    rows, _ = make_rows("book", document.title, document.author, "en", chapters, cast, name)
+    rows, _ = make_rows("book", document.title, document.author, BookLanguage("en"), chapters, cast, name)
     return rows
 
 
