@@ -92,6 +92,16 @@ def rank_of(text: str) -> int | None:
     return _CHINESE_RANKS.get(word) or _DIVISIONS.get(word, CHAPTER_RANK)
 
 
+def level_of(text: str) -> int:
+    """Return how high a heading stands where only its words say it, 1 is the highest."""
+    rank = rank_of(text)
+    if rank is not None:
+        return rank
+    if is_numbered_title(text):
+        return CHAPTER_RANK + 1
+    return CHAPTER_RANK + 2 if is_bare_number(text) else CHAPTER_RANK if is_named(text) else CHAPTER_RANK + 3
+
+
 def is_finis(text: str) -> bool:
     """Return whether a line says that the book is at its end."""
     return bool(_FINIS.match(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_text, find_license, hide_voice_marks
@@ -11,14 +12,13 @@ from pipeline.books.document import Block, Document, words_in
 from pipeline.books.headings import (
     CHAPTER_RANK,
     is_bare_label,
-    is_bare_number,
     is_chinese_heading,
     is_contents_line,
     is_heading_line,
     is_named,
-    is_numbered_title,
     is_roman_number,
     is_title_line,
+    level_of,
     rank_of,
 )
 from pipeline.books.limits import check_limit
@@ -119,7 +119,7 @@ def _read_apart(text: str) -> list[Block]:
     last = text.rstrip().rstrip("]").rstrip().rpartition("\n")[2].strip()
     if reason == "illustration" and rank_of(last) is not None and is_heading_line(last):
         kept = text[: text.rindex(last)]
-        return [*_leave_out(reason, [kept]), Block("heading", last, _level_of(last))]
+        return [*_leave_out(reason, [kept]), Block("heading", last, level_of(last))]
     return _leave_out(reason, [text])
 
 
@@ -175,6 +175,11 @@ def _group(lines: list[str]) -> list[tuple[int, list[str]]]:
     return groups
 
 
+def is_scene(line: str) -> bool:
+    """Return whether a line is a break between scenes: `* * *`."""
+    return bool(_SCENE.match(line))
+
+
 def _usual_indent(groups: object) -> int:
     indents: Counter[int] = Counter()
     for group in groups:  # type: ignore[attr-defined]
@@ -184,16 +189,6 @@ def _usual_indent(groups: object) -> int:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def _level_of(title: str) -> int:
-    """Return how high a heading stands; the lines of a text do not say it, so that its words must."""
-    rank = rank_of(title)
-    if rank is not None:
-        return rank
-    if is_numbered_title(title):
-        return CHAPTER_RANK + 1
-    return CHAPTER_RANK + 2 if is_bare_number(title) else CHAPTER_RANK if is_named(title) else CHAPTER_RANK + 3
 
 
 def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Block]) -> list[Block]:
@@ -218,15 +213,15 @@ def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Bl
     has_label = is_bare_label(label) or (rank_of(label) is not None and ":" in label[:_MAX_LABEL_CHARS])
     is_told = num_blank >= 2 and has_label and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
     if (is_heading_line(label) and (is_short or is_told)) or (len(group) == 1 and is_roman_number(label)):
-        return [Block("heading", clean_text(flat, unread), _level_of(flat))]
+        return [Block("heading", clean_text(flat, unread), level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)
     if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):
-        return [Block("heading", clean_text(flat, unread), _level_of(flat))]
+        return [Block("heading", clean_text(flat, unread), level_of(flat))]
     if _ITEM.match(group[0]) and num_items >= 2:
         return [Block("item", clean_text(text, unread)) for text in _split_items(group)]
     if len(group) >= 2 and all(_indent(line) > rules.indent and len(line.strip()) <= _MAX_VERSE_LINE for line in group):
         return _read_verse(group, unread)
-    text = clean_text(_join_lines(group), unread)
+    text = clean_text(join_lines(group), unread)
     return [Block("paragraph", text)] if text else []
 
 
@@ -237,7 +232,7 @@ def _split_items(group: list[str]) -> list[str]:
             items.append([line])
         else:
             items[-1].append(line)
-    return [re.sub(r"^[-*•]\s+", "", _join_lines(item)) for item in items]
+    return [re.sub(r"^[-*•]\s+", "", join_lines(item)) for item in items]
 
 
 def _read_verse(group: list[str], unread: list[Block]) -> list[Block]:
@@ -247,11 +242,12 @@ def _read_verse(group: list[str], unread: list[Block]) -> list[Block]:
     lines = text.split("\n")
     # A text set in a shape, as the Mouse's tale is, has lines too short to be lines of verse.
     if len(lines) > 8 and len(text.split()) / len(lines) < _SHAPED_WORDS:
-        return [Block("paragraph", _join_lines(lines))]
+        return [Block("paragraph", join_lines(lines))]
     return [Block("verse", text)]
 
 
-def _join_lines(lines: list[str]) -> str:
+def join_lines(lines: Sequence[str]) -> str:
+    """Return lines as one; a hyphen at an end stays, and between Chinese characters there is no space."""
     parts = [lines[0].strip()]
     for line in lines[1:]:
         line = line.strip()

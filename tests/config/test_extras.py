@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_clone_installs_itself_and_a_wheel_by_name(monkeypatch, tmp_path):
-    said = extras.need_extra("x.pdf: a PDF", "pypdf", "pdf")
-    assert said.startswith("x.pdf: a PDF needs the package pypdf, which is not installed; run: ")
+    said = extras.need_extra("x.pdf: a PDF", "pdfminer.six", "pdf")
+    assert said.startswith("x.pdf: a PDF needs the package pdfminer.six, which is not installed; run: ")
     assert said.endswith(f"-m pip install -c constraints.txt -e '.[pdf]' (in {ROOT})")
     monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages/pipeline/config/extras.py"))
     assert extras.name_extra("pdf").endswith("-m pip install 'spark-tts-batch[pdf]'")

@@ -1,0 +1,208 @@
+"""What stands at the edges of a PDF's pages and is not part of the text: running heads, page numbers, footnotes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
+
+from pipeline.books.headings import is_heading_line
+from pipeline.books.pdf_pages import Line, raise_digits
+
+LARGE, SMALL = 1.15, 0.92
+"""Letters so much larger than those of the text are a heading's, and so much smaller ones a note's."""
+_NUMBER = re.compile(r"(?<!\w)(?:\d{1,4}|[ivxlc]+)(?!\w)")
+_NUMBER_AT_END = re.compile(r"^\d{1,4}\s+|\s+\d{1,4}$")
+_PAGE_NUMBER = re.compile(r"\W*(?:page\s+|p\.\s*|seite\s+)?#(?:\s*(?:of|/|von)\s*#)?\W*", re.I)
+_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+_NOTE = re.compile(r"^\W?(?:[\d¹²³⁰-⁹]{1,3}|\[?[*†‡§¶])")
+_NEAR, _MIN_PAGES, _MAX_DEPTH = 6, 3, 2
+_SAME_HEIGHT = 3.0
+_APART = 1.5
+_ZONE_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The lines of a page at one height, and the distance to the next row towards the middle of the page."""
+
+    lines: tuple[Line, ...]
+    text: str
+    pattern: str
+    height: float
+    distance: float
+
+    @property
+    def size(self) -> float:
+        return max(line.size for line in self.lines)
+
+
+@dataclass
+class Edges:
+    """What was taken off the pages.
+
+    Attributes:
+        kept: the lines that are left of each page; numbers of its footnotes behind words are superscripts.
+        gone: of each page, why a line is not read, and the line.
+    """
+
+    kept: list[list[Line]] = field(default_factory=list)
+    gone: list[list[tuple[str, Line]]] = field(default_factory=list)
+
+
+def cut_edges(pages: Sequence[Sequence[Line]], body_size: float) -> Edges:
+    """Take heads, page numbers and footnotes off the pages.
+
+    A head returns, but for its number, on pages nearby at the same height, or stands apart from the text where most
+    pages have one; page numbers go up with the pages. A numbered heading that stands once, and what has larger letters
+    than the text, is none.
+
+    Args:
+        pages: the lines of each page.
+        body_size: of most letters of the book, in points.
+    """
+    judge = _Judge(pages, body_size)
+    found = Edges()
+    for page, lines in enumerate(pages):
+        heads, numbers = judge.running(page)
+        gone = {id(line) for line in (*heads, *numbers)}
+        left = [line for line in lines if id(line) not in gone]
+        notes = _footnotes(left, body_size)
+        below = {id(line) for line in notes}
+        marks = _marks_of(notes)
+        found.kept.append([_raise_marks(line, marks) for line in left if id(line) not in below])
+        reasons = (("running head", heads), ("page number", numbers), ("footnote", notes))
+        found.gone.append([(reason, line) for reason, taken in reasons for line in taken])
+    return found
+
+
+def _marks_of(notes: Sequence[Line]) -> re.Pattern[str] | None:
+    """Return what finds the numbers of notes behind words, which not every file says to be raised."""
+    numbers = "|".join(match[1] for line in notes if (match := re.match(r"(\d{1,3})(?!\d)", line.text)))
+    behind = r"(?:(?<=[^\W\d_]{3})|(?<=[^\w\s$€£¥#@+=<>/-]))"
+    return re.compile(rf"{behind}(?:{numbers})(?!\w|[.,:]\d)") if numbers else None
+
+
+def _raise_marks(line: Line, marks: re.Pattern[str] | None) -> Line:
+    return replace(line, text=marks.sub(lambda match: raise_digits(match[0]), line.text)) if marks else line
+
+
+class _Judge:
+    def __init__(self, pages: Sequence[Sequence[Line]], body_size: float) -> None:
+        self._body_size = body_size
+        rows = [_rows_of(lines) for lines in pages]
+        self._edges = [(_edge(page_rows, 1), _edge(page_rows, -1)) for page_rows in rows]
+        distances = [upper[0].bottom - lower[0].bottom for page_rows in rows for upper, lower in pairwise(page_rows)]
+        self._usual = median(distances) if distances else 0.0
+        self._offsets = [_offsets(page, edges) for page, edges in enumerate(self._edges)]
+
+    def running(self, page: int) -> tuple[list[Line], list[Line]]:
+        """Return the running heads and the page numbers of a page."""
+        heads, numbers = list[Line](), list[Line]()
+        for edge, rows in enumerate(self._edges[page]):
+            for depth, row in enumerate(rows):
+                if _PAGE_NUMBER.fullmatch(row.pattern) and self._is_page_number(page, row):
+                    numbers += row.lines
+                elif self._is_head(page, edge, row, depth):
+                    heads += row.lines
+                else:
+                    break
+        return heads, numbers
+
+    def _near(self, page: int) -> range:
+        return range(max(0, page - _NEAR), min(len(self._edges), page + _NEAR + 1))
+
+    def _is_page_number(self, page: int, row: _Row) -> bool:
+        if row.size > LARGE * self._body_size and row in self._edges[page][0]:
+            return False  # A chapter's number; below a page nobody writes these.
+        offsets = Counter(offset for near in self._near(page) for offset in self._offsets[near])
+        return any(offsets[offset] >= min(_MIN_PAGES, len(self._edges)) for offset in _offsets_of(page, row))
+
+    def _is_head(self, page: int, edge: int, row: _Row, depth: int) -> bool:
+        is_note = row.size <= SMALL * self._body_size and bool(_NOTE.match(row.text))
+        if row.size > LARGE * self._body_size or (is_note and not self._is_page_number(page, row)):
+            return False
+        near = [other for number in self._near(page) for other in self._edges[number][edge]]
+        level = [other for other in near if abs(other.height - row.height) <= _SAME_HEIGHT]
+        title = _title_of(row.text)
+        if is_heading_line(title) and sum(_title_of(other.text) == title for other in level) == 1:
+            return False
+        is_apart = row.distance > _APART * self._usual
+        if sum(other.pattern == row.pattern for other in level) >= _MIN_PAGES:
+            return is_apart or depth == 0
+        if is_apart and sum(other.text == row.text for other in level) > 1:
+            return True
+        outermost = [self._edges[number][edge][0] for number in self._near(page) if self._edges[number][edge]]
+        apart = sum(
+            other.distance > _APART * self._usual and abs(other.height - row.height) <= _SAME_HEIGHT
+            for other in outermost
+        )
+        return depth == 0 and is_apart and apart >= max(_MIN_PAGES, _ZONE_SHARE * len(self._near(page)))
+
+
+def _rows_of(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return the lines of a page by height, from the top."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: (-line.top, line.left)):
+        if rows and line.top - rows[-1][0].bottom > 0.5 * min(line.size, rows[-1][0].size):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return rows
+
+
+def _edge(rows: list[list[Line]], step: int) -> list[_Row]:
+    """Return the outermost rows of a page, the outer one first; none where nothing would be left."""
+    found = []
+    ordered = rows[::step]
+    for row, following in pairwise(ordered[: _MAX_DEPTH + 1]):
+        text = " ".join(line.text for line in sorted(row, key=lambda line: line.left))
+        distance = abs(row[0].bottom - following[0].bottom)
+        found.append(_Row(tuple(row), text, _NUMBER.sub("#", text), row[0].bottom, distance))
+    if len(rows) == 1:  # A number alone on its page.
+        text = " ".join(line.text for line in rows[0])
+        found.append(_Row(tuple(rows[0]), text, _NUMBER.sub("#", text), rows[0][0].bottom, 0.0))
+    return found
+
+
+def _title_of(text: str) -> str:
+    """Return a heading without the page number before or behind it; that of `Chapter 1` is its own."""
+    title = _NUMBER_AT_END.sub("", text)
+    return title if is_heading_line(title) else text
+
+
+def _offsets(page: int, edges: Sequence[Sequence[_Row]]) -> set[int]:
+    return {offset for rows in edges for row in rows for offset in _offsets_of(page, row)}
+
+
+def _offsets_of(page: int, row: _Row) -> list[int]:
+    return [_value(number) - page for number in _NUMBER.findall(row.text)]
+
+
+def _value(number: str) -> int:
+    if number.isdecimal():
+        return int(number)
+    values = [_ROMAN[letter] for letter in number]
+    return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))
+
+
+def _footnotes(lines: Sequence[Line], body_size: float) -> list[Line]:
+    """Return the lines in small letters below the text of a column, if the first of them begins as a note does."""
+    text = [line for line in lines if line.size > SMALL * body_size]
+    below = [line for line in lines if text and line.size <= SMALL * body_size
+             and not any(other.top < line.top and _overlaps(other, line) for other in text)]  # fmt: skip
+    columns: list[list[Line]] = []
+    for line in sorted(below, key=lambda line: (-line.top, line.left)):
+        column = next((column for column in columns if any(_overlaps(other, line) for other in column)), None)
+        if column is None:
+            columns.append([line])
+        else:
+            column.append(line)
+    return [line for column in columns if _NOTE.match(column[0].text) for line in column]
+
+
+def _overlaps(line: Line, other: Line) -> bool:
+    return line.left < other.right and other.left < line.right
