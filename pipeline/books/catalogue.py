@@ -17,7 +17,7 @@ from pipeline.books.account import describe_account, find_problem
 from pipeline.books.book_language import find_book_language
 from pipeline.books.casting import Cast
 from pipeline.books.chapters import split_into_chapters
-from pipeline.books.cleaning import drop_voice_marks
+from pipeline.books.cleaning import drop_voice_marks, leave_notes_out
 from pipeline.books.decoding import decode_text
 from pipeline.books.document import Document, words_in
 from pipeline.books.epub import read_epub
@@ -47,6 +47,12 @@ def read_book(data: bytes, name: str, place: str) -> Document:
     Raises:
         ManifestError: it cannot be read; names the place.
     """
+    document = _read_format(data, name, place)
+    document.blocks = leave_notes_out(document.blocks)
+    return document
+
+
+def _read_format(data: bytes, name: str, place: str) -> Document:
     suffix = posixpath.splitext(name)[1].lower()
     if suffix in _OF_KINDLE:
         raise ManifestError(

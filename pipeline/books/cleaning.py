@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import regex
 
@@ -37,6 +38,8 @@ _FOOTNOTE_MARK = re.compile(
     # After less it is a power: x², 10⁶, km².
     r"(?:(?<=[^\W\d_]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”‘“»›…—。，！？；：」』]))[¹²³⁰-⁹]+"
 )
+_NOTE = re.compile(r"(\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|\*{1,3}(?=\s)|[†‡])\s*(?=\S)")
+_NEAR_NOTE = 12
 _PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
 EDITORIAL = re.compile(rf"\[\s*Transcriber(?:'|’)?s?\b{_IN_BRACKETS}", re.I)
@@ -86,6 +89,35 @@ def leave_license_out(blocks: list[Block]) -> list[Block]:
     return [
         block if start <= number < end else block.left_out("license") for number, block in enumerate(blocks)
     ]  # fmt: skip
+
+
+def leave_notes_out(blocks: list[Block]) -> list[Block]:
+    """Mark the paragraphs of footnotes that nothing but their mark says to be some: `[1] ...`, `* ...`.
+
+    Such a mark stands in the text before; one in brackets is taken out already, a star or dagger goes here.
+    """
+    result: list[Block] = []
+    marks: set[str] = set()
+    for block in blocks:
+        if block.reason == "footnote mark":
+            marks.add(block.text.strip())
+        note = _NOTE.match(block.text) if block.kind in ("paragraph", "item") and not block.reason else None
+        if note is not None and (note[1] in marks or _take_mark(result, note[1])):
+            block = block.left_out("footnote")
+        result.append(block)
+    return result
+
+
+def _take_mark(blocks: list[Block], mark: str) -> bool:
+    """Take a star or dagger from behind the word of the last blocks where it stands; say whether there is one."""
+    behind = re.compile(rf"(?<=[\w.,;:!?\"'’”]){re.escape(mark)}(?![\w*])")
+    for place in range(len(blocks) - 1, max(-1, len(blocks) - 1 - _NEAR_NOTE), -1):
+        block = blocks[place]
+        if not block.reason and "[" not in mark and behind.search(block.text):
+            blocks[place] = replace(block, text=behind.sub("", block.text, count=1))
+            blocks.insert(place + 1, Block("paragraph", mark, reason="footnote mark"))
+            return True
+    return False
 
 
 def clean_text(text: str, unread: list[Block], *, keep_underscores: bool = False) -> str:

@@ -324,3 +324,38 @@ def test_code_of_markdown_is_left_out_and_counted_and_tables_are_read_by_rows():
     ]  # fmt: skip
     assert [(block.text, block.reason) for block in document.blocks if block.reason] == [("x = 1", "code")]
     assert words_of(document.blocks) == document.num_words
+
+
+NOTES = """CHAPTER I
+
+He read the book[1] twice, and the other one* as well. It was dark.[2]
+
+[1] A folio of the year
+1801.
+
+* It was lost.
+
+[3] stood on the door.
+
+He went out.† It rained.
+
+† As it did.
+
+* * *
+
+The stars * of the night * were no notes.
+
+[2] So the parish says.
+"""
+
+
+def test_notes_that_only_their_marks_tell_are_left_out():
+    document = read_book(NOTES.encode(), "n.txt", "n.txt")
+    assert [block.text for block in document.blocks if not block.reason and block.text] == [
+        "CHAPTER I", "He read the book twice, and the other one as well. It was dark.", "[3] stood on the door.",
+        "He went out. It rained.", "The stars * of the night * were no notes.",
+    ]  # fmt: skip
+    assert [block.text for block in document.blocks if block.reason == "footnote"] == [
+        "[1] A folio of the year 1801.", "* It was lost.", "† As it did.", "[2] So the parish says."
+    ]
+    assert document.num_words == words_of(document.blocks)
