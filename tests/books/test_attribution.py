@@ -213,6 +213,25 @@ def test_a_heading_parts_two_conversations():
     assert chapter[3][0].quote.end == len(lines[2])
 
 
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("cried Anna, Carl and the Bishop together", None),
+        ("said Carl and Anna", None),
+        ("said Carl, and Anna laughed", "Carl"),
+        ("said Carl and went out", "Carl"),
+    ],
+)
+def test_what_several_people_say_together_is_nobodys(tag, expected):
+    text = f'Anna met Carl and the Bishop.\n"We are going home!" {tag}.\n"I see," said Anna.'
+    assert speakers(text, "Anna", "Carl", "the Bishop")[0] == expected
+
+
+def test_who_tells_is_named_behind_a_passive_verb():
+    text = 'Anna met Bea at the mill.\nShe was told by Bea, "The horses are ready now."'
+    assert speakers(text, "Anna", "Bea") == ["Bea"]
+
+
 def test_two_quotes_with_nothing_between_them_are_two_turns():
     text = 'Clara and Hugo sat down.\n"Is it far?" "Far enough," said Hugo.\n"Is it far?" said Hugo. "Is it dear?"'
     first, second, *rest = attribute(text, "Clara", "Hugo")

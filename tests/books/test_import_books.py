@@ -356,6 +356,9 @@ def test_notes_that_only_their_marks_tell_are_left_out():
         "He went out. It rained.", "The stars * of the night * were no notes.",
     ]  # fmt: skip
     assert [block.text for block in document.blocks if block.reason == "footnote"] == [
-        "[1] A folio of the year 1801.", "* It was lost.", "† As it did.", "[2] So the parish says."
+        "[1] A folio of the year 1801.",
+        "* It was lost.",
+        "† As it did.",
+        "[2] So the parish says.",
     ]
     assert document.num_words == words_of(document.blocks)

@@ -17,7 +17,7 @@ from pipeline.books.attribution.confidence import find_confidences
 from pipeline.books.attribution.evidence import SOMEBODY_ELSE, Chapter, find_named
 from pipeline.books.attribution.manner import Manner
 from pipeline.books.attribution.people import Names, People, name_key, split_words
-from pipeline.books.attribution.turns import Paragraph, Turn, find_addressed, find_turns, read_paragraph
+from pipeline.books.attribution.turns import TOGETHER, Paragraph, Turn, find_addressed, find_turns, read_paragraph
 from pipeline.books.attribution.words import ABBREVIATED, OPENERS, TITLES, VERBS
 from pipeline.books.quotes import Quote
 
@@ -92,6 +92,8 @@ def _attribute_chapter(chapter: Chapter, num_cast: int) -> list[list[Attribution
     chances = find_probabilities(turns)
     confidences = find_confidences(chapter.turns, turns, chances, chapter.people)
     for turn, candidates, found, confidence in zip(chapter.turns, turns, chances, confidences, strict=True):
+        if any(tag.style == TOGETHER for tag in turn.tags):
+            continue
         for place in turn.quotes:
             speakers[place] = (candidates.people[int(found.argmax())], confidence)
     attributed = []

@@ -24,6 +24,8 @@ from pipeline.books.quotes import Quote, find_quotes
 
 CERTAIN_STYLES = frozenset(("inverted", "direct", "before", "before_ended"))
 """Tags with a verb of speech."""
+TOGETHER = "together"
+"""A tag that names several people; nobody of them says the quote alone."""
 _NO_END = "".join(rf"(?<!\b{title.capitalize()})" for title in sorted(ABBREVIATED))
 _SENTENCE_END = re.compile(_NO_END + r"(?<!\b[A-HJ-Z])[.!?…][\"'”’)]*\s")
 """The full stop of `Mr.` or of an initial ends none."""
@@ -35,6 +37,8 @@ _MAX_WORDS_TO_QUOTE = 8
 _GOES_ON = frozenset("was were is kept began".split())
 _NEXT_CLAUSE = frozenset("and but while so then whereupon for that till".split())
 _HELPERS = frozenset("only could would should might must can will did to".split())
+_PASSIVE = frozenset("was were been being is are".split())
+_JOINS_NAMES = re.compile(r"\s*(?:,\s*|,?\s*and\s+)(?:the\s+)?")
 _LEADS_IN = re.compile(r"[,:;—][\s\"'“‘]*$")
 _VOCATIVE_BEFORE = re.compile(
     r"(?:^|[\"'“‘,;:.!?—(]|\b(?:oh|ah|my|dear|dearest|poor|no|yes|well|but|and|yet)\b)[\s\"'“‘]*$", re.I
@@ -269,9 +273,34 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
                 return "inverted", find_owned(words, mention)
             if mention.is_possessive or (mention.kind == "pronoun" and not mention.is_subject):
                 return None
+            if _is_group(paragraph, mention, stop):
+                return TOGETHER, Mention(mention.first, mention.last, "name")
             return "inverted", mention
         return ("inverted", Mention(at + 1, at + 2, "noun")) if _is_noun(words, at + 1, stop) else None
     return _unlisted_verb(paragraph, quote, at, stop) or _direct(paragraph, quote, at, stop)
+
+
+def _is_group(paragraph: Paragraph, mention: Mention, stop: int) -> bool:
+    """Return whether several people speak: `cried Anna and Bea`, `said Anna, Bea and the boy together`."""
+    others = paragraph.told_within(paragraph.end_of(mention), stop)
+    last, num_commas = mention, 0
+    for other in others:
+        between = paragraph.text[paragraph.end_of(last) : paragraph.start_of(other)]
+        if other.kind != "name" or not _JOINS_NAMES.fullmatch(between):
+            return False
+        if "and" in between:
+            return "," not in between or num_commas > 0
+        last, num_commas = other, num_commas + 1
+    return False
+
+
+def _agent(paragraph: Paragraph, verb: int, stop: int) -> Mention | None:
+    """Return who speaks in `she was told by Anna`."""
+    words = paragraph.words
+    if verb + 1 >= len(words) or words[verb + 1].small != "by" or words[verb - 1].small not in _PASSIVE:
+        return None
+    found = next(iter(paragraph.told_within(words[verb + 1].end, stop)), None)
+    return found if found is not None and found.first <= verb + 4 else None
 
 
 def _unlisted_verb(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str, Mention] | None:
@@ -314,7 +343,8 @@ def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str
         if word.start >= stop or any(mark in gap for mark in ".!?;:"):
             break
         if word.small in VERBS and not (word.small.endswith("ing") and words[number - 1].small not in _GOES_ON):
-            return ("direct" if ended in ",—-!?" else "follows_saying"), mention
+            told = _agent(paragraph, number, stop) or mention
+            return ("direct" if ended in ",—-!?" else "follows_saying"), told
         if word.small in CLAUSE_STARTERS and word.small != "then":
             break
     return ("acts" if ended in ",—-" else "follows"), mention
@@ -332,6 +362,8 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
     leads_in = bool(_LEADS_IN.search(text))
     farthest = last - 15 if leads_in else last - _MAX_WORDS_TO_QUOTE
     for verb in range(last - 1, max(first - 1, farthest), -1):
+        if verb and (agent := _agent(paragraph, verb, quote.start)) and words[verb].small in (*VERBS, *BARE_VERBS):
+            return "before", agent
         if words[verb].small in BARE_VERBS:
             stop = verb - 1 if words[verb - 1].small.endswith("ly") or words[verb - 1].small in _HELPERS else verb
             heard = next((found for found in told if found.last in (verb, stop)), None)
