@@ -7,81 +7,39 @@ each thread, and eight bytes for each clip that is a file, by which the listing 
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.clips import CLIP_FORMATS, ClipHeader, read_header
 from pipeline.config.manifest import OWN_COLUMNS, REQUIRED_COLUMNS
 from pipeline.errors import ConfigError, DamagedCommit
 from pipeline.manifest.rows import Manifest, hash_seed
 from pipeline.manifest.units import WorkUnit, parse_unit_id, plan_units
 from pipeline.output.commit_file import CommitFile
 from pipeline.output.commit_log import CommitLog, map_ahead
-from pipeline.output.contradictions import CONTRADICTION_COLUMNS, find_contradictions
-from pipeline.output.records import AUDIO_FOLDER, clip_name
 from pipeline.output.replaced_takes import ReplacedTakes
 from pipeline.output.run_record import RunRecord
 from pipeline.output.shard_table import FormerShard, ShardRecord, ShardTable
-from pipeline.output.tombstones import REMOVED_PATH, Tombstones
+from pipeline.output.tombstones import Tombstones
+from pipeline.output.unit_check import (
+    Finding,
+    Kind,
+    UnitContent,
+    check_clip,
+    check_records,
+    check_removed,
+    read_content,
+)
 from pipeline.output.voices import SPEAKERS_PATH, hash_voices, list_enrolled
 from pipeline.storage import Storage
 
-Kind = Literal[
-    "missing",
-    "changed",
-    "orphaned",
-    "damaged_commit",
-    "uncommitted",
-    "stray_commit",
-    "changed_shard",
-    "other_row",
-    "not_removed",
-    "no_tombstone",
-    "other_voice",
-    "edited_row",
-]
-_COLUMNS = (
-    *("utterance_id", "audio_path", "audio_format", "audio_sha256", "error_code", "removed_reason", "shard", "row"),
-    *("speaker_id", "seed", *CONTRADICTION_COLUMNS),
-)
 _LISTED_AT_ONCE = 16_384
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be.
-
-    | kind | what |
-    |---|---|
-    | missing | a clip that a commit names is gone |
-    | changed | a clip's bytes or header are not those of its commit |
-    | orphaned | a file of audio that no commit names, left by work that was cut short; harmless |
-    | damaged_commit | a commit that cannot be read, or does not hold its unit's rows |
-    | uncommitted | a unit without commit although the output is marked as finished |
-    | stray_commit | a commit that belongs to no unit of the run |
-    | changed_shard | the manifest, where it is at hand, has another shard in this one's place, or none |
-    | not_removed | a row that was withdrawn, by a removal that was cut short |
-    | no_tombstone | a removed row that removed.parquet does not name, so that a repair might bring it back |
-    | other_row | a commit whose id, text, speaker or seed is not that of its manifest row |
-    | edited_row | a record whose length, tokens, takes or measures do not follow from each other |
-    | other_voice | speakers.parquet has another voice of a speaker than the one that rows were spoken with, or none |
-    """
-
-    kind: Kind
-    path: str
-    """Relative to the output."""
-    unit: WorkUnit | None = None
-    row: int | None = None
-    detail: str = ""
-    """What was found and expected, where that is not plain from the kind."""
 
 
 @dataclass
@@ -114,14 +72,6 @@ class VerifyReport:
         wrong = (self.missing, self.changed, self.damaged_commits, self.uncommitted, self.stray_commits)
         edited = (self.edited_rows, self.other_voices)
         return not any((*wrong, *edited, self.changed_shards, self.other_rows, self.not_removed, self.no_tombstones))
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What was read of a commit, and what is wrong with the clips in it."""
-
-    rows: list[dict[str, Any]]
-    findings: list[Finding]
 
 
 class Audit:
@@ -177,9 +127,10 @@ class Audit:
             if content is None:
                 yield Finding("damaged_commit", self._log.metadata_path(unit), unit)
             else:
-                yield from self._check_removed(unit, content.rows)
+                path = self._log.metadata_path(unit)
+                yield from check_removed(unit, path, content.rows, self._tombstones)
                 yield from self._check_rows(unit, content.rows)
-                yield from self._check_records(unit, content.rows)
+                yield from check_records(unit, path, content.rows)
                 yield from self._check_unit(unit, content.rows)
                 yield from content.findings
         yield from self._check_listing()
@@ -216,19 +167,6 @@ class Audit:
                     detail += "; in a data set jobs.remove empties rows of manifests, and the next new night adopts it"
                 yield Finding("changed_shard", name, detail=detail)
 
-    def _check_removed(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-        path = self._log.metadata_path(unit)
-        for row in committed:
-            name, has_stone = f"{row['utterance_id']!r:.80}", self._tombstones.reason_for(row) is not None
-            if has_stone and row["status"] != "removed":
-                detail = f"row {row['row']}: {name} was withdrawn; run its jobs.remove again"
-                yield Finding("not_removed", path, unit, row["row"], detail)
-            if not has_stone and row["status"] == "removed":
-                detail = (
-                    f"row {row['row']}: nothing but its commit says that {name} was withdrawn; put {REMOVED_PATH} back"
-                )
-                yield Finding("no_tombstone", path, unit, row["row"], detail)
-
     def _check_rows(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         if self._manifest is None or unit.shard in self._changed_shards:
             return
@@ -246,12 +184,6 @@ class Audit:
                 if record[name] != value:
                     detail = f"row {record['row']}: {name} {record[name]!r:.60}, but {value!r:.60} in the manifest"
                     yield Finding("other_row", self._log.metadata_path(unit), unit, record["row"], detail)
-
-    def _check_records(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-        for record in committed:
-            for detail in find_contradictions(record):
-                path = self._log.metadata_path(unit)
-                yield Finding("edited_row", path, unit, record["row"], f"row {record['row']}: {detail}")
 
     def _list_units(self, shards: Mapping[str, ShardRecord], unit_size: int) -> Iterator[WorkUnit]:
         for unit_id in self._log.list_units():
@@ -282,35 +214,14 @@ class Audit:
                 if unit.unit_id not in done:
                     yield Finding("uncommitted", self._log.metadata_path(unit), unit)
 
-    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, _Content | None]:
+    def _read(self, unit: WorkUnit) -> tuple[WorkUnit, UnitContent | None]:
         try:
             return unit, self._log.read(unit.unit_id, lambda file: self._read_content(unit, file))
         except (DamagedCommit, FileNotFoundError):  # Or taken away since it was listed.
             return unit, None
 
-    def _read_content(self, unit: WorkUnit, file: CommitFile) -> _Content | None:
-        if self._check_hashes:
-            file.check_pages()  # And so every byte of it but its clips.
-        rows = file.read(_COLUMNS).to_pylist()
-        if not _is_whole(unit, rows, is_packed=file.is_packed):
-            return None
-        return _Content(rows, self._check_packed(unit, rows, file) if file.is_packed and self._check_hashes else [])
-
-    def _check_packed(self, unit: WorkUnit, rows: Sequence[Mapping[str, Any]], file: CommitFile) -> list[Finding]:
-        """Compare the clips in a commit with its records, a row group at a time."""
-        findings, records = [], iter(rows)
-        for group in range(len(file.group_sizes)):
-            for clip, row in zip(file.read_clips(group), records, strict=False):
-                if row["status"] != "ok":
-                    continue
-                kind: Kind | None = "missing"
-                if clip is not None and clip["bytes"] is not None:
-                    name = clip_name(row["utterance_id"], row["audio_sha256"], row["audio_format"])
-                    kind = _check_clip(clip["bytes"], row) if clip["path"] == name else "changed"
-                if kind is not None:
-                    detail = f"the clip of row {row['row']}, {row['utterance_id']!r:.80}"
-                    findings.append(Finding(kind, self._log.metadata_path(unit), unit, row["row"], detail))
-        return findings
+    def _read_content(self, unit: WorkUnit, file: CommitFile) -> UnitContent | None:
+        return read_content(unit, self._log.metadata_path(unit), file, check_hashes=self._check_hashes)
 
     def _check_unit(self, unit: WorkUnit, committed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         rows = [row for row in committed if row["status"] == "ok"]
@@ -328,7 +239,7 @@ class Audit:
         if not self._check_hashes:
             return None if self._storage.exists(row["audio_path"]) else "missing"
         try:
-            return _check_clip(self._storage.get(row["audio_path"]), row)
+            return check_clip(self._storage.get(row["audio_path"]), row)
         except FileNotFoundError:
             return "missing"
 
@@ -402,41 +313,6 @@ def sweep_orphans(storage: Storage) -> int:
     for path in orphans:
         storage.delete(path)
     return len(orphans) + ReplacedTakes(storage).delete() + storage.delete_temporary()
-
-
-def _check_clip(data: bytes, row: Mapping[str, Any]) -> Kind | None:
-    """Compare a clip with its record: its bytes, and what it says of itself."""
-    if hashlib.sha256(data).hexdigest() != row["audio_sha256"]:
-        return "changed"
-    rate, num_samples = row.get("sample_rate"), row.get("num_samples")
-    if rate is None or num_samples is None or read_header(data) == ClipHeader(rate, num_samples):
-        return None
-    return "changed"
-
-
-def _is_whole(unit: WorkUnit, rows: Sequence[Mapping[str, Any]], *, is_packed: bool) -> bool:
-    """Tell whether a commit that can be read has the unit's rows, and names where their audio is."""
-    places = [(row["shard"], row["row"]) for row in rows]
-    return places == [(unit.shard, row) for row in range(unit.first_row, unit.last_row + 1)] and all(
-        (row["status"] == "rejected" and row["error_code"])
-        or (row["status"] == "removed" and row["removed_reason"] is not None and row["audio_sha256"] is None)
-        or (row["status"] == "ok" and _names_its_clip(row, is_packed=is_packed))
-        for row in rows
-    )
-
-
-def _names_its_clip(row: Mapping[str, Any], *, is_packed: bool) -> bool:
-    if not row["utterance_id"] or not re.fullmatch("[0-9a-f]{64}", str(row["audio_sha256"])):
-        return False
-    if row["audio_format"] not in CLIP_FORMATS:
-        return False
-    if is_packed:
-        return row["audio_path"] is None
-    # The folder is that of the shard whose unit made it: a take that is kept stays there.
-    folder, _, name = str(row["audio_path"]).rpartition("/")
-    return f"{folder}/".startswith(AUDIO_FOLDER) and name == clip_name(
-        row["utterance_id"], row["audio_sha256"], row["audio_format"]
-    )
 
 
 def _parse_planned(unit_id: str, shards: Mapping[str, ShardRecord], unit_size: int) -> WorkUnit | None:
