@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pipeline.books.document import Block, Document, words_in
 from pipeline.books.entities import expand_entities
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.linked_contents import Link, follow_links
+from pipeline.books.linked_notes import BLOCKS, mark_notes
+from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
@@ -19,17 +22,14 @@ _SKIPPED = {
     "nav": "table of contents", "img": "illustration", "svg": "illustration", "picture": "illustration",
     "math": "formula", "audio": "", "video": "", "form": "", "button": "", "rt": "reading aid", "rp": "reading aid",
 }  # fmt: skip
-_BLOCKS = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hgroup "
-    "html li main nav ol p pre section table tbody tfoot thead tr ul h1 h2 h3 h4 h5 h6 hr".split()
-)
 _PICTURES = ("img", "svg", "picture", "object", "video", "audio", "canvas", "math")
 _TEXT_OF_FIGURES = ("table", "blockquote", "pre", "ul", "ol", "dl")
 _VERSE = re.compile(r"(?<![^\W_])(?:poem|poetry|verse|stanza|lg|linegroup|song|hymn|letter-?head)(?![^\W_])", re.I)
 _REASONS = {
     "page number": "pagenum page-number pagenumber pageno pagebreak doc-pagebreak",
-    "footnote": "footnote footnotes endnote endnotes rearnote rearnotes doc-footnote doc-endnote doc-endnotes",
-    "footnote mark": "noteref doc-noteref fnanchor footnote-ref footnoteref",
+    "footnote": "footnote footnotes endnote endnotes rearnote rearnotes doc-footnote doc-endnote doc-endnotes "
+    "duokan-footnote-content duokan-footnote-item",
+    "footnote mark": "noteref doc-noteref fnanchor footnote-ref footnoteref duokan-footnote",
     "table of contents": "toc doc-toc landmarks page-list loi lot",
     "license": "pg-boilerplate pg-header pg-footer pgheader pgfooter",
     "illustration": "caption figcenter figleft figright illustration",
@@ -40,16 +40,14 @@ _REASONS = {
 }
 _REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in tokens.split()}
 """By the words of `class`, `epub:type` and `role`; a word that is part of another one says nothing."""
-_OF_BLOCKS = ("front or back matter", "about the edition")
+_OFBLOCKS = ("front or back matter", "about the edition")
 _CODE = frozenset(("programlisting", "screen", "sourcecode", "code", "listing", "code-block", "codeblock"))
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
+_MAX_PIECES, _MAX_BEFORE_CHARS = 12, 80
 _MAX_CAPTION_WORDS = 60
-_NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\])]?$", re.I)
-_RAISED = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
-_HAS_POWERS = re.compile(r"(?:(?<![^\W_])(?:[A-Za-z]|\d{1,2}|km|cm|mm|dm|nm|ft|in|mi|yd)|\))$")
-_TAKES_LETTER = re.compile(r"(?<![^\W_])(?:\w{1,2}|\d+)$")
+_EMPTIED = re.compile(r"[\[(]\s*[\])]")  # What stood around the link of a mark.
 
 
 @dataclass
@@ -79,10 +77,11 @@ def read_html(text: str, place: str) -> Document:
     Raises:
         ManifestError: it declares entities, is over a limit or cannot be parsed.
     """
-    page = _parse(text, place)
+    page = parse_page(text, place)
     root = page.root
+    mark_notes({posixpath.basename(place): root})
     targets = {href[1:] for link in root.iter("a") if (href := str(link.get("href", "")).strip()).startswith("#")}
-    found = _read(page, place, targets)
+    found = read_page(page, place, targets)
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
     title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
     return Document(
@@ -94,23 +93,19 @@ def read_html(text: str, place: str) -> Document:
     )
 
 
-def read_page(text: str, place: str, anchors: Collection[str] = ()) -> PageText:
+def parse_html(text: str, place: str) -> Any:
+    """Return the root of a page, well formed or not; raises as `read_html` does."""
+    return parse_page(text, place).root
+
+
+def read_page(page: Page, place: str, anchors: Collection[str] = ()) -> PageText:
     """Read one page of a book; raises as `read_html` does.
 
     Args:
-        text: HTML or XHTML.
+        page: as `parse_page` returns it.
         place: what messages call it.
         anchors: ids that are looked for.
     """
-    return _read(_parse(text, place), place, anchors)
-
-
-def parse_html(text: str, place: str) -> Any:
-    """Return the root of a page, well formed or not; raises as `read_html` does."""
-    return _parse(text, place).root
-
-
-def _read(page: _Page, place: str, anchors: Collection[str]) -> PageText:
     reader = _Reader(place, frozenset(anchors))
     reader.visit(page.root, verse=False, depth=0)
     reader.end_block("paragraph")
@@ -120,13 +115,20 @@ def _read(page: _Page, place: str, anchors: Collection[str]) -> PageText:
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
+    """A page whose elements are known and whose text is not yet read.
+
+    Attributes:
+        root: of its elements.
+        gave_up: where and why the parser stopped before the end, if it did.
+    """
+
     root: Any
     gave_up: str | None
-    """Where and why the parser stopped before the end, if it did."""
 
 
-def _parse(text: str, place: str) -> _Page:
+def parse_page(text: str, place: str) -> Page:
+    """Parse a page, well formed or not; raises as `read_html` does."""
     from lxml import etree
     from lxml import html as lxml_html
 
@@ -143,7 +145,7 @@ def _parse(text: str, place: str) -> _Page:
     gave_up = next(
         (f"line {error.line}: {error.message.strip()}" for error in parser.error_log.filter_from_fatals()), None
     )
-    return _Page(root, gave_up)
+    return Page(root, gave_up)
 
 
 def _drop_between(text: str, begin: str, end: str) -> str:
@@ -204,7 +206,7 @@ class _Reader:
         tag = element.tag if isinstance(element.tag, str) else ""
         if not tag:
             return
-        is_block = tag in _BLOCKS
+        is_block = tag in BLOCKS
         if is_block:
             self.end_block("verse" if verse else "paragraph")
         self._note_anchor(element)
@@ -229,8 +231,7 @@ class _Reader:
     def _visit_inside(self, element: Any, tag: str, verse: bool, depth: int) -> None:
         tokens = _tokens(element)
         verse = verse or tag == "pre" or bool(tokens and _VERSE.search(" ".join(tokens)))
-        if tag == "sup" and _is_power("".join(self._held[-3:]), element):
-            self._add(" ".join(element.itertext()).translate(_RAISED), False)
+        if tag in ("sup", "sub") and not self._visit_set_off(element, tag):
             return
         first = len(self._blocks)
         was_body = self._is_body
@@ -244,7 +245,7 @@ class _Reader:
             self.end_block("heading", int(tag[1]))
         elif tag in ("td", "th"):
             self._end_cell()
-        elif tag in _BLOCKS:
+        elif tag in BLOCKS:
             self.end_block("item" if tag in ("li", "dd", "dt", "tr") else "verse" if verse else "paragraph")
         if tag == "hgroup":
             self._join_headings(first)
@@ -266,7 +267,7 @@ class _Reader:
         reason = _SKIPPED.get(tag)
         if reason is None:
             reason = next((_REASON_OF[token] for token in tokens if token in _REASON_OF), None)
-            if reason in _OF_BLOCKS and (tag not in _BLOCKS or (self._is_body and reason == "front or back matter")):
+            if reason in _OFBLOCKS and (tag not in BLOCKS or (self._is_body and reason == "front or back matter")):
                 reason = None
         is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
         if reason is None and (is_unseen or _HIDDEN_STYLE.search(element.get("style") or "")):
@@ -275,26 +276,36 @@ class _Reader:
             reason = "code"
         if reason is None and tag == "figure" and _is_picture(element):
             reason = "illustration"
-        if reason == "illustration" and tag in _BLOCKS and words_in(_text_of(element)) > _MAX_CAPTION_WORDS:
+        if reason == "illustration" and tag in BLOCKS and words_in(_text_of(element)) > _MAX_CAPTION_WORDS:
             reason = None  # So much is told, not shown.
         if reason is None and tag in ("sup", "a") and self._is_note_mark(element, tag):
             reason = "footnote mark"
         return reason
 
     def _is_note_mark(self, element: Any, tag: str) -> bool:
-        text = beginning_of(element, _MAX_MARK_CHARS)
-        if not _NOTE_MARK.match(text):
+        text, before = beginning_of(element, _MAX_MARK_CHARS), self._before()
+        if tag == "sup" and not _is_linked(element, text):
+            return len(text) < _MAX_MARK_CHARS and read_above(text, before, _after(element)) is None
+        if not NOTE_MARK.match(text):
             return False
-        before = "".join(self._held[-3:])
-        if tag == "a":
-            # "See chapter 3" may be a link; a mark stands at its word, or in brackets or above the line.
-            is_apart = before[-1:].isspace() and text.isalnum() and element.find("sup") is None
-            return "#" in str(element.get("href", "")) and not is_apart
-        if element.find(".//a") is not None or element.getparent().tag == "a":
+        # "See chapter 3" may be a link; a mark stands at its word, or in brackets or above the line.
+        is_apart = (not before or before[-1:].isspace()) and text.isalnum() and element.find("sup") is None
+        return tag == "sup" or ("#" in str(element.get("href", "")) and not is_apart)
+
+    def _visit_set_off(self, element: Any, tag: str) -> bool:
+        """Read what stands above or below the line; return whether it is to be read as any text."""
+        text = " ".join("".join(element.itertext()).split())
+        if not text or len(element) and element.find(".//a") is not None:
             return True
-        if text.isalpha():
-            return not _TAKES_LETTER.search(before)
-        return not _is_power(before, element)
+        before = self._before()
+        read = read_above(text, before, _after(element)) if tag == "sup" else read_below(text, before)
+        if read is None or read == text:
+            return True
+        self._add(read, False)
+        return False
+
+    def _before(self) -> str:
+        return "".join(self._held[-_MAX_PIECES:])[-_MAX_BEFORE_CHARS:]
 
     def _leave_out(self, element: Any, reason: str) -> None:
         for link in element.iter("a"):
@@ -327,6 +338,8 @@ class _Reader:
             raw = raw.rstrip(", ")
         if kind in ("heading", "item"):
             raw = raw.replace(_BREAK, " ")
+        if self._unread:
+            raw = _EMPTIED.sub("", raw)
         text = clean_text(raw.replace(_BREAK, "\n"), self._unread, keep_underscores=False)
         lines = [line for line in text.split("\n") if line]
         if not lines:
@@ -400,10 +413,21 @@ def _is_picture(figure: Any) -> bool:
     return not tags.isdisjoint(_PICTURES) and tags.isdisjoint(_TEXT_OF_FIGURES)
 
 
-def _is_power(before: str, element: Any) -> bool:
-    """Return whether what is above the line is a power, as in 10⁶ and km², and no mark of a note."""
-    text = beginning_of(element, _MAX_MARK_CHARS)
-    return bool(re.fullmatch(r"[-+]?\d{1,3}", text) and _HAS_POWERS.search(before))
+def _is_linked(element: Any, text: str) -> bool:
+    """Return whether what is above the line is a link, or all that a link says."""
+    parent = element.getparent()
+    around = parent is not None and parent.tag == "a" and beginning_of(parent, _MAX_MARK_CHARS) == text
+    return around or element.find(".//a") is not None
+
+
+def _after(element: Any) -> str:
+    """Return what follows an element on its line."""
+    while not element.tail and element.getnext() is None:
+        element = element.getparent()
+        if element is None or element.tag in BLOCKS:
+            return ""
+    following = element.getnext()
+    return f"{element.tail or ''}{(following.text or '') if not element.tail and following is not None else ''}"
 
 
 def _is_prose(lines: list[str]) -> bool:
@@ -417,7 +441,7 @@ def _text_of(element: Any) -> str:
 
     parts: list[str] = []
     for event, node in etree.iterwalk(element, events=("start", "end")):
-        is_apart = node.tag in _BLOCKS or node.tag in ("br", "td", "th")
+        is_apart = node.tag in BLOCKS or node.tag in ("br", "td", "th")
         if event == "start":
             is_text = node.tag not in ("script", "style")
             parts.append(f"{' ' if is_apart else ''}{(node.text or '') if is_text else ''}")

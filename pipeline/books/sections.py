@@ -137,11 +137,18 @@ def _is_prose(section: Section) -> bool:
 
 
 def _leave_notes_out(section: Section) -> None:
-    """Leave out notes under a heading of their own inside a chapter, if their lines begin as notes do."""
+    """Leave out notes under a heading of their own inside a chapter, if their lines begin as notes do.
+
+    A heading or line above notes that are left out already goes with them.
+    """
     blocks = section.blocks
     first = next((number for number, block in enumerate(blocks) if block.kind == "heading"), 0)
     for number, block in enumerate(blocks):
-        if block.kind != "heading" or block.reason or not is_notes_title(block.text):
+        if block.reason or not is_notes_title(block.text):
+            continue
+        if block.kind != "heading":
+            following = next((found for found in blocks[number + 1 :] if found.kind != "scene"), block)
+            blocks[number] = block.left_out("footnote") if following.reason == "footnote" else block
             continue
         if number == first and not section.is_tentative and not section.label and starts_chapter(block.text):
             continue
@@ -154,7 +161,8 @@ def _leave_notes_out(section: Section) -> None:
             len(blocks),
         )
         texts = [found.text for found in readable(blocks[number + 1 : end]) if found.kind not in ("heading", "scene")]
-        if texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2:
+        is_told = not texts and any(found.reason == "footnote" for found in blocks[number + 1 : end])
+        if is_told or texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2:
             blocks[number:end] = [found.left_out("footnote") for found in blocks[number:end]]
 
 
