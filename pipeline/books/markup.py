@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.books.cleaning import clean_text, leave_license_out
-from pipeline.books.document import Block, Document, words_in
+from pipeline.books.document import MARK_OPEN, Block, Document, words_in
 from pipeline.books.entities import expand_entities
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.linked_contents import Link, follow_links
 from pipeline.books.linked_notes import BLOCKS, mark_notes
+from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
+from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.errors import ManifestError
 
@@ -46,6 +48,8 @@ _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hi
 _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
 _MAX_PIECES, _MAX_BEFORE_CHARS = 12, 80
+_MIN_CELL_CHARS = 200
+_ONE_LINE = ("h1", "h2", "h3", "h4", "h5", "h6", "dt", "tr", "pre", "figcaption", "hgroup")
 _MAX_CAPTION_WORDS = 60
 _EMPTIED = re.compile(r"[\[(]\s*[\])]")  # What stood around the link of a mark.
 
@@ -187,6 +191,8 @@ class _Reader:
     links: list[Link] = field(default_factory=list)
     _is_body: bool = False
     """The element that is being read is marked as the body of the book: a dedication in it belongs to the story."""
+    _inside: str = ""
+    """The innermost block or cell that is being read."""
     _reason: str = ""
     """Why nothing of the element that is being read is read aloud."""
     _blocks: list[Block] = field(default_factory=list)
@@ -213,7 +219,10 @@ class _Reader:
         self._note_link(element)
         reason = self._find_reason(element, tag)
         if tag == "br" and reason is None:
-            self._held.append(_BREAK)
+            if self._ends_paragraph():
+                self.end_block("verse" if verse else "paragraph")
+            else:
+                self._held.append(_BREAK)
         elif tag == "hr" and reason is None:
             self._append(Block("scene"))
         elif reason is None:
@@ -230,23 +239,26 @@ class _Reader:
 
     def _visit_inside(self, element: Any, tag: str, verse: bool, depth: int) -> None:
         tokens = _tokens(element)
-        verse = verse or tag == "pre" or bool(tokens and _VERSE.search(" ".join(tokens)))
+        verse = verse or bool(tokens and _VERSE.search(" ".join(tokens)))
+        is_plain, verse = not verse, verse or tag == "pre"
         if tag in ("sup", "sub") and not self._visit_set_off(element, tag):
             return
         first = len(self._blocks)
-        was_body = self._is_body
+        was_body, was_inside = self._is_body, self._inside
         self._is_body = was_body or "bodymatter" in tokens
+        self._inside = tag if tag in BLOCKS or tag in ("td", "th") else was_inside
         self._add(element.text, tag == "pre")
         for child in element:
             self.visit(child, verse, depth + 1)
             self._add(child.tail, tag == "pre")
-        self._is_body = was_body
+        self._is_body, self._inside = was_body, was_inside
         if re.fullmatch(r"h[1-6]", tag):
             self.end_block("heading", int(tag[1]))
         elif tag in ("td", "th"):
             self._end_cell()
         elif tag in BLOCKS:
-            self.end_block("item" if tag in ("li", "dd", "dt", "tr") else "verse" if verse else "paragraph")
+            kind = "item" if tag in ("li", "dd", "dt", "tr") else "verse" if verse else "paragraph"
+            self.end_block("pre" if tag == "pre" and is_plain else kind)
         if tag == "hgroup":
             self._join_headings(first)
 
@@ -322,6 +334,12 @@ class _Reader:
         if text:
             self._held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
 
+    def _ends_paragraph(self) -> bool:
+        """Return whether a `br` is the second in a row, with which old pages end a paragraph; titles and cells do not."""
+        held = self._before().rstrip()
+        is_cell = self._inside in ("li", "dd", "td", "th") and sum(map(len, self._held)) < _MIN_CELL_CHARS
+        return held.endswith(_BREAK) and not is_cell and self._inside not in _ONE_LINE
+
     def _end_cell(self) -> None:
         held = "".join(self._held).rstrip()
         if held:
@@ -334,6 +352,22 @@ class _Reader:
             self._end_unread()
             return
         self.num_words += words_in(raw.replace(_BREAK, "\n"))
+        lines = raw.split(_BREAK)
+        if kind == "pre" and MARK_OPEN not in raw and is_wrapped(lines):
+            for block in [*read_plain_text("\n".join(lines), self.place).blocks]:
+                self._append(block)
+            self._end_unread()
+            return
+        if kind in ("paragraph", "pre") and are_paragraphs(lines):
+            self._end_verse()
+            for line in lines:
+                self._put("paragraph", line, level)
+        else:
+            self._put(kind, raw, level)
+        self._end_unread()
+        check_limit("max_blocks", len(self._blocks) + len(self._verse), self.place, "headings and paragraphs")
+
+    def _put(self, kind: str, raw: str, level: int) -> None:
         if kind == "item":
             raw = raw.rstrip(", ")
         if kind in ("heading", "item"):
@@ -343,14 +377,13 @@ class _Reader:
         text = clean_text(raw.replace(_BREAK, "\n"), self._unread, keep_underscores=False)
         lines = [line for line in text.split("\n") if line]
         if not lines:
-            self._end_unread()
             return
         if re.fullmatch(r"[\W_]*", text):
             if kind == "paragraph":
                 self._append(Block("scene"))
         elif kind == "heading":
             self._append(Block("heading", " ".join(lines), level))
-        elif kind == "item" or (kind == "paragraph" and (len(lines) == 1 or _is_prose(lines))):
+        elif kind == "item" or (kind == "paragraph" and (len(lines) == 1 or is_prose(lines))):
             self._append(Block("item" if kind == "item" else "paragraph", " ".join(lines)))
         elif len(lines) > 1:
             self._end_verse()
@@ -358,8 +391,6 @@ class _Reader:
         else:
             # A line of verse in an element of its own joins the line before it.
             self._verse.append(lines[0])
-        self._end_unread()
-        check_limit("max_blocks", len(self._blocks) + len(self._verse), self.place, "headings and paragraphs")
 
     def _end_unread(self) -> None:
         if self._unread:
@@ -428,12 +459,6 @@ def _after(element: Any) -> str:
             return ""
     following = element.getnext()
     return f"{element.tail or ''}{(following.text or '') if not element.tail and following is not None else ''}"
-
-
-def _is_prose(lines: list[str]) -> bool:
-    """Return whether lines are cut where a page was full, and not as verse is: most go on with a small letter."""
-    starts = [match[0] for line in lines[1:] if (match := re.search(r"[^\W\d_]", line))]
-    return sum(letter.islower() for letter in starts) > len(starts) / 2
 
 
 def _text_of(element: Any) -> str:
