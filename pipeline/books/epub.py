@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.books.document import Block, Document, Edition, Entry
 from pipeline.books.epub_archive import EpubArchive
 from pipeline.books.headings import is_unread_at_the_edges
-from pipeline.books.limits import LIMITS, check_limit
+from pipeline.books.limits import LIMITS, check_limit, cut_title
 from pipeline.books.linked_notes import mark_notes
 from pipeline.books.markup import Page, beginning_of, parse_html, parse_page, read_page
 from pipeline.errors import ManifestError
@@ -163,6 +163,8 @@ class _Book:
         page = read_page(parsed, f"{self.archive.place}!{path}", [anchor for _, anchor in targets if anchor])
         self.document.num_words += page.num_words
         blocks = page.blocks
+        if not page.num_words:
+            self._note_empty(path, targets)
         if "nav" in str(item.get("properties", "")).split():
             blocks = [block.left_out("table of contents") for block in blocks]
         elif reference.get("linear") == "no" and not targets:
@@ -184,6 +186,14 @@ class _Book:
         for start, numbers in begins.items():
             blocks[start] = replace(blocks[start], entries=tuple(sorted(numbers)))
         return blocks
+
+    def _note_empty(self, path: str, targets: list[tuple[int, str]]) -> None:
+        labels = [self.document.contents[number].label for number, _ in targets]
+        named = [cut_title(label) for label in labels if label and not is_unread_at_the_edges(label)]
+        if named:
+            self.document.notes.append(
+                f"{path} holds no words, though its table of contents names it: {', '.join(map(repr, named))}"
+            )
 
     def _note_missing(self, read: set[str]) -> None:
         """Note the chapters that the contents name and the reading order does not have; pictures and films are none."""

@@ -68,8 +68,11 @@ _UNREAD_AT_THE_EDGES = re.compile(
     r"advertisements?|inhalt|sommaire|impressum|widmung|errata)\W*$",
     re.I,
 )
-_NOTES = re.compile(r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten?|anmerkungen|notas(?: a pie de página)?|"
-    r"notes de (?:bas de page|fin)|note a piè di pagina|注释|註釋|脚注|腳註|尾注|注解)\W*$", re.I)
+_NOTES = re.compile(
+    r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten?|anmerkungen|notas(?: a pie de página)?|"
+    r"notes de (?:bas de page|fin)|note a piè di pagina|注释|註釋|脚注|腳註|尾注|注解)\W*$",
+    re.I,
+)
 _CONTENTS = re.compile(
     r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I
 )

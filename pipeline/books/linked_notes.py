@@ -31,7 +31,9 @@ _MARK = re.compile(
     re.I,
 )
 _APART_MARK = re.compile(rf"^(?:{_OPEN}|[*†‡§¶#※])")
-_BACK = re.compile(r"^(?:[\W_]{0,6}\d{0,3}[\W_]{0,3}|\W*(?:go |jump )?(?:back|return|retour|zurück|up|返回)\b.{0,20})$", re.I)
+_BACK = re.compile(
+    r"^(?:[\W_]{0,6}\d{0,3}[\W_]{0,3}|\W*(?:go |jump )?(?:back|return|retour|zurück|up|返回)\b.{0,20})$", re.I
+)
 _OF_NOTES = re.compile(r"^(?:ftn|edn|fn|en|(?:foot|end)?notes?)(?![a-z])|(?:foot|end)note", re.I)
 _MAX_LABEL_CHARS = 24
 _MAX_BEFORE_CHARS = 80

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.books.cleaning import clean_text, leave_license_out
 from pipeline.books.document import MARK_OPEN, Block, Document, words_in
 from pipeline.books.entities import expand_entities
+from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.linked_contents import Link, follow_links
 from pipeline.books.linked_notes import BLOCKS, mark_notes
@@ -23,6 +24,7 @@ _SKIPPED = {
     "script": "", "style": "", "template": "", "noscript": "", "head": "", "iframe": "", "object": "",
     "nav": "table of contents", "img": "illustration", "svg": "illustration", "picture": "illustration",
     "math": "formula", "audio": "", "video": "", "form": "", "button": "", "rt": "reading aid", "rp": "reading aid",
+    "del": "struck text", "s": "struck text", "strike": "struck text",
 }  # fmt: skip
 _PICTURES = ("img", "svg", "picture", "object", "video", "audio", "canvas", "math")
 _TEXT_OF_FIGURES = ("table", "blockquote", "pre", "ul", "ol", "dl")
@@ -45,6 +47,18 @@ _REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in 
 _OFBLOCKS = ("front or back matter", "about the edition")
 _CODE = frozenset(("programlisting", "screen", "sourcecode", "code", "listing", "code-block", "codeblock"))
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
+_STRUCK_STYLE = re.compile(r"(?:^|;)\s*text-decoration(?:-line)?\s*:[^;]*line-through", re.I)
+_HEADING_NAME = re.compile(
+    r"^(?:(?P<part>part|book)|chapter|chap|story|(?P<section>section))[-_]?(?:title|head(?:ing|er)?|number|num|no|name|label)$|"
+    r"^h(?:eading)?[-_]?(?P<level>[1-6])$"
+)
+_MAX_HEADING_CHARS = 120
+_DROP_CAP = re.compile(r"^(?:drop(?:ped)?[-_]?caps?|lettrine|initial(?:e|[-_]?cap)?|first[-_]?letter|versal)$")
+_INITIAL = re.compile(
+    r"(?:.{0,30}\b(?:cap|capital|initial|letter|lettrine)\b\W*)?(?P<letter>[\"“‘«„'(]?\s?[^\W\d_])[\"”]?", re.I
+)
+_ALONE = "AIOÀYÔ"
+"""Letters that are words."""
 _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
 _MAX_PIECES, _MAX_BEFORE_CHARS = 12, 80
@@ -198,6 +212,10 @@ class _Reader:
     _blocks: list[Block] = field(default_factory=list)
     _held: list[str] = field(default_factory=list)
     _verse: list[str] = field(default_factory=list)
+    _initial: str = ""
+    """A letter that stands as a picture, or apart, before the rest of its word."""
+    _is_pictured: bool = False
+    _is_inline_initial: bool = False
     _unread: list[Block] = field(default_factory=list)
     """What of the text that is held is not read; it follows the block."""
 
@@ -215,6 +233,8 @@ class _Reader:
         is_block = tag in BLOCKS
         if is_block:
             self.end_block("verse" if verse else "paragraph")
+        if self._take_initial(element, tag):
+            return
         self._note_anchor(element)
         self._note_link(element)
         reason = self._find_reason(element, tag)
@@ -252,8 +272,8 @@ class _Reader:
             self.visit(child, verse, depth + 1)
             self._add(child.tail, tag == "pre")
         self._is_body, self._inside = was_body, was_inside
-        if re.fullmatch(r"h[1-6]", tag):
-            self.end_block("heading", int(tag[1]))
+        if level := _level_of(element, tag, tokens):
+            self.end_block("heading", level)
         elif tag in ("td", "th"):
             self._end_cell()
         elif tag in BLOCKS:
@@ -282,6 +302,8 @@ class _Reader:
             if reason in _OFBLOCKS and (tag not in BLOCKS or (self._is_body and reason == "front or back matter")):
                 reason = None
         is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
+        if reason is None and _STRUCK_STYLE.search(element.get("style") or ""):
+            reason = "struck text"
         if reason is None and (is_unseen or _HIDDEN_STYLE.search(element.get("style") or "")):
             reason = "hidden text"
         if reason is None and tag == "pre" and _is_code(element, tokens):
@@ -330,7 +352,35 @@ class _Reader:
         else:
             self._append(block)
 
+    def _take_initial(self, element: Any, tag: str) -> bool:
+        """Hold a large first letter until its word goes on; return whether that is all that the element is."""
+        is_picture = tag == "img"
+        if not is_picture and not (tag in BLOCKS and any(map(_DROP_CAP.match, _tokens(element)))):
+            return False
+        text = str(element.get("alt") or "").strip() if is_picture else beginning_of(element, _MAX_MARK_CHARS)
+        match = _INITIAL.fullmatch(text)
+        if not match or not match["letter"][-1].isupper() or "".join(self._held).strip():
+            return False
+        self._held.clear()
+        self._initial, self._is_pictured = match["letter"].replace(" ", ""), is_picture
+        self._is_inline_initial = is_picture
+        return not is_picture
+
+    def _join_initial(self, text: str) -> str:
+        """Return a text with the letter before it, unless that is a picture and the text has it, too."""
+        initial, self._initial = self._initial, ""
+        rest = text.lstrip()
+        word = re.match(r"[^\W\d_]*", rest)[0]
+        is_rest = word[:1].islower() or rest[:1] in "’'" or (word.isupper() and word[0] != initial[-1])
+        if is_rest and (rest == text or not self._is_inline_initial):
+            return initial + rest
+        if is_rest and initial[-1] in _ALONE:
+            return f"{initial} {rest}"
+        return text if self._is_pictured else f"{initial} {rest}"
+
     def _add(self, text: str | None, preformatted: bool) -> None:
+        if text and self._initial and text.strip() and not self._reason:
+            text = self._join_initial(text)
         if text:
             self._held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
 
@@ -348,6 +398,7 @@ class _Reader:
     def end_block(self, kind: str, level: int = 0) -> None:
         """Make a block of the text since the last one."""
         raw, self._held = "".join(self._held), []
+        self._is_inline_initial = False
         if not raw or raw.isspace():
             self._end_unread()
             return
@@ -370,10 +421,13 @@ class _Reader:
     def _put(self, kind: str, raw: str, level: int) -> None:
         if kind == "item":
             raw = raw.rstrip(", ")
+        if kind == "heading":
+            label, _, rest = raw.partition(_BREAK)
+            raw = f"{join_title(label.strip())} {rest}" if rest.strip() and is_bare_label(label.strip()) else raw
         if kind in ("heading", "item"):
             raw = raw.replace(_BREAK, " ")
         if self._unread:
-            raw = _EMPTIED.sub("", raw)
+            raw = re.sub(r"\s+(?=[.,;])", "", _EMPTIED.sub("", raw))
         text = clean_text(raw.replace(_BREAK, "\n"), self._unread, keep_underscores=False)
         lines = [line for line in text.split("\n") if line]
         if not lines:
@@ -428,6 +482,21 @@ def _tokens(element: Any) -> list[str]:
         return []
     values = (element.get(name, "") for name in ("class", "role", "epub:type", "{http://www.idpf.org/2007/ops}type"))
     return " ".join(str(value) for value in values).lower().split()
+
+
+def _level_of(element: Any, tag: str, tokens: list[str]) -> int:
+    """Return how high a heading stands that is one by its tag, its role or the name of its class; 0 for other text."""
+    if re.fullmatch(r"h[1-6]", tag):
+        return int(tag[1])
+    if tag not in ("p", "div") or len(beginning_of(element, _MAX_HEADING_CHARS + 1)) > _MAX_HEADING_CHARS:
+        return 0
+    if "heading" in str(element.get("role") or "").split():
+        level = str(element.get("aria-level") or "")
+        return int(level) if level in ("1", "2", "3", "4", "5", "6") else 2
+    match = next((found for token in tokens if (found := _HEADING_NAME.match(token))), None)
+    if match is None:
+        return 0
+    return int(match["level"] or 0) or (1 if match["part"] else 3 if match["section"] else 2)
 
 
 def _is_code(element: Any, tokens: list[str]) -> bool:
