@@ -136,8 +136,8 @@ def _describe_nothing(split: Split, book_id: str) -> str:
     return (
         f"chapters.{book_id}: nothing is left to read: `include` and `exclude` leave out all that the book has"
         + (f" ({shown})" if titles else "")
-        + "; take a chapter out of `exclude` or name one in `include`, or put _ before the name of the file to leave the "
-        "book out"
+        + "; take a chapter out of `exclude` or name one in `include`, or put _ before the name of the file to leave "
+        "the book out"
     )
 
 

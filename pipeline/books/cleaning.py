@@ -117,7 +117,7 @@ def clean_text(text: str, unread: list[Block], *, keep_underscores: bool = False
 
 
 def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
-    """Read the lines of digits that were taken for page numbers and are in no sequence of such: `1914`."""
+    """Read lines taken for page numbers that are in no sequence of such (`1914`), or titles (`*** 2 ***`)."""
     numbers = [
         (place, int(block.text))
         for place, block in enumerate(blocks)
@@ -130,7 +130,12 @@ def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
         else:
             runs.append([(place, number)])
     kept = {place for run in runs if len(run) < 2 or run[0][1] >= _FIRST_YEAR for place, _ in run}
-    return [replace(block, reason="") if number in kept else block for number, block in enumerate(blocks)]
+    return [
+        replace(block, reason="")
+        if number in kept or (block.reason == "page number" and re.search("[*#=~]", block.text))
+        else block
+        for number, block in enumerate(blocks)
+    ]
 
 
 def hide_voice_marks(text: str, place: str) -> str:
@@ -159,8 +164,8 @@ def _refuse_open_marks(text: str, place: str) -> None:
         if opened and (match is None or _BLANK_LINE.search(text, opened.end(), end)):
             line = text.count("\n", 0, opened.start()) + 1
             raise ManifestError(
-                f"{place}:{line}: {opened[0]:.90} is not closed before its paragraph ends; write </voice> behind the last "
-                "word that this voice reads, in each paragraph"
+                f"{place}:{line}: {opened[0]:.90} is not closed before its paragraph ends; write </voice> behind the "
+                "last word that this voice reads, in each paragraph"
             )
         opened = match if match and not match[1] and match[2] else None
 
@@ -185,14 +190,13 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
 
     A word that the book also writes small becomes small, one that it writes with a capital becomes that; of the rest,
     those among others in capitals become small, and words of five letters or more keep a first capital, as names do.
-    What is left may be an acronym and stays: BBC. Roman numerals stay. Of a title in capitals only those words stay that
-    the book writes so among others, or that have no vowel.
+    What is left may be an acronym and stays: BBC. Roman numerals stay. Of a title in capitals only those words
+    stay that the book writes so among others, or that have no vowel.
 
     Args:
         text: of one block.
         words: how often the book writes each word, from `count_words`.
     """
-
     is_title = text.isupper() and len(_WORD.findall(text)) > 1
 
     def write_small(word: str, in_run: bool, starts: bool) -> str:

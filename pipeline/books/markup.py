@@ -13,9 +13,9 @@ from pipeline.books.document import MARK_OPEN, Block, Document, words_in
 from pipeline.books.entities import expand_entities
 from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
+from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
 from pipeline.books.linked_contents import Link, follow_links
 from pipeline.books.linked_notes import BLOCKS, mark_notes
-from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.errors import ManifestError
@@ -329,7 +329,7 @@ class _Reader:
     def _visit_set_off(self, element: Any, tag: str) -> bool:
         """Read what stands above or below the line; return whether it is to be read as any text."""
         text = " ".join("".join(element.itertext()).split())
-        if not text or len(element) and element.find(".//a") is not None:
+        if not text or (len(element) and element.find(".//a") is not None):
             return True
         before = self._before()
         read = read_above(text, before, _after(element)) if tag == "sup" else read_below(text, before)
@@ -370,7 +370,7 @@ class _Reader:
         """Return a text with the letter before it, unless that is a picture and the text has it, too."""
         initial, self._initial = self._initial, ""
         rest = text.lstrip()
-        word = re.match(r"[^\W\d_]*", rest)[0]
+        word = re.split(r"[\W\d_]", rest, maxsplit=1)[0]
         is_rest = word[:1].islower() or rest[:1] in "’'" or (word.isupper() and word[0] != initial[-1])
         if is_rest and (rest == text or not self._is_inline_initial):
             return initial + rest
@@ -385,7 +385,7 @@ class _Reader:
             self._held.append(text.replace("\n", _BREAK) if preformatted else text.replace("\n", " "))
 
     def _ends_paragraph(self) -> bool:
-        """Return whether a `br` is the second in a row, with which old pages end a paragraph; titles and cells do not."""
+        """Return whether a `br` is the second in a row, which ends a paragraph, but no title and no cell."""
         held = self._before().rstrip()
         is_cell = self._inside in ("li", "dd", "td", "th") and sum(map(len, self._held)) < _MIN_CELL_CHARS
         return held.endswith(_BREAK) and not is_cell and self._inside not in _ONE_LINE

@@ -1,4 +1,4 @@
-"""What stands above or below the line: a power, an index, the end of an abbreviation, half a fraction, or a note's mark."""
+"""What stands above or below the line: a power, an index, the end of an abbreviation, half a fraction, a mark."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def _leave_notes_out(section: Section) -> None:
         )
         texts = [found.text for found in readable(blocks[number + 1 : end]) if found.kind not in ("heading", "scene")]
         is_told = not texts and any(found.reason == "footnote" for found in blocks[number + 1 : end])
-        if is_told or texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2:
+        if is_told or (texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2):
             blocks[number:end] = [found.left_out("footnote") for found in blocks[number:end]]
 
 

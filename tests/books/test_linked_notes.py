@@ -19,14 +19,16 @@ NOTES = {
     '<p><a id="n1"></a><a href="#r1">*</a> Of wool.</p><p id="n2"><a href="#r2">†</a> A dull red.</p>',
     "an anchor before the mark": f'<p>The sail<a id="r1"></a><sup><a href="#n1">1</a></sup> was red.</p>{STORY}'
     '<p id="n1"><a href="#r1">1</a>) Of wool.</p>',
-    "a list with arrows": f'{SAIL}{STORY}<ol><li id="n1"><p>Of wool.</p><p>Or of silk. <a href="#r1">↩︎</a></p></li></ol>',
+    "a list with arrows": f'{SAIL}{STORY}<ol><li id="n1"><p>Of wool.</p>'
+    '<p>Or of silk. <a href="#r1">↩︎</a></p></li></ol>',
     "an arrow that begins": f'{SAIL}{STORY}<ul><li><a href="#r1">^</a> <span id="n1">Of wool.</span></li></ul>',
     "a table": f'{SAIL}{STORY}<table><tr><td><a id="n1" href="#r1">[1]</a></td><td>Of wool.</td></tr></table>',
     "terms": f'{SAIL}{STORY}<dl><dt id="n1"><a href="#r1">1</a></dt><dd><p>Of wool.</p></dd></dl>',
     "a word processor's": f'<p>The sail<a href="#_ftn1" name="_ftnref1"><span>[1]</span></a> was red.</p>{STORY}<hr>'
     '<div id="ftn1"><p><a href="#_ftnref1" name="_ftn1">[1]</a> Of wool.</p><p>And of silk.</p></div>',
-    "further paragraphs": f'<p>The sail<sup><a id="r1" href="#n1">1</a></sup> was<sup><a id="r2" href="#n2">2</a></sup> '
-    f'red.</p>{STORY}<p id="n1"><a href="#r1">1</a> Of wool.</p><p>Of good wool.</p><p id="n2"><a href="#r2">2</a> No.</p>',
+    "further paragraphs": f'<p>The sail<sup><a id="r1" href="#n1">1</a></sup> was'
+    f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p id="n1"><a href="#r1">1</a> Of wool.</p>'
+    '<p>Of good wool.</p><p id="n2"><a href="#r2">2</a> No.</p>',
     "no way back": f'<p>The sail<sup><a href="#n1">1</a></sup> was red.</p>{STORY}<p id="n1">1. Of wool.</p>',
     "under a title": f'{SAIL}{STORY}<h3>Notes</h3><p id="n1"><a href="#r1">1</a> Of wool.</p>',
     "under a line": f'{SAIL}{STORY}<p><b>Notes:</b></p><p id="n1"><a href="#r1">1</a> Of wool.</p>',
