@@ -44,7 +44,8 @@ _REASONS = {
 }
 _REASON_OF = {token: reason for reason, tokens in _REASONS.items() for token in tokens.split()}
 """By the words of `class`, `epub:type` and `role`; a word that is part of another one says nothing."""
-_OFBLOCKS = ("front or back matter", "about the edition")
+_REASON_OF_IDS = {"title-block-header": "about the edition", "pg-header": "license", "pg-footer": "license"}
+_OF_BLOCKS = ("front or back matter", "about the edition")
 _CODE = frozenset(("programlisting", "screen", "sourcecode", "code", "listing", "code-block", "codeblock"))
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _STRUCK_STYLE = re.compile(r"(?:^|;)\s*text-decoration(?:-line)?\s*:[^;]*line-through", re.I)
@@ -296,10 +297,10 @@ class _Reader:
     def _find_reason(self, element: Any, tag: str) -> str | None:
         """Return why an element is not read: None where it is, empty where it holds no text of the book."""
         tokens = _tokens(element)
-        reason = _SKIPPED.get(tag)
+        reason = _SKIPPED.get(tag, _REASON_OF_IDS.get(str(element.get("id"))))
         if reason is None:
             reason = next((_REASON_OF[token] for token in tokens if token in _REASON_OF), None)
-            if reason in _OFBLOCKS and (tag not in BLOCKS or (self._is_body and reason == "front or back matter")):
+            if reason in _OF_BLOCKS and (tag not in BLOCKS or (self._is_body and reason == "front or back matter")):
                 reason = None
         is_unseen = element.get("hidden") is not None or element.get("aria-hidden") == "true"
         if reason is None and _STRUCK_STYLE.search(element.get("style") or ""):

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pipeline.books.chapter_titles import merge_titles
 from pipeline.books.document import Block, Document, readable, words_in, words_of
 from pipeline.books.headings import (
+    division_of,
     is_bare_label,
     is_named,
     is_notes_title,
     is_part_label,
     is_unread_at_the_edges,
     is_unread_title,
+    number_of,
     rank_of,
     starts_chapter,
 )
@@ -91,13 +93,20 @@ def put_title(section: Section, document: Document) -> None:
         return
     for count in (1, 2, 3):
         heads = [section.blocks[number] for number in texts[:count]]
-        if fold_title(" ".join(block.text for block in heads)) == fold_title(section.label):
+        text = " ".join(block.text for block in heads)
+        if fold_title(text) == fold_title(section.label) or (count == 1 and _is_same_number(text, section.label)):
             for number in texts[:count]:
                 section.blocks[number] = replace(section.blocks[number], kind="heading", level=2)
             section.blocks = merge_titles(section.blocks)
             return
     section.blocks.insert(texts[0], Block("heading", section.label, 2))
     document.num_words += words_in(section.label)
+
+
+def _is_same_number(text: str, label: str) -> bool:
+    """Return whether a line is the number of a title, as `CHAPTER I` is of `Chapter 1`."""
+    number = number_of(text) if is_bare_label(text) else None
+    return number is not None and number == number_of(label) and division_of(text) == division_of(label)
 
 
 def fold_title(text: str) -> str:

@@ -26,6 +26,7 @@ from pipeline.books.numerals import value_of
 
 _MAX_TITLE_CHARS = 120
 _MAX_LINES = 4
+_MAX_WORD_CHARS = 14
 _DECORATION = r"[-–—=*~#•·<>\[\]()_|{}【】〔〕「」『』（）◆◇★☆※✦❦\s]"
 _STRIPPED = re.compile(rf"^{_DECORATION}+|{_DECORATION}+$")
 _NUMERAL = "[〇零一二三四五六七八九十百]{1,5}"
@@ -80,7 +81,8 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
             result[line.place] = replace(blocks[line.place], kind="heading", text=line.text, level=part)
     for place, block in enumerate(blocks):
         name = _STRIPPED.sub("", block.text)
-        if block.kind in ("paragraph", "verse") and not block.reason and is_named(name) and not _NAME_END.search(name):
+        is_title = is_named(name) or (place > chapters[-1].place and is_unread_at_the_edges(name))
+        if block.kind in ("paragraph", "verse") and not block.reason and is_title and not _NAME_END.search(name):
             if _has_text_behind(blocks, place) and _is_first(blocks, place):
                 result[place] = replace(block, kind="heading", text=name, level=level)
     return result
@@ -99,8 +101,8 @@ def _find_lines(blocks: Sequence[Block]) -> Iterator[_Line]:
         chinese = _CHINESE.match(block.text.split("\n")[0].strip())
         if rank is not None and is_heading_line(first):
             number = number_of(first)
-        elif is_bare_number(first):
-            number = number_of(first)
+        elif is_bare_number(first) or (first[0].isupper() and len(first) < _MAX_WORD_CHARS):
+            number = number_of(first) or value_of(first)
         elif chinese and not _NAME_END.search(chinese["name"]):
             number, text = value_of(chinese["inside"] or chinese["number"]), block.text.strip()
         elif is_numbered_title(first) and (is_marked or not _NAME_END.search(first)):
@@ -175,9 +177,13 @@ def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line]) -> bool:
                 return False
     if len(run) < _MIN_BARE and all(line.is_plain for line in run):
         return False
-    before = [next((block for block in blocks[line.place - 1 :: -1] if not block.reason and block.text), None)
-              for line in unmarked if line.place]  # fmt: skip
-    return all(block is None or block.kind == "heading" or _ENDS_SENTENCE.search(block.text) for block in before)
+    return not any(_cuts_sentence(blocks, line.place) for line in unmarked)
+
+
+def _cuts_sentence(blocks: Sequence[Block], place: int) -> bool:
+    before = next((block.text for block in blocks[max(0, place - 1) :: -1] if not block.reason and block.text), "")
+    after = next((block.text for block in blocks[place + 1 :] if not block.reason and block.text), "")
+    return not _ENDS_SENTENCE.search(before) and after[:1].islower()
 
 
 def _longest_run(lines: Sequence[_Line]) -> list[_Line]:
