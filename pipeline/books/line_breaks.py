@@ -12,6 +12,8 @@ _INDENT = re.compile("\u3000|[\u00a0 ]*\u00a0[\u00a0 ]*\u00a0")
 _SENTENCE_END = re.compile(r"[.!?…。！？”’」』\"'][)）]?$")
 _MIN_WIDTH, _MIN_PARAGRAPH_WIDTH = 45, 80
 _SLACK = 8
+_PLAIN_WORD = re.compile(r"^[(\[\"'“‘«„_*—-]*[^\W\d_]+(?:['’—-]+[^\W\d_]+)*[)\].,;:!?…\"'”’»_*—-]*$")
+_MIN_WORDS, _WORD_SHARE = 4, 0.8
 _FULL_SHARE, _SMALL_SHARE = 0.7, 0.3
 """Of the lines: that had no room for the next word; that begin with a small letter. German has many capitals."""
 
@@ -30,11 +32,24 @@ def is_wrapped(lines: Sequence[str]) -> bool:
         return False
     pairs = [(line.rstrip(), following.split()[0]) for line, following in pairwise(lines)
              if line.strip() and following.strip()]  # fmt: skip
+    if not _WIDE.search("".join(lines)) and not _are_words(lines):
+        return False
     cased = [word[0] for _, word in pairs if word[0].lower() != word[0].upper()]
     num_full = sum(_width(line) + 1 + _width(word[:1] if _WIDE.match(word) else word) > width * (1 - 1 / _SLACK)
                    for line, word in pairs)  # fmt: skip
     is_full = bool(pairs) and num_full >= _FULL_SHARE * len(pairs)
     return is_full and sum(map(str.islower, cased)) >= _SMALL_SHARE * len(cased)
+
+
+def _are_words(lines: Sequence[str]) -> bool:
+    """Return whether lines are made of words, as those of a program or of a list of files are not."""
+    if any(line.rstrip().endswith("\\") for line in lines):
+        return False
+    parts = [part for line in lines for part in line.split()]
+    num_words = sum(bool(_PLAIN_WORD.match(part)) for part in parts)
+    return num_words >= _MIN_WORDS * sum(bool(line.strip()) for line in lines[:-1]) and num_words >= _WORD_SHARE * len(
+        parts
+    )
 
 
 def are_paragraphs(lines: Sequence[str]) -> bool:

@@ -405,7 +405,7 @@ class _Reader:
             return
         self.num_words += words_in(raw.replace(_BREAK, "\n"))
         lines = raw.split(_BREAK)
-        if kind == "pre" and MARK_OPEN not in raw and is_wrapped(lines):
+        if kind == "pre" and not self._reason and MARK_OPEN not in raw and is_wrapped(lines):
             for block in [*read_plain_text("\n".join(lines), self.place).blocks]:
                 self._append(block)
             self._end_unread()
@@ -428,7 +428,7 @@ class _Reader:
         if kind in ("heading", "item"):
             raw = raw.replace(_BREAK, " ")
         if self._unread:
-            raw = re.sub(r"\s+(?=[.,;])", "", _EMPTIED.sub("", raw))
+            raw = re.sub(r"\s+(?=[.,;](?:\s|$))", "", _EMPTIED.sub("", raw))
         text = clean_text(raw.replace(_BREAK, "\n"), self._unread, keep_underscores=False)
         lines = [line for line in text.split("\n") if line]
         if not lines:

@@ -35,6 +35,7 @@ _CHINESE = re.compile(
 )
 _ENDS_SENTENCE = re.compile(r"[.!?…:。！？：][\"'”’」』)）\]]*$")
 _NAME_END = re.compile(r"[.,;:!?。，！？；：”]$")
+_LISTED = re.compile(r"\d{1,3}\.\d")
 _MIN_BARE = 3
 
 
@@ -121,7 +122,8 @@ def _has_text_behind(blocks: Sequence[Block], place: int) -> bool:
     for block in following:
         line = _STRIPPED.sub("", block.text)
         is_label = is_bare_label(line) or (rank_of(line) is not None and is_heading_line(line))
-        if block.kind != "heading" and not is_label:
+        is_label = is_label or (is_numbered_title(line) and not _NAME_END.search(line)) or bool(_LISTED.match(line))
+        if block.kind not in ("heading", "item") and not is_label:
             return True
         if is_label and division_of(line) == division:
             return False
