@@ -19,7 +19,7 @@ _MAX_SHOWN = 5
 # What a book itself says is no text of the story: it may be long, and nobody misses it.
 _EXPECTED = frozenset(
     ("license", "table of contents", "about the edition", "footnote", "footnote mark", "page number", "running head",
-     "hidden text", "editor's note", "illustration", "reading aid", "not chosen")
+     "hidden text", "editor's note", "illustration", "reading aid", "struck text", "not chosen")
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def find_problem(
             "without this setting shows their numbers and titles"
         )
     if choice is not None:
-        return ""
+        return "" if split.chapters else _describe_nothing(split, book_id)
     problems = []
     counted = {
         reason: found["words"] for reason, found in account["left_out"].items() if reason not in _EXPECTED
@@ -127,6 +127,17 @@ def find_problem(
         f"audiobook: {{import: {{chapters: {{{book_id}: {{include: all}}}}}}}} takes the chapters as they were found, "
         "and `include` and `exclude` also take numbers and titles (in the file of import-books --config: chapters: ... "
         "without the two levels around it)"
+    )
+
+
+def _describe_nothing(split: Split, book_id: str) -> str:
+    titles = [cut_title(part.title) or "(no title)" for part in split.parts if "not chosen" in part.left_out]
+    shown = ", ".join(map(repr, titles[:_MAX_SHOWN])) + (", ..." if len(titles) > _MAX_SHOWN else "")
+    return (
+        f"chapters.{book_id}: nothing is left to read: `include` and `exclude` leave out all that the book has"
+        + (f" ({shown})" if titles else "")
+        + "; take a chapter out of `exclude` or name one in `include`, or put _ before the name of the file to leave "
+        "the book out"
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.books.document import Block, Document, readable, words_in, words_o
 from pipeline.books.headings import is_part_label
 from pipeline.books.outline import find_cuts
 from pipeline.books.sections import Section, fold_title, judge_sections, make_sections, put_title
+from pipeline.books.unmarked_headings import mark_titles
 from pipeline.config.books import ChapterChoice
 
 _MAX_KEY_CHARS = 48
@@ -102,7 +103,7 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     cuts = cuts_of_contents(titles, blocks)
     is_by_contents = bool(cuts)
     if not is_by_contents:
-        blocks = merge_titles(leave_contents_out(leave_advertisements_out(blocks)))
+        blocks = merge_titles(leave_contents_out(leave_advertisements_out(mark_titles(blocks))))
         cuts = find_cuts(titles_of_headings(blocks), words_by_block(blocks))
     sections = make_sections(blocks, cuts)
     if is_by_contents:

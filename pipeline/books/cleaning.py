@@ -51,6 +51,8 @@ _CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
 _ROMAN = re.compile(r"M{0,4}(?:CM|CD|D?C{0,4})(?:XC|XL|L?X{0,4})(?:IX|IV|V?I{0,4})")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_MAX_PAGE_STEP, _FIRST_YEAR = 3, 1_000
 _SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -146,12 +148,35 @@ def clean_text(text: str, unread: list[Block], *, keep_underscores: bool = False
     return "\n".join(_SPACES.sub(" ", line).strip() for line in text.split("\n")).strip()
 
 
+def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
+    """Read lines taken for page numbers that are in no sequence of such (`1914`), or titles (`*** 2 ***`)."""
+    numbers = [
+        (place, int(block.text))
+        for place, block in enumerate(blocks)
+        if block.reason == "page number" and block.text.isdecimal()
+    ]
+    runs: list[list[tuple[int, int]]] = []
+    for place, number in numbers:
+        if runs and 0 < number - runs[-1][-1][1] <= _MAX_PAGE_STEP:
+            runs[-1].append((place, number))
+        else:
+            runs.append([(place, number)])
+    kept = {place for run in runs if len(run) < 2 or run[0][1] >= _FIRST_YEAR for place, _ in run}
+    return [
+        replace(block, reason="")
+        if number in kept or (block.reason == "page number" and re.search("[*#=~]", block.text))
+        else block
+        for number, block in enumerate(blocks)
+    ]
+
+
 def hide_voice_marks(text: str, place: str) -> str:
     """Turn `<voice:NAME>` and `</voice>` into characters that no format knows.
 
     Raises:
-        ManifestError: a mark without a name.
+        ManifestError: a mark without a name, or one that is still open where its paragraph ends.
     """
+    _refuse_open_marks(text, place)
 
     def hide(match: re.Match[str]) -> str:
         if not match[1] and not match[2]:
@@ -164,16 +189,31 @@ def hide_voice_marks(text: str, place: str) -> str:
     return _VOICE.sub(hide, text.replace(MARK_OPEN, "").replace(MARK_CLOSE, ""))
 
 
+def _refuse_open_marks(text: str, place: str) -> None:
+    opened: re.Match[str] | None = None
+    for match in [*_VOICE.finditer(text), None]:
+        end = match.start() if match else len(text)
+        if opened and (match is None or _BLANK_LINE.search(text, opened.end(), end)):
+            line = text.count("\n", 0, opened.start()) + 1
+            raise ManifestError(
+                f"{place}:{line}: {opened[0]:.90} is not closed before its paragraph ends; write </voice> behind the "
+                "last word that this voice reads, in each paragraph"
+            )
+        opened = match if match and not match[1] and match[2] else None
+
+
 def drop_voice_marks(text: str) -> str:
     """Return the text without marks."""
     return re.sub(f"{MARK_OPEN}[^{MARK_CLOSE}]*{MARK_CLOSE}", "", text)
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
-    """Count the words of a book as they are written, but for those wholly in capitals."""
+    """Count the words of a book as they are written; of those wholly in capitals only the ones among other words."""
     words: Counter[str] = Counter()
     for text in texts:
         words.update(word for word in _WORD.findall(text) if len(word) == 1 or not word.isupper())
+        if not text.isupper():
+            words.update(match[0] for match in _CAPITALS_RUN.finditer(text) if len(match[0]) > 1 and match[0].isalpha())
     return words
 
 
@@ -182,12 +222,14 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
 
     A word that the book also writes small becomes small, one that it writes with a capital becomes that; of the rest,
     those among others in capitals become small, and words of five letters or more keep a first capital, as names do.
-    What is left may be an acronym and stays: BBC. Roman numerals stay.
+    What is left may be an acronym and stays: BBC. Roman numerals stay. Of a title in capitals only those words
+    stay that the book writes so among others, or that have no vowel.
 
     Args:
         text: of one block.
         words: how often the book writes each word, from `count_words`.
     """
+    is_title = text.isupper() and len(_WORD.findall(text)) > 1
 
     def write_small(word: str, in_run: bool, starts: bool) -> str:
         if _ROMAN.fullmatch(word) and not words.get(word.lower()):
@@ -195,9 +237,11 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         small, capital = word.lower(), word[0] + word[1:].lower()
         if words.get(small, 0) or words.get(capital, 0):
             return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
-        if in_run:
+        if is_title and (words.get(word) or not re.search("[AEIOUYÀ-ÖØ-Ý]", word)):
+            return word
+        if in_run and not is_title:
             return capital if starts else small
-        if len(word) >= 5:
+        if is_title or len(word) >= 5:
             return capital  # A name, as likely as not.
         return word
 
@@ -206,7 +250,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         num_capitals = sum(len(word) > 1 and word.isupper() for word in found)
         if not num_capitals:
             return match[0]
-        in_run = num_capitals >= 3 and num_capitals >= len(found) / 2
+        in_run = is_title or (num_capitals >= 3 and num_capitals >= len(found) / 2)
         start = match.start()
         while start and text[start - 1] in " \n'\"‘“(—[":
             start -= 1

@@ -11,8 +11,9 @@ from typing import Any
 from pipeline.books.document import Block, Document, Edition, Entry
 from pipeline.books.epub_archive import EpubArchive
 from pipeline.books.headings import is_unread_at_the_edges
-from pipeline.books.limits import LIMITS, check_limit
-from pipeline.books.markup import beginning_of, parse_html, read_page
+from pipeline.books.limits import LIMITS, check_limit, cut_title
+from pipeline.books.linked_notes import mark_notes
+from pipeline.books.markup import Page, beginning_of, parse_html, parse_page, read_page
 from pipeline.errors import ManifestError
 
 _CONTAINER = "META-INF/container.xml"
@@ -127,8 +128,9 @@ class _Book:
         archive, document = self.archive, self.document
         references = _all(self.package, "itemref")
         check_limit("max_items", len(references), archive.place, "entries of its reading order")
-        seen, num_bytes = set[str](), 0
-        waiting: list[int] = []
+        read: list[tuple[str, Any, Any]] = []
+        pages: dict[str, Page] = {}
+        num_bytes = 0
         for reference in references:
             item = self.items.get(str(reference.get("idref")))
             if item is None:
@@ -138,24 +140,31 @@ class _Book:
             path = archive.resolve(self.folder, str(item.get("href", "")))
             if "html" not in str(item.get("media-type", "")):
                 continue
-            if path in seen:
+            if path not in pages:
+                text = archive.read_text(path)
+                num_bytes += len(text)
+                check_limit("max_text_bytes", num_bytes, archive.place, "characters in its documents")
+                pages[path] = parse_page(text, f"{archive.place}!{path}")
+            read.append((path, item, reference))
+        mark_notes({path: page.root for path, page in pages.items()})
+        self._note_missing(set(pages))
+        waiting: list[int] = []
+        for path, item, reference in read:
+            page = pages.pop(path, None)
+            if page is None:
                 document.blocks.append(Block("paragraph", reason="file named again in the reading order"))
                 continue
-            seen.add(path)
-            text = archive.read_text(path)
-            num_bytes += len(text)
-            check_limit("max_text_bytes", num_bytes, archive.place, "characters in its documents")
-            blocks = self._read_file(path, text, item, reference, waiting)
-            document.blocks += blocks
+            document.blocks += self._read_file(path, page, item, reference, waiting)
             check_limit("max_blocks", len(document.blocks), archive.place, "headings and paragraphs")
-        self._note_missing(seen)
 
-    def _read_file(self, path: str, text: str, item: Any, reference: Any, waiting: list[int]) -> list[Block]:
+    def _read_file(self, path: str, parsed: Page, item: Any, reference: Any, waiting: list[int]) -> list[Block]:
         """Return the blocks of a file, with the entries that begin at them; those past its end wait."""
         targets = self.targets.get(path, [])
-        page = read_page(text, f"{self.archive.place}!{path}", [anchor for _, anchor in targets if anchor])
+        page = read_page(parsed, f"{self.archive.place}!{path}", [anchor for _, anchor in targets if anchor])
         self.document.num_words += page.num_words
         blocks = page.blocks
+        if not page.num_words:
+            self._note_empty(path, targets)
         if "nav" in str(item.get("properties", "")).split():
             blocks = [block.left_out("table of contents") for block in blocks]
         elif reference.get("linear") == "no" and not targets:
@@ -177,6 +186,14 @@ class _Book:
         for start, numbers in begins.items():
             blocks[start] = replace(blocks[start], entries=tuple(sorted(numbers)))
         return blocks
+
+    def _note_empty(self, path: str, targets: list[tuple[int, str]]) -> None:
+        labels = [self.document.contents[number].label for number, _ in targets]
+        named = [cut_title(label) for label in labels if label and not is_unread_at_the_edges(label)]
+        if named:
+            self.document.notes.append(
+                f"{path} holds no words, though its table of contents names it: {', '.join(map(repr, named))}"
+            )
 
     def _note_missing(self, read: set[str]) -> None:
         """Note the chapters that the contents name and the reading order does not have; pictures and films are none."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pipeline.books.numerals import value_of
+
 _ENGLISH = (
     r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
     r"eighteen|nineteen|twenty|thirty|forty|fifty|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
@@ -68,7 +70,11 @@ _UNREAD_AT_THE_EDGES = re.compile(
     r"advertisements?|inhalt|sommaire|impressum|widmung|errata)\W*$",
     re.I,
 )
-_NOTES = re.compile(r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten|anmerkungen|注释|註釋)\W*$", re.I)
+_NOTES = re.compile(
+    r"^(?:foot|end)?notes(?: (?:to|on) .{1,60})?\W*$|^(?:fußnoten?|anmerkungen|notas(?: a pie de página)?|"
+    r"notes de (?:bas de page|fin)|note a piè di pagina|注释|註釋|脚注|腳註|尾注|注解)\W*$",
+    re.I,
+)
 _CONTENTS = re.compile(
     r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I
 )
@@ -148,6 +154,22 @@ def is_bare_number(text: str) -> bool:
 def is_roman_number(text: str) -> bool:
     """Return whether a line is a Roman number and nothing else."""
     return bool(_ROMAN_LINE.match(text))
+
+
+def division_of(text: str) -> str:
+    """Return the word of a numbered heading: `chapter`, `节`; empty where it has none."""
+    match = _match_label(text)
+    groups = match.groupdict() if match else {}
+    return str(groups.get("word") or groups.get("volume") or "").lower().rstrip(".").replace("chapters", "chapter")
+
+
+def number_of(text: str) -> int | None:
+    """Return the number of `CHAPTER IV. Of Mills`, `第十二回` or `IV.`; None where it has none that is known."""
+    match = _match_label(text)
+    if match is None:
+        return value_of(text.strip(" .、．")) if is_bare_number(text) else None
+    division = match.groupdict().get("word") or match.groupdict().get("volume") or ""
+    return value_of(match[0].replace(division, " ", 1).strip(" .第"))
 
 
 def is_bare_label(text: str) -> bool:

@@ -14,6 +14,7 @@ from pipeline.books.document import Block, words_in, words_of
 from pipeline.books.headings import (
     is_bare_label,
     is_contents_title,
+    is_finis,
     is_named,
     is_notes_title,
     is_unread_at_the_edges,
@@ -88,6 +89,7 @@ def _keep_named(blocks: list[Block], named: set[int], end: int) -> list[Block]:
     usual = level.most_common(1)[0][0]
     last, starts = linked[-1][-1], {group[0] for group in linked}
     result = list(blocks)
+    said = set[str]()
     for group, following in zip(groups, [*groups[1:], [len(blocks)]], strict=True):
         texts = [block for block in blocks[group[-1] + 1 : following[0]] if _is_text(block)]
         if group[0] < end:
@@ -97,6 +99,8 @@ def _keep_named(blocks: list[Block], named: set[int], end: int) -> list[Block]:
         own = [number for number in group if number in named]
         for index, number in enumerate(group):
             block = blocks[number]
+            is_again = block.text.casefold() in said or is_finis(block.text)
+            said.add(block.text.casefold())
             if number in named or is_kept or _speaks_for_itself(block.text, number < end):
                 continue
             if own:
@@ -104,7 +108,8 @@ def _keep_named(blocks: list[Block], named: set[int], end: int) -> list[Block]:
                 is_title = number < own[-1] or block.level <= blocks[own[0]].level
                 is_title = is_title or is_bare_label(blocks[group[index - 1]].text)
             else:
-                is_title = number > end and (number > last or block.level != usual)
+                # A headline that comes again behind the last title, the book's own or `The End` is none.
+                is_title = number > end and ((number > last and not is_again) or block.level != usual)
             if not is_title:
                 result[number] = replace(blocks[number], kind="paragraph", level=0)
     return result

@@ -14,7 +14,7 @@ from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError, ManifestError
 
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
-_FOOTNOTE = re.compile(r"^\[\^[^\]\n]{1,200}\]:.*$|\[\^[^\]\n]{1,200}\]", re.M)
+_FOOTNOTE = re.compile(r"^\[\^[^\]\n]{1,200}\]:.*(?:\n(?:\n(?= {4}|\t))?(?: {2,}|\t).*)*$|\[\^[^\]\n]{1,200}\]", re.M)
 _MAX_NESTING = 40
 _FIELDS = ("title", "author", "language")
 

@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.books.cleaning import EDITORIAL, FOOTNOTE_TEXT, PICTURE, clean_text, find_license, hide_voice_marks
+from pipeline.books.cleaning import (
+    EDITORIAL,
+    FOOTNOTE_TEXT,
+    PICTURE,
+    clean_text,
+    find_license,
+    hide_voice_marks,
+    keep_lone_numbers,
+)
 from pipeline.books.document import Block, Document, words_in
 from pipeline.books.headings import (
     CHAPTER_RANK,
@@ -74,7 +82,7 @@ def read_plain_text(text: str, place: str) -> Document:
     blocks += _leave_out("table of contents", body_lines[table.start : table.end])
     blocks += _read_lines(body_lines[table.end :], rules, len(blocks))
     blocks += _leave_out("license", lines[end:])
-    blocks = _settle_levels(blocks)
+    blocks = keep_lone_numbers(_settle_levels(blocks))
     return Document(
         fields.get("title", ""),
         fields.get("author", ""),

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pipeline.books.chapter_titles import merge_titles
 from pipeline.books.document import Block, Document, readable, words_in, words_of
 from pipeline.books.headings import (
+    division_of,
     is_bare_label,
     is_named,
     is_notes_title,
     is_part_label,
     is_unread_at_the_edges,
     is_unread_title,
+    number_of,
     rank_of,
     starts_chapter,
 )
@@ -91,13 +93,20 @@ def put_title(section: Section, document: Document) -> None:
         return
     for count in (1, 2, 3):
         heads = [section.blocks[number] for number in texts[:count]]
-        if fold_title(" ".join(block.text for block in heads)) == fold_title(section.label):
+        text = " ".join(block.text for block in heads)
+        if fold_title(text) == fold_title(section.label) or (count == 1 and _is_same_number(text, section.label)):
             for number in texts[:count]:
                 section.blocks[number] = replace(section.blocks[number], kind="heading", level=2)
             section.blocks = merge_titles(section.blocks)
             return
     section.blocks.insert(texts[0], Block("heading", section.label, 2))
     document.num_words += words_in(section.label)
+
+
+def _is_same_number(text: str, label: str) -> bool:
+    """Return whether a line is the number of a title, as `CHAPTER I` is of `Chapter 1`."""
+    number = number_of(text) if is_bare_label(text) else None
+    return number is not None and number == number_of(label) and division_of(text) == division_of(label)
 
 
 def fold_title(text: str) -> str:
@@ -137,11 +146,18 @@ def _is_prose(section: Section) -> bool:
 
 
 def _leave_notes_out(section: Section) -> None:
-    """Leave out notes under a heading of their own inside a chapter, if their lines begin as notes do."""
+    """Leave out notes under a heading of their own inside a chapter, if their lines begin as notes do.
+
+    A heading or line above notes that are left out already goes with them.
+    """
     blocks = section.blocks
     first = next((number for number, block in enumerate(blocks) if block.kind == "heading"), 0)
     for number, block in enumerate(blocks):
-        if block.kind != "heading" or block.reason or not is_notes_title(block.text):
+        if block.reason or not is_notes_title(block.text):
+            continue
+        if block.kind != "heading":
+            following = next((found for found in blocks[number + 1 :] if found.kind != "scene"), block)
+            blocks[number] = block.left_out("footnote") if following.reason == "footnote" else block
             continue
         if number == first and not section.is_tentative and not section.label and starts_chapter(block.text):
             continue
@@ -154,7 +170,8 @@ def _leave_notes_out(section: Section) -> None:
             len(blocks),
         )
         texts = [found.text for found in readable(blocks[number + 1 : end]) if found.kind not in ("heading", "scene")]
-        if texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2:
+        is_told = not texts and any(found.reason == "footnote" for found in blocks[number + 1 : end])
+        if is_told or (texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2):
             blocks[number:end] = [found.left_out("footnote") for found in blocks[number:end]]
 
 

@@ -1,0 +1,69 @@
+"""What the lines of a page are: prose that was cut where a line was full, paragraphs, or lines that somebody made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+_WIDE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
+_INDENT = re.compile("\u3000|[\u00a0 ]*\u00a0[\u00a0 ]*\u00a0")
+_SENTENCE_END = re.compile(r"[.!?…。！？”’」』\"'][)）]?$")
+_MIN_WIDTH, _MIN_PARAGRAPH_WIDTH = 45, 80
+_SLACK = 8
+_PLAIN_WORD = re.compile(r"^[(\[\"'“‘«„_*—-]*[^\W\d_]+(?:['’—-]+[^\W\d_]+)*[)\].,;:!?…\"'”’»_*—-]*$")
+_MIN_WORDS, _WORD_SHARE = 4, 0.8
+_FULL_SHARE, _SMALL_SHARE = 0.7, 0.3
+"""Of the lines: that had no room for the next word; that begin with a small letter. German has many capitals."""
+
+
+def is_prose(lines: Sequence[str]) -> bool:
+    """Return whether lines are cut where a page was full, and not as verse is: most go on with a small letter."""
+    starts = [match[0] for line in lines[1:] if (match := re.search(r"[^\W\d_]", line))]
+    return sum(letter.islower() for letter in starts) > len(starts) / 2
+
+
+def is_wrapped(lines: Sequence[str]) -> bool:
+    """Return whether lines with their own breaks are prose: where one ends, the next word would have had no room."""
+    widths = sorted(_width(line.rstrip()) for line in lines if line.strip())
+    width = widths[len(widths) * 9 // 10] if widths else 0
+    if not _MIN_WIDTH <= width:
+        return False
+    pairs = [(line.rstrip(), following.split()[0]) for line, following in pairwise(lines)
+             if line.strip() and following.strip()]  # fmt: skip
+    if not _WIDE.search("".join(lines)) and not _are_words(lines):
+        return False
+    cased = [word[0] for _, word in pairs if word[0].lower() != word[0].upper()]
+    num_full = sum(_width(line) + 1 + _width(word[:1] if _WIDE.match(word) else word) > width * (1 - 1 / _SLACK)
+                   for line, word in pairs)  # fmt: skip
+    is_full = bool(pairs) and num_full >= _FULL_SHARE * len(pairs)
+    return is_full and sum(map(str.islower, cased)) >= _SMALL_SHARE * len(cased)
+
+
+def _are_words(lines: Sequence[str]) -> bool:
+    """Return whether lines are made of words, as those of a program or of a list of files are not."""
+    if any(line.rstrip().endswith("\\") for line in lines):
+        return False
+    parts = [part for line in lines for part in line.split()]
+    num_words = sum(bool(_PLAIN_WORD.match(part)) for part in parts)
+    return num_words >= _MIN_WORDS * sum(bool(line.strip()) for line in lines[:-1]) and num_words >= _WORD_SHARE * len(
+        parts
+    )
+
+
+def are_paragraphs(lines: Sequence[str]) -> bool:
+    """Return whether each line is a paragraph: it has a paragraph's indent, or is longer than verse and ends as one."""
+    texts = [line for line in lines if line.strip()]
+    if len(texts) < 2:
+        return False
+    if all(line.lstrip(" ").startswith("\u3000") for line in texts[1:]):
+        return True
+    is_long = median(map(_width, texts)) > _MIN_PARAGRAPH_WIDTH
+    num_indented = sum(bool(_INDENT.match(line.lstrip(" \t"))) for line in texts)
+    num_ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in texts)
+    return is_long and max(num_ended, num_indented) > len(texts) * 2 / 3
+
+
+def _width(text: str) -> int:
+    return len(text) + len(_WIDE.findall(text))

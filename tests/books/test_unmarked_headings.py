@@ -1,0 +1,104 @@
+"""Titles of chapters that are ordinary paragraphs: found as a sequence with text between, never one line alone."""
+
+import pytest
+
+from pipeline.books.numerals import value_of
+from tests.books.test_chapters import STORY, split, titles
+
+CHINESE_STORY = "<p>船很早就离开了港口，岸上没有人说话。</p>"
+PLAIN = STORY.removeprefix("<p>").removesuffix("</p>")
+
+
+def chapters(*names, story=STORY, tag="p"):
+    return "".join(f"<{tag}>{name}</{tag}>{story}" for name in names)
+
+
+def chinese(*names):
+    return chapters(*names, story=CHINESE_STORY)
+
+
+SEQUENCES = {
+    "bold": (chapters("<b>Chapter 1</b>", "<b>Chapter 2</b>"), ["Chapter 1", "Chapter 2"]),
+    "with a name on the next line": (
+        chapters("<b>CHAPTER I</b><br/>The Mill", "<b>CHAPTER II</b><br/>The Quay"),
+        ["CHAPTER I. The Mill", "CHAPTER II. The Quay"]),
+    "with a name below": (
+        f"<p>Chapter 1</p><p><b>The Mill</b></p>{STORY}<p>Chapter 2</p><p><b>The Quay</b></p>{STORY}",
+        ["Chapter 1. The Mill", "Chapter 2. The Quay"]),
+    "dashes": (chapters("--- Chapter One ---", "--- Chapter Two ---"), ["Chapter One", "Chapter Two"]),
+    "stars": (chapters("*** 1 ***", "*** 2 ***"), ["1", "2"]),
+    "brackets": (chapters("[Chapter 1]", "[Chapter 2]"), ["Chapter 1", "Chapter 2"]),
+    "numbers": (chapters("I", "II", "III"), ["I", "II", "III"]),
+    "numbers and names": (chapters("<b>1. The Mill</b>", "<b>2. The Quay</b>", "<b>3. Home</b>"),
+                          ["1. The Mill", "2. The Quay", "3. Home"]),
+    "mixed": (chapters("I", "II", "III", "IV", "V", "Chapter VI"), ["I", "II", "III", "IV", "V", "Chapter VI"]),
+    "some are headings": (chapters("Chapter I", "Chapter II", tag="h2") + chapters("III", "IV")
+                          + chapters("Chapter V", tag="h2"), ["Chapter I", "Chapter II", "III", "IV", "Chapter V"]),
+    "a prologue": (chapters("Prologue", "Chapter 1", "Chapter 2", "Epilogue"),
+                   ["Prologue", "Chapter 1", "Chapter 2", "Epilogue"]),
+    "parts": (f"<p>PART ONE</p>{chapters('Chapter 1', 'Chapter 2')}<p>PART TWO</p>{chapters('Chapter 1', 'Chapter 2')}",
+              ["Chapter 1", "Chapter 2", "Chapter 1", "Chapter 2"]),
+    "behind printed contents": (
+        f"<h2>Contents</h2><p>Chapter 1</p><p>Chapter 2</p>{chapters('Chapter 1', 'Chapter 2')}",
+        ["Chapter 1", "Chapter 2"]),
+    "above headings of sections": (
+        f"<p>Chapter 1</p>{STORY}<h3>A Letter</h3>{STORY}<p>Chapter 2</p>{STORY}<h3>A Note</h3>{STORY}",
+        ["Chapter 1", "Chapter 2"]),
+    "one number is missing": (chapters("Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"),
+                              ["Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"]),
+    "French": (chapters("CHAPITRE PREMIER", "CHAPITRE DEUX"), ["CHAPITRE PREMIER", "CHAPITRE DEUX"]),
+    "German": (chapters("Erstes Kapitel", "Zweites Kapitel"), ["Erstes Kapitel", "Zweites Kapitel"]),
+    "Chinese numbers": (chinese("一", "二", "三"), ["一", "二", "三"]),
+    "Chinese numbers and names": (chinese("一、磨坊", "二、河边"), ["一、磨坊", "二、河边"]),
+    "Chinese brackets": (chinese("（一）", "（二）", "（三）"), ["一", "二", "三"]),
+    "Chinese with a wedge and an end": (
+        chinese("楔子", "第一节 磨坊", "第二节", "尾声", "后记"), ["楔子", "第一节 磨坊", "第二节", "尾声", "后记"]),
+    "Chinese volumes": (f"<p>卷一</p>{chinese('第一章', '第二章')}<p>卷二</p>{chinese('第三章')}",
+                        ["第一章", "第二章", "第三章"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "expected"), SEQUENCES.values(), ids=SEQUENCES)
+def test_paragraphs_that_count_on_are_titles(page, expected):
+    assert titles(split(page, "a.html")) == expected
+
+
+def test_marked_lines_of_a_text_count_on_too():
+    for lines in (
+        ("--- Chapter One ---", "--- Chapter Two ---"),
+        ("*** 1 ***", "*** 2 ***"),
+        ("[Letter 1]", "[Letter 2]"),
+    ):
+        text = "".join(f"{line}\n\n{PLAIN}\n\n" for line in lines)
+        assert titles(split(text, "a.txt")) == [line.strip(" -*[]") for line in lines]
+
+
+NONE = {
+    "one line": (f"<h2>The Mill</h2>{STORY}<p>Chapter 1</p>{STORY}<h2>The Quay</h2>{STORY}", ["The Mill", "The Quay"]),
+    "two numbers": (chapters("1", "2"), [""]),
+    "numbers of scenes": (f"<h2>The Mill</h2>{chapters('1', '2', '3')}<h2>The Quay</h2>{chapters('1', '2')}",
+                          ["The Mill", "The Quay"]),
+    "numbers of pages": ("<p>The boat left</p><p>1</p><p>the harbor. It was</p><p>2</p><p>late.</p><p>3</p>"
+                         f"{STORY}", [""]),
+    "a list": (f"<h2>The Mill</h2>{STORY}<p>1. Oars</p><p>2. Sails</p><p>3. Rope</p>{STORY}<h2>The Quay</h2>{STORY}",
+               ["The Mill", "The Quay"]),
+    "sentences": (f"<h2>The Mill</h2>{chapters('Chapter one was long.', 'Chapter two was not.')}", ["The Mill"]),
+    "sections below chapters": (f"<h2>第一章</h2>{chinese('第一节', '第二节')}<h2>第二章</h2>{chinese('第一节')}",
+                                ["第一章", "第二章"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "expected"), NONE.values(), ids=NONE)
+def test_lines_that_are_no_sequence_of_titles_stay_text(page, expected):
+    assert titles(split(page, "a.html")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("XIV", 14), ("the first", 1), ("Twenty-one", 21), ("vingtième", 20), ("Zweites", 2), ("zwölftes", 12),
+        ("二十三", 23), ("一百零五", 105), ("１２", 12), ("last", None), ("mill", None), ("", None),
+    ],
+)  # fmt: skip
+def test_values_of_numbers(text, value):
+    assert value_of(text) == value
