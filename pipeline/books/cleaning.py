@@ -52,6 +52,8 @@ _ROMAN = re.compile(r"M{0,4}(?:CM|CD|D?C{0,4})(?:XC|XL|L?X{0,4})(?:IX|IV|V?I{0,4
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_BARE_NUMBER = re.compile(r"\d+\.?$")
+_ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’」』)）]*$")
 _MAX_PAGE_STEP, _FIRST_YEAR = 3, 1_000
 _SPACES = re.compile(r"[^\S\n]+")
 
@@ -149,11 +151,14 @@ def clean_text(text: str, unread: list[Block], *, keep_underscores: bool = False
 
 
 def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
-    """Read lines taken for page numbers that are in no sequence of such (`1914`), or titles (`*** 2 ***`)."""
+    """Read lines taken for page numbers that are none: alone (`1914`), between signs, or those of chapters.
+
+    Chapters count from 1, and none begins within a sentence; pages do.
+    """
     numbers = [
-        (place, int(block.text))
+        (place, int(re.sub(r"\D", "", block.text)))
         for place, block in enumerate(blocks)
-        if block.reason == "page number" and block.text.isdecimal()
+        if block.reason == "page number" and _BARE_NUMBER.match(block.text)
     ]
     runs: list[list[tuple[int, int]]] = []
     for place, number in numbers:
@@ -161,13 +166,27 @@ def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
             runs[-1].append((place, number))
         else:
             runs.append([(place, number)])
-    kept = {place for run in runs if len(run) < 2 or run[0][1] >= _FIRST_YEAR for place, _ in run}
+    kept = {
+        place
+        for run in runs
+        if len(run) < 2 or run[0][1] >= _FIRST_YEAR or _are_chapters(blocks, run)
+        for place, _ in run
+    }
     return [
         replace(block, reason="")
         if number in kept or (block.reason == "page number" and re.search("[*#=~]", block.text))
         else block
         for number, block in enumerate(blocks)
     ]
+
+
+def _are_chapters(blocks: Sequence[Block], run: Sequence[tuple[int, int]]) -> bool:
+    if run[0][1] > 2 or run[-1][1] - run[0][1] >= len(run):  # The first may be a heading already.
+        return False
+    before = (
+        next((b.text for b in blocks[max(0, place - 1) :: -1] if b.text and not b.reason), "") for place, _ in run
+    )
+    return all(not text or _ENDS_SENTENCE.search(text) for text in before)
 
 
 def hide_voice_marks(text: str, place: str) -> str:

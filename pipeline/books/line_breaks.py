@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
@@ -16,6 +17,8 @@ _PLAIN_WORD = re.compile(r"^[(\[\"'“‘«„_*—-]*[^\W\d_]+(?:['’—-]+[^\
 _MIN_WORDS, _WORD_SHARE = 4, 0.8
 _FULL_SHARE, _SMALL_SHARE = 0.7, 0.3
 """Of the lines: that had no room for the next word; that begin with a small letter. German has many capitals."""
+
+_MIN_PAIRS, _PARAGRAPH_SHARE, _BASE_SHARE = 5, 0.85, 0.1
 
 
 def is_prose(lines: Sequence[str]) -> bool:
@@ -63,6 +66,42 @@ def are_paragraphs(lines: Sequence[str]) -> bool:
     num_indented = sum(bool(_INDENT.match(line.lstrip(" \t"))) for line in texts)
     num_ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in texts)
     return is_long and max(num_ended, num_indented) > len(texts) * 2 / 3
+
+
+def part_paragraphs(lines: Sequence[str]) -> list[str]:
+    """Put a blank line before each paragraph of a text that parts them by indents, or has one a line, and by no room.
+
+    Lines that end where a page was full seldom end a sentence, and lines that each are a paragraph nearly always do.
+    """
+    pairs = [(before, line) for before, line in pairwise(lines) if before.strip() and line.strip()]
+    if len(pairs) < _MIN_PAIRS:
+        return list(lines)
+    ended = [line for before, line in pairs if _SENTENCE_END.search(before.rstrip())]
+    indent: int | None = None
+    if len(ended) < _PARAGRAPH_SHARE * len(pairs):
+        indent = _paragraph_indent([line for _, line in pairs], ended)
+        if indent is None:
+            return list(lines)
+    parted = list(lines[:1])
+    for before, line in pairwise(lines):
+        is_start = indent is None or (_indent_of(line) == indent and bool(_SENTENCE_END.search(before.rstrip())))
+        if is_start and before.strip() and line.strip():
+            parted.append("")
+        parted.append(line)
+    return parted
+
+
+def _paragraph_indent(lines: Sequence[str], ended: Sequence[str]) -> int | None:
+    """Return the indent of a paragraph's first line: more than that of the others, and nearly always behind an end."""
+    found, behind = Counter(map(_indent_of, lines)), Counter(map(_indent_of, ended))
+    base = min(indent for indent, count in found.items() if count >= _BASE_SHARE * len(lines))
+    deeper = [indent for indent in behind if indent > base and behind[indent] >= _PARAGRAPH_SHARE * found[indent]]
+    best = max(deeper, key=lambda indent: behind[indent], default=None)
+    return best if best is not None and behind[best] >= _MIN_PAIRS else None
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _width(text: str) -> int:

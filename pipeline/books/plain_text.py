@@ -30,7 +30,8 @@ from pipeline.books.headings import (
     rank_of,
 )
 from pipeline.books.limits import check_limit
-from pipeline.books.printed_contents import find_printed_contents, fold_line
+from pipeline.books.line_breaks import part_paragraphs
+from pipeline.books.printed_contents import find_printed_contents, find_standing_titles, fold_line
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
@@ -74,13 +75,16 @@ def read_plain_text(text: str, place: str) -> Document:
     fields = _read_fields(lines[:80])
     start, end = find_license(lines)
     blocks = _leave_out("license", lines[:start])
-    body_lines = hide_voice_marks("\n".join(lines[start:end]), place).split("\n")
+    body_lines = part_paragraphs(hide_voice_marks("\n".join(lines[start:end]), place).split("\n"))
     indent = _usual_indent(group for _, group in _group(body_lines))
     table = find_printed_contents(body_lines)
     rules = _Rules(indent, place, table.titles)
     blocks += _leave_title_page_out(_read_lines(body_lines[: table.start], replace(rules, titles=frozenset()), 0))
     blocks += _leave_out("table of contents", body_lines[table.start : table.end])
-    blocks += _read_lines(body_lines[table.end :], rules, len(blocks))
+    read = _read_lines(body_lines[table.end :], rules, len(blocks))
+    if sum(block.kind == "heading" for block in read) < 2 and (titles := find_standing_titles(body_lines)):
+        read = _read_lines(body_lines[table.end :], replace(rules, titles=titles), len(blocks))
+    blocks += read
     blocks += _leave_out("license", lines[end:])
     blocks = keep_lone_numbers(_settle_levels(blocks))
     return Document(

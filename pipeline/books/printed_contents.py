@@ -18,6 +18,7 @@ _MAX_TABLE_LINES = 600
 _MIN_FOUND, _MIN_SHARE = 3, 0.4
 _MIN_TEXT_LINE = 50
 _MIN_GAP = 4
+_MAX_STANDING_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,21 @@ def find_printed_contents(lines: Sequence[str]) -> PrintedContents:
         if found is not None:
             return found
     return PrintedContents()
+
+
+def find_standing_titles(lines: Sequence[str]) -> frozenset[str]:
+    """Return the short lines with more room before them than paragraphs have, written as titles, with text behind.
+
+    They are titles of chapters where a book has no other headings and several of them; folded.
+    """
+    found = [lines[start].strip() for start, _ in _standing_lines(lines) if _has_text(lines, start)]
+    titles = [line for line in found if len(line) <= _MAX_STANDING_CHARS and _is_titled(line)]
+    return frozenset(map(fold_line, titles)) if len(titles) >= _MIN_FOUND else frozenset()
+
+
+def _is_titled(line: str) -> bool:
+    words = re.findall(r"[^\W\d_]{4,}", line)
+    return bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
 
 
 def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
@@ -115,7 +131,6 @@ def _find_body(
 
 
 def _has_text(lines: Sequence[str], place: int) -> bool:
-    near = lines[place + 1 : place + 30]
-    return any(
-        len(line.strip()) >= _MIN_TEXT_LINE and len(after.strip()) >= _MIN_TEXT_LINE for line, after in pairwise(near)
-    )
+    near = [len(line.strip()) for line in lines[place + 1 : place + 30]]
+    is_long = any(length >= 2 * _MIN_TEXT_LINE for length in near)
+    return is_long or any(min(pair) >= _MIN_TEXT_LINE for pair in pairwise(near))
