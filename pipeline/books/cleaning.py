@@ -183,10 +183,12 @@ def keep_lone_numbers(blocks: list[Block]) -> list[Block]:
 def _are_chapters(blocks: Sequence[Block], run: Sequence[tuple[int, int]]) -> bool:
     if run[0][1] > 2 or run[-1][1] - run[0][1] >= len(run):  # The first may be a heading already.
         return False
-    before = (
-        next((b.text for b in blocks[max(0, place - 1) :: -1] if b.text and not b.reason), "") for place, _ in run
-    )
-    return all(not text or _ENDS_SENTENCE.search(text) for text in before)
+    for place, _ in run:
+        before = (blocks[at] for at in range(place - 1, -1, -1))
+        last = next((block.text for block in before if block.text and not block.reason), "")
+        if last and not _ENDS_SENTENCE.search(last):
+            return False
+    return True
 
 
 def hide_voice_marks(text: str, place: str) -> str:

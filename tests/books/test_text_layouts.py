@@ -1,4 +1,4 @@
-"""Text files part their paragraphs and chapters in many ways: blank lines, indents, one paragraph a line, room, numbers."""
+"""Text files part paragraphs and chapters in many ways: blank lines, indents, a paragraph a line, room, numbers."""
 
 import textwrap
 
