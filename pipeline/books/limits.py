@@ -17,11 +17,13 @@ class BookLimits:
     max_text_bytes: int = 32 << 20
     """Of a text, Markdown or HTML file, or of all the documents of an EPUB that are read, unpacked."""
     max_unpacked_bytes: int = 512 << 20
-    """Of all the files inside an EPUB, pictures included."""
+    """Of all the files inside an EPUB, pictures included; of what a PDF holds packed, without pictures."""
     max_ratio: int = 200
     """How often larger a file inside an EPUB may be than it is packed."""
     max_items: int = 20_000
-    """Files inside an EPUB; entries of its manifest, reading order and table of contents."""
+    """Files inside an EPUB; entries of its manifest, reading order and table of contents; pages of a PDF."""
+    max_page_chars: int = 30_000
+    """Characters on one page of a PDF; a page of a novel has 2,000, one of a newspaper 20,000."""
     max_blocks: int = 200_000
     """Headings, paragraphs, lines of verse and items of lists."""
     max_rows: int = 500_000

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
 
 from pipeline.books.document import Block, Document, Entry, words_in
 from pipeline.books.pdf_edges import Edges, cut_edges
 from pipeline.books.pdf_pages import Bookmark, read_pages
-from pipeline.books.pdf_text import Paragraph, body_size_of, make_paragraphs, put_headings
+from pipeline.books.pdf_text import Paragraph, body_size_of, make_paragraphs, put_heading
 from pipeline.errors import ManifestError
 
 _OF_A_PAGE = re.compile(r"(?:page|p\.|seite)?\s*[\divxlc]+", re.I)
@@ -62,13 +63,16 @@ def _take_bookmarks(document: Document, paragraphs: list[Paragraph], bookmarks: 
     """Take the file's bookmarks as the book's contents, unless they only name pages."""
     if sum(bool(_OF_A_PAGE.fullmatch(bookmark.title)) for bookmark in bookmarks) * 2 > len(bookmarks):
         return
+    pages = defaultdict[int, list[Paragraph]](list)
+    for paragraph in paragraphs:
+        pages[paragraph.lines[0].page].append(paragraph)
     unfound = []
     for bookmark in bookmarks:
         number = len(document.contents)
         document.contents.append(Entry(bookmark.title, bookmark.level))
         if bookmark.page is None:
             document.missing.append(bookmark.title)
-        elif not put_headings(paragraphs, number, bookmark.title, bookmark.level + 1, bookmark.page):
+        elif not put_heading(pages[bookmark.page], number, bookmark.title, bookmark.level + 1):
             unfound.append(bookmark.title)
     if unfound:
         document.notes.append(

@@ -118,13 +118,17 @@ def _read(data: bytes, place: str) -> Pages:
     found = list(PDFPage.create_pages(file))
     check_limit("max_items", len(found), place, "pages")
     resources = PDFResourceManager()
-    device = PDFPageAggregator(resources, laparams=LAParams(boxes_flow=None))
+    device = PDFPageAggregator(resources)
     interpreter = PDFPageInterpreter(resources, device)
     pages = Pages()
     num_chars = 0
     for number, page in enumerate(found):
         interpreter.process_page(page)
-        pages.lines.append(list(_lines_of(device.get_result(), number)))
+        drawn = device.get_result()
+        # Putting letters together takes the square of their number where they lie above each other.
+        check_limit("max_page_chars", len(drawn), f"{place}: page {number + 1}", "letters, lines and pictures")
+        drawn.analyze(LAParams(boxes_flow=None))
+        pages.lines.append(list(_lines_of(drawn, number)))
         num_chars += sum(len(line.text) for line in pages.lines[-1])
         check_limit("max_text_bytes", num_chars, place, "characters of text")
     pages.num_unknown = sum(line.text.count("\ufffd") for lines in pages.lines for line in lines)
@@ -134,6 +138,7 @@ def _read(data: bytes, place: str) -> Pages:
             "letters they are; make a new text layer first, for example with ocrmypdf --force-ocr"
         )
     pages.bookmarks = list(_read_bookmarks(file, {page.pageid: number for number, page in enumerate(found)}))
+    check_limit("max_items", len(pages.bookmarks), place, "bookmarks")
     for info in file.info:
         pages.title = pages.title or _decode(info.get("Title"))
         pages.author = pages.author or _decode(info.get("Author"))

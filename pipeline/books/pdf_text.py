@@ -278,20 +278,19 @@ class _Levels:
         return 0
 
 
-def put_headings(paragraphs: Sequence[Paragraph], number: int, title: str, level: int, page: int) -> bool:
+def put_heading(page: Sequence[Paragraph], number: int, title: str, level: int) -> bool:
     """Mark where an entry of the book's own contents begins: at its title on its page, else at the page's first text.
 
     Args:
-        paragraphs: of the book; changed in place.
+        page: the paragraphs that begin on it; changed in place.
         number: of the entry.
         title: of it.
         level: of its heading, 1 is the highest.
-        page: on which it begins.
 
     Returns:
         Whether its title stands there.
     """
-    here = [paragraph for paragraph in paragraphs if paragraph.lines[0].page == page and not paragraph.block.reason]
+    here = [paragraph for paragraph in page if not paragraph.block.reason]
     wanted = _fold(title)
     for at, paragraph in enumerate(here):
         found = _fold(paragraph.block.text)

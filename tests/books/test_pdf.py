@@ -254,6 +254,9 @@ def test_what_is_no_readable_pdf_is_named_with_the_way(monkeypatch):
     monkeypatch.setattr(limits, "LIMITS", replace(limits.LIMITS, max_items=1))
     with pytest.raises(ManifestError, match=r"2 pages, expected at most 1 \(max_items\)"):
         read(write_pdf([[(LEFT, TOP, 10, "One.")], [(LEFT, TOP, 10, "Two.")]]))
+    monkeypatch.setattr(limits, "LIMITS", replace(limits.LIMITS, max_page_chars=3))
+    with pytest.raises(ManifestError, match=r"page 1: 4 letters, .* at most 3 \(max_page_chars\)"):
+        read(write_pdf([[(LEFT, TOP, 10, "One.")]]))
 
 
 def test_a_pdf_that_unpacks_to_more_than_the_limit_is_refused_before_it_is_unpacked(monkeypatch):
