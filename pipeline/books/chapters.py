@@ -104,7 +104,7 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     is_by_contents = bool(cuts)
     if not is_by_contents:
         blocks = merge_titles(leave_contents_out(leave_advertisements_out(mark_titles(blocks))))
-        cuts = find_cuts(titles_of_headings(blocks), words_by_block(blocks))
+        cuts = find_cuts(titles_of_headings(blocks, document.title), words_by_block(blocks))
     sections = make_sections(blocks, cuts)
     if is_by_contents:
         sections = [replace(section, blocks=merge_titles(leave_contents_out(section.blocks))) for section in sections]

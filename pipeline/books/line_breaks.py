@@ -62,7 +62,8 @@ def are_paragraphs(lines: Sequence[str]) -> bool:
     is_long = median(map(_width, texts)) > _MIN_PARAGRAPH_WIDTH
     num_indented = sum(bool(_INDENT.match(line.lstrip(" \t"))) for line in texts)
     num_ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in texts)
-    return is_long and max(num_ended, num_indented) > len(texts) * 2 / 3
+    most = len(texts) * 2 / 3
+    return ((is_long or num_indented > most) and num_ended > most) or (is_long and num_indented > most)
 
 
 def _width(text: str) -> int:

@@ -15,7 +15,7 @@ from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
 from pipeline.books.linked_contents import Link, follow_links
-from pipeline.books.linked_notes import BLOCKS, mark_notes
+from pipeline.books.linked_notes import BLOCKS, is_above, mark_notes
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.errors import ManifestError
@@ -231,6 +231,7 @@ class _Reader:
         tag = element.tag if isinstance(element.tag, str) else ""
         if not tag:
             return
+        tag = "sup" if tag == "span" and is_above(element) else tag
         is_block = tag in BLOCKS
         if is_block:
             self.end_block("verse" if verse else "paragraph")

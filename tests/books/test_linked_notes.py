@@ -30,6 +30,14 @@ NOTES = {
     f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p id="n1"><a href="#r1">1</a> Of wool.</p>'
     '<p>Of good wool.</p><p id="n2"><a href="#r2">2</a> No.</p>',
     "no way back": f'<p>The sail<sup><a href="#n1">1</a></sup> was red.</p>{STORY}<p id="n1">1. Of wool.</p>',
+    "raised by style alone": f'<p>The sail <span class="super"><a id="r1" href="#n1">1</a></span> was red.</p>{STORY}'
+    '<p id="n1"><a href="#r1">1</a> Of wool.</p>',
+    "a mark with a word": f'<p>The sail <a id="r1" href="#n1">[1]</a> was red.</p>{STORY}'
+    '<p><b><a id="n1" href="#r1">Note 1:</a></b> Of wool.</p>',
+    "two in a paragraph": f'<p>The sail<sup><a id="r1" href="#n1">1</a></sup> was'
+    f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p><a id="n1" href="#r1">1</a> Of wool.<br/><a id="n2" href="#r2">2</a> A dull one.</p>',
+    "back to the page": f'<p>The sail<a href="#n1">[1]</a> was red.</p>{STORY}'
+    '<p id="n1"><a href="a.html">[1]</a> Of wool.</p>',
     "under a title": f'{SAIL}{STORY}<h3>Notes</h3><p id="n1"><a href="#r1">1</a> Of wool.</p>',
     "under a line": f'{SAIL}{STORY}<p><b>Notes:</b></p><p id="n1"><a href="#r1">1</a> Of wool.</p>',
 }  # fmt: skip
@@ -118,6 +126,7 @@ ABOVE_AND_BELOW = {
     "In 1914<sup>2</sup> (as he said)<sup>3</sup> he came in<sup>4</sup>, too<sup>b</sup>.":
         "In 1914 (as he said) he came in, too.",
     "x<sup><a href='#n'>2</a></sup> is linked": "x is linked",
+    "so it is<span style='vertical-align: super'>2</span> in m<span class='sup'>3</span>": "so it is in m³",
 }  # fmt: skip
 
 

@@ -25,6 +25,10 @@ BREAKS = {
     "in a paragraph": (f"<p>{SAID}<br/><br/>{SAID}</p>", [SAID, SAID]),
     "verse and prose": (f"<p>Red sails<br/>White foam<br/><br/>{SAID}</p>", ["Red sails\nWhite foam", SAID]),
     "long lines": (f"<p>{LONG}<br/>{LONG}<br/>{LONG}</p>", [LONG] * 3),
+    "short lines with an indent": ("<p>&nbsp;&nbsp;“No.”<br/>&nbsp;&nbsp;“Yes.”<br/>&nbsp;&nbsp;He went.</p>",
+                                   ["“No.”", "“Yes.”", "He went."]),
+    "a command": ("<pre>\nferry the boat across the river and \\\nback again to where the mill has been\n</pre>",
+                  ["ferry the boat across the river and \\\nback again to where the mill has been"]),
     "lines with an indent": ("<p>　　他走了。<br/>　　她来了。</p>", ["他走了。", "她来了。"]),
     "a cell": ("<table><tr><td>Oars<br><br>Two</td><td>1732</td></tr></table>", ["Oars Two, 1732"]),
     "wrapped prose": (f"<pre>\n{WRAPPED}\n\n{WRAPPED}\n\n    Red sails,\n    white foam.\n</pre>",
@@ -90,6 +94,16 @@ def test_a_headline_that_comes_again_behind_the_last_title_is_no_chapter():
         found = split(_linked_page(contents, f"{body}{again}{STORY}"), "a.html")
         assert titles(found) == ["The Quay", "The Storm", "The Rest"]
     assert "Songs" in titles(split(_linked_page(contents, f"{body}<h2>Songs</h2>{STORY}"), "a.html"))
+
+
+def test_the_title_of_the_book_at_its_end_or_over_and_over_is_no_chapter():
+    chapters = [f"<h2>Chapter {number}</h2>{STORY}" for number in (1, 2, 3)]
+    expected = ["Chapter 1", "Chapter 2", "Chapter 3"]
+    for again in ("<h2>THE END</h2><p>Printed in town.</p>", "<h2>SALT</h2><p>Printed in town.</p>", "<h2>Finis</h2>"):
+        assert titles(split(f"<h1>Salt</h1>{''.join(chapters)}{again}", "a.html")) == expected
+    assert titles(split(f"<h1>Salt</h1>{f'<h2>Salt</h2>{STORY}'.join(chapters)}", "a.html")) == expected
+    story = f"<h1>Salt</h1><h2>The Mill</h2>{STORY}<h2>Home</h2>{STORY}<h2>Salt</h2>{STORY * 9}"
+    assert titles(split(story, "a.html")) == ["The Mill", "Home", "Salt"]
 
 
 def test_numbers_that_are_no_page_numbers_are_read():
