@@ -101,6 +101,9 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     blocks = document.blocks
     titles = titles_of_contents(document)
     cuts = cuts_of_contents(titles, blocks)
+    if len(cuts) == 1:  # A single entry for all of the book says nothing of its chapters.
+        blocks = mark_titles(blocks)
+        cuts = cuts_of_contents(titles, blocks)
     is_by_contents = bool(cuts)
     if not is_by_contents:
         blocks = merge_titles(leave_contents_out(leave_advertisements_out(mark_titles(blocks))))

@@ -31,7 +31,7 @@ def is_wrapped(lines: Sequence[str]) -> bool:
     if not _MIN_WIDTH <= width:
         return False
     pairs = [(line.rstrip(), following.split()[0]) for line, following in pairwise(lines)
-             if line.strip() and following.strip()]  # fmt: skip
+             if following.strip() and _width(line.strip()) > width / 2]  # fmt: skip
     if not _WIDE.search("".join(lines)) and not _are_words(lines):
         return False
     cased = [word[0] for _, word in pairs if word[0].lower() != word[0].upper()]

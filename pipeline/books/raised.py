@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}|[ivx]{2,5}|[a-z]|[*†‡§]{1,3})[\])]?$", re.I)
+NOTE_MARK = re.compile(
+    r"^[\[(]?(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}|[ivx]{2,5}|[a-z]|[*†‡§]{1,3}|[①-⑳]|[注註]\d{0,3})[\])]?$", re.I
+)
 _ABOVE = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
 _BELOW = str.maketrans("0123456789-−+", "₀₁₂₃₄₅₆₇₈₉₋₋₊")
 _START = r"(?<![^\W_])"
@@ -59,7 +61,7 @@ def read_above(text: str, before: str, after: str) -> str | None:
     if _TERM.match(text) and _is_variable(text, before):
         return f"^{text}" if len(text) == 1 else f"^({text})"
     if NOTE_MARK.match(text):
-        is_end = text.isalpha() and (not _MARKS.fullmatch(text) or _ENDS_ABBREVIATION.search(before))
+        is_end = text.isalpha() and text.isascii() and (not _MARKS.fullmatch(text) or _ENDS_ABBREVIATION.search(before))
         return text if is_end else None
     return text
 

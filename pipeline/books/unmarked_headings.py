@@ -173,7 +173,7 @@ def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line]) -> bool:
     if not unmarked:
         return True
     places = {line.place for line in run}
-    for place in range(run[0].place, run[-1].place):
+    for place in range(run[0].place, len(blocks)):
         block = blocks[place]
         is_title = place in places or place - 1 in places or block.reason or block.kind != "heading"
         if not is_title and not (is_named(block.text) or is_finis(block.text) or is_unread_at_the_edges(block.text)):
@@ -213,9 +213,11 @@ def _level_of(blocks: Sequence[Block], chapters: Sequence[_Line]) -> int:
     marked = Counter(blocks[line.place].level for line in chapters if line.is_marked)
     if marked:
         return marked.most_common(1)[0][0]
-    first, last = chapters[0].place, chapters[-1].place
-    above = [block.level for block in blocks[:first] if block.kind == "heading" and not block.reason]
-    among = [block.level for block in blocks[first:last] if block.kind == "heading" and not block.reason
-             and (rank_of(block.text) or CHAPTER_RANK) >= CHAPTER_RANK]  # fmt: skip
+    first, places = chapters[0].place, {line.place for line in chapters}
+    titles = {place: block.level for place, block in enumerate(blocks[: chapters[-1].place])
+              if block.kind == "heading" and not block.reason
+              and (rank_of(block.text) or CHAPTER_RANK) >= CHAPTER_RANK}  # fmt: skip
+    above = [level for place, level in titles.items() if place < first or place + 1 in places]
+    among = [level for place, level in titles.items() if place > first and level not in above]
     level = max(above) + 1 if above else CHAPTER_RANK
     return max(1, min(level, min(among) - 1)) if among else level

@@ -35,7 +35,8 @@ NOTES = {
     "a mark with a word": f'<p>The sail <a id="r1" href="#n1">[1]</a> was red.</p>{STORY}'
     '<p><b><a id="n1" href="#r1">Note 1:</a></b> Of wool.</p>',
     "two in a paragraph": f'<p>The sail<sup><a id="r1" href="#n1">1</a></sup> was'
-    f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p><a id="n1" href="#r1">1</a> Of wool.<br/><a id="n2" href="#r2">2</a> A dull one.</p>',
+    f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p><a id="n1" href="#r1">1</a> Of wool.<br/>'
+    '<a id="n2" href="#r2">2</a> A dull one.</p>',
     "back to the page": f'<p>The sail<a href="#n1">[1]</a> was red.</p>{STORY}'
     '<p id="n1"><a href="a.html">[1]</a> Of wool.</p>',
     "under a title": f'{SAIL}{STORY}<h3>Notes</h3><p id="n1"><a href="#r1">1</a> Of wool.</p>',

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.books.numerals import value_of
-from tests.books.test_chapters import STORY, split, titles
+from tests.books.test_chapters import STORY, entry, epub, split, titles
 
 CHINESE_STORY = "<p>船很早就离开了港口，岸上没有人说话。</p>"
 PLAIN = STORY.removeprefix("<p>").removesuffix("</p>")
@@ -55,6 +55,9 @@ SEQUENCES = {
         ["Chapter 1", "Chapter 2"]),
     "one number is missing": (chapters("Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"),
                               ["Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"]),
+    "in two stories": (f"<h2>The Mill</h2>{chapters('Chapter 1', 'Chapter 2')}"
+                       f"<h2>The Quay</h2>{chapters('Chapter 1', 'Chapter 2')}",
+                       ["Chapter 1", "Chapter 2", "Chapter 1", "Chapter 2"]),
     "French": (chapters("CHAPITRE PREMIER", "CHAPITRE DEUX"), ["CHAPITRE PREMIER", "CHAPITRE DEUX"]),
     "German": (chapters("Erstes Kapitel", "Zweites Kapitel"), ["Erstes Kapitel", "Zweites Kapitel"]),
     "Chinese numbers": (chinese("一", "二", "三"), ["一", "二", "三"]),
@@ -71,6 +74,11 @@ SEQUENCES = {
 @pytest.mark.parametrize(("page", "expected"), SEQUENCES.values(), ids=SEQUENCES)
 def test_paragraphs_that_count_on_are_titles(page, expected):
     assert titles(split(page, "a.html")) == expected
+
+
+def test_one_entry_of_the_contents_for_all_of_the_book_hides_no_chapters():
+    data = epub({"a.xhtml": chapters("<b>Chapter 1</b>", "<b>Chapter 2</b>")}, entry("Start", "a.xhtml"))
+    assert titles(split(data)) == ["Chapter 1", "Chapter 2"]
 
 
 def test_marked_lines_of_a_text_count_on_too():
@@ -93,6 +101,8 @@ NONE = {
     "a list": (f"<h2>The Mill</h2>{STORY}<p>1. Oars</p><p>2. Sails</p><p>3. Rope</p>{STORY}<h2>The Quay</h2>{STORY}",
                ["The Mill", "The Quay"]),
     "printed contents": ("".join(f"<p>{n}. Boats</p><ul><li>{n}.1. Oars</li></ul>" for n in (1, 2, 3)), [""]),
+    "numbers and names in one story": (
+        f"<h2>Bread</h2>{chapters('1. Mix Flour', '2. Add Eggs', '3. Bake')}<h2>Salt</h2>{STORY}", ["Bread", "Salt"]),
     "sentences": (f"<h2>The Mill</h2>{chapters('Chapter one was long.', 'Chapter two was not.')}", ["The Mill"]),
     "sections below chapters": (f"<h2>第一章</h2>{chinese('第一节', '第二节')}<h2>第二章</h2>{chinese('第一节')}",
                                 ["第一章", "第二章"]),
