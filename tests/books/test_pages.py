@@ -102,6 +102,8 @@ def test_the_title_of_the_book_at_its_end_or_over_and_over_is_no_chapter():
     for again in ("<h2>THE END</h2><p>Printed in town.</p>", "<h2>SALT</h2><p>Printed in town.</p>", "<h2>Finis</h2>"):
         assert titles(split(f"<h1>Salt</h1>{''.join(chapters)}{again}", "a.html")) == expected
     assert titles(split(f"<h1>Salt</h1>{f'<h2>Salt</h2>{STORY}'.join(chapters)}", "a.html")) == expected
+    reasons = f"<h2>Why</h2>{STORY}<h2>How</h2>{STORY}" * 3
+    assert titles(split(reasons, "a.html")) == ["Why", "How"] * 3
     story = f"<h1>Salt</h1><h2>The Mill</h2>{STORY}<h2>Home</h2>{STORY}<h2>Salt</h2>{STORY * 9}"
     assert titles(split(story, "a.html")) == ["The Mill", "Home", "Salt"]
 
