@@ -67,7 +67,7 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
     lines = [line for line in _find_lines(blocks) if line.is_marked or _has_text_behind(blocks, line.place)]
     parts = _longest_run([line for line in lines if line.rank < CHAPTER_RANK])
     parts = parts if len(parts) > 1 else []
-    chapters = _find_chapters(blocks, [line for line in lines if line.rank == CHAPTER_RANK])
+    chapters = _find_chapters(blocks, [line for line in lines if line.rank == CHAPTER_RANK], parts)
     if len(chapters) < 2:
         return blocks
     level = _level_of(blocks, chapters)
@@ -136,7 +136,7 @@ def _is_first(blocks: Sequence[Block], place: int) -> bool:
     return all(blocks[place].text != block.text for block in blocks[:place])
 
 
-def _find_chapters(blocks: Sequence[Block], lines: list[_Line]) -> list[_Line]:
+def _find_chapters(blocks: Sequence[Block], lines: list[_Line], parts: list[_Line]) -> list[_Line]:
     """Return the lines that are the titles of chapters: those with a word such as `Chapter`, else bare numbers."""
     labeled = [line for line in lines if line.division]
     marked = Counter(line.division for line in labeled if line.is_marked)
@@ -149,7 +149,7 @@ def _find_chapters(blocks: Sequence[Block], lines: list[_Line]) -> list[_Line]:
             continue
         if candidates is labeled and _fills_gaps(run, bare):
             continue
-        if candidates is not labeled and not _stand_alone(blocks, run):
+        if candidates is not labeled and not _stand_alone(blocks, run, parts):
             continue
         return run
     return []
@@ -167,12 +167,12 @@ def _fills_gaps(run: Sequence[_Line], bare: Sequence[_Line]) -> bool:
     return bool(missing) and missing <= {line.number for line in bare}
 
 
-def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line]) -> bool:
+def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line], parts: Sequence[_Line]) -> bool:
     """Return whether bare numbers are titles: no headings of other words among them, and no sentence cut by one."""
     unmarked = [line for line in run if not line.is_marked]
     if not unmarked:
         return True
-    places = {line.place for line in run}
+    places = {line.place for line in (*run, *parts)}
     for place in range(run[0].place, len(blocks)):
         block = blocks[place]
         is_title = place in places or place - 1 in places or block.reason or block.kind != "heading"

@@ -37,6 +37,9 @@ SEQUENCES = {
     "about the author at the end": (chapters("Chapter 1", "Chapter 2", "About the Author"), ["Chapter 1", "Chapter 2"]),
     "parts and numbers": (f"<p>PREMIÈRE PARTIE</p>{chapters('I', 'II')}<p>DEUXIÈME PARTIE</p>{chapters('I', 'II')}",
                           ["I", "II", "I", "II"]),
+    "numbers in parts with names": (
+        f"<p>PART ONE</p><h1>Water</h1>{chapters('1', '2')}<p>PART TWO</p><h1>Land</h1>{chapters('3')}",
+        ["1", "2", "3"]),
     "numbers": (chapters("I", "II", "III"), ["I", "II", "III"]),
     "numbers and names": (chapters("<b>1. The Mill</b>", "<b>2. The Quay</b>", "<b>3. Home</b>"),
                           ["1. The Mill", "2. The Quay", "3. Home"]),
