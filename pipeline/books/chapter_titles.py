@@ -51,7 +51,7 @@ def titles_of_contents(document: Document) -> list[Title]:
 
 
 def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
-    """Return the cuts of a table of contents; none where it names fewer than two places with text."""
+    """Return the cuts of a table of contents; none where it names fewer than two places with text, front matter aside."""
     cuts = find_cuts(titles, words_by_block(blocks))
     if not cuts:
         return []
@@ -59,6 +59,7 @@ def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
     num_filled = sum(
         any(block.kind not in ("heading", "scene") for block in readable(blocks[cut.start : end]))
         for cut, end in zip(cuts, ends, strict=True)
+        if not is_unread_at_the_edges(cut.label)
     )
     has_headings = any(block.kind == "heading" for block in readable(blocks))
     return cuts if num_filled > 1 or (num_filled and not has_headings) else []

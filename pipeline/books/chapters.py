@@ -101,9 +101,11 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     blocks = document.blocks
     titles = titles_of_contents(document)
     cuts = cuts_of_contents(titles, blocks)
-    if len(cuts) == 1:  # A single entry for all of the book says nothing of its chapters.
-        blocks = mark_titles(blocks)
-        cuts = cuts_of_contents(titles, blocks)
+    if cuts and all(block.kind != "heading" for block in blocks):
+        # An entry for all of the book says nothing of chapters that are ordinary paragraphs.
+        marked = mark_titles(blocks)
+        cuts = cuts_of_contents(titles, marked)
+        blocks = blocks if cuts else marked
     is_by_contents = bool(cuts)
     if not is_by_contents:
         blocks = merge_titles(leave_contents_out(leave_advertisements_out(mark_titles(blocks))))

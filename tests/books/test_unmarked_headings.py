@@ -80,8 +80,13 @@ def test_paragraphs_that_count_on_are_titles(page, expected):
 
 
 def test_one_entry_of_the_contents_for_all_of_the_book_hides_no_chapters():
-    data = epub({"a.xhtml": chapters("<b>Chapter 1</b>", "<b>Chapter 2</b>")}, entry("Start", "a.xhtml"))
-    assert titles(split(data)) == ["Chapter 1", "Chapter 2"]
+    for tag in ("p", "h2"):
+        pages = {"t.xhtml": "<p>Salt</p>", "a.xhtml": chapters("<b>Chapter 1</b>", "<b>Chapter 2</b>", tag=tag)}
+        contents = entry("Start", "a.xhtml")
+        for front in ("", entry("Title Page", "t.xhtml")):
+            assert titles(split(epub(pages, front + contents))) == ["Chapter 1", "Chapter 2"]
+    pages = {"a.xhtml": chapters("Chapter 1", "Chapter 2"), "b.xhtml": chapters("Chapter 3", "Chapter 4")}
+    assert titles(split(epub(pages, entry("Water", "a.xhtml") + entry("Land", "b.xhtml")))) == ["Water", "Land"]
 
 
 def test_marked_lines_of_a_text_count_on_too():
