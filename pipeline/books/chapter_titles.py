@@ -51,7 +51,7 @@ def titles_of_contents(document: Document) -> list[Title]:
 
 
 def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
-    """Return the cuts of a table of contents; none where it names fewer than two places with text, front matter aside."""
+    """Return the cuts of a table of contents; none where it names under two places with text, front matter aside."""
     cuts = find_cuts(titles, words_by_block(blocks))
     if not cuts:
         return []
