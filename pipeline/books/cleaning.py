@@ -35,7 +35,7 @@ PICTURE = re.compile(rf"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b{_IN_B
 FOOTNOTE_TEXT = re.compile(rf"\[\s*Footnote\b{_IN_BRACKETS}", re.I)
 _FOOTNOTE_MARK = re.compile(
     r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|"
-    r"(?:(?<=[^\W\d_]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”]))[¹²³⁰-⁹]+"  # After less it is a power: x², 10⁶, km².
+    r"(?:(?<=[^\W\d_¹²³⁰-⁹₀-₉]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”]))[¹²³⁰-⁹]+"  # After less it is a power: x², 10⁶, km².
 )
 _PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)

@@ -121,6 +121,9 @@ ABOVE_AND_BELOW = {
     "said M<sup>me</sup>, D<sup>r</sup> and Mons<sup>r</sup>, n<sup>o</sup> 5": "said Mme, Dr and Monsr, nº 5",
     "H<sub>2</sub>O, x<sub>1</sub>, x<sub>i</sub>": "H₂O, x₁, x i",
     "Ca<sup>2+</sup> and <sup>14</sup>C": "Ca²⁺ and 14C",
+    "<sup>235</sup>U or U<sup>235</sup>, SO<sub>4</sub><sup>2−</sup>": "235U or U²³⁵, SO₄²⁻",
+    "of πr<sup>2</sup> and e<sup>iπ</sup>, 5米<sup>2</sup>": "of πr² and e^(iπ), 5米²",
+    "in (n log n)<sup>2</sup> steps<sup>i</sup>": "in (n log n)² steps",
     "3<sup>1</sup>/<sub>2</sub> of <sup>1</sup>&frasl;<sub>4</sub>": "3 1/2 of 1⁄4",
     "at 20<sup>o</sup> C": "at 20° C",
     "A word.<sup>2</sup> Words<sup>12</sup> go<sup>1,2</sup> on<sup>[3]</sup>": "A word. Words go on",
@@ -133,5 +136,5 @@ ABOVE_AND_BELOW = {
 
 @pytest.mark.parametrize(("markup", "expected"), ABOVE_AND_BELOW.items())
 def test_powers_indices_and_ends_of_abbreviations_are_no_marks(markup, expected):
-    found, _ = read(f"<h2>Chapter 1</h2><p>{markup}</p>", "a.html")
-    assert found == [["Chapter 1", expected]]
+    found, _ = read(f"<h2>Chapter 1</h2><p>He wrote: {markup}</p>", "a.html")
+    assert found == [["Chapter 1", f"He wrote: {expected}"]]
