@@ -11,11 +11,13 @@ from pipeline.books.headings import (
     CHAPTER_RANK,
     is_bare_label,
     is_contents_title,
+    is_finis,
     is_numbered_title,
     is_of_a_play,
     is_part_label,
     is_unread_at_the_edges,
     label_of,
+    number_of,
     rank_of,
     starts_chapter,
 )
@@ -24,6 +26,8 @@ from pipeline.books.outline import Cut, Title, find_cuts
 
 _MAX_ENTRY_CHARS = 90
 _MAX_ENTRY_WORDS = 60
+_MIN_CHAPTER_WORDS = 100
+"""Behind the title of the book at its end."""
 _FILE_NAME = re.compile(r"\.x?html?(?:#.*)?$|^(?:split|part|index|text)[_-]?\d+$", re.I)
 _LEADING_ZEROS = re.compile(r"(?<=\s)0+(?=\d+\b)")
 
@@ -47,7 +51,7 @@ def titles_of_contents(document: Document) -> list[Title]:
 
 
 def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
-    """Return the cuts of a table of contents; none where it names fewer than two places with text."""
+    """Return the cuts of a table of contents; none where it names under two places with text, front matter aside."""
     cuts = find_cuts(titles, words_by_block(blocks))
     if not cuts:
         return []
@@ -55,20 +59,38 @@ def cuts_of_contents(titles: list[Title], blocks: list[Block]) -> list[Cut]:
     num_filled = sum(
         any(block.kind not in ("heading", "scene") for block in readable(blocks[cut.start : end]))
         for cut, end in zip(cuts, ends, strict=True)
+        if not is_unread_at_the_edges(cut.label)
     )
     has_headings = any(block.kind == "heading" for block in readable(blocks))
     return cuts if num_filled > 1 or (num_filled and not has_headings) else []
 
 
-def titles_of_headings(blocks: list[Block]) -> list[Title]:
-    """Return the headings that are read, but for those of front and back matter and of a play within a chapter."""
-    return _without_plays(
-        [
-            Title(block.text, block.level, number)
-            for number, block in enumerate(blocks)
-            if block.kind == "heading" and not block.reason and not is_unread_at_the_edges(block.text)
-        ]
-    )
+def titles_of_headings(blocks: list[Block], book: str = "") -> list[Title]:
+    """Return the headings that are read, but for those of front and back matter and of a play within a chapter.
+
+    Args:
+        blocks: of the book.
+        book: its title; with little behind it at the end it is no chapter, and `The End` is none.
+    """
+    titles = [
+        Title(block.text, block.level, number)
+        for number, block in enumerate(blocks)
+        if block.kind == "heading" and not block.reason and not is_unread_at_the_edges(block.text)
+    ]
+    titles = [title for title in titles if not is_finis(title.label)]
+    return _without_plays(_without_running_titles(titles, blocks, book))
+
+
+def _without_running_titles(titles: list[Title], blocks: list[Block], book: str) -> list[Title]:
+    """Leave out the book's own title where it comes again and again, or at the end with little text behind it."""
+    if len(titles) < 3:
+        return titles
+    is_above_all = all(title.depth > titles[0].depth for title in titles[1:] if title.label != titles[0].label)
+    names = {book.casefold(), *([titles[0].label.casefold()] if is_above_all else [])}
+    again = [title for title in titles[1:] if title.label.casefold() in names and number_of(title.label) is None]
+    is_last = again == titles[-1:] and 0 < sum(words_by_block(blocks[titles[-1].start :])) < _MIN_CHAPTER_WORDS
+    left_out = {title.start for title in again if is_last or len(again) > 1}
+    return [title for title in titles if title.start not in left_out]
 
 
 def _without_plays(titles: list[Title]) -> list[Title]:

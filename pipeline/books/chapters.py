@@ -101,10 +101,15 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
     blocks = document.blocks
     titles = titles_of_contents(document)
     cuts = cuts_of_contents(titles, blocks)
+    if cuts and all(block.kind != "heading" for block in blocks):
+        # An entry for all of the book says nothing of chapters that are ordinary paragraphs.
+        marked = mark_titles(blocks)
+        cuts = cuts_of_contents(titles, marked)
+        blocks = blocks if cuts else marked
     is_by_contents = bool(cuts)
     if not is_by_contents:
         blocks = merge_titles(leave_contents_out(leave_advertisements_out(mark_titles(blocks))))
-        cuts = find_cuts(titles_of_headings(blocks), words_by_block(blocks))
+        cuts = find_cuts(titles_of_headings(blocks, document.title), words_by_block(blocks))
     sections = make_sections(blocks, cuts)
     if is_by_contents:
         sections = [replace(section, blocks=merge_titles(leave_contents_out(section.blocks))) for section in sections]

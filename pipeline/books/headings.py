@@ -31,7 +31,7 @@ _DIVISIONS = {
 }
 CHAPTER_RANK = 5
 _CHAPTERS = (
-    r"chapters?|chap\.?|letter|canto|stave|section|scene|adventure|lecture|episode|chapitre|lettre|chant|scène|"
+    r"chapters?|chap\.?|ch\.|letter|canto|stave|section|scene|adventure|lecture|episode|chapitre|lettre|chant|scène|"
     r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава"
 )
 _WORDS = "|".join(re.escape(word) for word in _DIVISIONS) + "|" + _CHAPTERS

@@ -34,7 +34,7 @@ def is_wrapped(lines: Sequence[str]) -> bool:
     if not _MIN_WIDTH <= width:
         return False
     pairs = [(line.rstrip(), following.split()[0]) for line, following in pairwise(lines)
-             if line.strip() and following.strip()]  # fmt: skip
+             if following.strip() and _width(line.strip()) > width / 2]  # fmt: skip
     if not _WIDE.search("".join(lines)) and not _are_words(lines):
         return False
     cased = [word[0] for _, word in pairs if word[0].lower() != word[0].upper()]
@@ -65,7 +65,8 @@ def are_paragraphs(lines: Sequence[str]) -> bool:
     is_long = median(map(_width, texts)) > _MIN_PARAGRAPH_WIDTH
     num_indented = sum(bool(_INDENT.match(line.lstrip(" \t"))) for line in texts)
     num_ended = sum(bool(_SENTENCE_END.search(line.rstrip())) for line in texts)
-    return is_long and max(num_ended, num_indented) > len(texts) * 2 / 3
+    most = len(texts) * 2 / 3
+    return ((is_long or num_indented > most) and num_ended > most) or (is_long and num_indented > most)
 
 
 def part_paragraphs(lines: Sequence[str]) -> list[str]:

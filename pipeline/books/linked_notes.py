@@ -11,7 +11,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,11 +30,17 @@ _MARK = re.compile(
     rf"{_CLOSE}?[.:]?{_CLOSE}?$",
     re.I,
 )
+_TEXT = re.compile(r"[^\W\d_].*[^|/·•–—-]$", re.S)
 _APART_MARK = re.compile(rf"^(?:{_OPEN}|[*†‡§¶#※])")
+_ARROW = r"[^\w\s\[\](){}<>〔〕【】［］（）.,:;*†‡§¶#※]"
+_BACK_WORD = r"back|return|retour|zurück|terug|volver|torna|up|назад|返回"
 _BACK = re.compile(
-    r"^(?:[\W_]{0,6}\d{0,3}[\W_]{0,3}|\W*(?:go |jump )?(?:back|return|retour|zurück|up|返回)\b.{0,20})$", re.I
+    rf"^(?:[\W_]{{0,3}}{_ARROW}[\W_]{{0,6}}\d{{0,3}}[\W_]{{0,3}}|\W*(?:go |jump )?(?:{_BACK_WORD})\b.{{0,20}})$", re.I
 )
 _OF_NOTES = re.compile(r"^(?:ftn|edn|fn|en|(?:foot|end)?notes?)(?![a-z])|(?:foot|end)note", re.I)
+_ABOVE = re.compile(r"(?:^|\s)(?:sup|super|superscript|exponent)(?:\s|$)", re.I)
+_ABOVE_STYLE = re.compile(r"vertical-align\s*:\s*super", re.I)
+_WORD_OF_NOTE = re.compile(r"^(?:(?:foot|end)?note|anm|fn|[注註])(?=\d)")
 _MAX_LABEL_CHARS = 24
 _MAX_BEFORE_CHARS = 80
 _MAX_LINKS = 50
@@ -62,13 +68,13 @@ class _Link:
     def is_raised(self) -> bool:
         if self.element.find(".//sup") is not None:
             return True
-        return any(parent.tag == "sup" for parent in _up_to_block(self.element))
+        return any(map(is_above, (self.element, *_up_to_block(self.element))))
 
     @property
     def is_mark(self) -> bool:
         """Whether it stands behind a word as marks do; in "see chapter 7" the link is a word of its own."""
         is_apart = self.before[-1:].isspace() and not _APART_MARK.match(self.label) and not self.is_raised
-        return bool(_MARK.match(self.label) or not self.label) and not self.begins and not is_apart
+        return bool(_MARK.match(self.label) or not self.label) and bool(_TEXT.search(self.before)) and not is_apart
 
 
 @dataclass
@@ -78,6 +84,8 @@ class _Pages:
     """The element that has an id, and the block that it stands in or is."""
     places: dict[Any, int] = field(default_factory=dict)
     """Of blocks, among links."""
+    sizes: dict[Any, int] = field(default_factory=dict)
+    """Words of blocks that might be notes; more than a note has where there are headings in them."""
 
     def read(self, page: str, root: Any) -> None:
         from lxml import etree
@@ -85,8 +93,8 @@ class _Pages:
         number, before = 0, ""
         for event, element in etree.iterwalk(root, events=("start", "end")):
             is_block = element.tag in _STANDING
-            if is_block:
-                number, before = number + 1, ""
+            if is_block or element.tag == "br":
+                number, before = number + is_block, ""
             if event == "start":
                 for name in (element.get("id"), element.get("name")):
                     if name:
@@ -101,6 +109,12 @@ class _Pages:
             else:
                 added = element.tail
             before = (before + (added or ""))[-_MAX_BEFORE_CHARS:]
+
+
+def is_above(element: Any) -> bool:
+    """Return whether an element stands above the line: by its tag, its style or the name of its class."""
+    is_named = element.tag == "span" and _ABOVE.search(f"{element.get('class') or ''}")
+    return bool(element.tag == "sup" or is_named or _ABOVE_STYLE.search(element.get("style") or ""))
 
 
 def mark_notes(pages: Mapping[str, Any]) -> None:
@@ -123,7 +137,8 @@ def mark_notes(pages: Mapping[str, Any]) -> None:
             back[link.target].append(link)
     notes: dict[Any, int] = {}
     for link in found.links:
-        if link.is_mark and (note := _note_of(link, found, back)) is not None:
+        note = _note_of(link, found, back) if link.is_mark else None
+        if note is not None and found.places[note] > link.place:
             link.element.set("role", "doc-noteref")
             notes.setdefault(note, link.place)
     for note in notes:
@@ -144,17 +159,17 @@ def _note_of(mark: _Link, found: _Pages, back: Mapping[tuple[str, str], list[_Li
         is_same = _fold(link.label) == _fold(mark.label) or mark.is_raised or _APART_MARK.match(mark.label)
         if is_same or _BACK.match(link.label) or not mark.label:
             holder = element if is_there and element.tag in _STANDING else _block_of(link.element)
-            return _as_note(holder, _block_of(link.element), link.label)
-    if not mark.is_raised or not mark.label:
+            return _as_note(holder, _block_of(link.element), link.label, mark.element, found.sizes)
+    if not mark.label or not (mark.is_raised or _APART_MARK.match(mark.label)):
         return None
-    holder = _as_note(element, _block_of(element), mark.label)
-    if holder is None or holder.tag == "li":
+    holder = _as_note(element, _block_of(element), mark.label, mark.element, found.sizes)
+    if holder is None or (holder.tag == "li" and mark.is_raised):
         return holder
     beginning = re.match(r"\W*(\w+|[*†‡§¶#※]+)(?!\w)", unicodedata.normalize("NFKC", _beginning(holder)))
     return holder if beginning and _fold(beginning[1]) == _fold(mark.label) else None
 
 
-def _as_note(holder: Any, inner: Any, label: str) -> Any | None:
+def _as_note(holder: Any, inner: Any, label: str, mark: Any, sizes: dict[Any, int]) -> Any | None:
     """Return the whole note around a place in it: its list item, its row, its `div`; None where that is no note."""
     if holder is None or holder.tag not in _STANDING or holder.tag in _HOLD_NO_NOTE:
         holder = inner
@@ -164,16 +179,20 @@ def _as_note(holder: Any, inner: Any, label: str) -> Any | None:
         if not is_one and not (parent.tag == "div" and any(map(_OF_NOTES.search, names)) and _has_one(parent)):
             break
         holder = parent
-    if holder is None or holder.tag in _HOLD_NO_NOTE or next(holder.iter(*_HEADINGS), None) is not None:
+    if holder is None or holder.tag in _HOLD_NO_NOTE:
         return None
-    num_words = sum(map(words_in, holder.itertext()))
-    has_text = num_words > words_in(label) or holder.tag == "dt"
-    return holder if has_text and num_words <= _MAX_NOTE_WORDS else None
+    if holder not in sizes:
+        is_text = next(holder.iter(*_HEADINGS), None) is None
+        sizes[holder] = sum(map(words_in, holder.itertext())) if is_text else _MAX_NOTE_WORDS + 1
+    has_text = sizes[holder] > words_in(label) or holder.tag == "dt"
+    is_apart = holder not in mark.iterancestors()
+    return holder if has_text and is_apart and sizes[holder] <= _MAX_NOTE_WORDS else None
 
 
 def _has_one(element: Any) -> bool:
     """Return whether an element holds one note, and no list of them."""
-    return sum(_MARK.match(_label_of(link) or "") is not None for link in element.iter("a")) <= 1
+    marks = (link for link in element.iter("a") if _MARK.match(_label_of(link) or ""))
+    return len(list(islice(marks, 2))) < 2
 
 
 def _mark_what_goes_on(notes: Mapping[Any, int], found: _Pages) -> None:
@@ -233,7 +252,7 @@ def _beginning(element: Any, num_chars: int = _MAX_LABEL_CHARS) -> str:
 
 
 def _fold(label: str) -> str:
-    return re.sub(r"[^\w*†‡§¶#※]", "", label).casefold()
+    return _WORD_OF_NOTE.sub("", re.sub(r"[^\w*†‡§¶#※]", "", label).casefold())
 
 
 def _names_of(mark: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
 from pipeline.books.linked_contents import Link, follow_links
-from pipeline.books.linked_notes import BLOCKS, mark_notes
+from pipeline.books.linked_notes import BLOCKS, is_above, mark_notes
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.errors import ManifestError
@@ -231,6 +231,7 @@ class _Reader:
         tag = element.tag if isinstance(element.tag, str) else ""
         if not tag:
             return
+        tag = "sup" if tag == "span" and is_above(element) else tag
         is_block = tag in BLOCKS
         if is_block:
             self.end_block("verse" if verse else "paragraph")
@@ -324,7 +325,8 @@ class _Reader:
         if not NOTE_MARK.match(text):
             return False
         # "See chapter 3" may be a link; a mark stands at its word, or in brackets or above the line.
-        is_apart = (not before or before[-1:].isspace()) and text.isalnum() and element.find("sup") is None
+        is_apart = not before or before[-1].isspace() or before[-1] in "|/·•–—"
+        is_apart = is_apart and text.isalnum() and element.find("sup") is None
         return tag == "sup" or ("#" in str(element.get("href", "")) and not is_apart)
 
     def _visit_set_off(self, element: Any, tag: str) -> bool:
@@ -355,10 +357,10 @@ class _Reader:
 
     def _take_initial(self, element: Any, tag: str) -> bool:
         """Hold a large first letter until its word goes on; return whether that is all that the element is."""
-        is_picture = tag == "img"
+        is_picture = tag in ("img", "svg")
         if not is_picture and not (tag in BLOCKS and any(map(_DROP_CAP.match, _tokens(element)))):
             return False
-        text = str(element.get("alt") or "").strip() if is_picture else beginning_of(element, _MAX_MARK_CHARS)
+        text = str(element.get("alt") or "").strip() or beginning_of(element, _MAX_MARK_CHARS)
         match = _INITIAL.fullmatch(text)
         if not match or not match["letter"][-1].isupper() or "".join(self._held).strip():
             return False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_UNREAD = frozenset(("script", "style", "sup", "rt", "rp", "head", "title", "math", "svg"))
+from pipeline.books.raised import read_above
+
+_UNREAD = frozenset(("script", "style", "rt", "rp", "head", "title", "math", "svg", "del", "s", "strike"))
 _LONG = 25
 """Letters by which a chapter is found wherever it begins."""
 _SHORT, _NEAR, _FAR = 10, 300, 4_000
@@ -71,7 +74,7 @@ class Page:
         for number, slot in enumerate(self.slots):
             for offset, sign in enumerate(slot.text):
                 if sign.isalnum():
-                    letters.append(sign.lower()[:1])
+                    letters.append(_fold(sign))
                     self._places.append((number, offset))
         self.letters = "".join(letters)
 
@@ -86,12 +89,20 @@ class Page:
                 if text:
                     self.slots.append(_Slot(element, True, text))
                 continue
-            if tag in _UNREAD or element.get("hidden") is not None:
+            if tag in _UNREAD or element.get("hidden") is not None or (tag == "sup" and self._is_mark(element)):
                 continue
             if text:
                 self.slots.append(_Slot(element, False, text))
             for child in reversed(element):
                 pending += [(child, True), (child, False)]
+
+    def _is_mark(self, element: Any) -> bool:
+        """Return whether what stands above the line is the mark of a note, which is not read."""
+        before = self.slots[-1].text if self.slots else ""
+        is_linked = element.find(".//{*}a") is not None or any(
+            isinstance(parent.tag, str) and parent.tag.endswith("}a") for parent in element.iterancestors()
+        )
+        return is_linked or read_above("".join(element.itertext()), before, element.tail or "") is None
 
     def take(self, start: int, end: int) -> Passage:
         """Mark the letters from `start` to before `end` as a sentence."""
@@ -171,12 +182,15 @@ def find_passages(pages: Sequence[Page], chapters: Sequence[Sequence[str]]) -> l
     position = 0
     found: list[list[Passage | None]] = []
     for sentences in chapters:
-        folded = ["".join(sign.lower()[:1] for sign in text if sign.isalnum()) for text in sentences]
+        folded = ["".join(map(_fold, filter(str.isalnum, text))) for text in sentences]
         position = _find_begin(everything, folded, position)
         passages: list[Passage | None] = []
         for letters in folded:
             window = _NEAR if len(letters) < _SHORT else _FAR
             place = everything.find(letters, position, position + window + len(letters)) if letters else -1
+            if place < 0 and len(letters) >= _SHORT:  # A first letter may be a picture.
+                letters = letters[1:]
+                place = everything.find(letters, position, position + window + len(letters))
             if place < 0:
                 passages.append(None)
                 continue
@@ -185,6 +199,11 @@ def find_passages(pages: Sequence[Page], chapters: Sequence[Sequence[str]]) -> l
             position = place + len(letters)
         found.append(passages)
     return found
+
+
+def _fold(sign: str) -> str:
+    """Return a letter or digit as it is compared: small, and on the line."""
+    return unicodedata.normalize("NFKC", sign)[:1].lower()[:1]
 
 
 def _find_begin(everything: str, sentences: Sequence[str], position: int) -> int:

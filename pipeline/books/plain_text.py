@@ -92,7 +92,7 @@ def read_plain_text(text: str, place: str) -> Document:
         fields.get("author", ""),
         fields.get("language", ""),
         blocks,
-        words_in("\n".join(lines)),
+        words_in("\n".join([*lines[:start], *body_lines, *lines[end:]])),
     )
 
 

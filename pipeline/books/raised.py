@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 
-NOTE_MARK = re.compile(r"^[\[(]?(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}|[ivx]{2,5}|[a-z]|[*†‡§]{1,3})[\])]?$", re.I)
+NOTE_MARK = re.compile(
+    r"^[\[(]?(?:\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}|[ivx]{2,5}|[a-z]|[*†‡§]{1,3}|[①-⑳]|[注註]\d{0,3})[\])]?$", re.I
+)
 _ABOVE = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
 _BELOW = str.maketrans("0123456789-−+", "₀₁₂₃₄₅₆₇₈₉₋₋₊")
 _START = r"(?<![^\W_])"
 # Of a letter or two, a unit or a part of a formula; a word takes a mark, and a year does.
+_FUNCTIONS = r"sin|cos|tan|cot|sec|log|ln|sinh|cosh|tanh"
+_UNITS = r"[kcdmnµμ]?m|ft|feet|in|inches|mi|miles?|yds?|yards?|[千厘毫分]?米|公里"
 _BASE = re.compile(
-    rf"(?:{_START}(?:[A-Za-zα-ωΑ-Ω]|\d{{1,2}}|100|[b-df-hj-np-tv-xz]{{2,3}}|sin|cos|tan|cot|sec|log|ln|sinh|cosh|tanh)|"
-    r"(?:\d|/|\bper)\s*(?:[kcdmnµμ]?m|ft|feet|in|inches|mi|miles?|yds?|yards?)|[=+×·*/<>]\s*[A-Za-z]{1,3}|\d[A-Za-z]{1,3})$"
+    rf"(?:{_START}(?:[α-ω]?[A-Za-z]|[α-ωΑ-Ω]|\d{{1,2}}|100|[b-df-hj-np-tv-xz]{{2,3}}|{_FUNCTIONS})|"
+    rf"(?:\d|/|\bper)\s*(?:{_UNITS})|[=+×·*/<>]\s*[A-Za-z]{{1,3}}|\d[A-Za-z]{{1,3}})$"
 )
 _IN_BRACKETS = re.compile(r"\(([^()]*)\)$")
 _PROSE = re.compile(r"[^\W\d_]{3}|[^\W\d_]{2,}\s+[^\W\d_]{2}")
@@ -24,7 +28,7 @@ _ISOTOPE = re.compile(r"(?:H|C|N|U|K|P|S|Ar|Cl|Co|Cs|Fe|Kr|Pb|Po|Pu|Ra|Rb|Rn|Sr|
 _TERM = re.compile(r"^[-−+]?(?:\d*[A-Za-zα-ω]{1,2}|\d+)(?:[-−+*/](?:\d*[A-Za-zα-ω]|\d+))*$")
 _VARIABLES = {"capital": "nxk", "digit": "nxyzkipqN", "letter": "nxyzkijmpqtab", "word": "nx"}
 _ENDS_ABBREVIATION = re.compile(rf"{_START}(?:\w{{1,2}}|\d+|[IVXLC]+)$")
-_MARKS = re.compile(r"[a-h]|[ivx]{2,5}")
+_MARKS = re.compile(r"[a-h]|[ivx]{1,5}")
 _SIGNS = {"TM": "™", "SM": "℠", "(R)": "®"}
 
 
@@ -48,7 +52,7 @@ def read_above(text: str, before: str, after: str) -> str | None:
         return _SIGNS[text.upper()]
     if text in ("o", "0", "º", "°") and before[-1:].isdecimal() and re.match(r"\s?[CF]\b", after):
         return "°"
-    if text == "o" and re.search(rf"{_START}[Nn]$", before):
+    if text == "o" and re.search(rf"{_START}(?:[Nn]|\d+)$", before):
         return "º"
     if text.isdecimal() and (not before or before[-1] in " (") and _ISOTOPE.match(after):
         return text
@@ -59,7 +63,7 @@ def read_above(text: str, before: str, after: str) -> str | None:
     if _TERM.match(text) and _is_variable(text, before):
         return f"^{text}" if len(text) == 1 else f"^({text})"
     if NOTE_MARK.match(text):
-        is_end = text.isalpha() and (not _MARKS.fullmatch(text) or _ENDS_ABBREVIATION.search(before))
+        is_end = text.isalpha() and text.isascii() and (not _MARKS.fullmatch(text) or _ENDS_ABBREVIATION.search(before))
         return text if is_end else None
     return text
 
@@ -77,7 +81,7 @@ def read_below(text: str, before: str) -> str:
 
 def _has_power(before: str, after: str) -> bool:
     if brackets := _IN_BRACKETS.search(before):
-        return not _PROSE.search(brackets[1])
+        return not _PROSE.search(re.sub(rf"\b(?:{_FUNCTIONS})\b", "", brackets[1]))
     if before.endswith(")"):
         return False
     return bool(_BASE.search(before) or (_SHORT_TERM.search(before) and _GOES_ON.match(after)))
@@ -96,4 +100,4 @@ def _is_variable(text: str, before: str) -> bool:
         return True
     kind = "capital" if base[0].isupper() else "letter" if base[0].isalpha() else "digit"
     kind = "word" if base[0] in "yw" else kind  # As in the old "yt" for that, "wm" for William.
-    return len(text) == 1 and (text in _VARIABLES[kind] or text in "αβγθλπω")
+    return bool(re.search("[α-ω]", text)) or (len(text) == 1 and text in _VARIABLES[kind])

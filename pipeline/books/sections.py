@@ -153,7 +153,7 @@ def _leave_notes_out(section: Section) -> None:
     blocks = section.blocks
     first = next((number for number, block in enumerate(blocks) if block.kind == "heading"), 0)
     for number, block in enumerate(blocks):
-        if block.reason or not is_notes_title(block.text):
+        if block.reason or not (is_notes_title(block.text) or _is_note_title(block.text)):
             continue
         if block.kind != "heading":
             following = next((found for found in blocks[number + 1 :] if found.kind != "scene"), block)
@@ -171,8 +171,14 @@ def _leave_notes_out(section: Section) -> None:
         )
         texts = [found.text for found in readable(blocks[number + 1 : end]) if found.kind not in ("heading", "scene")]
         is_told = not texts and any(found.reason == "footnote" for found in blocks[number + 1 : end])
-        if is_told or (texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2):
+        if is_told or (
+            is_notes_title(block.text) and texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2
+        ):
             blocks[number:end] = [found.left_out("footnote") for found in blocks[number:end]]
+
+
+def _is_note_title(text: str) -> bool:
+    return text.strip(" .:").casefold() in ("note", "footnote", "endnote")
 
 
 def _leave_title_pages_out(sections: list[Section]) -> None:

@@ -27,16 +27,17 @@ from pipeline.books.numerals import value_of
 _MAX_TITLE_CHARS = 120
 _MAX_LINES = 4
 _MAX_WORD_CHARS = 14
-_DECORATION = r"[-–—=*~#•·<>\[\]()_|{}【】〔〕「」『』（）◆◇★☆※✦❦\s]"
+_DECORATION = r"[-–—=*~#•·«»‹›<>\[\]()_|{}【】〔〕「」『』（）◆◇★☆※✦❦\s]"
 _STRIPPED = re.compile(rf"^{_DECORATION}+|{_DECORATION}+$")
 _NUMERAL = "[〇零一二三四五六七八九十百]{1,5}"
 _CHINESE = re.compile(
-    rf"^(?:[（(【]\s*(?P<inside>{_NUMERAL})\s*[）)】]|(?P<number>{_NUMERAL})(?=$|[、．.\s]))[、．.\s]*(?P<name>.{{0,30}})$"
+    rf"^(?:[（(【]\s*(?P<inside>{_NUMERAL})\s*[）)】]|(?P<number>{_NUMERAL}(?=$|[、．.\s])|\d{{1,3}}(?=[、．])))[、．.\s]*(?P<name>.{{0,30}})$"
 )
 _ENDS_SENTENCE = re.compile(r"[.!?…:。！？：][\"'”’」』)）\]]*$")
 _NAME_END = re.compile(r"[.,;:!?。，！？；：”]$")
 _LISTED = re.compile(r"\d{1,3}\.\d")
 _MIN_BARE = 3
+_MAX_NEAR = 8
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
     lines = [line for line in _find_lines(blocks) if line.is_marked or _has_text_behind(blocks, line.place)]
     parts = _longest_run([line for line in lines if line.rank < CHAPTER_RANK])
     parts = parts if len(parts) > 1 else []
-    chapters = _find_chapters(blocks, [line for line in lines if line.rank == CHAPTER_RANK])
+    chapters = _find_chapters(blocks, [line for line in lines if line.rank == CHAPTER_RANK], parts)
     if len(chapters) < 2:
         return blocks
     level = _level_of(blocks, chapters)
@@ -74,8 +75,9 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
     for line in chapters:
         if not line.is_marked:
             result[line.place] = replace(blocks[line.place], kind="heading", text=line.text, level=level)
-        elif line.text != blocks[line.place].text:
-            result[line.place] = replace(blocks[line.place], text=line.text)
+        else:
+            own = level if line.division else blocks[line.place].level
+            result[line.place] = replace(blocks[line.place], text=line.text, level=own)
     for line in parts:
         if not line.is_marked:
             part = min(line.rank, max(1, level - 1))
@@ -91,7 +93,7 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
 
 def _find_lines(blocks: Sequence[Block]) -> Iterator[_Line]:
     for place, block in enumerate(blocks):
-        if block.reason or block.kind not in ("heading", "paragraph", "verse") or len(block.text) > _MAX_TITLE_CHARS:
+        if block.reason or block.kind == "scene" or len(block.text) > _MAX_TITLE_CHARS:
             continue
         first, *others = [_STRIPPED.sub("", line) for line in block.text.split("\n")]
         if not first or len(others) >= _MAX_LINES or (others and not is_bare_label(first)):
@@ -110,7 +112,7 @@ def _find_lines(blocks: Sequence[Block]) -> Iterator[_Line]:
             number = value_of(re.split(r"\W", first)[0])
         else:
             continue
-        if number is not None:
+        if number is not None and (block.kind != "item" or rank is not None):
             is_plain = rank is None and first == block.text and (is_numbered_title(first) or first.strip(".").isalnum())
             yield _Line(place, number, text, is_marked, division_of(first), rank or CHAPTER_RANK, is_plain)
 
@@ -118,7 +120,7 @@ def _find_lines(blocks: Sequence[Block]) -> Iterator[_Line]:
 def _has_text_behind(blocks: Sequence[Block], place: int) -> bool:
     """Return whether text follows a line, perhaps after the name of its chapter: in a table of contents none does."""
     division = division_of(_STRIPPED.sub("", blocks[place].text))
-    following = (block for block in blocks[place + 1 : place + 8] if not block.reason and block.kind != "scene")
+    following = (block for block in blocks[place + 1 : place + _MAX_NEAR] if not block.reason and block.kind != "scene")
     for block in following:
         line = _STRIPPED.sub("", block.text)
         is_label = is_bare_label(line) or (rank_of(line) is not None and is_heading_line(line))
@@ -134,7 +136,7 @@ def _is_first(blocks: Sequence[Block], place: int) -> bool:
     return all(blocks[place].text != block.text for block in blocks[:place])
 
 
-def _find_chapters(blocks: Sequence[Block], lines: list[_Line]) -> list[_Line]:
+def _find_chapters(blocks: Sequence[Block], lines: list[_Line], parts: list[_Line]) -> list[_Line]:
     """Return the lines that are the titles of chapters: those with a word such as `Chapter`, else bare numbers."""
     labeled = [line for line in lines if line.division]
     marked = Counter(line.division for line in labeled if line.is_marked)
@@ -147,7 +149,7 @@ def _find_chapters(blocks: Sequence[Block], lines: list[_Line]) -> list[_Line]:
             continue
         if candidates is labeled and _fills_gaps(run, bare):
             continue
-        if candidates is not labeled and not _stand_alone(blocks, run):
+        if candidates is not labeled and not _stand_alone(blocks, run, parts):
             continue
         return run
     return []
@@ -165,13 +167,13 @@ def _fills_gaps(run: Sequence[_Line], bare: Sequence[_Line]) -> bool:
     return bool(missing) and missing <= {line.number for line in bare}
 
 
-def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line]) -> bool:
+def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line], parts: Sequence[_Line]) -> bool:
     """Return whether bare numbers are titles: no headings of other words among them, and no sentence cut by one."""
     unmarked = [line for line in run if not line.is_marked]
     if not unmarked:
         return True
-    places = {line.place for line in run}
-    for place in range(run[0].place, run[-1].place):
+    places = {line.place for line in (*run, *parts)}
+    for place in range(run[0].place, len(blocks)):
         block = blocks[place]
         is_title = place in places or place - 1 in places or block.reason or block.kind != "heading"
         if not is_title and not (is_named(block.text) or is_finis(block.text) or is_unread_at_the_edges(block.text)):
@@ -183,17 +185,19 @@ def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line]) -> bool:
 
 
 def _cuts_sentence(blocks: Sequence[Block], place: int) -> bool:
-    before = next((block.text for block in blocks[max(0, place - 1) :: -1] if not block.reason and block.text), "")
-    after = next((block.text for block in blocks[place + 1 :] if not block.reason and block.text), "")
+    places = (range(place - 1, max(-1, place - _MAX_NEAR), -1), range(place + 1, min(len(blocks), place + _MAX_NEAR)))
+    near = [(blocks[number].text for number in found if not blocks[number].reason) for found in places]
+    before, after = (next(filter(None, texts), "") for texts in near)
     return not _ENDS_SENTENCE.search(before) and after[:1].islower()
 
 
 def _longest_run(lines: Sequence[_Line]) -> list[_Line]:
     """Return the lines whose numbers follow each other, which may begin again; one alone is an accident."""
     runs: list[list[_Line]] = []
+    last = {line.number: index for index, line in enumerate(lines)}
     for index, line in enumerate(lines):
         step = line.number - runs[-1][-1].number if runs else 0
-        is_gap = step == 2 and line.division and all(later.number != line.number - 1 for later in lines[index:])
+        is_gap = step == 2 and line.division and last.get(line.number - 1, -1) < index
         if step == 1 or is_gap:
             runs[-1].append(line)
         elif len(runs) > 1 and len(runs[-1]) == 1 and line.number == runs[-2][-1].number + 1:
@@ -209,9 +213,11 @@ def _level_of(blocks: Sequence[Block], chapters: Sequence[_Line]) -> int:
     marked = Counter(blocks[line.place].level for line in chapters if line.is_marked)
     if marked:
         return marked.most_common(1)[0][0]
-    first, last = chapters[0].place, chapters[-1].place
-    above = [block.level for block in blocks[:first] if block.kind == "heading" and not block.reason]
-    among = [block.level for block in blocks[first:last] if block.kind == "heading" and not block.reason
-             and (rank_of(block.text) or CHAPTER_RANK) >= CHAPTER_RANK]  # fmt: skip
+    first, places = chapters[0].place, {line.place for line in chapters}
+    titles = {place: block.level for place, block in enumerate(blocks[: chapters[-1].place])
+              if block.kind == "heading" and not block.reason
+              and (rank_of(block.text) or CHAPTER_RANK) >= CHAPTER_RANK}  # fmt: skip
+    above = [level for place, level in titles.items() if place < first or place + 1 in places]
+    among = [level for place, level in titles.items() if place > first and level not in above]
     level = max(above) + 1 if above else CHAPTER_RANK
     return max(1, min(level, min(among) - 1)) if among else level

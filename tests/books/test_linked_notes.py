@@ -30,6 +30,15 @@ NOTES = {
     f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p id="n1"><a href="#r1">1</a> Of wool.</p>'
     '<p>Of good wool.</p><p id="n2"><a href="#r2">2</a> No.</p>',
     "no way back": f'<p>The sail<sup><a href="#n1">1</a></sup> was red.</p>{STORY}<p id="n1">1. Of wool.</p>',
+    "raised by style alone": f'<p>The sail <span class="super"><a id="r1" href="#n1">1</a></span> was red.</p>{STORY}'
+    '<p id="n1"><a href="#r1">1</a> Of wool.</p>',
+    "a mark with a word": f'<p>The sail <a id="r1" href="#n1">[1]</a> was red.</p>{STORY}'
+    '<p><b><a id="n1" href="#r1">Note 1:</a></b> Of wool.</p>',
+    "two in a paragraph": f'<p>The sail<sup><a id="r1" href="#n1">1</a></sup> was'
+    f'<sup><a id="r2" href="#n2">2</a></sup> red.</p>{STORY}<p><a id="n1" href="#r1">1</a> Of wool.<br/>'
+    '<a id="n2" href="#r2">2</a> A dull one.</p>',
+    "back to the page": f'<p>The sail<a href="#n1">[1]</a> was red.</p>{STORY}'
+    '<p id="n1"><a href="a.html">[1]</a> Of wool.</p>',
     "under a title": f'{SAIL}{STORY}<h3>Notes</h3><p id="n1"><a href="#r1">1</a> Of wool.</p>',
     "under a line": f'{SAIL}{STORY}<p><b>Notes:</b></p><p id="n1"><a href="#r1">1</a> Of wool.</p>',
 }  # fmt: skip
@@ -112,16 +121,20 @@ ABOVE_AND_BELOW = {
     "said M<sup>me</sup>, D<sup>r</sup> and Mons<sup>r</sup>, n<sup>o</sup> 5": "said Mme, Dr and Monsr, nº 5",
     "H<sub>2</sub>O, x<sub>1</sub>, x<sub>i</sub>": "H₂O, x₁, x i",
     "Ca<sup>2+</sup> and <sup>14</sup>C": "Ca²⁺ and 14C",
+    "<sup>235</sup>U or U<sup>235</sup>, SO<sub>4</sub><sup>2−</sup>": "235U or U²³⁵, SO₄²⁻",
+    "of πr<sup>2</sup> and e<sup>iπ</sup>, 5米<sup>2</sup>": "of πr² and e^(iπ), 5米²",
+    "in (n log n)<sup>2</sup> steps<sup>i</sup>": "in (n log n)² steps",
     "3<sup>1</sup>/<sub>2</sub> of <sup>1</sup>&frasl;<sub>4</sub>": "3 1/2 of 1⁄4",
     "at 20<sup>o</sup> C": "at 20° C",
     "A word.<sup>2</sup> Words<sup>12</sup> go<sup>1,2</sup> on<sup>[3]</sup>": "A word. Words go on",
     "In 1914<sup>2</sup> (as he said)<sup>3</sup> he came in<sup>4</sup>, too<sup>b</sup>.":
         "In 1914 (as he said) he came in, too.",
     "x<sup><a href='#n'>2</a></sup> is linked": "x is linked",
+    "so it is<span style='vertical-align: super'>2</span> in m<span class='sup'>3</span>": "so it is in m³",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("markup", "expected"), ABOVE_AND_BELOW.items())
 def test_powers_indices_and_ends_of_abbreviations_are_no_marks(markup, expected):
-    found, _ = read(f"<h2>Chapter 1</h2><p>{markup}</p>", "a.html")
-    assert found == [["Chapter 1", expected]]
+    found, _ = read(f"<h2>Chapter 1</h2><p>He wrote: {markup}</p>", "a.html")
+    assert found == [["Chapter 1", f"He wrote: {expected}"]]

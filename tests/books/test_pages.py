@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 from pipeline.books.catalogue import read_book
-from pipeline.books.chapters import split_into_chapters
 from pipeline.books.cleaning import count_words, lower_capitals
+from pipeline.books.document import words_in
 from pipeline.errors import ManifestError
 from tests.books.test_chapters import STORY, _linked_page, entry, epub, read, split, texts, titles
 
@@ -25,6 +25,10 @@ BREAKS = {
     "in a paragraph": (f"<p>{SAID}<br/><br/>{SAID}</p>", [SAID, SAID]),
     "verse and prose": (f"<p>Red sails<br/>White foam<br/><br/>{SAID}</p>", ["Red sails\nWhite foam", SAID]),
     "long lines": (f"<p>{LONG}<br/>{LONG}<br/>{LONG}</p>", [LONG] * 3),
+    "short lines with an indent": ("<p>&nbsp;&nbsp;“No.”<br/>&nbsp;&nbsp;“Yes.”<br/>&nbsp;&nbsp;He went.</p>",
+                                   ["“No.”", "“Yes.”", "He went."]),
+    "a command": ("<pre>\nferry the boat across the river and \\\nback again to where the mill has been\n</pre>",
+                  ["ferry the boat across the river and \\\nback again to where the mill has been"]),
     "lines with an indent": ("<p>　　他走了。<br/>　　她来了。</p>", ["他走了。", "她来了。"]),
     "a cell": ("<table><tr><td>Oars<br><br>Two</td><td>1732</td></tr></table>", ["Oars Two, 1732"]),
     "wrapped prose": (f"<pre>\n{WRAPPED}\n\n{WRAPPED}\n\n    Red sails,\n    white foam.\n</pre>",
@@ -92,6 +96,18 @@ def test_a_headline_that_comes_again_behind_the_last_title_is_no_chapter():
     assert "Songs" in titles(split(_linked_page(contents, f"{body}<h2>Songs</h2>{STORY}"), "a.html"))
 
 
+def test_the_title_of_the_book_at_its_end_or_over_and_over_is_no_chapter():
+    chapters = [f"<h2>Chapter {number}</h2>{STORY}" for number in (1, 2, 3)]
+    expected = ["Chapter 1", "Chapter 2", "Chapter 3"]
+    for again in ("<h2>THE END</h2><p>Printed in town.</p>", "<h2>SALT</h2><p>Printed in town.</p>", "<h2>Finis</h2>"):
+        assert titles(split(f"<h1>Salt</h1>{''.join(chapters)}{again}", "a.html")) == expected
+    assert titles(split(f"<h1>Salt</h1>{f'<h2>Salt</h2>{STORY}'.join(chapters)}", "a.html")) == expected
+    reasons = f"<h2>Why</h2>{STORY}<h2>How</h2>{STORY}" * 3
+    assert titles(split(reasons, "a.html")) == ["Why", "How"] * 3
+    story = f"<h1>Salt</h1><h2>The Mill</h2>{STORY}<h2>Home</h2>{STORY}<h2>Salt</h2>{STORY * 9}"
+    assert titles(split(story, "a.html")) == ["The Mill", "Home", "Salt"]
+
+
 def test_numbers_that_are_no_page_numbers_are_read():
     pages = "".join(f"{SAID}\n\n{number}\n\n" for number in (11, 12, 13))
     found = split(f"CHAPTER I\n\n{pages}{SAID}\n\n1914\n\n{SAID}\n\n1915\n\n{SAID}\n", "a.txt")
@@ -124,5 +140,5 @@ def test_a_voice_that_is_not_closed_in_its_paragraph_is_named(name):
         split(text, name)
     with pytest.raises(ManifestError, match="is not closed"):
         split(f"{SAID} <voice:Ann>Hello.", name)
-    spoken = split_into_chapters(read_book(b"<voice:Ann>One <voice:Bea>two</voice> three.", name, name))
-    assert len(spoken.chapters) == 1
+    spoken = split(f"{SAID}\n\n<voice:Ann>One <voice:Bea>two</voice> three.", name)
+    assert sum(part.num_words for part in spoken.parts) == words_in(SAID) + 3

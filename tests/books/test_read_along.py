@@ -7,8 +7,13 @@ import zipfile
 import pytest
 from lxml import etree
 
+from pipeline.books.book_language import BookLanguage
+from pipeline.books.casting import Cast
+from pipeline.books.catalogue import read_book
+from pipeline.books.chapters import split_into_chapters
 from pipeline.books.page_spans import Page, find_passages
 from pipeline.books.read_along import SpokenChapter, make_read_along
+from pipeline.books.rows import make_rows
 
 XHTML = '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title></head><body>{}</body></html>'
 SENTENCES = ["Chapter I.", "The Harbor", "The boat left the harbor early that day.", "“Go,” said Anna.", "So it was."]
@@ -111,3 +116,21 @@ def test_what_is_not_in_the_pages_is_not_marked_and_leads_nobody_astray():
     found = find_passages(pages, chapters)
     where = [[passage and passage.page.path for passage in passages] for passages in found]
     assert where == [[None, "1", "1"], [None, "2", "2", None, "2"]]
+
+
+RAISED = (
+    "<h1>CHAPTER I</h1><p><img src='w.png' alt='W'/>hen the mill<sup><a href='#n'>1</a></sup> had run for ten days, he "
+    "slept.</p><p>He wrote that E is mc<sup>2</sup> for everybody.<sup>2</sup> On the 19<sup>th</sup> he drank "
+    "H<sub>2</sub>O and <del>wine and</del> nothing else.</p><p>The field has 40 m<sup>2</sup> of rye, or e<sup>x</sup> of it.</p>"
+)
+
+
+def test_sentences_with_powers_marks_and_struck_words_are_found_in_the_pages():
+    document = read_book(XHTML.format(RAISED).encode(), "a.html", "a.html")
+    rows, _ = make_rows(
+        "b", "", "", BookLanguage("en"), split_into_chapters(document).chapters, Cast(narrator="n"), "b"
+    )
+    texts = [row["text"] for row in rows]
+    assert len(texts) == 5
+    (found,) = find_passages([Page("a", etree.fromstring(XHTML.format(RAISED)))], [texts])
+    assert all(found), list(zip(texts, found, strict=True))

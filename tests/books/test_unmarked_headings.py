@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.books.numerals import value_of
-from tests.books.test_chapters import STORY, split, titles
+from tests.books.test_chapters import STORY, entry, epub, split, titles
 
 CHINESE_STORY = "<p>船很早就离开了港口，岸上没有人说话。</p>"
 PLAIN = STORY.removeprefix("<p>").removesuffix("</p>")
@@ -28,6 +28,18 @@ SEQUENCES = {
     "dashes": (chapters("--- Chapter One ---", "--- Chapter Two ---"), ["Chapter One", "Chapter Two"]),
     "stars": (chapters("*** 1 ***", "*** 2 ***"), ["1", "2"]),
     "brackets": (chapters("[Chapter 1]", "[Chapter 2]"), ["Chapter 1", "Chapter 2"]),
+    "quotation marks": (chapters("« Chapitre 1 »", "« Chapitre 2 »"), ["Chapitre 1", "Chapitre 2"]),
+    "words": (chapters("<b>ONE</b>", "<b>TWO</b>", "<b>THREE</b>"), ["ONE", "TWO", "THREE"]),
+    "cells": (chapters("<table><tr><td>Chapter 1</td></tr></table>", "<table><tr><td>Chapter 2</td></tr></table>"),
+              ["Chapter 1", "Chapter 2"]),
+    "levels": (chapters("Chapter I", tag="h2") + chapters("Chapter II", tag="h3") + chapters("Chapter III", tag="h2"),
+               ["Chapter I", "Chapter II", "Chapter III"]),
+    "about the author at the end": (chapters("Chapter 1", "Chapter 2", "About the Author"), ["Chapter 1", "Chapter 2"]),
+    "parts and numbers": (f"<p>PREMIÈRE PARTIE</p>{chapters('I', 'II')}<p>DEUXIÈME PARTIE</p>{chapters('I', 'II')}",
+                          ["I", "II", "I", "II"]),
+    "numbers in parts with names": (
+        f"<p>PART ONE</p><h1>Water</h1>{chapters('1', '2')}<p>PART TWO</p><h1>Land</h1>{chapters('3')}",
+        ["1", "2", "3"]),
     "numbers": (chapters("I", "II", "III"), ["I", "II", "III"]),
     "numbers and names": (chapters("<b>1. The Mill</b>", "<b>2. The Quay</b>", "<b>3. Home</b>"),
                           ["1. The Mill", "2. The Quay", "3. Home"]),
@@ -46,10 +58,14 @@ SEQUENCES = {
         ["Chapter 1", "Chapter 2"]),
     "one number is missing": (chapters("Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"),
                               ["Chapter 1", "Chapter 2", "Chapter 4", "Chapter 5"]),
+    "in two stories": (f"<h2>The Mill</h2>{chapters('Chapter 1', 'Chapter 2')}"
+                       f"<h2>The Quay</h2>{chapters('Chapter 1', 'Chapter 2')}",
+                       ["Chapter 1", "Chapter 2", "Chapter 1", "Chapter 2"]),
     "French": (chapters("CHAPITRE PREMIER", "CHAPITRE DEUX"), ["CHAPITRE PREMIER", "CHAPITRE DEUX"]),
     "German": (chapters("Erstes Kapitel", "Zweites Kapitel"), ["Erstes Kapitel", "Zweites Kapitel"]),
     "Chinese numbers": (chinese("一", "二", "三"), ["一", "二", "三"]),
     "Chinese numbers and names": (chinese("一、磨坊", "二、河边"), ["一、磨坊", "二、河边"]),
+    "Chinese digits": (chinese("1、磨坊", "2、河边", "3、家"), ["1、磨坊", "2、河边", "3、家"]),
     "Chinese brackets": (chinese("（一）", "（二）", "（三）"), ["一", "二", "三"]),
     "Chinese with a wedge and an end": (
         chinese("楔子", "第一节 磨坊", "第二节", "尾声", "后记"), ["楔子", "第一节 磨坊", "第二节", "尾声", "后记"]),
@@ -61,6 +77,16 @@ SEQUENCES = {
 @pytest.mark.parametrize(("page", "expected"), SEQUENCES.values(), ids=SEQUENCES)
 def test_paragraphs_that_count_on_are_titles(page, expected):
     assert titles(split(page, "a.html")) == expected
+
+
+def test_one_entry_of_the_contents_for_all_of_the_book_hides_no_chapters():
+    for tag in ("p", "h2"):
+        pages = {"t.xhtml": "<p>Salt</p>", "a.xhtml": chapters("<b>Chapter 1</b>", "<b>Chapter 2</b>", tag=tag)}
+        contents = entry("Start", "a.xhtml")
+        for front in ("", entry("Title Page", "t.xhtml")):
+            assert titles(split(epub(pages, front + contents))) == ["Chapter 1", "Chapter 2"]
+    pages = {"a.xhtml": chapters("Chapter 1", "Chapter 2"), "b.xhtml": chapters("Chapter 3", "Chapter 4")}
+    assert titles(split(epub(pages, entry("Water", "a.xhtml") + entry("Land", "b.xhtml")))) == ["Water", "Land"]
 
 
 def test_marked_lines_of_a_text_count_on_too():
@@ -82,6 +108,9 @@ NONE = {
                          f"{STORY}", [""]),
     "a list": (f"<h2>The Mill</h2>{STORY}<p>1. Oars</p><p>2. Sails</p><p>3. Rope</p>{STORY}<h2>The Quay</h2>{STORY}",
                ["The Mill", "The Quay"]),
+    "printed contents": ("".join(f"<p>{n}. Boats</p><ul><li>{n}.1. Oars</li></ul>" for n in (1, 2, 3)), [""]),
+    "numbers and names in one story": (
+        f"<h2>Bread</h2>{chapters('1. Mix Flour', '2. Add Eggs', '3. Bake')}<h2>Salt</h2>{STORY}", ["Bread", "Salt"]),
     "sentences": (f"<h2>The Mill</h2>{chapters('Chapter one was long.', 'Chapter two was not.')}", ["The Mill"]),
     "sections below chapters": (f"<h2>第一章</h2>{chinese('第一节', '第二节')}<h2>第二章</h2>{chinese('第一节')}",
                                 ["第一章", "第二章"]),
