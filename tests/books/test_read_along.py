@@ -121,7 +121,8 @@ def test_what_is_not_in_the_pages_is_not_marked_and_leads_nobody_astray():
 RAISED = (
     "<h1>CHAPTER I</h1><p><img src='w.png' alt='W'/>hen the mill<sup><a href='#n'>1</a></sup> had run for ten days, he "
     "slept.</p><p>He wrote that E is mc<sup>2</sup> for everybody.<sup>2</sup> On the 19<sup>th</sup> he drank "
-    "H<sub>2</sub>O and <del>wine and</del> nothing else.</p><p>The field has 40 m<sup>2</sup> of rye, or e<sup>x</sup> of it.</p>"
+    "H<sub>2</sub>O and <del>wine and</del> nothing else.</p>"
+    "<p>The field has 40 m<sup>2</sup> of rye, or e<sup>x</sup> of it.</p>"
 )
 
 
