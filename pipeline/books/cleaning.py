@@ -34,9 +34,9 @@ _IN_BRACKETS = r"(?:[^\[\]]|\[[^\[\]]{0,1000}\]){0,4000}+\]"
 PICTURE = re.compile(rf"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b{_IN_BRACKETS}", re.I)
 FOOTNOTE_TEXT = re.compile(rf"\[\s*Footnote\b{_IN_BRACKETS}", re.I)
 _FOOTNOTE_MARK = re.compile(
-    r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|"
+    r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z](?=\](?!\w))|\*{1,3}|[†‡§])\]|"
     # After less it is a power: x², 10⁶, km².
-    r"(?:(?<=[^\W\d_¹²³⁰-⁹₀-₉]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”‘“»›…—。，！？；：」』]))[¹²³⁰-⁹]+"
+    r"(?:(?<=[^\W\d_¹²³⁰-⁹₀-₉]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”‘“»›…—。，！？；：」』]))[¹²³⁰-⁹]++(?![⁄/])"
 )
 _NOTE = re.compile(r"(\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|\*{1,3}(?=\s)|[†‡])\s*(?=\S)")
 _NEAR_NOTE = 12
