@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_UNREAD = frozenset(("script", "style", "sup", "rt", "rp", "head", "title", "math", "svg"))
+from pipeline.books.raised import NOTE_MARK
+
+_UNREAD = frozenset(("script", "style", "rt", "rp", "head", "title", "math", "svg"))
 _LONG = 25
 """Letters by which a chapter is found wherever it begins."""
 _SHORT, _NEAR, _FAR = 10, 300, 4_000
 """A sentence of few letters is looked for at once after the last one, others over what may be left out between."""
+_FLAT = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""A power is in a page as the mark of a note would be, which is passed over; an index is a number."""
 _XHTML = "http://www.w3.org/1999/xhtml"
 
 
@@ -86,7 +90,8 @@ class Page:
                 if text:
                     self.slots.append(_Slot(element, True, text))
                 continue
-            if tag in _UNREAD or element.get("hidden") is not None:
+            is_mark = tag == "sup" and NOTE_MARK.match("".join(element.itertext()).strip())
+            if tag in _UNREAD or is_mark or element.get("hidden") is not None:
                 continue
             if text:
                 self.slots.append(_Slot(element, False, text))
@@ -171,12 +176,15 @@ def find_passages(pages: Sequence[Page], chapters: Sequence[Sequence[str]]) -> l
     position = 0
     found: list[list[Passage | None]] = []
     for sentences in chapters:
-        folded = ["".join(sign.lower()[:1] for sign in text if sign.isalnum()) for text in sentences]
+        folded = ["".join(sign.lower()[:1] for sign in text.translate(_FLAT) if sign.isalnum()) for text in sentences]
         position = _find_begin(everything, folded, position)
         passages: list[Passage | None] = []
         for letters in folded:
             window = _NEAR if len(letters) < _SHORT else _FAR
             place = everything.find(letters, position, position + window + len(letters)) if letters else -1
+            if place < 0 and len(letters) > _SHORT:  # The first letter may be a picture.
+                letters = letters[1:]
+                place = everything.find(letters, position, position + window + len(letters))
             if place < 0:
                 passages.append(None)
                 continue

@@ -111,3 +111,14 @@ def test_what_is_not_in_the_pages_is_not_marked_and_leads_nobody_astray():
     found = find_passages(pages, chapters)
     where = [[passage and passage.page.path for passage in passages] for passages in found]
     assert where == [[None, "1", "1"], [None, "2", "2", None, "2"]]
+
+
+def test_powers_indices_and_pictured_letters_are_found_in_pages():
+    page = (
+        '<p><img alt="W"/>hen it rained all day.</p><p>It was 5 m<sup>2</sup> of H<sub>2</sub>O.<sup>1</sup></p>'
+        "<p>On the 19<sup>th</sup> it went.</p>"
+    )
+    sentences = ["When it rained all day.", "It was 5 m² of H₂O.", "On the 19th it went."]
+    pages = [Page("a.xhtml", etree.fromstring(XHTML.format(page)))]
+    (found,) = find_passages(pages, [sentences])
+    assert all(found)
