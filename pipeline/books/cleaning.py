@@ -11,7 +11,7 @@ from dataclasses import replace
 import regex
 
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, words_in
-from pipeline.books.headings import is_finis, starts_chapter
+from pipeline.books.headings import is_finis, starts_chapter, without_label
 from pipeline.errors import ManifestError
 
 _LICENSE_START = re.compile(
@@ -180,7 +180,7 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     words: Counter[str] = Counter()
     for text in texts:
         words.update(word for word in _WORD.findall(text) if len(word) == 1 or not word.isupper())
-        if not text.isupper():
+        if not without_label(text).isupper():
             words.update(match[0] for match in _CAPITALS_RUN.finditer(text) if len(match[0]) > 1 and match[0].isalpha())
     return words
 
@@ -197,7 +197,8 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         text: of one block.
         words: how often the book writes each word, from `count_words`.
     """
-    is_title = text.isupper() and len(_WORD.findall(text)) > 1
+    title = without_label(text)
+    is_title = title.isupper() and (len(_WORD.findall(title)) > 1 or title != text)
 
     def write_small(word: str, in_run: bool, starts: bool) -> str:
         if _ROMAN.fullmatch(word) and not words.get(word.lower()):

@@ -120,6 +120,8 @@ def test_a_title_in_capitals_becomes_words_but_for_acronyms():
     words = count_words(["He heard it on the BBC.", "It was DARK, it was", "THE OLD BBC"])
     assert lower_capitals("THE SEA", words) == "The Sea"
     assert lower_capitals("OLD TOM", words) == "Old Tom"
+    assert lower_capitals("Chapter I. THE SEA", words) == "Chapter I. The Sea"
+    assert lower_capitals("CHAPTER IV. SALT", words) == "Chapter IV. Salt"
     assert lower_capitals("THE BBC", words) == "The BBC"
     assert lower_capitals("THE DNB", words) == "The DNB"
 
