@@ -46,6 +46,7 @@ _CAPITALS = r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĪĮİŁŃŇŌŐŒŘŚŞŠŤ
 _CAPITALS_WORD = rf"(?<!\w){_CAPITALS}(?:['’-]{_CAPITALS})*(?!\w)"
 _CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
 _ROMAN = re.compile(r"M{0,4}(?:CM|CD|D?C{0,4})(?:XC|XL|L?X{0,4})(?:IX|IV|V?I{0,4})")
+_MIN_RUN = 3
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
@@ -198,7 +199,8 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         words: how often the book writes each word, from `count_words`.
     """
     title = without_label(text)
-    is_title = title.isupper() and (len(_WORD.findall(title)) > 1 or title != text)
+    num_words = len(_WORD.findall(title))
+    is_title = title.isupper() and (num_words > 1 or title != text)
 
     def write_small(word: str, in_run: bool, starts: bool) -> str:
         if _ROMAN.fullmatch(word) and not words.get(word.lower()):
@@ -208,7 +210,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
             return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
         if is_title and (words.get(word) or not re.search("[AEIOUYÀ-ÖØ-Ý]", word)):
             return word
-        if in_run and not is_title:
+        if in_run and not (is_title and num_words < _MIN_RUN):
             return capital if starts else small
         if is_title or len(word) >= 5:
             return capital  # A name, as likely as not.
@@ -219,7 +221,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         num_capitals = sum(len(word) > 1 and word.isupper() for word in found)
         if not num_capitals:
             return match[0]
-        in_run = is_title or (num_capitals >= 3 and num_capitals >= len(found) / 2)
+        in_run = is_title or (num_capitals >= _MIN_RUN and num_capitals >= len(found) / 2)
         start = match.start()
         while start and text[start - 1] in " \n'\"‘“(—[":
             start -= 1
