@@ -9,6 +9,7 @@ from dataclasses import replace
 from pipeline.books.document import Block, Document, readable, words_in
 from pipeline.books.headings import (
     CHAPTER_RANK,
+    fold_title,
     is_bare_label,
     is_contents_title,
     is_finis,
@@ -85,9 +86,10 @@ def _without_running_titles(titles: list[Title], blocks: list[Block], book: str)
     """Leave out the book's own title where it comes again and again, or at the end with little text behind it."""
     if len(titles) < 3:
         return titles
-    is_above_all = all(title.depth > titles[0].depth for title in titles[1:] if title.label != titles[0].label)
-    names = {book.casefold(), *([titles[0].label.casefold()] if is_above_all else [])}
-    again = [title for title in titles[1:] if title.label.casefold() in names and number_of(title.label) is None]
+    first = fold_title(titles[0].label)
+    is_above_all = all(title.depth > titles[0].depth for title in titles[1:] if fold_title(title.label) != first)
+    names = {fold_title(book), *([first] if is_above_all else [])}
+    again = [title for title in titles[1:] if fold_title(title.label) in names and number_of(title.label) is None]
     is_last = again == titles[-1:] and 0 < sum(words_by_block(blocks[titles[-1].start :])) < _MIN_CHAPTER_WORDS
     left_out = {title.start for title in again if is_last or len(again) > 1}
     return [title for title in titles if title.start not in left_out]

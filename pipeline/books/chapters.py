@@ -22,9 +22,9 @@ from pipeline.books.chapter_titles import (
 )
 from pipeline.books.cleaning import drop_voice_marks, leave_advertisements_out
 from pipeline.books.document import Block, Document, readable, words_in, words_of
-from pipeline.books.headings import is_part_label
+from pipeline.books.headings import fold_title, is_part_label
 from pipeline.books.outline import find_cuts
-from pipeline.books.sections import Section, fold_title, judge_sections, make_sections, put_title
+from pipeline.books.sections import Section, judge_sections, make_sections, put_title
 from pipeline.books.unmarked_headings import mark_titles
 from pipeline.config.books import ChapterChoice
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import regex
 
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, words_in
-from pipeline.books.headings import is_finis, starts_chapter
+from pipeline.books.headings import is_finis, starts_chapter, without_label
 from pipeline.errors import ManifestError
 
 _LICENSE_START = re.compile(
@@ -49,6 +49,7 @@ _CAPITALS = r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĪĮİŁŃŇŌŐŒŘŚŞŠŤ
 _CAPITALS_WORD = rf"(?<!\w){_CAPITALS}(?:['’-]{_CAPITALS})*(?!\w)"
 _CAPITALS_RUN = re.compile(rf"{_CAPITALS_WORD}(?:[\s,—-]+{_CAPITALS_WORD})*")
 _ROMAN = re.compile(r"M{0,4}(?:CM|CD|D?C{0,4})(?:XC|XL|L?X{0,4})(?:IX|IV|V?I{0,4})")
+_MIN_RUN = 3
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
@@ -233,7 +234,7 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     words: Counter[str] = Counter()
     for text in texts:
         words.update(word for word in _WORD.findall(text) if len(word) == 1 or not word.isupper())
-        if not text.isupper():
+        if not without_label(text).isupper():
             words.update(match[0] for match in _CAPITALS_RUN.finditer(text) if len(match[0]) > 1 and match[0].isalpha())
     return words
 
@@ -250,7 +251,9 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         text: of one block.
         words: how often the book writes each word, from `count_words`.
     """
-    is_title = text.isupper() and len(_WORD.findall(text)) > 1
+    title = without_label(text)
+    num_words = len(_WORD.findall(title))
+    is_title = title.isupper() and (num_words > 1 or title != text)
 
     def write_small(word: str, in_run: bool, starts: bool) -> str:
         if _ROMAN.fullmatch(word) and not words.get(word.lower()):
@@ -260,7 +263,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
             return capital if starts or words.get(capital, 0) > 3 * words.get(small, 0) else small
         if is_title and (words.get(word) or not re.search("[AEIOUYÀ-ÖØ-Ý]", word)):
             return word
-        if in_run and not is_title:
+        if in_run and not (is_title and num_words < _MIN_RUN):
             return capital if starts else small
         if is_title or len(word) >= 5:
             return capital  # A name, as likely as not.
@@ -271,7 +274,7 @@ def lower_capitals(text: str, words: Mapping[str, int]) -> str:
         num_capitals = sum(len(word) > 1 and word.isupper() for word in found)
         if not num_capitals:
             return match[0]
-        in_run = is_title or (num_capitals >= 3 and num_capitals >= len(found) / 2)
+        in_run = is_title or (num_capitals >= _MIN_RUN and num_capitals >= len(found) / 2)
         start = match.start()
         while start and text[start - 1] in " \n'\"‘“(—[":
             start -= 1

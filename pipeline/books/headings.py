@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from pipeline.books.numerals import value_of
 
@@ -78,7 +79,11 @@ _NOTES = re.compile(
 _CONTENTS = re.compile(
     r"^(?:(?:table of )?contents|目录|目次|inhalt(?:sverzeichnis)?|table des matières|sommaire)\W*$", re.I
 )
-_FINIS = re.compile(r"^(?:the\s+end|finis|fin|ende)\W*$", re.I)
+_FINIS = re.compile(
+    r"^\W*(?:the\s+end|finis|fin|ende|fine|конец|[全剧]?(?:[书書文]完|终|終)|完|"
+    r"end of (?:the )?(?:book|volume|vol\.|part|story|novel|tale|first|second|third)\b.{0,40})\W*$",
+    re.I,
+)
 _MAX_HEADING_CHARS = 90
 _MAX_CONTENTS_CHARS = 300
 _MAX_NAMED_CHARS = 40
@@ -154,6 +159,11 @@ def is_bare_number(text: str) -> bool:
 def is_roman_number(text: str) -> bool:
     """Return whether a line is a Roman number and nothing else."""
     return bool(_ROMAN_LINE.match(text))
+
+
+def fold_title(text: str) -> str:
+    """Return the letters and digits of a title, by which two of them are compared."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 def division_of(text: str) -> str:

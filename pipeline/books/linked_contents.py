@@ -12,6 +12,7 @@ from itertools import islice
 
 from pipeline.books.document import Block, words_in, words_of
 from pipeline.books.headings import (
+    fold_title,
     is_bare_label,
     is_contents_title,
     is_finis,
@@ -99,8 +100,8 @@ def _keep_named(blocks: list[Block], named: set[int], end: int) -> list[Block]:
         own = [number for number in group if number in named]
         for index, number in enumerate(group):
             block = blocks[number]
-            is_again = block.text.casefold() in said or is_finis(block.text)
-            said.add(block.text.casefold())
+            is_again = fold_title(block.text) in said or is_finis(block.text)
+            said.add(fold_title(block.text))
             if number in named or is_kept or _speaks_for_itself(block.text, number < end):
                 continue
             if own:

@@ -30,7 +30,7 @@ _MARK = re.compile(
     rf"{_CLOSE}?[.:]?{_CLOSE}?$",
     re.I,
 )
-_TEXT = re.compile(r"[^\W\d_].*[^|/·•–—-]$", re.S)
+_LETTER, _SEPARATOR = re.compile(r"[^\W\d_]"), re.compile(r"[\s|/·•–—-]$")
 _APART_MARK = re.compile(rf"^(?:{_OPEN}|[*†‡§¶#※])")
 _ARROW = r"[^\w\s\[\](){}<>〔〕【】［］（）.,:;*†‡§¶#※]"
 _BACK_WORD = r"back|return|retour|zurück|terug|volver|torna|up|назад|返回"
@@ -73,8 +73,8 @@ class _Link:
     @property
     def is_mark(self) -> bool:
         """Whether it stands behind a word as marks do; in "see chapter 7" the link is a word of its own."""
-        is_apart = self.before[-1:].isspace() and not _APART_MARK.match(self.label) and not self.is_raised
-        return bool(_MARK.match(self.label) or not self.label) and bool(_TEXT.search(self.before)) and not is_apart
+        is_apart = bool(_SEPARATOR.search(self.before)) and not _APART_MARK.match(self.label) and not self.is_raised
+        return bool(_MARK.match(self.label) or not self.label) and bool(_LETTER.search(self.before)) and not is_apart
 
 
 @dataclass

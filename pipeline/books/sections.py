@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 
 from pipeline.books.chapter_titles import merge_titles
 from pipeline.books.document import Block, Document, readable, words_in, words_of
 from pipeline.books.headings import (
     division_of,
+    fold_title,
     is_bare_label,
     is_named,
     is_notes_title,
@@ -109,11 +109,6 @@ def _is_same_number(text: str, label: str) -> bool:
     return number is not None and number == number_of(label) and division_of(text) == division_of(label)
 
 
-def fold_title(text: str) -> str:
-    """Return the letters and digits of a title, by which two of them are compared."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
-
-
 def judge_sections(sections: list[Section], is_by_contents: bool) -> list[Section]:
     """Say of each section why it is not read, if it is not."""
     for section in sections:
@@ -171,9 +166,8 @@ def _leave_notes_out(section: Section) -> None:
         )
         texts = [found.text for found in readable(blocks[number + 1 : end]) if found.kind not in ("heading", "scene")]
         is_told = not texts and any(found.reason == "footnote" for found in blocks[number + 1 : end])
-        if is_told or (
-            is_notes_title(block.text) and texts and sum(bool(_NOTE.match(text)) for text in texts) > len(texts) / 2
-        ):
+        num_notes = sum(bool(_NOTE.match(text)) for text in texts) if is_notes_title(block.text) else 0
+        if is_told or num_notes > len(texts) / 2:
             blocks[number:end] = [found.left_out("footnote") for found in blocks[number:end]]
 
 

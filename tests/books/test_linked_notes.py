@@ -96,6 +96,11 @@ NO_NOTES = {
         f'<h2>Chapter 1</h2>{STORY}<ol><li><a id="x" href="#y">1</a> Oars</li></ol>'
         f'<p id="y"><a href="#x">1</a> oar is lost.</p><h2>Chapter 2</h2>{STORY}',
         [["Chapter 1", SAID, "1 Oars", "1 oar is lost."], ["Chapter 2", SAID]]),
+    "an index of verses": (
+        f'<h2>Chapter 1</h2>{STORY}<p>Lines: <a id="i1" href="#v1">1</a>|<a id="i2" href="#v2">2</a></p>'
+        f'<p id="v1"><a href="#i1">1</a> Red sails.</p><p id="v2"><a href="#i2">2</a> White foam.</p>'
+        f"<h2>Chapter 2</h2>{STORY}",
+        [["Chapter 1", SAID, "Lines: 1|2", "1 Red sails.", "2 White foam."], ["Chapter 2", SAID]]),
     "a mark that leads to a chapter": (
         f'<h2>Chapter 1</h2><p>The sail<sup><a id="r1" href="#c2">1</a></sup> was red.</p>'
         f'<div id="c2"><h2><a href="#r1">Chapter 2</a></h2>{STORY}</div>',

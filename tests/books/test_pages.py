@@ -99,7 +99,8 @@ def test_a_headline_that_comes_again_behind_the_last_title_is_no_chapter():
 def test_the_title_of_the_book_at_its_end_or_over_and_over_is_no_chapter():
     chapters = [f"<h2>Chapter {number}</h2>{STORY}" for number in (1, 2, 3)]
     expected = ["Chapter 1", "Chapter 2", "Chapter 3"]
-    for again in ("<h2>THE END</h2><p>Printed in town.</p>", "<h2>SALT</h2><p>Printed in town.</p>", "<h2>Finis</h2>"):
+    for again in ("THE END", "Salt.", "— Fin —", "End of Volume I.", "（全书完）"):
+        again = f"<h2>{again}</h2><p>Printed in town.</p>"
         assert titles(split(f"<h1>Salt</h1>{''.join(chapters)}{again}", "a.html")) == expected
     assert titles(split(f"<h1>Salt</h1>{f'<h2>Salt</h2>{STORY}'.join(chapters)}", "a.html")) == expected
     reasons = f"<h2>Why</h2>{STORY}<h2>How</h2>{STORY}" * 3
@@ -119,6 +120,8 @@ def test_a_title_in_capitals_becomes_words_but_for_acronyms():
     words = count_words(["He heard it on the BBC.", "It was DARK, it was", "THE OLD BBC"])
     assert lower_capitals("THE SEA", words) == "The Sea"
     assert lower_capitals("OLD TOM", words) == "Old Tom"
+    assert lower_capitals("Chapter I. THE SEA", words) == "Chapter I. The Sea"
+    assert lower_capitals("CHAPTER IV. SALT", words) == "Chapter IV. Salt"
     assert lower_capitals("THE BBC", words) == "The BBC"
     assert lower_capitals("THE DNB", words) == "The DNB"
 
