@@ -82,11 +82,14 @@ def mark_titles(blocks: list[Block]) -> list[Block]:
         if not line.is_marked:
             part = min(line.rank, max(1, level - 1))
             result[line.place] = replace(blocks[line.place], kind="heading", text=line.text, level=part)
+    seen = set[str]()
     for place, block in enumerate(blocks):
+        is_again = block.text in seen
+        seen.add(block.text)
         name = _STRIPPED.sub("", block.text)
         is_title = is_named(name) or (place > chapters[-1].place and is_unread_at_the_edges(name))
         if block.kind in ("paragraph", "verse") and not block.reason and is_title and not _NAME_END.search(name):
-            if _has_text_behind(blocks, place) and _is_first(blocks, place):
+            if _has_text_behind(blocks, place) and not is_again:
                 result[place] = replace(block, kind="heading", text=name, level=level)
     return result
 
@@ -130,10 +133,6 @@ def _has_text_behind(blocks: Sequence[Block], place: int) -> bool:
         if is_label and division_of(line) == division:
             return False
     return False
-
-
-def _is_first(blocks: Sequence[Block], place: int) -> bool:
-    return all(blocks[place].text != block.text for block in blocks[:place])
 
 
 def _find_chapters(blocks: Sequence[Block], lines: list[_Line], parts: list[_Line]) -> list[_Line]:
