@@ -18,6 +18,7 @@ from pipeline.books.headings import (
     is_part_label,
     is_unread_at_the_edges,
     label_of,
+    looks_like_title,
     number_of,
     rank_of,
     starts_chapter,
@@ -206,6 +207,4 @@ def _is_name_of(label: Block, block: Block, following: list[Block]) -> bool:
 def _is_name(block: Block) -> bool:
     if block.kind == "heading":
         return not starts_chapter(block.text) and not is_bare_label(block.text)
-    words = re.findall(r"[^\W\d_]{4,}", block.text)
-    is_titled = bool(words) and all(word[0].isupper() for word in words)
-    return block.kind == "paragraph" and len(block.text) <= 60 and is_titled and block.text[-1] not in ".,;:'\"’”"
+    return block.kind == "paragraph" and len(block.text) <= 60 and looks_like_title(block.text)

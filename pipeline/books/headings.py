@@ -242,6 +242,12 @@ def is_title_line(line: str) -> bool:
     return is_bare_number(line) or (line.isupper() and line[-1] not in ",;" and len(line) > 2)
 
 
+def looks_like_title(line: str) -> bool:
+    """Return whether the longer words of a line have capitals and no mark ends it."""
+    words = re.findall(r"[^\W\d_]{4,}", line)
+    return bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
+
+
 def is_contents_line(line: str) -> bool:
     """Return whether a line could stand in a table of contents."""
     line = line.strip()

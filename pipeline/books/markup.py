@@ -18,6 +18,7 @@ from pipeline.books.linked_contents import Link, follow_links
 from pipeline.books.linked_notes import BLOCKS, is_above, mark_notes
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
+from pipeline.books.styled_titles import mark_styled_titles
 from pipeline.errors import ManifestError
 
 _SKIPPED = {
@@ -99,6 +100,7 @@ def read_html(text: str, place: str) -> Document:
     page = parse_page(text, place)
     root = page.root
     mark_notes({posixpath.basename(place): root})
+    mark_styled_titles(root)
     targets = {href[1:] for link in root.iter("a") if (href := str(link.get("href", "")).strip()).startswith("#")}
     found = read_page(page, place, targets)
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
@@ -491,7 +493,7 @@ def _level_of(element: Any, tag: str, tokens: list[str]) -> int:
     """Return how high a heading stands that is one by its tag, its role or the name of its class; 0 for other text."""
     if re.fullmatch(r"h[1-6]", tag):
         return int(tag[1])
-    if tag not in ("p", "div") or len(beginning_of(element, _MAX_HEADING_CHARS + 1)) > _MAX_HEADING_CHARS:
+    if tag not in ("p", "div", "center") or len(beginning_of(element, _MAX_HEADING_CHARS + 1)) > _MAX_HEADING_CHARS:
         return 0
     if "heading" in str(element.get("role") or "").split():
         level = str(element.get("aria-level") or "")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.books.headings import is_bare_label, is_contents_title, without_label
+from pipeline.books.headings import is_bare_label, is_contents_title, looks_like_title, without_label
 
 _PAGE = re.compile(r"(?:(?:[\s.·…_]*[.·…_]|\s)\s{2,}|(?:\.\s?){3,})[\divxlc]{1,7}\W*$|\s\d{1,4}$", re.I)
 _MAX_TITLE_CHARS = 120
@@ -58,13 +58,8 @@ def find_standing_titles(lines: Sequence[str]) -> frozenset[str]:
     They are titles of chapters where a book has no other headings and several of them; folded.
     """
     found = [lines[start].strip() for start, _ in _standing_lines(lines) if _has_text(lines, start)]
-    titles = [line for line in found if len(line) <= _MAX_STANDING_CHARS and _is_titled(line)]
+    titles = [line for line in found if len(line) <= _MAX_STANDING_CHARS and looks_like_title(line)]
     return frozenset(map(fold_line, titles)) if len(titles) >= _MIN_FOUND else frozenset()
-
-
-def _is_titled(line: str) -> bool:
-    words = re.findall(r"[^\W\d_]{4,}", line)
-    return bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
 
 
 def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:

@@ -131,3 +131,27 @@ def test_lines_that_are_no_sequence_of_titles_stay_text(page, expected):
 )  # fmt: skip
 def test_values_of_numbers(text, value):
     assert value_of(text) == value
+
+
+def titles_of(page):
+    return titles(split(f"<html><body>{page}</body></html>", "a.html"))
+
+
+STYLED = {
+    "bold": "<p><b>{}</b></p>",
+    "centered": '<p align="center">{}</p>',
+    "by style": '<p style="text-indent:0; text-align: center"><i>{}</i></p>',
+    "in a center": "<center><font size='+2'>{}</font></center>",
+}
+
+
+@pytest.mark.parametrize("title", STYLED.values(), ids=STYLED)
+def test_titles_that_only_their_look_shows(title):
+    text = "<p>The miller came down to the river in the evening, and nobody was there but the old dog.</p>" * 4
+    names = ["The River", "The Bridge", "The Mill"]
+    page = f"<h1>The Tale</h1>{title.format('By Somebody Else')}" + "".join(title.format(name) + text for name in names)
+    assert titles_of(page) == names
+    assert titles_of("".join(title.format(name) + text for name in names[:2])) == [""]
+    assert titles_of("".join(title.format(f"{name}.") + text for name in names)) == [""]
+    numbered = "".join(title.format(f"Chapter {at}") + text + title.format(names[at - 1]) + text for at in (1, 2, 3))
+    assert titles_of(numbered) == ["Chapter 1", "Chapter 2", "Chapter 3"]
