@@ -34,7 +34,7 @@ _IN_BRACKETS = r"(?:[^\[\]]|\[[^\[\]]{0,1000}\]){0,4000}+\]"
 PICTURE = re.compile(rf"\[\s*(?:Illustration|Image|Picture|Frontispiece)\b{_IN_BRACKETS}", re.I)
 FOOTNOTE_TEXT = re.compile(rf"\[\s*Footnote\b{_IN_BRACKETS}", re.I)
 _FOOTNOTE_MARK = re.compile(
-    r"(?<=\S)\s?\[(?:\d{1,3}|[A-Za-z](?=\](?!\w))|\*{1,3}|[†‡§])\]|"
+    r"(?<=\S)\s?\[(?:\d{1,3}|(?:[A-Z]|[a-m])(?=\](?!\w))|\*{1,3}|[†‡§])\]|"
     # After less it is a power: x², 10⁶, km².
     r"(?:(?<=[^\W\d_¹²³⁰-⁹₀-₉]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”‘“»›…—。，！？；：」』]))[¹²³⁰-⁹]++(?![⁄/])"
 )
