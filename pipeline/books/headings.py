@@ -5,28 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from pipeline.books.numerals import value_of
+from pipeline.books.numerals import NUMBER_WORDS, value_of
 
-_ENGLISH = (
-    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
-    r"eighteen|nineteen|twenty|thirty|forty|fifty|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
-    r"eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|last"
-)
-_FRENCH = (
-    r"un|une|deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingt|premi(?:er|ère)|"
-    r"seconde?|deuxième|troisième|quatrième|cinquième|sixième|septième|huitième|neuvième|dixième|onzième|douzième|treizième|"
-    r"quatorzième|quinzième|seizième|vingtième|derni(?:er|ère)"
-)
-_GERMAN = (
-    r"eins|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|dreizehn|vierzehn|fünfzehn|sechzehn|siebzehn|"
-    r"achtzehn|neunzehn|zwanzig|(?:erst|zweit|dritt|viert|fünft|sechst|siebent|siebt|acht|neunt|zehnt|elft|zwölft|"
-    r"\w{3,8}zehnt|\w{0,12}(?:zwan|drei|vier|fünf)[zß]igst|letzt)e[rsn]?"
-)
 _ROMAN = r"[IVXLCDM]+"
-_NUMBER = rf"(?:{_ROMAN}|\d{{1,4}}|(?:the\s+)?(?:{_ENGLISH})(?:-\w+)?|{_FRENCH}|{_GERMAN})"
+_NUMBER = rf"(?:{_ROMAN}|\d{{1,4}}|(?:the\s+)?(?:{NUMBER_WORDS}))"
 _DIVISIONS = {
     **dict.fromkeys(("volume", "vol.", "tome", "band", "tomo", "том"), 1),
-    **dict.fromkeys(("book", "livre", "buch", "libro", "книга"), 2),
+    **dict.fromkeys(("book", "livre", "buch", "libro", "livro", "книга"), 2),
     **dict.fromkeys(("part", "partie", "teil", "parte", "часть"), 3),
     **dict.fromkeys(("act", "acte", "akt", "aufzug", "acto", "atto"), 4),
 }

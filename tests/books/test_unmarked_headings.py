@@ -25,6 +25,8 @@ SEQUENCES = {
     "with a name below": (
         f"<p>Chapter 1</p><p><b>The Mill</b></p>{STORY}<p>Chapter 2</p><p><b>The Quay</b></p>{STORY}",
         ["Chapter 1. The Mill", "Chapter 2. The Quay"]),
+    "Spanish": (chapters("Capítulo primero", "Capítulo segundo"), ["Capítulo primero", "Capítulo segundo"]),
+    "Russian": (chapters("Глава первая", "Глава вторая"), ["Глава первая", "Глава вторая"]),
     "dashes": (chapters("--- Chapter One ---", "--- Chapter Two ---"), ["Chapter One", "Chapter Two"]),
     "stars": (chapters("*** 1 ***", "*** 2 ***"), ["1", "2"]),
     "brackets": (chapters("[Chapter 1]", "[Chapter 2]"), ["Chapter 1", "Chapter 2"]),
@@ -127,6 +129,7 @@ def test_lines_that_are_no_sequence_of_titles_stay_text(page, expected):
     [
         ("XIV", 14), ("the first", 1), ("Twenty-one", 21), ("vingtième", 20), ("Zweites", 2), ("zwölftes", 12),
         ("二十三", 23), ("一百零五", 105), ("１２", 12), ("last", None), ("mill", None), ("", None),
+        ("dix", 10), ("dix-septième", 17), ("décimo", 10), ("seconda", 2), ("двенадцатая", 12), ("dieciséis", 16),
     ],
 )  # fmt: skip
 def test_values_of_numbers(text, value):
