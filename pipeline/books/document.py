@@ -22,7 +22,7 @@ _LETTERS = rf"(?:[[\p{{L}}\p{{Nd}}\p{{Nl}}]--{_SIGN}]\p{{M}}*+)+"
 _WORD = regex.compile(rf"(?V1){_SIGN}|{_LETTERS}(?:['’]{_LETTERS})*")
 
 _OTHER_LETTER = re.compile("[\u02b0-\u1dff\u1f00-\u1fff\u2070-\udfff\uf900-\U0010ffff]")
-_WESTERN = "[A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u1e00-\u1eff]+"
+_WESTERN = "[A-Za-z0-9\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u1e00-\u1eff]+"
 _WESTERN_WORD = re.compile(f"{_WESTERN}(?:['’]{_WESTERN})*")
 
 

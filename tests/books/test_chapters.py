@@ -534,3 +534,9 @@ def test_numbers_on_lines_of_their_own_and_long_titles_of_old_novels_are_heading
         f"Chapter V: A Walk\n\n\nOne.\n\n\n\n{people} Drive Out in Carriages to See a\nView.\n\n\nTwo.\n", "a.txt"
     )
     assert len(found.chapters) == 2
+
+
+def test_words_are_counted_alike_whatever_else_a_text_has():
+    """The quick way of counting, for Western letters, knows all that the other does."""
+    others = [chr(number) for number in range(32, 0x2B0) if chr(number).isprintable()]
+    assert [words_in(f"a {sign} b") for sign in others] == [words_in(f"a {sign} b 字") - 1 for sign in others]
