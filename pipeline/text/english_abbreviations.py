@@ -40,6 +40,7 @@ _WORDS = {
     "govt.": "government", "Govt.": "Government", "Esq.": "Esquire", "viz.": "namely", "misc.": "miscellaneous",
     "et al.": "et al", "a.k.a.": "also known as", "E.g.": "For example", "I.e.": "That is", "ca.": "circa",
     "a.m.": "AM", "p.m.": "PM", "A.M.": "AM", "P.M.": "PM", "ibid.": "ibidem", "Ibid.": "Ibidem",
+    "p.a.": "per annum",
     "hrs.": "hours", "mins.": "minutes", "secs.": "seconds", "lbs.": "pounds", "Ph.D.": "PhD", "M.Sc.": "MSc",
     "B.Sc.": "BSc", "appt.": "appointment", "Intl.": "International", "Natl.": "National", "Mfg.": "Manufacturing",
     "Dist.": "District", "dist.": "district", "tel.": "telephone", "Tel.": "Telephone", "ext.": "extension",
@@ -48,8 +49,10 @@ _WORDS = {
     "e.s.t.": "EST", "p.s.t.": "PST", "c.s.t.": "CST",
     "per cent.": "per cent", "anon.": "anonymous", "pseud.": "pseudonym", "Anon.": "Anonymous",
 }  # fmt: skip
+_NEVER_LAST = frozenset("e.g. i.e. E.g. I.e. a.k.a. cf. vs. viz. approx. Approx. ca. w.r.t. incl. excl.".split())
 _BEFORE_NUMBER = {
-    "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "Vol": "Volume",
+    "No": "Number", "NO": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page",
+    "pp": "pages", "Vol": "Volume",
     "vol": "volume", "Vols": "Volumes", "vols": "volumes", "Ch": "Chapter", "ch": "chapter", "Chap": "Chapter",
     "chap": "chapter", "Fig": "Figure", "fig": "figure", "Figs": "Figures", "figs": "figures", "Eqs": "Equations",
     "Sec": "Section", "sec": "section", "Eq": "Equation", "Art": "Article", "art": "article", "Ed": "Edition",
@@ -60,9 +63,10 @@ _BEFORE_NUMBER = {
     "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
     "pg": "page", "Pg": "Page", "pgs": "pages", "Pgs": "Pages", "sc": "scene", "Sc": "Scene", "chs": "chapters",
     "Chs": "Chapters", "chaps": "chapters", "Chaps": "Chapters", "bks": "books", "vv": "verses", "App": "Appendix",
+    "para": "paragraph", "paras": "paragraphs", "fn": "footnote",
     "fol": "folio", "fols": "folios", "Ser": "Series", "ser": "series",
 }  # fmt: skip
-_BEFORE_SMALL_ROMAN = "Vols?|vols?|pp?|Pp?|pgs?|Ch|ch|Chaps?|chaps?|Bk|bk|Act|Sc|sc|Pt|pt|fols?|cap"
+_BEFORE_SMALL_ROMAN = "Sec|sec|Sect|sect|Vols?|vols?|pp?|Pp?|pgs?|Ch|ch|Chaps?|chaps?|Bk|bk|Act|Sc|sc|Pt|pt|fols?|cap"
 _BEFORE_ROMAN = "Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
 DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Weds": "Wednesday",
         "Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday",
@@ -97,15 +101,35 @@ _TITLE_PATTERN = re.compile(
 )
 _YEAR_NEXT = re.compile(r",? (?:in |c\. ?|circa )?1\d{3}\b|,? (?:in )?20\d\d\b")
 _EXPECTED_NEXT = re.compile(r"\s*[,;:)]|\s*$|\s+(?:of|by|at|for|from|and|in|is|are|was|were|has|had)\b|\s+[A-Z]")
+_FULL_DAY = r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?)"
+_FULL_MONTH = (
+    r"\b(January|February|March|April|May|June|July|August|September|October|November|December|Spring|Summer|Autumn"
+    r"|Fall|Winter)"
+)
+_FULL_RANGE_PATTERN = re.compile(
+    rf"{_FULL_DAY}\s?[-–—]\s?{_FULL_DAY}\b|{_FULL_MONTH}[-–—]{_FULL_MONTH}\b|\b({_MONTH})\.?[-–—]{_FULL_MONTH}\b"
+    rf"|{_FULL_MONTH}[-–—]({_MONTH})\b"
+)
+_SISTER_PATTERN = re.compile(
+    r"(?<![\w.])Sr\.? (?=[A-Z][a-z]+)(?!(?:Vice|Executive|Manager|Director|Engineer|Developer|Analyst|Software"
+    r"|Product|Project|Editor|Adviser|Advisor|Consultant|Associate|Partner|Officer|Fellow|Counsel|Accountant|Data"
+    r"|Design|Research"
+    rf"|Account|Sales|Marketing|High|Citizens?|Staff|Lecturer|{_STARTERS})\b)"
+)
+_NAME_BEFORE = re.compile(r"(?<![.!?:;\"“(] )(?<!^)\b[A-Z](?:[\w'’]+|\.),? $")
 _DAY_RANGE_PATTERN = re.compile(
     rf"\b({_DAY})\b\.?(\s?[-–—/&]\s?|,? (?:and|or|to|through|thru) )({_DAY})\b(?:\.(?!\s*$))?"
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
-    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|(?<!P\.)(?<!P\. )(?!I\b)[IVXLC]+\b)"
-    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg)\s(?=\d))"
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|\(\d|(?<!P\.)(?<!P\. )(?!I\b)[IVXLC]+\b)"
+    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg"
+    r"|(?<=[a-z] )No)\s(?=\d))"
 )
-_SMALL_ROMAN_PATTERN = re.compile(rf"(?<![\w.])((?:{_BEFORE_SMALL_ROMAN})\.\s?)([ivxlc]+)(?=[.,;:)\s]|$)")
+_SMALL_ROMAN_PATTERN = re.compile(
+    rf"(?<![\w.])((?:{_BEFORE_SMALL_ROMAN})\.\s?)([ivxlc]+(?:(?:\s?[-–—]\s?|, | and | & | to )[ivxlc]{{2,}}(?!\w))*)"
+    r"(?=[.,;:)\s]|$)"
+)
 _FIRST_NAME_PATTERN = re.compile(
     rf"(?<![\w.])(?:({alternatives(FIRST_NAMES)})\.|(Wm|Chas|Thos|Robt|Jno|Saml|Danl|Richd))(?=\s[A-Z])"
 )
@@ -141,6 +165,7 @@ _ABBREVIATIONS = frozenset(
 _BEFORE_NUMBERS = frozenset(word.lower() for word in _BEFORE_NUMBER) - {"c", "l", "ed", "min", "max", "p"}
 _BEFORE_DOT = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,12})\.")
 _WITHOUT_DOT = re.compile(
+    r"\bNo \d|"
     rf"\b(?:M(?:rs?|s)|Dr|St|Prof|Capt|Sgt|Lt|Col|Cpl|Maj|Gen|Sen|Gov|Rev|Revd|Insp|Supt|Cllr|{_DAY}|{_MONTH}|Wm|Chas"
     r"|Thos|Robt|Jno|Saml|Danl|Richd)\b|\b(?:Apt|Ste|Rm|Bldg) \d"
 )
@@ -167,7 +192,22 @@ def _say_title(match: Match[str]) -> str:
 def _say_word(match: Match[str]) -> str:
     if match[1] in ("est.", "Est."):
         return _say_est(match)
-    return _WORDS[match[1]] + ("." if match[2] is not None and match[1] not in ("e.g.", "i.e.") else "")
+    return _WORDS[match[1]] + ("." if match[2] is not None and not _goes_on(match) else "")
+
+
+def _goes_on(match: Match[str]) -> bool:
+    """Tell `a.k.a. "The Boss"`, which ends no sentence, whatever begins behind it."""
+    return match[1] in _NEVER_LAST and (match[1][1:] in (".g.", ".e.") or match.end() < len(match.string.rstrip()))
+
+
+def _say_full_range(match: Match[str]) -> str:
+    return " to ".join(MONTH_NAMES.get(name, name) for name in match.groups() if name)
+
+
+def _say_sister(match: Match[str]) -> str:
+    """Tell `Sr. Mary` from the `Sr.` behind a name."""
+    name = _NAME_BEFORE.search(match.string[max(0, match.start() - 40) : match.start()])
+    return match[0] if name else "Sister "
 
 
 def _say_est(match: Match[str]) -> str:
@@ -210,9 +250,8 @@ def _say_initials(match: Match[str]) -> str:
 
 
 def _say_small_roman(match: Match[str]) -> str:
-    value = roman_value(match[2].upper())
     # "p. i" of a preface, but no word that looks like a numeral: "vol. mix".
-    return match[0] if value is None else match[1] + str(value)
+    return match[1] + re.sub(r"\b[ivxlc]+\b", lambda m: str(roman_value(m[0].upper()) or m[0]), match[2])
 
 
 def _say_bare(match: Match[str]) -> str:
@@ -230,12 +269,16 @@ def expand_abbreviations(text: str) -> str:
         text = text.replace("&c.", "et cetera.")
     if any(word in text for word in _BARE_HINTS):
         text = _BARE_PATTERN.sub(_say_bare, text)
+    if "-" in text or "–" in text or "—" in text:
+        text = _FULL_RANGE_PATTERN.sub(_say_full_range, text)
     has_dotted = any(len(word) == 1 or word in _DOTTED for word in _BEFORE_DOT.findall(text))
     if not has_dotted and not _WITHOUT_DOT.search(text):
         return text
     text = _SMALL_ROMAN_PATTERN.sub(_say_small_roman, text)
     text = _FIRST_NAME_PATTERN.sub(lambda match: FIRST_NAMES[match[1] or match[2]], text)
     text = _RIGHT_PATTERN.sub("Right ", text)
+    if "Sr" in text:
+        text = _SISTER_PATTERN.sub(_say_sister, text)
     text = _WORD_PATTERN.sub(_say_word, text)
     text = _MONTH_RANGE_PATTERN.sub(_say_months, text)
     text = _DAY_RANGE_PATTERN.sub(_say_days, text)

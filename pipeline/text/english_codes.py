@@ -6,6 +6,7 @@ import re
 from re import Match
 
 from pipeline.text.english_numbers import cardinal, code, digits
+from pipeline.text.english_patterns import before
 
 _CODED = (
     r"(?:\b(?:[Cc]ards?|[Aa]ccounts?|[Cc]odes?|PINs?|pin|OTP|otp|ID|[Pp]assword|[Pp]asscode|[Ss]erial|[Tt]racking"
@@ -44,7 +45,53 @@ def _say_plan(match: Match[str]) -> str:
     return f"{number} {match[2]}" + (f" {cardinal(match[3])}" if match[3] else "")
 
 
+_EMERGENCY = r"(?:911|999|112|988|000|111|110|119|120|101|311)"
+_JOINT = r"(?:,? (?:or|and) |, |/)"
+_CALLING = (
+    r"(?i:call(?:ed|s|ing)?|dial(?:l?ed|s|l?ing)?|phon(?:e|ed|es|ing)|ring(?:s|ing)?|rang|text(?:ed|s|ing)?"
+    r"|telephon(?:e|ed|ing)|contact(?:ed|s|ing)?)"
+)
+_SERVICE = (
+    r"(?:calls?|callers?|operators?|dispatch\w*|emergency|is (?:an|the|your) emergency|services?|tapes?|cent(?:er"
+    r"|re)|hotline|recordings?|responders?)\b"
+)
+_NUMBERED = (
+    r"(?i)\b(?:pages?|flights?|room|bus|route|highway|no\.?|numbers?|lines?|exits?|porsche|boeing|models?|between"
+    r"|unit|chapter|in|of|was|is|and|to)\s$"
+)
+_NOT_COUNTED = (
+    r"(?![\d,.:%-]*\d)(?![ -](?!(?:if|or|and|for|to|from|when|now|immediately|at|on|in|as|before|after|then|because"
+    r"|but|with|until|while|right|straight|who|which|is|was|instead|again|today|free|via|emergenc\w+|calls?"
+    r"|operators?|dispatch\w*|services?)\b)[a-z])(?![\w'’/$-])"
+)
+
+
+def _say_each(match: Match[str]) -> str:
+    return re.sub(r"\d+", lambda number: digits(number[0]), match[0])
+
+
+def _say_row(match: Match[str]) -> str:
+    """Tell `911 or 112` from sizes that are listed, and from pages."""
+    is_named = re.search(_NUMBERED, before(match, 12))
+    return _say_each(match) if re.search("911|999|988|000", match[0]) and not is_named else match[0]
+
+
 PHONE_RULES = (
+    (rf"(?<![\w.,:/$£€-]){_EMERGENCY}(?:{_JOINT}{_EMERGENCY})+{_NOT_COUNTED}", _say_row),
+    (r"(?<![\w.,-])(\d{5})-(\d{4})(?![\w-])", lambda m: f"{digits(m[1])}, {digits(m[2])}"),
+    (r"(?<![\w:])(?=[\d:]*[A-Fa-f])(?:[0-9A-Fa-f]{2}:){3,}[0-9A-Fa-f]{2}(?![\w:])|(?<![\w.])0[xX][0-9A-Fa-f]+(?!\w)",
+     lambda m: re.sub(r"\d|[A-Za-z]|:", lambda c: f"{digits(c[0])} " if c[0].isdecimal() else f"{c[0]} ", m[0])
+     .replace(" :", ",").strip()),
+    (r"((?:[Dd]ial|[Pp]ress|[Tt]ext|[Ee]nter|or|code) )([*#])(\d{1,4})(#?)(?![\w*])",
+     lambda m: m[1] + {"*": "star ", "#": "hash "}[m[2]] + digits(m[3]) + " hash" * bool(m[4])
+     if m[2] == "*" or m[4] else m[0]),
+    (r"\b((?:[Tt]ext|SMS)(?: [A-Za-z]+){0,3} to )(\d{5,6})(?!\d)", lambda m: m[1] + digits(m[2])),
+    (r"(?<![\w-])1-(8\d\d)-(?=[A-Z]{3,})", lambda m: f"one, {digits(m[1])}, "),
+    (rf"\b{_CALLING}\s(?:[a-z'’]+:? ){{0,6}}{_EMERGENCY}{_NOT_COUNTED}", _say_each),
+    (rf"(?<=\bor )911(?=[.,;!?)]|\s*$| (?:if|when|immediately|now|right)\b)|(?<![\w.,:/$£€-])(?:911"
+     rf"|999)(?=[ -]{_SERVICE})"
+     r"|(?<![\w.,:/$£€-])(?:112|988)(?=[ -](?:hotline|lifeline|emergency)\b)|(?<=mergency number )(?:is )?\d{3}\b"
+     r"|(?<=mergency number is )\d{3}\b|(?<=mergency number, )\d{3}\b", _say_each),
     (r"(?<![\d.,-])(?:\d{4}[ -]){3}\d{4}(?![\d-])", _say_phone),
     (r"(?:(?<![\d.-])\+\d{1,3}[ .-]?|(?<![\d.,-])1[-. ]|(?<![\d.,-]))(?:\(\d{2,4}\)[ -]?|\d{3}[ -]"
      r"|\d{3}\.(?=\d{3}\.))\d{3}[ .-]\d{4}(?![\d-])"
@@ -54,8 +101,8 @@ PHONE_RULES = (
     (r"(?<![\w.,-])\d{3}-\d{4}(?![\w-])(?:,?\s(?:ext\.?|extension|x)\s?\d+)?|(?<![\w.,-])\d++(?:-\d++){2,}(?![\w-])",
      _say_phone),
     (rf"({_CODED})((?=[A-Za-z]*\d)(?:[A-Za-z]{{0,3}}\d{{4,}}[A-Za-z]{{0,3}}|\d{{3}}(?=[.,;:!?\s]|$)"
-     rf"|[A-Za-z]+\d+[A-Za-z]+\d[\dA-Za-z]*))(?![\w,.]\d|\w| (?:times|people|days|years|items|dollars|hours|minutes"
-     rf"|points))", _say_code),
+     r"|[A-Za-z]+\d+[A-Za-z]+\d[\dA-Za-z]*))(?![\w,.]\d|\w| (?:people|men|women|children)\b| (?!(?:as|is|was|has"
+     r"|this|plus|always|does|works|ends|means)\b)[a-z]{3,}s\b)", _say_code),
     (r"(?<!\w)([A-Z]{1,2})(\d)([A-Z]) (\d)([A-Z]{2})(?!\w)",
      lambda m: f"{m[1]} {digits(m[2])} {m[3]} {digits(m[4])} {m[5]}"),
     (r"(?<!\w)([a-z]{2,})(\d{4,})(?![\w.,]\d)", _say_glued_code),

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.english_numbers import SCALES, cardinal, digits, house_number, ordinal, plural_of, year
+from pipeline.text.english_numbers import (
+    PLAIN_SCRIPTS,
+    SCALES,
+    cardinal,
+    digits,
+    house_number,
+    ordinal,
+    plural_of,
+    power,
+    year,
+)
 from pipeline.text.english_patterns import DASH, NUMBER, SIGN, START, after, before
 
 _COUNTED_LIKE_YEARS = frozenset("was is has as its this us census olympics yes does plus thus perhaps".split())
@@ -46,7 +56,8 @@ _UNIT_AFTER = (
 def _say_range(match: Match[str]) -> str:
     following = match["following"] or ""
     high = match["high"]
-    return f"{_plain(match['low'], following, match)} to {_plain(high, following, match)}"
+    glued = " " if after(match, 1).isalpha() else ""
+    return f"{_plain(match['low'], following, match)} to {_plain(high, following, match)}{glued}"
 
 
 def _plain(number: str, following: str, match: Match[str]) -> str:
@@ -76,7 +87,8 @@ def _say_number(match: Match[str]) -> str:
     number, scale = match["number"], match["scale"]
     words = ("minus " if match["sign"] else "") + _plain(number, match["following"] or "", match)
     if scale:
-        letter = scale in "BMK" and "." not in number and _LETTERED.search(before(match, 14))
+        is_name = re.search(r"[A-Za-z]-?$", before(match, 2)) or (scale == "K" and len(number) > 3)
+        letter = is_name or (scale in "BMK" and "." not in number and _LETTERED.search(before(match, 14)))
         is_scale = not letter and not (
             scale == "B" and re.match(r"\s*[A-Za-z.]|$", after(match)) and "." not in number and not _is_counted(match)
         )
@@ -103,7 +115,8 @@ def _is_counted(match: Match[str]) -> bool:
 
 def _say_plural(match: Match[str]) -> str:
     name, number = match[1] or match[3], match[2] or match[4]
-    return f"{name}{' ' if name[-1] != '-' else ''}{plural_of(cardinal(number))}"
+    spoken = house_number(number) if len(number) > 2 else cardinal(number)
+    return f"{name}{' ' if name[-1] != '-' else ''}{plural_of(spoken)}"
 
 
 def _say_version(match: Match[str]) -> str:
@@ -113,16 +126,20 @@ def _say_version(match: Match[str]) -> str:
     return ("version " if match[1] else "") + " point ".join(cardinal(number) for number in numbers)
 
 
-def _say_power(match: Match[str]) -> str:
-    return {"2": " squared", "3": " cubed"}.get(match[1], f" to the power of {cardinal(match[1])}")
+def _say_charge(match: Match[str]) -> str:
+    count = f" {cardinal(match[1].translate(PLAIN_SCRIPTS))}" if match[1] else ""
+    return f"{count} {'plus' if match[2] == '⁺' else 'minus'}"
 
 
-def _say_superscript(match: Match[str]) -> str:
-    plain = match[0].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+"))
-    return {"2": " squared", "3": " cubed"}.get(plain, f" to the power of {cardinal(plain.lstrip('+'))}")
+def _say_molecule(match: Match[str]) -> str:
+    """Read `H₂SO₄` element by element: "H two S O four"."""
+    parts = re.findall(r"[A-Z][a-z]?|[₀-₉]+|[()]", match[0])
+    words = " ".join(cardinal(part.translate(PLAIN_SCRIPTS)) if part[0] in "₀₁₂₃₄₅₆₇₈₉" else part for part in parts)
+    return words.replace("( ", "(").replace(" )", ")")
 
 
 LIST_RULES = (
+    (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d\d)(?![\d,])", lambda m: f"{m[1].replace('.', ',')}.{m[2]}"),
     (r"(?<![\w.,'’])\d{1,3}(?:['’]\d{3})+(?![\d'’])", lambda m: re.sub("['’]", ",", m[0])),
     (r"(?<![\d.,])(0),(\d{1,3})(?![\d,])|(?<![\d.,])(?!0)(\d{1,3}),(\d{4,})(?![\d,])",
      lambda m: f"{m[1]}.{m[2]}" if m[1] else f"{m[3]}.{m[4]}"),
@@ -135,33 +152,48 @@ LIST_RULES = (
 
 """Commas and points between digits: lists, decimals, groups."""
 NUMBER_RULES = (
+    (r"\b((?:ISO|IEC|EN|BS|DIN|ASTM|ANSI|IEEE)[A-Z/ -]{0,9}[\d-]{2,9}):(?=(?:19|20)\d\d(?!\d))", lambda m: f"{m[1]}, "),
     (r"(?<![\w.,])(v|V|v\.|ver |version |Version )?((?<=[vV])\d+(?:\.\d+)+|\d+(?:\.\d+){2,})(?![\d])", _say_version),
     (r"(?<![\w/])\d{1,3}(?:st|nd|rd|th)(?:\s?/\s?\d{1,3}(?:st|nd|rd|th))+\b",
      lambda m: ", ".join(ordinal(number) for number in re.findall(r"\d+", m[0]))),
     (r"(?<![\w.,])(\d*(?:[2-9]|(?<!\d))[23])d(?=\s[A-Z][a-z]+(?:\b(?!er\b)))|(?<![\w.,])(\d*[2-9][23]|\d+0[23])d\b",
      lambda m: ordinal(m[1] or m[2])),
     (r"(?<![\d.,])(\d{1,3}(?:,\d{3})*|\d+)(?:st|nd|rd|th|ST|ND|RD|TH)\b", lambda m: ordinal(m[1])),
-    (r"(?<![A-Za-z\d])([A-Z]+-?)(\d{1,3})s\b|\b([Uu]nder-|[Oo]ver-)(\d{1,3})s\b", _say_plural),
-    (r"(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
-     lambda m: " " * bool(m[3]) + house_number(m[0])),
+    (r"(?<![A-Za-z\d])([A-Z]+-?|[A-Z][A-Za-z]{1,3}-)(\d{1,3})s\b|\b([Uu]nder-|[Oo]ver-)(\d{1,3})s\b", _say_plural),
+    (r"(?<=\d)(?=\()|(?<=\bFY)['’](?=\d\d\b)", lambda m: " "),
+    (r"\bT-(?=\d+ (?:minutes|seconds|hours|days)\b)", lambda m: "T minus "),
+    (r"(?<![\w:])\d{1,3}(?::\d{1,3}){2,4}(?![\w:])",
+     lambda m: " to ".join(cardinal(number) for number in m[0].split(":"))),
+    (r"(?<=\s):(?=[0-5]\d(?![\d:]))", lambda m: ""),
+    (r"(?<![\w.,])(\d{1,3})[kK](?=\s(?:runs?|races?|walks?|fun|course|trail|charity|resolution|TVs?|videos?|screens?)\b)",
+     lambda m: f"{cardinal(m[1])} K"),
+    (r"(?<=Porsche )(9\d\d)\b|(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
+     lambda m: " " * bool(m[4]) + house_number(m[0])),
     (r"(?i)\b(chapter|part|book|volume|act|scene|episode|track|lesson|unit|section|day|season|week|step|level|page"
      r"|stage)( )0+(?=[1-9])",
      lambda m: m[1] + m[2]),
-    (r"(?<![\d:])(\d{1,4}):(\d{1,4})(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
+    (r"(?<![\d:.,])(?=\d{1,2}:|[\d.,]+:\d{1,2}(?!\d)|\d{1,4}:\d{1,4}(?!\d))(\d{1,3}(?:,\d{3})++"
+     r"|\d{1,9}(?:\.\d{1,3})?):(\d{1,3}(?:,\d{3})++|\d{1,3}(?: 000)++|\d{1,9}(?:\.\d+)?)(?![\w:]|[.,]\d)",
+     lambda m: f"{cardinal(m[1])} to {cardinal(m[2].replace(' ', ''))}"),
     (r"(?<!\w)(?=(?:[a-f]*\d+[a-f]+){2})[0-9a-f]{7,64}(?!\w)",
      lambda m: " ".join(digits(c) if c.isdecimal() else c for c in m[0])),
     (r"#(\d{5,})(?![\d,.]\d|\d)", lambda m: f"number {digits(m[1])}"),
-    (r"(?:#|№\s?)(?=\d)", lambda m: "number "),
+    (r"(?:#|№\s?|(?<![A-Za-z])[Nn][º°]\s?)(?=\d)", lambda m: "number "),
     (rf"{START}(?<![\w-])(?P<low>{NUMBER}){DASH}(?P<high>{NUMBER})(?![\d%-])(?!\s*=)"
      r"(?=(?:\s(?P<following>[a-z]+))?)", _say_range),
-    (r"(?<!\w)['’](\d)(\d)\b", lambda m: f"oh {cardinal(m[2])}" if m[1] == "0" else cardinal(m[1] + m[2])),
-    (r"(?<=[\w)])\^([-−]?\d+)", _say_power),
-    (r"(?<=[\d)])\s?[-−]\s?(?=\(?\d[\d.,]*\s*=)", lambda m: " minus "),
+    (r"(?<!\w)['’](\d)(\d)\b(?!['’](?!\w))",
+     lambda m: f"oh {cardinal(m[2])}" if m[1] == "0" else cardinal(m[1] + m[2])),
+    (r"(?<=\d)[eE][-−](?=\d)", lambda m: " e minus "),
     (r"(?<=\d)\+(?!\d)", lambda m: " plus"),
-    (r"~\s?(?=[\d$€£])", lambda m: "about "),
     (r"(?<!\d)(\d{1,3})((?: \d{3}){2,})(?![\d,])", lambda m: cardinal(m[0].replace(" ", ""))),
-    (r"(?<=[\w)])[⁻⁺]?[⁰¹²³⁴-⁹]+", _say_superscript),
-    (r"(?<=[A-Za-z])[₀₁₂₃₄-₉]+", lambda m: " " + cardinal(m[0].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))),
+    (r"\blog([₀-₉]+)\s?(?=[\dA-Za-z(])", lambda m: f"log base {cardinal(m[1].translate(PLAIN_SCRIPTS))} of "),
+    (r"(?<=[A-Za-z])([₀-₉]+)\.([₀-₉]+)", lambda m: f" {cardinal(m[0].translate(PLAIN_SCRIPTS))}"),
+    (r"(?<![A-Za-z₀-₉])(?=[A-Za-z()]{0,20}[₀-₉])(?:[A-Z][a-z]?|\((?:[A-Z][a-z]?|[₀-₉])+\)|[₀-₉])++(?![a-z])",
+     _say_molecule),
+    (r"(?<=[A-Za-z)₀-₉])([⁰¹²³⁴-⁹]*+)([⁻⁺])(?![⁰¹²³⁴-⁹])", _say_charge),
+    (r"(?<=[\w)|])[⁻⁺]?[⁰¹²³⁴-⁹]+", lambda m: power(m[0]) + " " * bool(re.match(r"[A-Za-zα-ω\d]", after(m, 1)))),
+    (r"(?<=[A-Za-zα-ω)])[₀-₉]+([A-Za-z])?",
+     lambda m: f" {cardinal(m[0].rstrip(m[1] or ' ').translate(PLAIN_SCRIPTS))}{f' {m[1]}' if m[1] else ''}"),
     (rf"(?P<letter>(?<=[A-Za-z]))?(?P<sign>{SIGN})(?P<number>{NUMBER})"
      r"(?:(?P<scale>(?<!(?<!\.)\b[248])(?:[kK]|M|B|bn)(?![A-Za-z0-9]| [A-Z][A-Z]))"
      r"|(?P<glued>(?=[A-Za-z]))|(?=\s(?P<following>[a-z]+)))?",

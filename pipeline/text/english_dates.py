@@ -1,4 +1,4 @@
-"""English dates, times, years, decades, Bible verses: patterns, and how each is read, in the order of their rules."""
+"""English dates, times, years, decades: patterns, and how each is read, in the order of their rules."""
 
 from __future__ import annotations
 
@@ -26,27 +26,9 @@ _MONTH_NUMBERS.update({name[:3].lower(): index for index, name in enumerate(MONT
 # In small letters, march and may are verbs unless a year or "5th" tells.
 _VERB = r"(?!(?:may|march|mar)\b(?!\.?\s\d{1,2}(?:st|nd|rd|th)|(?:\.?\s\d{1,2})?,?\s[12]\d{3}\b))"
 _MONTH = _VERB + r"(?P<month>(?i:" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r"))\b(?:\.(?=\s?\d|,))?"
+_MONTH_NAMES = "|".join(name.capitalize() for name in sorted(_MONTH_NUMBERS, key=len, reverse=True))
 _YEAR = r"(?P<year>[12]\d{3})(?!\d|,\d|\.\d|s\b|/\d)"
 _HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
-_BOOKS = (
-    "Genesis|Gen|Exodus|Exod|Ex|Leviticus|Lev|Numbers|Num|Deuteronomy|Deut|Joshua|Josh|Judges|Judg|Ruth|Samuel|Sam"
-    "|Kings"
-    "|Chronicles|Chron|Ezra|Nehemiah|Neh|Esther|Job|Psalms?|Ps|Proverbs|Prov|Ecclesiastes|Eccl|Isaiah|Isa|Jeremiah|Jer"
-    "|Lamentations|Lam|Ezekiel|Ezek|Daniel|Dan|Hosea|Hos|Joel|Amos|Obadiah|Jonah|Micah|Mic|Nahum|Habakkuk|Hab|Zephaniah"
-    "|Zeph|Haggai|Hag|Zechariah|Zech|Malachi|Mal|Matthew|Matt|Mark|Luke|John|Acts|Romans|Rom|Corinthians|Cor|Galatians"
-    "|Gal|Ephesians|Eph|Philippians|Phil|Colossians|Col|Thessalonians|Thess|Timothy|Tim|Titus|Philemon|Hebrews|Heb"
-    "|James"
-    "|Jas|Peter|Pet|Jude|Revelation|Rev|Sirach|Wisdom|Tobit|Judith|Maccabees|Baruch|Quran|Qur'an|Surah|Koran"
-)
-_FULL_BOOKS = {
-    "Gen": "Genesis", "Exod": "Exodus", "Ex": "Exodus", "Lev": "Leviticus", "Num": "Numbers", "Deut": "Deuteronomy",
-    "Josh": "Joshua", "Judg": "Judges", "Sam": "Samuel", "Chron": "Chronicles", "Neh": "Nehemiah", "Ps": "Psalm",
-    "Prov": "Proverbs", "Eccl": "Ecclesiastes", "Isa": "Isaiah", "Jer": "Jeremiah", "Lam": "Lamentations",
-    "Ezek": "Ezekiel", "Dan": "Daniel", "Hos": "Hosea", "Mic": "Micah", "Hab": "Habakkuk", "Zeph": "Zephaniah",
-    "Hag": "Haggai", "Zech": "Zechariah", "Mal": "Malachi", "Matt": "Matthew", "Rom": "Romans", "Cor": "Corinthians",
-    "Gal": "Galatians", "Eph": "Ephesians", "Phil": "Philippians", "Col": "Colossians", "Thess": "Thessalonians",
-    "Tim": "Timothy", "Heb": "Hebrews", "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
-}  # fmt: skip
 _WEEKDAYS = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _COUNTED_NEXT = re.compile(r" (?!(?:was|has|this|yes|plus|thus|across)\b)[a-z]{3,}s\b| time\b")
 _USUAL_PARTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32, 64, 100))
@@ -164,12 +146,17 @@ def _say_point_time(match: Match[str]) -> str:
 
 
 def _say_military(match: Match[str]) -> str:
-    hour, minute = match[1][:2], match[1][2:]
-    if int(hour) > 24 or int(minute) > 59:
+    times = [time for time in match.groups() if time]
+    if any(int(time[:2]) > 24 or int(time[2:]) > 59 for time in times):
         return match[0]
+    return " to ".join(map(_military, times)) + " hours"
+
+
+def _military(time: str) -> str:
+    hour, minute = time[:2], time[2:]
     hours = f"oh {cardinal(hour[1])}" if hour[0] == "0" and hour[1] != "0" else cardinal(str(int(hour)))
     minutes = "hundred" if minute == "00" else f"oh {cardinal(minute[1])}" if minute[0] == "0" else cardinal(minute)
-    return f"{hours} {minutes} hours"
+    return f"{hours} {minutes}"
 
 
 def _say_duration(match: Match[str]) -> str:
@@ -180,20 +167,6 @@ def _say_duration(match: Match[str]) -> str:
         if count
     ]
     return " ".join(parts)
-
-
-def _say_verse(match: Match[str]) -> str:
-    which = {"1": "First ", "2": "Second ", "3": "Third "}.get(match["which"] or "", "")
-    book = _FULL_BOOKS.get(match["book"], match["book"])
-    chapter, verse = cardinal(match["chapter"]), cardinal(match["verse"])
-    # "twenty three" is heard as one number.
-    is_one = match["chapter"].endswith("0") and len(match["chapter"]) == 2 and len(match["verse"]) == 1
-    mark = "," if len(match["chapter"]) > 2 or len(match["verse"]) > 2 or is_one else ""
-    words = f"{which}{book} {chapter}{mark} {verse}"
-    if match["until"]:
-        words += f" to {cardinal(match['until'])}"
-    rest = re.sub(r"\d+", lambda number: cardinal(number[0]), match["rest"] or "")
-    return words + re.sub(r"(?<=\w)[-–](?=\w)", " to ", re.sub(r",\s?", ", ", rest))
 
 
 def _say_years(match: Match[str]) -> str:
@@ -232,12 +205,12 @@ DATE_RULES = (
     (r"(?<![\w.,-])(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?P<time>(?!))?(?![\w%]"
      r"|[.,-]\d)", _say_iso_date),
     (r"(?<=\b[Ii]n )((?:1[89]|20)\d\d) (?=\d{1,3}(?:,\d{3}| [a-z]))", lambda m: f"{year(m[1])}, "),
-    (rf"(?:(?P<which>[123]) )?\b(?P<book>{_BOOKS})\.? (?P<chapter>\d{{1,3}}):(?P<verse>\d{{1,3}})(?![:\d])"
-     r"(?:[-–](?P<until>\d{1,3})(?![:\d]))?(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]| [A-Z]))*)", _say_verse),
     (r"(?<![\d/.-])(?P<year>[12]\d{3})(?P<sep>[-/.])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)"
      r"(?![\d/-]|\.\d)(?P<time>T(?=\d\d:))?", _say_iso_date),
     (r"(?<![\d/.-])(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|(?<=/)\d{2})(?![\d/-]|\.\d)", _say_numeric_date),
     (rf"(?<=\d)(?:st|nd|rd|th)?\s?[-–—]\s?(?={_MONTH}\s\d)", lambda m: " to "),
+    (rf"(?<=\d )((?:{_MONTH_NAMES})\.?)\s?[-–—]\s?(?=\d{{1,2}}(?:st|nd|rd|th)? (?:{_MONTH_NAMES})\b)",
+     lambda m: f"{m[1]} to "),
     (rf"(?<![\w/.-])(?P<day>[0-3]?\d)[-/ ]?{_MONTH}[-/](?P<year>[12]\d{{3}}|\d\d)(?![\w-])", _say_hyphen_date),
     (rf"\b{_MONTH}[-/](?P<day>[0-3]?\d)(?:[-/](?P<year>[12]\d{{3}}|\d\d))?(?![\w-])", _say_hyphen_date),
     (rf"\b{_MONTH}[- ]?(?P<year>['’]\d\d)(?!\w)",
@@ -253,7 +226,7 @@ DATE_RULES = (
      lambda m: f"{MONTHS[int(m[1]) - 1]} {year(m[2])}"),
     (r"(?<![\w.,])(?:(?P<quarter>[1-4])Q|(?P<half>[12])H)\s?['’]?(?P<year>20\d\d|\d\d)(?!\w)", _say_quarter),
 )  # fmt: skip
-"""Verses and dates."""
+"""Dates."""
 
 SHORT_DATE_RULES = (
     (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
@@ -272,22 +245,36 @@ _PART_OF_DAY = (
     r"in the (?:morning|afternoon|evening)|at night|sharp|tonight|o['’]clock|(?:this|tomorrow|yesterday) (?:morning"
 )
 SPAN_RULES = (
+    (r"(?<=\d)(\s?(km|m|cm|mm|kg|g|mg|ml|l|L|mph|ft|in|lbs?|[GMT]B|h|hrs?|mins?|s|[kM]?W|V|[kMG]?Hz|years?|days?"
+     r"|weeks?|months?|hours?|minutes?|°C?|K))\s?[-–—]\s?(?=\d[\d.,]*\s?\2(?![\w²³]))", lambda m: f"{m[1]} to "),
+    (r"(?<=\d(?:st|nd|rd|th))\s?[-–—]\s?(?=\d{1,3}(?:st|nd|rd|th)\b)", lambda m: " to "),
     (r"(?<=\d) [-–](?=\d+\s(?:(?:year|month|week|day|hour|minute|second|tablet|time|mile|page)s?|secs?|mins?|hrs?"
      r"|mg|g|kg|ml|cm|mm|km)\b)", lambda m: " to "),
-    (r"(?:(?<=[apAP][mM])|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] |[-–—~])"
-     r"(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
+    (r"(?:(?<=\bnoon)|(?<=\bmidnight))[-–](?=\d)", lambda m: " to "),
+    (r"(?:(?<=[apAP][mM])|(?<=[apAP]\.[mM]\.)|(?<=:\d\d)|(?<=[\d°][%CF℃°]))(?: [-–—~] "
+     r"|[-–—~])(?=[\d:]+\s?(?:[aApP]\.?[mM]|:?\d*[%°℃]|\b))",
      lambda m: " to "),
 )  # fmt: skip
 """From a time to a time, from a percentage to another."""
 
+_RATED = r"scales?|ratios?|proportions?|odds|dilut\w+|concentration|mix|mixed|mixture|scaled|gradient|slope"
+r"|leverage|gear(?:ing)?"
 TIME_RULES = (
-    (r"(?<![\d:.])(?<!\d,)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:])"
+    (rf"(?i)(\b(?:{_RATED})(?: (?:of|is|was|at|to|between|about|from|used|it|them|down|in|with|the|a))*[ (])"
+     r"(\d{1,4}):(\d{1,4})(?![:\d]|,\d)", lambda m: f"{m[1]}{cardinal(m[2])} to {cardinal(m[3])}"),
+    (r"(?<![\d:.,])(\d{1,4}):(\d{1,4})(?=\s?=)|(?<== )(\d{1,4}):(\d{1,4})(?![\d:]|\.\d)",
+     lambda m: f"{cardinal(m[1] or m[3])} to {cardinal(m[2] or m[4])}"),
+    (rf"(?i)(?<![\d:.,])(\d{{1,4}}):(\d{{1,4}})(?=[ -](?:{_RATED}|maps?|models?|replicas?|aspect|solution)\b)",
+     lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
+    (r"(?<![\d:.])(?<!\d,)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?![\d:]|,\d{3}| 000\b)"
      rf"(?:\s?{_HALF}|(?P<zone>Z\b)|(?<=:\d\d:\d\d)\s(?P<offset>[+-]\d\d:?\d\d)(?!\d)|(?=[ECMP][SD]T\b|GMT\b|UTC\b|CET\b)(?P<apart>))?",
      _say_time),
     (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
     (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"
+     rf"|(?<=\bthe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bthe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
      rf"|(?=\s(?:{_PART_OF_DAY}|afternoon|evening))|(?=\s?(?:train|bus|flight|ferry|boat|express|news)\b)))",
       _say_point_time),
+    (r"(?<![\d:.,\w])(\d{4})\s?[-–]\s?(\d{4})\s?(?:hours|hrs|h)\b", _say_military),
     (r"(?<![\d:.,\w])(0\d{3}|(?:(?<=at )|(?<=by )|(?<=til )|(?<=rom )|(?<=ore )|(?<=ter )|(?<=und )|(?<=to ))\d{4})"
      r"(?:\s|-)?(?:hours|hrs|h)\b", _say_military),
     (r"(?<![\d:.,\w])(\d{1,3})h\s?(\d{1,2})m(?:in)?(?:\s?(\d{1,2})s(?:ec)?)?\b", _say_duration),
@@ -347,7 +334,11 @@ def _say_with_s(match: Match[str]) -> str:
 
 
 YEAR_RULES = (
+    (r"(?<=\bFY)(?=\d)", lambda m: " "),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
+    (r"(?<![\w.,])(\d{1,2})[x×](\d{1,2})s(?!\w)", lambda m: f"{cardinal(m[1])} by {plural_of(cardinal(m[2]))}"),
+    (r"(?<=\b[Nn]umber )(\d{1,2})s\b|(?<=#)(\d{1,2})s\b|(?<![\w.,/:–-])(7[0-8]7)s\b(?! (?:later|long|before|behind))",
+     lambda m: " " * bool(m[2]) + plural_of(house_number(m[0][:-1]))),
     (_S_LIST, _say_with_s),
     (r"(?<![\d.,])((?:1[5-9]|20)\d0) s\b(?!\.\w)", lambda m: decade(m[1])),
     (r"(?<![\d.,])['’]?((?:1\d|20)\d0|(?<!\d)[2-9]0)['’]?s[-–—]['’]?((?:1\d|20)\d0|[2-9]0)['’]?s\b", _say_decades),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.english_numbers import cardinal, fraction, house_number, ordinal
+from pipeline.text.english_lengths import INCH_RULES, LENGTH_RULES, PART_INCH_RULE
+from pipeline.text.english_numbers import cardinal, fraction, house_number, ordinal, power
 from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, SIGN, START, after, before
 from pipeline.text.english_units import PER, PER_PATTERN, UNIT, plural, unit_name
 
@@ -14,7 +15,10 @@ _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "�
            "⅒": "1/10"}  # fmt: skip
 _MEASURED = frozenset(
     "bulb bulbs battery batteries fuse fuses lamp lamps motor engine adapter charger cable lens film gun cannon"
-    " drive disk card"
+    " drive disk card jack jacks plug plugs headphone headphones port tripod thread bit bits bolts rifle rounds shell"
+    " shells pistol tube tubes wire hoses tank engines relay relays hurdles freestyle butterfly breaststroke backstroke"
+    " medley cans bottles jars packets bags cartons steaks fillets bars"
+    " sprint dash final finals tin tins tablet tablets tub"
     " screen nail nails pipe bolt hose fence race radius turn turns angle angles grid line lines monitor socket"
     " outlet".split()
 )
@@ -22,6 +26,12 @@ _A_BEFORE = re.compile(r"\b[Aa]n? (?:[\w.-]+ by ){0,2}$")
 _MEASURES = (
     "cup|teaspoon|tablespoon|pound|mile|inch|hour|pint|quart|gallon|ounce|kilogram|kilometer|meter|centimeter|liter"
     "|mug|glass|bottle|loaf|pack|stick|acre|yard|dozen|million|billion|minute|page|slice|pinch|day|year|century"
+)
+_COUNTED = (
+    "people|homes|households|users|jobs|viewers|visitors|voters|passengers|copies|tonnes|tons|barrels|acres|hectares"
+    "|customers|residents|children|women|men|workers|shares|cars|vehicles|subscribers|views|followers|years|pounds|dollars"
+    "|euros|doses|tests|cases|members|pupils|students|patients|tourists|families|listeners|adults|refugees|migrants|votes"
+    "|trees|downloads|readers|records|sales|units|bottles|litres|liters"
 )
 # "3 1/2 in the box" has no inches.
 _INCH = (
@@ -50,6 +60,11 @@ def _say_unit(match: Match[str]) -> str:
     )
     per = f" per {PER[match['per']]}" if match["per"] else ""
     return f"{words}{match['hyphen'] or ' '}{unit if singular else plural(unit)}{per}"
+
+
+def _say_power_of_unit(match: Match[str]) -> str:
+    per = f" per {PER[match['per']]}" if match["per"] else ""
+    return f"{power(match['power'])} {plural(unit_name(match['unit']))}{per}"
 
 
 def _is_attribute(match: Match[str]) -> bool:
@@ -84,8 +99,10 @@ def _say_fraction(match: Match[str]) -> str:
     if not int(bottom):
         return f"{cardinal(top)} slash {cardinal(bottom)}{f' {unit}' if unit else ''}"
     suffix, name = match["suffix"], (_unit_or_none(unit) or unit) if unit else None
-    if not whole and not suffix and not unit and (top, bottom) in {("24", "7"), ("9", "11"), ("50", "50")}:
+    if not whole and not suffix and not unit and (top, bottom) in {("24", "7"), ("9", "11")}:
         return f"{cardinal(top)} {cardinal(bottom)}"
+    if not whole and not suffix and not unit and int(top) + int(bottom) == 100 and int(top) % 5 == 0:
+        return f"{cardinal(top)} {cardinal(bottom)}"  # 80/20, 50/50
     if suffix and len(bottom) > 2:
         words = f"{cardinal(top)} {ordinal(bottom)}" + ("" if top == "1" else "s")
     else:
@@ -134,7 +151,6 @@ _WARM = re.compile(
     r"(?i)temperature|degree|heat|\bhot|\bcold|\bcool|\bwarm|weather|\bfreez|\bfrost|\bbak(?:e|ed|ing)\b|\boven|\bboil"
     r"|\bmelt|\bcook|\bstore[ds]?\b|\b(?:high|low)s? (?:of|near|around)|fever|\d ?F for \d|\d[CF] ?[(/]-?\d+ ?[CF]\b"
 )
-_OPEN_QUOTE = re.compile(r"(?<!\d)[\"”“]|[“]")
 
 
 def _say_warmth(match: Match[str]) -> str:
@@ -144,25 +160,6 @@ def _say_warmth(match: Match[str]) -> str:
     sign = "minus " if match["sign"] else ""
     low = f"{cardinal(match['low'])} to " if match["low"] else ""
     return f"{sign}{low}{cardinal(match['number'])} degrees {'Celsius' if match['unit'] == 'C' else 'Fahrenheit'}"
-
-
-def _say_inches(match: Match[str]) -> str:
-    """Read the mark of `a 12" record` as inches: no quote is open there that it could close."""
-    marks = [mark for mark in _OPEN_QUOTE.findall(before(match, 400))]
-    is_open = marks.count('"') % 2 if match["mark"] == '"' else marks.count("“") > marks.count("”")
-    if is_open:
-        return match[0]
-    number, noun = match["number"], re.match(r"[ -][a-z]", after(match))
-    words = cardinal(number) if "/" not in number else number + " "
-    if "/" in number:
-        return f"{number} in." if not noun else f"{number}-inch"
-    return f"{words} {'inch' if noun or number == '1' else 'inches'}"
-
-
-def _say_feet(match: Match[str]) -> str:
-    if re.search(r"\b[Aa]n? $", before(match, 3)) and re.match(r" [a-z]", after(match)):
-        return f"{cardinal(match[1])} foot {cardinal(match[2])}"
-    return f"{cardinal(match[1])} feet {cardinal(match[2])} inches"
 
 
 def say_vulgar(match: Match[str]) -> str:
@@ -178,8 +175,17 @@ _STREET_BEHIND = (
     r"(?:[A-Z][\w'’]+ ){1,3}(?:Street|Road|Avenue|Lane|Drive|Terrace|Place|Crescent|Court|Square|Gardens)\b"
 )
 MEASURE_RULES = (
+    (r"(?<![\w.])([NSEW]) (?=\d{1,3}(?:\.\d+)?°)", lambda m: f"{_COMPASS[m[1]]} "),
+    (r"(?<![\d.,])(?<!\d )([1-9]\d{0,2}) 000(?![\d,]| \d{3})", lambda m: f"{m[1]}000"),
+    *LENGTH_RULES,
     (r"(\d°(?:\s?\d{1,2}[′'’](?:\s?\d{1,2}(?:\.\d+)?[″\"”])?)?)\s?([NSEW])(?![\w'’])",
      lambda m: f"{m[1]} {_COMPASS[m[2]]}"),
+    (r"(?i)(\b(?:weigh(?:s|ed|ing|t)?|lost|gained|shed|tipped|scales?)\b[^.;\d]{0,24})(\d{1,2}) st\b(?:\.(?= [a-z\d]"
+     r"|,))?(?! (?-i:[A-Z]))",
+     lambda m: f"{m[1]}{cardinal(m[2])} stone"),
+    (r"(?<![\w.,])(\d{1,2}) st(?=\s?\d{1,2}(?:\s?lbs?\b|[.,;)]|\s*$))", lambda m: f"{cardinal(m[1])} stone"),
+    (r"(?<![\w.,])(144|240|360|480|540|576|720|900|1080|1440|2160|4320)([pi])(?=\d\d\b|[^\w'’]|$)",
+     lambda m: f"{house_number(m[1])} {m[2]}"),
     (r"(?<![\w.,])(\d{1,2})st(?=\s?\d{1,2}\s?lbs?\b)|(?<![\w.,])(\d?[02-9]|1\d)st(?!\w)",
      lambda m: f"{cardinal(m[1] or m[2])} stone"),
     (r"(?<![\w.,])(\d+(?:\.\d+)?)ft(?=\s?\d{1,2}\s?ins?\b)", lambda m: f"{cardinal(m[1])} feet"),
@@ -187,8 +193,21 @@ MEASURE_RULES = (
      lambda m: f"{cardinal(m[1])} inch{'' if m[1] == '1' or _is_inch_wide(m) else 'es'}"),
     (rf"(?<![\w.,])(?P<sign>[-−])?(?:(?P<low>\d{{1,3}})[CF]?{DASH})?(?P<number>\d{{1,3}})(?P<mark>\s?deg\.?\s?)?"
      r"\s?(?P<unit>[CF])(?![\w'’#+-]|\.[A-Z])(?!\s(?:and|&) [A-Z]\b)", _say_warmth),
-    (r"(?<![\d./])(?P<number>\d/\d{1,2})(?P<mark>[\"”])(?!\s?[x×])(?=[\s.,;:)-]|$)", _say_inches),
-    (r"(?<=\d)\s?[x×]\s?(?=10(?:\^|[⁰¹²³⁴-⁹⁻]))", lambda m: " times "),
+    PART_INCH_RULE,
+    (r"(?<![\w.,])(\d+(?:\.\d+)?)[x×]\s?[-–—]\s?(?=\d+(?:\.\d+)?[x×](?!\w))", lambda m: f"{cardinal(m[1])} to "),
+    (rf"(?<![\w.,])(\d+(?:\.\d+)?)m(?= (?:{_COUNTED})\b)", lambda m: f"{cardinal(m[1])} million"),
+    (rf"(?<=[A-Za-zΩ])[ ·⋅]({PER_PATTERN})⁻(?:¹|(?<=s⁻)(²))(?![⁰¹²³⁴-⁹])", lambda m: f"/{m[1]}{m[2] or ''}"),
+    (rf"(?<=[⁰¹²³⁴-⁹\d])\s?({PER_PATTERN})⁻¹(?![⁰¹²³⁴-⁹])", lambda m: f" per {PER[m[1]]}"),
+    (r"(?<![\w.,])(\d{1,2}) ?[x×] ?(?=(\d[\d.,]*) ?(g|kg|mg|ml|mL|l|L|cl|oz) ([a-z]{3,}))",
+     lambda m: m[0] if m[4] in NO_NOUN else f"{cardinal(m[1])} "),
+    (r"(?<=\d) [x×] (?=[WDHL] ?\d)|(?:(?<=[cm]m)|(?<=\d m)|(?<=\dm)|(?<=\bft)|(?<=\dft)|(?<=ft\.)|(?<=\d in)"
+     r"|(?<=\din)|(?<=in\.)) [x×] (?=\d)|(?:(?<=\d[cm]m)|(?<=\dm)|(?<=\dft)|(?<=\din))[x×](?=\d)", lambda m: " by "),
+    (r"(?<![\w./])1/(\d{2,4})(?= ?(?:s|sec|secs)\b)\s?\w+", lambda m: f"one {ordinal(m[1])} of a second"),
+    (r"(?<![\w.,])(\d{1,2}) ?[x×]/(?=(?:day|week|month|year)\b)", lambda m: f"{cardinal(m[1])} times per "),
+    (r"(?<=ft )(\d{1,2}) in\b|(?<![\w.,/])(\d{1,3}) in(?= (?:tall|wide|long|high|deep|thick|across|square)\b)",
+     lambda m: f"{cardinal(m[1] or m[2])} inch{'' if (m[1] or m[2]) == '1' else 'es'}"),
+    (r"(?<=\d)\s?[x×·*]\s?(?=10[⁰¹²³⁴-⁹⁻])", lambda m: " times "),
+    (rf"(?<=\d)(?P<power>[⁻⁺]?[⁰¹²³⁴-⁹]++)\s?{UNIT}(?:\s?/\s?(?P<per>{PER_PATTERN})(?![\w²³]))?", _say_power_of_unit),
     (r"(?P<told>\b(?i:flat|apartment|unit|suite|room|lot|plot|shop|office) (?:number )?)?"
      rf"(?<![\d./])(?P<first>\d{{1,4}})/(?P<last>\d{{1,4}})(?![\d/]|\.\d)(?(told)|(?= {_STREET_BEHIND}))",
      lambda m: f"{m['told'] or ''}{house_number(m['first'])} slash {house_number(m['last'])}"),
@@ -198,8 +217,6 @@ MEASURE_RULES = (
      lambda m: f"{m[1]}{cardinal(m[2])} out of {cardinal(m[3])}"),
     (r"(?<![\d.])(\d+(?:\.\d+)?)[\"″”]\s?[x×]\s?(\d+(?:\.\d+)?)[\"″”]",
      lambda m: f"{cardinal(m[1])} by {cardinal(m[2])} inches"),
-    (r"(?<![\d'’])(\d{1,2})['′’]\s?[-–]\s?(\d{1,2})['′’](?![\w\"″”'’])",
-     lambda m: f"{cardinal(m[1])} to {cardinal(m[2])} feet"),
     (r"(?<!\d)(45|90|105|120)\+(\d{1,2})['′’](?!\w)", lambda m: f"{cardinal(m[1])} plus {cardinal(m[2])}"),
     (r"(?:(?<=\d/\d)|(?<=\d/\d\d))[-–](?=\d{1,2}/\d{1,2}(?![\d/]))", lambda m: " to "),
     (r"(?<=[\d)])\s?\+\s?(?=[\d(])", lambda m: " plus "),
@@ -213,12 +230,7 @@ MEASURE_RULES = (
      rf"(?:(?P<joint>[ -]?)(?P<unit>(?:{_PART})(?![\w'’])(?:\.(?=\s[a-z]))?|(?:{_MEASURES})\b(?!s))"
      r"|(?P<of> of\b)|)", _say_fraction),
     (r"(?<![\d.])(\d{1,3})°\s?(\d{1,2})[′'’](?:\s?(\d{1,2}(?:\.\d+)?)[″\"])?", _say_arc),
-    (r"(?<!\d)(\d{1,2})['′’](?:\s?(\d{1,2})[\"″”])", _say_feet),
-    (r"(?<![\d.,])(\d+(?:\.\d+)?)[\"”](?=\s?(?:x\b|by\b|wide|tall|long|high|deep|thick|screen|tv|TV|monitor|pipe"
-     r"|nails?|display|wheels?|tires?))",
-     lambda m: f"{cardinal(m[1])} inch"),
-    (r"(?<![\d.'’′/])(?P<number>\d+(?:\.\d+)?)(?P<mark>[\"”])(?!\s?[x×])(?=[\s.,;:)-]|$)", _say_inches),
-    (r"(?<![\d.,])(\d+(?:\.\d+)?)['’](?=\s?(?:wide|tall|long|high|deep|by)\b)", lambda m: f"{cardinal(m[1])} feet"),
+    *INCH_RULES,
     (rf"{START}(?<![A-Za-z])(?<![A-Za-z][-])(?P<sign>{SIGN})(?:(?P<low>{NUMBER})(?:{DASH}"
      rf"| to ))?(?P<number>{NUMBER})"
      rf"(?: (?P<high>thousand|million|billion|trillion))?(?P<hyphen>-(?=[a-z]))?(?P<space>\s?){UNIT}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import gcd
 from re import Match
 
 from pipeline.text.english_numbers import SCALES, cardinal, fraction
@@ -103,6 +104,7 @@ def _whole(amount: str) -> str:
 
 def _sum(amount: str, one: str, many: str, coin: str) -> str:
     whole, _, cents = amount.replace(",", "").partition(".")
+    whole = whole or "0"
     if len(cents) > 2:
         cents = cents[:2] + cents[2:].rstrip("0")
     if not cents.strip("0"):
@@ -124,6 +126,8 @@ def _is_definite(match: Match[str], noun: str) -> bool:
 def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: str) -> str | None:
     """Read `a $20 T-shirt` as "a twenty-dollar T-shirt"."""
     following = re.match(r"[ -]([A-Za-z][\w'’]*)", after(match))
+    if re.match(r"-an?-[a-z]", after(match)) and "." not in amount:
+        return f"{cardinal(amount)}{scale}-{one}"
     if (
         not following
         or following[1].lower() in NO_NOUN
@@ -141,12 +145,72 @@ def _say_attribute(match: Match[str], amount: str, scale: str, one: str, coin: s
 def _say_pence(match: Match[str]) -> str:
     """Read `45p` as pence and `12.5c` as cents; a picture's height (`1080p`) and a lone `32c` are neither."""
     name = "pence" if match["coin"] == "p" else "cents"
-    if name == "pence" and match["amount"] in ("144", "240", "360", "480", "540", "576", "720"):
-        return match[0]
+    if name == "pence" and match["amount"] in ("144", "240", "360", "480", "540", "576", "720") and not match["low"]:
+        return match[0]  # See the rule of pictures.
     low = f"{cardinal(match['low'])} to " if match["low"] else ""
     one = {"pence": "penny", "cents": "cent"}[name] if match["amount"] == "1" and not low else name
     return f"{'US ' if match['us'] else ''}{low}{cardinal(match['amount'])} {one}"
 
+
+_ODDS = (
+    r"odds|odds-on|bookm\w+|bookies?|favou?rites?|favs?|backed|outsiders?|bets?|betting|wagers?|wagered|punters?"
+    r"|each[- ]way|starting price|won at|tipped|drifted|evens|long ?shot|stakes?|tote|jockey|handicap"
+)
+_ODDS_BEFORE = re.compile(rf"(?i)\b(?:{_ODDS})\b")
+_ODDS_BEHIND = re.compile(rf"(?i)\b(?:{_ODDS}|shot)\b")
+_OLD_PRICE = re.compile(
+    r"(?i)(?:\b(?:cost(?:s|ing)?|pric(?:es?|ed|ing)|paid|pays?|paying|charg(?:e|ed|es|ing)|sold|bought|worth|fares?"
+    r"|fees?|wages?|style|bill|rent|spent|owed?s?|offered|fetched|subscription|tickets?|seats?|only|net|save"
+    r"|change)(?: (?:(?:him|her|it|me|them|you|us)|(?:only|just|about|a mere|nearly|over|under|exactly)|(?:at|of|for"
+    r"|was|is|from|to|were|are|in|came)))*|\b(?:hats?|shirts?|boots?|gloves?|suits?|tea|coal|wine|novels?|books?"
+    r"|volumes?) (?:at|for|cost)) $"
+)
+_OLD_RATE = re.compile(
+    r"(?i) (?:an?|per) (?:yard|dozen|week|day|pound|bottle|lb|oz|head|night|pair|copy|ton|cwt|gallon|pint|quart|hour"
+    r"|month|volume|piece|set|mile|year)\b| (?:each|apiece|net(?! \d)|post free)\b|d\b"
+)
+_OLD_RATE_OF_GOODS = re.compile(
+    r"(?i) (?:an?|per) (?:yard|dozen|bottle|pair|copy|cwt|volume)\b| (?:net|post free)\b|d\b"
+)
+
+
+def _say_stroke(match: Match[str]) -> str:
+    """Read `7/2` of a bet as "seven to two" and `10/6` of a price as "ten and six"; other strokes are left."""
+    top, bottom = int(match[1]), int(match[2])
+    near, behind = re.split(r"[.!?] ", before(match, 90))[-1], re.split(r"[.!?](?: |$)", after(match, 60))[0]
+    is_bet = _ODDS_BEFORE.search(near) or _ODDS_BEHIND.search(behind)
+    if bottom and is_bet and not behind.startswith(" of "):
+        return f"{cardinal(match[1])} to {cardinal(match[2])}"
+    is_rate, is_price = bool(_OLD_RATE.match(behind)), bool(_OLD_PRICE.search(near))
+    is_part = top < bottom and gcd(top, bottom) == 1 and not (bottom > 4 and _OLD_RATE_OF_GOODS.match(behind))
+    if (
+        not 0 < bottom < 12
+        or top > 40
+        or is_part
+        or not (is_rate or is_price)
+        or re.match(r" (?:of|as|more)\b", behind)
+    ):
+        return match[0]
+    return f"{cardinal(match[1])} and {cardinal(match[2])}"
+
+
+def _say_flat_shillings(match: Match[str]) -> str:
+    if match["rupees"]:
+        return match[0][:-2]
+    return f"{cardinal(match['shillings'])} shilling{'' if match['shillings'] == '1' else 's'}"
+
+
+OLD_MONEY_RULES = (
+    (
+        r"(?i)\b((?:lap|round|pages?|slide|day|stage|step|part|episode|question|set|game|match|hole|week|frame"
+        r"|issue) )(\d{1,4})/(\d{1,4})(?![\w/%-]|\.\d)",
+        lambda m: f"{m[1]}{cardinal(m[2])} of {cardinal(m[3])}",
+    ),
+    (r"£(?P<pounds>\d[\d,]*)[/-](?P<shillings>\d{1,2})[/-](?:(?P<pence>\d{1,2})(?![\d/])|-)", _say_shillings),
+    (r"(?P<rupees>(?:Rs\.?|INR|₹)\s?[\d,]*)?(?<![\d./$£€,])(?P<shillings>\d{1,3})/[-–](?![\w/])", _say_flat_shillings),
+    (r"(?<![\w./$£€,-])(\d{1,4})/(\d{1,3})(?![\w/%-]|\.\d)", _say_stroke),
+)
+"""Prices and bets with a stroke; before days and fractions."""
 
 _COINS_NEAR = (
     r"(?=\s(?:a|an|per|each|to|and|in|on|at|or|above|below|higher|lower|more|less|off|up|down|by|for|from)\b"
@@ -154,7 +218,11 @@ _COINS_NEAR = (
 )
 _RENTS = {"pcm": "per calendar month", "pw": "per week", "pppw": "per person per week", "pppn": "per person per night",
           "pa": "per year", "p.a.": "per year", "p.w.": "per week", "pp": "per person"}  # fmt: skip
+_CODES = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|CNY|HKD|SEK|NOK|INR"
 MONEY_RULES = (
+    (rf"\b({_CODES})/({_CODES})((?: (?:at|to|of|is|was|hit|near))? )(\d+(?:\.\d+)?)",
+     lambda m: f"{m[1]} {m[2]}{m[3]}{cardinal(m[4])}"),
+    (r"(?<=[$€£\d])(\d[\d.,]*)/(?=\d+ ?(?:g|kg|ml|l|cl|km|m)\b)", lambda m: f"{m[1]} per "),
     (r"\b(Dollars|Pounds|Euros|Dollar|Pound)\s(\d[\d,.]*\d|\d)(m|bn)(?![A-Za-z])",
      lambda m: f"{m[1]} {cardinal(m[2])} {SCALES[m[3]]}"),
     (r"([€£]\d[\d,.]*)\s?(pcm|pw|pppw|pppn|pa|pp|p\.a\.|p\.w\.)(?![\w])", lambda m: f"{m[1]} {_RENTS[m[2]]}"),

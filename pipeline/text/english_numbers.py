@@ -17,6 +17,8 @@ DIGIT_WORDS = "zero one two three four five six seven eight nine".split()
 SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
 _ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+PLAIN_SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺₀₁₂₃₄₅₆₇₈₉", "0123456789-+0123456789")
+"""What raised and lowered digits are in the line."""
 _NOT_IN_US_STYLE = re.compile(r",| and\b")
 
 
@@ -105,6 +107,12 @@ def fraction(numerator: str, denominator: str) -> str:
 def plural_of(words: str) -> str:
     """Return several of a number in words: "eights", "sixes", "twenties"."""
     return f"{words[:-1]}ies" if words.endswith("y") else f"{words}{'es' if words.endswith('x') else 's'}"
+
+
+def power(raised: str) -> str:
+    """Read a superscript: "squared", "to the power of minus six"."""
+    plain = raised.translate(PLAIN_SCRIPTS)
+    return {"2": " squared", "3": " cubed"}.get(plain, f" to the power of {cardinal(plain.lstrip('+'))}")
 
 
 def roman_value(numeral: str) -> int | None:

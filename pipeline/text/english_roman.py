@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from re import Match
 
+from pipeline.text.english_abbreviations import ENDS
 from pipeline.text.english_numbers import cardinal, ordinal, roman_value, year
 
 _HEADINGS = (
     "Chapter|Part|Book|Volume|Act|Scene|Section|Article|Phase|Type|Class|Appendix|Figure|Table|Canto|Episode|Stage"
     "|Title|Level|Grade|Lesson|Unit|War|Bowl|Step|Number|Numbers|Verse|Psalm|Exhibit|Category|Mark|Apollo|Series|Plate"
     "|Letter|Stave|Tome|Lecture|Essay|Epilogue|Sonnet|Paragraph|Question|Problem|Theorem|Note|Story|Page|Room|Cantos"
-    "|Chapters|Parts|Books|Volumes|Acts|Scenes|Sections|Articles|Figures|Tables|Letters|Sonnet|Opus|Op|Vatican|Leg"
+    "|Chapters|Pages|Parts|Books|Volumes|Acts|Scenes|Sections|Articles|Figures|Tables|Letters|Sonnet|Opus|Op|Vatican|Leg"
 )
 _MONARCHS = (
     "Louis|Henry|Charles|George|Edward|James|William|Richard|John|Paul|Pius|Benedict|Elizabeth|Mary|Catherine|Francis"
@@ -20,6 +21,42 @@ _MONARCHS = (
     "|Cleopatra|Malcolm|Robert|Stephen|Haakon|Olav|Sixtus|Boniface|Celestine|Julius|Adrian|Martin|Victor|Leopold|Albert"
     "|Juan|Joseph|Pedro|Maximilian|Ludwig|Rudolf|Felipe|Umberto|Edgar|Harold|David|Baldwin|Theodosius|Constantine|Anne"
     "|Margrethe|Isabella|Eugene|Honorius|Callixtus|Sigismund|Casimir|Charlemagne|Suleiman|Tiglath|Artaxerxes|Thutmose"
+    "|Ramses|Amenhotep|Seti|Psamtik|Ashurbanipal|Cyrus|Cambyses|Antiochus|Seleucus|Mithridates|Thutmosis|Tuthmosis|Osman"
+    "|Ahmed|Mustafa|Bayezid|Mahmud|Abdulhamid|Emmanuel|Emanuel|Willem|Wilhelmina|Beatrix|Carl|Karl|Gustaf|Gustavus|Oscar"
+    "|Magnus|Eric|Erik|Canute|Cnut|Valdemar|Sancho|Manuel|Miguel|Stanislaus|Augustus|Matthias|Andrew|Ladislaus|Conrad"
+    "|Lothair|Pepin|Hugh|Basil|Michael|Theodore|Justinian|Justin|Valentinian|Eugenius|Hadrian|Anastasius|Felix|Lucius"
+    "|Sylvester|Marcellus|Callistus|Calixtus|Rama|Sargon|Shalmaneser|Nebuchadnezzar|Tutmose|Edmund|Ethelred|Frederik"
+    "|Amadeus|Humbert|Alaric|Theodoric|Clovis|Childeric|Chlothar|Franz|Nicephorus|Romanus"
+)
+# Bearers of a fifth or a tenth: with one letter alone, others have an initial, or are Malcolm X.
+_FIFTHS = (
+    "George|Charles|Henry|James|Philip|Louis|Edward|Ferdinand|Frederick|Christian|Haakon|Olav|Carl|Alfonso|Pius|Paul"
+    "|Leo|Urban|Clement|Innocent|Benedict|Sixtus|Martin|Nicholas|Gregory|Ramesses|Ramses|Ptolemy|Mehmed|Murad|Baldwin"
+)
+_TENTHS = "Louis|Charles|Leo|Pius|Gregory|Innocent|Clement|Benedict|Christian|Alfonso|Boniface|John|Ptolemy"
+# Named so by people, too: only what a ruler does tells the number from the pronoun.
+_COMMON = frozenset(
+    "John Paul Peter David Robert Martin Victor Albert Joseph Stephen Anne Eugene Adrian Michael Andrew Eric Carl Karl"
+    " Felix"
+    " Oscar Hugh Justin Harold Edgar Juan Pedro Miguel Manuel Malcolm Christian Edmund Theodore Magnus Rama".split()
+)
+_FIRSTS_DEEDS = re.compile(
+    r" (?:reigned|ruled|ascended|abdicated|succeeded|conquered|died|crowned|invaded|besieged|banned|decreed|annexed"
+    r"|founded|was (?:the|a|an|not|king|queen|pope|emperor|tsar|crowned|executed|beheaded|assassinated|deposed"
+    r"|succeeded|buried|born|murdered|killed|overthrown|restored|proclaimed|married)|became|is (?:the|a|buried|known"
+    r"|remembered|said)|has)\b"
+)
+_FIRSTS_ACTS = re.compile(
+    r" (?:was|is|has|had(?! (?:never|always|just|met|seen|known|heard|read|loved|liked)\b)|lost|won|fought|fled"
+    r"|built|made|took|came|went|left|sent|held|granted|began|chose|gave (?:the|his|her)|did not|could not|would not"
+    r"|may have|might have|himself|herself|who|whose|(?!(?:loved|liked|wanted|needed|mentioned|described|remembered"
+    r"|used|asked|called|talked|tried|hated|missed|noticed|recognized|admired|visited|learned|hoped|prayed|worked"
+    r"|looked|lived|watched|finished|enjoyed|wished|helped)\b)[a-z]{2,}ed)\b"
+)
+_SPOKEN_TO = re.compile(
+    r"(?i)(?:\b(?:the|this|that|my|dear|poor|said|says|and then|yes|no|oh|ah|well|hello|hi|hey|please|thanks|sorry"
+    r"|told|tell|tells|ask|asks|asked|know|knew|think|thought|whom|thing|way|time|day|book|letter|story|man|woman"
+    r"|one|person),? |[“\"‘']\s?)$"
 )
 _ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
 # Where "I" after a capitalized heading or a name is the numeral: before a mark, the end, or what goes on about it.
@@ -48,11 +85,23 @@ _MONARCH_PATTERN = re.compile(
     rf"|[IVXL]{{2,}})\b(?!['’](?!s))"
 )
 _REGNAL_PATTERN = re.compile(
-    rf"\b({_MONARCHS}) (I(?=[.,;:)]|['’]s|\s(?:of [A-Z]|and [A-Z]|\(|reigned|ruled|died|ascended))|V(?!\.)"
-    r"|[IVXL]{2,})\b(?!['’](?!s))"
+    rf"\b({_MONARCHS}) (I(?=[,;:)?!]|\.(?!\s[A-Z])|\.{ENDS}|['’]s|\s(?:of [A-Z]|and [A-Zhrtl]|or [A-Z]|\(|reigned"
+    rf"|ruled|died|ascended"
+    r"|(?:in|to|at|by|on|from|as|until|between|after|against|during) (?:[A-Z\d]|the|his|her|a)|the [A-Z]))"
+    rf"|I$|V(?!\.)|[IVXL]{{2,}})\b(?!['’](?!s))(?:(?<=[IVX])\.(?=[,;:)]| [a-z]))?|\b({_FIFTHS}) (V)(?:\.(?= [a-z])"
+    rf"|(?=\.{ENDS}))|\b({_TENTHS}) (X)(?:\.(?= [a-z])|(?=\.{ENDS}|[,;:)]|['’]s| [a-z(]))"
 )
+_UNDER_FIRST_PATTERN = re.compile(
+    rf"(\b(?i:under|with|from|since|after|until|of|by|to) (?:{_MONARCHS})) (I)(?= [A-Z][a-z]+ [a-z])"
+)
+_FIRST_RULER_PATTERN = re.compile(rf"\b({_MONARCHS}) I(?= [a-z])")
 _PERSON_PATTERN = re.compile(rf"\b((?:{_MONARCHS})(?: [A-Z][a-z]*\.?){{1,2}},?) (I{{2,3}}|IV)\b(?!['’](?!s))")
 _NAME_PATTERN = re.compile(r"\b([A-Z][a-z]{2,})( )([IVX]{2,}|[XL][IVXL]{2,})\b(?!\.[A-Z])")
+_SPAN_PATTERN = re.compile(
+    r"\b((?i:pages|chapters|parts|books|volumes|acts|sections|figures|tables|cantos|letters|articles|verses"
+    r"|psalms)\.? )([IVXLC]+|[ivxlc]+)(\s?[-–—]\s?| to | and | & )((?!I\b)[IVXLC]+|(?<= to )I\b|(?<=[-–])I\b"
+    r"|[ivxlc]+)(?![\w'’])"
+)
 _CENTURY_PATTERN = re.compile(r"\b([IVX]+)(?:th|TH)?(?= (?:century|Century|centuries|dynasty|Dynasty|Corps|Legion)\b)")
 _YEAR_PATTERN = re.compile(r"(?<![\w.])M[MDCLXVI]{3,}(?![\w])")
 _LIST_PATTERN = re.compile(r"\bI{1,3}(?:, (?:and |or )?[IVX]+| (?:and|or|to) [IVX]{2,}|[-–][IVX]+)+\b(?!\.[A-Z])")
@@ -81,13 +130,32 @@ def _say_heading(match: Match[str]) -> str:
     return f"{word} {cardinal(str(value))}"
 
 
+def _say_span(match: Match[str]) -> str:
+    values = [roman_value(numeral.upper()) for numeral in (match[2], match[4])]
+    if None in values:
+        return match[0]
+    between = " and " if match[3] in (" and ", " & ") else " to "
+    return f"{match[1]}{cardinal(str(values[0]))}{between}{cardinal(str(values[1]))}"
+
+
 def _say_name(match: Match[str]) -> str:
     return match[0] if match[3] in _NOT_NUMERALS else _say_heading(match)
 
 
 def _say_monarch(match: Match[str]) -> str:
-    value = roman_value(match[2])
-    return match[0] if value is None else f"{match[1]} the {ordinal(value)}"
+    name, numeral = [group for group in match.groups() if group]
+    value = roman_value(numeral)
+    return match[0] if value is None else f"{name} the {ordinal(value)}"
+
+
+def _say_first_ruler(match: Match[str]) -> str:
+    """Tell `Charles I lost his head` from `James I love`: by what a ruler does, and no speech around it."""
+    deeds = _FIRSTS_DEEDS.match(match.string, match.end())
+    if not deeds and (match[1] in _COMMON or not _FIRSTS_ACTS.match(match.string, match.end())):
+        return match[0]
+    if _SPOKEN_TO.search(match.string[max(0, match.start() - 12) : match.start()]):
+        return match[0]
+    return f"{match[1]} the first"
 
 
 def _say_century(match: Match[str]) -> str:
@@ -147,11 +215,14 @@ def expand_roman_numerals(text: str) -> str:
         return text
     text = _ITEM_PATTERN.sub(_say_item, text)
     text = _CENTURY_PATTERN.sub(_say_century, text)
+    text = _SPAN_PATTERN.sub(_say_span, text)
     text = _FIRST_PATTERN.sub(_say_heading, text)
     text = _HEADING_PATTERN.sub(_say_heading, text)
     text = _PERSON_PATTERN.sub(_say_monarch, text)
     text = _MONARCH_PATTERN.sub(_say_monarch, text)
     text = _REGNAL_PATTERN.sub(_say_monarch, text)
+    text = _UNDER_FIRST_PATTERN.sub(_say_monarch, text)
+    text = _FIRST_RULER_PATTERN.sub(_say_first_ruler, text)
     text = _LIST_PATTERN.sub(_say_alone, text)
     text = _NAME_PATTERN.sub(_say_name, text)
     text = _YEAR_PATTERN.sub(_say_year, text)

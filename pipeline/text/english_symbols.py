@@ -29,8 +29,6 @@ _FILE_PATTERN = re.compile(rf"(?<=[A-Za-z0-9_-])\.(?=(?:{_FILES})\b(?!\.\w))|(?<
 _FILE_NAME_PATTERN = re.compile(rf"(?<![\w./])(?=[\w.-]*[_\d-])[A-Za-z][\w-]*(?:\.[\w-]+)*\.(?:{_FILES})\b")
 _HAS_ADDRESS = re.compile(r"[@/\\]|www\.|\.[A-Za-z]{2}")
 _GREEK = {chr(code): unicodedata.name(chr(code)).split()[-1].lower() for code in range(0x3B1, 0x3CA) if code != 0x3C2}
-_OPERAND = r"(?:[A-Za-z]|\d[\d.,]*|[\d.,]*\d[A-Za-z]?)"
-_EQUATION = re.compile(r"[=<>≥≤≠≈^×÷√∑∫]|\d\s?[*+]\s?\d")
 _NAMED = {
     "∞": "infinity", "√": "square root of", "∛": "cube root of", "∑": "sum of", "∫": "integral of", "∂": "partial",
     "∆": "delta", "Δ": "delta", "∇": "nabla", "∈": "in", "∉": "not in", "∀": "for all", "∃": "there is",
@@ -45,7 +43,8 @@ _NAMED = {
     "Ψ": "psi", "Θ": "theta", "Λ": "lambda", "Γ": "gamma", "⇒": "implies", "⇔": "if and only if", "↔": "to and from",
     "♭": "flat", "♯": "sharp", "⅓": "one third", "‰": "per mille",
 }  # fmt: skip
-_GREEK_OR_NAMED = _GREEK | _NAMED
+_BARRED = r"(?:[A-Za-zα-ω]|minus|plus|[a-z]{3,9})(?: ?[+−-]? ?[A-Za-z]{1,9}){0,3}"
+_GREEK_OR_NAMED = _GREEK | {"λ": "lambda"} | _NAMED
 
 
 def _say_address(match: Match[str]) -> str:
@@ -76,34 +75,30 @@ def say_addresses(text: str) -> str:
     return text
 
 
-def say_minus(text: str) -> str:
-    """Read the hyphen between two operands as minus, where the text is an equation."""
-    if not _EQUATION.search(text):
-        return text
-    return _MINUS_PATTERN.sub(" minus ", text)
+def _parted(match: Match[str], words: str) -> str:
+    return words if match.string[match.start() - 1 : match.start()] in "([“‘" and match.start() else f" {words}"
 
 
-_MINUS_PATTERN = re.compile(
-    rf"(?<![\w'’.-])(?<=[A-Za-z\d)])(?:\s[-−–]\s)(?=\(?{_OPERAND}(?![\w'’]))"
-    rf"|(?:(?<=\b[A-Za-z\d])|(?<=\d\d)|(?<=\)))\s[-−–]\s(?=\(?{_OPERAND}(?![\w'’]))|(?<=\b[a-z])[-−](?=[a-z]\b(?!-))"
-    rf"|(?<=\d)−(?=\d)|(?<=[²³¹⁰⁴-⁹])\s?[-−–]\s?(?=\(?{_OPERAND}(?![\w'’]))"
-)
 SYMBOL_RULES = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
+        (rf"(?<![\w|])\|({_BARRED})\|(?=\s?[=<>≤≥]|\s{{1,2}}(?:less|greater)\b)|(?<![\w|])\|([A-Za-z])\|(?![\w|])",
+         lambda m: "the absolute value of " + re.sub(r"\s?[−-]\s?", " minus ", m[1] or m[2])),
+        (r"(\bPr?\([^()|]{1,20}?)\s?\|\s?(?=[^()|]{1,20}\))", lambda m: f"{m[1]} given "),
         (r"§§\s?", lambda m: "sections "),
         (r"§\s?", lambda m: "section "),
+        (r"¶¶\s?", lambda m: "paragraphs "),
         (r"¶\s?", lambda m: "paragraph "),
         (r"(?<=\S)[*†‡]+(?=\s|$|[.,;:!?)\"”])", lambda m: ""),
         (r"\s?&\s?", lambda m: " and "),
         (r"\s?±\s?|\s?\+/-\s?", lambda m: " plus or minus "),
-        (r"\s?(?:≥|>=|⩾)\s?", lambda m: " greater than or equal to "),
-        (r"\s?(?:≤|<=|⩽)\s?", lambda m: " less than or equal to "),
+        (r"(?:(?<=[(\[“‘])|\s?)(?:≥|>=|⩾)\s?", lambda m: _parted(m, "greater than or equal to ")),
+        (r"(?:(?<=[(\[“‘])|\s?)(?:≤|<=|⩽)\s?", lambda m: _parted(m, "less than or equal to ")),
         (r"\s?≈\s?", lambda m: " approximately "),
         (r"\s?(?:≠|!=)\s?", lambda m: " not equal to "),
         (r"\s?÷\s?", lambda m: " divided by "),
         (r"(?<=[\w)])\s?×\s?(?=[\w(])", lambda m: " times "),
-        (r"(?<=[\w)])\s?={1,2}\s?(?=[\w(−-])", lambda m: " equals "),
+        (r"(?<=[\w)\]!%”\"'’])\s?={1,2}(?![=>])\s?(?=[\w(\[{√∠∅∞|±$€£“\"'−-])", lambda m: " equals "),
         (r"(?<=[A-Za-z])\+\+(?=\w)", lambda m: " plus plus "),
         (r"(?<=[A-Za-z])\+\+", lambda m: " plus plus"),
         (r"(?<![A-Za-z])([A-F])\+(?!\w)|(?<=[a-z])\+(?=\s|[.,;!?]|$)", lambda m: f"{m[1] or ''} plus"),
@@ -124,14 +119,16 @@ SYMBOL_RULES = tuple(
         (r"\b[Ww]/(?=\s|\w\w)", lambda m: "with "),
         (r"\b[Cc]/o\b", lambda m: "care of"),
         (r"(?<=[A-Z])/(?=[A-Z])", lambda m: " "),
-        (r"(?<=\w)\s?/\s?(?=\w)", lambda m: " slash "),
+        (r"(?<![\w/])[fF]/(?=(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|six|twenty|thirty)\b)",
+         lambda m: "f "),
+        (r"(?<=[\w)])\s?/\s?(?=[\w(])|(?<=!)/(?=[\w(])", lambda m: " slash "),
         (r"\s?@\s?", lambda m: " at "),
         (r"(?<=opyright )©\s?|\(c\) ©\s?", lambda m: ""),
         (r"©\s?", lambda m: "copyright "),
         (r"(?<=\w)[$](?=\w)|[$](?=[A-Za-z])", lambda m: ""),
         ("[" + "".join(LONE_SYMBOLS) + "]", lambda m: f" {LONE_SYMBOLS[m[0]]} "),
         (r"(?<![\u0370-\u03ff])[" + "".join(_GREEK_OR_NAMED) + r"](?![\u0370-\u03ff])",
-         lambda m: f" {_GREEK_OR_NAMED[m[0]]} "),
+         lambda m: _parted(m, f"{_GREEK_OR_NAMED[m[0]]} ")),
         (r"\s?[°º]\s?", lambda m: " degrees "),
         (r"[*_#^~`|\\<>{}=+/™®•·●■◆→←↑↓†‡¦′″]+", lambda m: " "),
     )

@@ -46,7 +46,7 @@ _IS_INLINE = frozenset(_INLINE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _ESCAPE = re.compile(r"((?:\\u[0-9A-Fa-f]{4})+)|(?<![A-Za-z]:)(?<!\\)\\[nrt](?![a-z_\\])|\\(?=[\"'*_#`\[\]{}$&%~|>])")
 _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[^\n`]{0,80}\n.*?(?:^[ \t]{0,3}\1[`~]*[ \t]*$|\Z)", re.M | re.S)
-_CODE_SPAN = re.compile(r"(`{1,2})(?=\S)([^`\n]{1,400})\1")
+_CODE_SPAN = re.compile(r"(`{1,2})(?=\S)([^`\n]{1,400})(?<=\S)\1")
 _ROLE = re.compile(r"(?<![\w:]):[a-z][\w:+.-]{1,30}:(?=`)")
 _LINK = re.compile(
     r"(!?)\[([^\[\]]{0,500})\]\(\s?<?([^\s()<>]{0,1000}(?:\([^\s()]{0,200}\)[^\s()]{0,200})?)>?"
@@ -58,6 +58,7 @@ _TABLE_RULE = re.compile(r"^[ \t]*+(?:\|[ \t]*+)?:?-++:?[ \t]*+(?:\|[ \t]*+:?-++
 _TABLE_ROW = re.compile(r"^[ \t]*+\|([^\n]*\S[^\n]*)$", re.M)
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+([^\n]*)$", re.M)
 _WIKI_HEADING = re.compile(r"^[ \t]*(={2,6})[ \t]*([^=\n]{1,200}?)[ \t]*\1[ \t]*$|==([^=\n]{1,100})==", re.M)
+_QUOTED_LINE = re.compile(r"^[ \t]{0,8}>(?:[ \t]?>){0,8}[ \t]++(?=\S)", re.M)
 _BULLET = re.compile(r"^[ \t]{0,8}[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)", re.M)
 _NUMBERED = re.compile(r"^(?=[ \t]{0,8}\d{1,3}[.)][ \t]+\S)", re.M)
 _WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|\n]{1,200}\|)?([^\[\]|\n]{1,200})\]\]")
@@ -80,7 +81,8 @@ _FORMULA = re.compile(
     re.S,
 )
 _PLAIN_FORMULA = re.compile(r"[\w\s.,+\-=<>()/^{}*]+")
-_POWER = re.compile(r"\^(?:\{(\d{1,3})\}|(\d))")
+_POWER = re.compile(r"\^(?:\{[^{}^_]{1,20}\}|[\w*])")
+_LOWERED = re.compile(r"(?<=[A-Za-z])_(?:\{(\w{1,8})\}|(\w))")
 _COMMAND = re.compile(
     r"\\(cite\w{0,8}|ref|label|eqref|pageref|includegraphics|usepackage|documentclass|input|bibliography)\*?"
     r"(?:\[[^\[\]]{0,200}\])?\{[^{}]{0,500}\}|\\[A-Za-z]{2,20}\*?(?=\{([^{}]{0,2000})\})"
@@ -174,9 +176,9 @@ class _Markup:
     def _take_formula(self, match: Match[str]) -> str:
         inner = re.sub(r"^(?:\$\$?|\\[(\[])|(?:\$\$?|\\[)\]])$", "", match[0])
         if match[1] is None and _PLAIN_FORMULA.fullmatch(inner):
-            raised = _POWER.sub(lambda power: (power[1] or power[2]).translate(_RAISE), inner)
-            if not re.search(r"[\^{}_]", raised):
-                return raised
+            lowered = _LOWERED.sub(lambda sign: f" {sign[1] or sign[2]}", inner)
+            if not re.search(r"[\^{}_]", _POWER.sub("", lowered)):
+                return lowered
         self.name(match[0], "formula")
         return " "
 
@@ -224,6 +226,11 @@ class _Markup:
     def wiki_headings(self, text: str) -> str:
         return _WIKI_HEADING.sub(lambda match: match[3] or f"\n{match[2]}\n\n", text)
 
+    def quoted_lines(self, text: str) -> str:
+        # A line that begins with `> 5` may compare, unless other lines are quoted, too.
+        quoted = _QUOTED_LINE.findall(text)
+        return text if len(quoted) == 1 and re.match(r"\s*>\s*\d", text) else _QUOTED_LINE.sub("", text)
+
     def quotes(self, text: str) -> str:
         for _ in range(2):  # Italics within bold.
             text = _WIKI_QUOTES.sub(r"\2", text)
@@ -245,6 +252,7 @@ _STEPS: tuple[tuple[str, tuple[Callable[[_Markup, str], str], ...]], ...] = (
     ("~~~", (_Markup.code,)),
     ("<", (_Markup.tags,)),
     ("-->", (_Markup.cues,)),
+    (">", (_Markup.quoted_lines,)),
     ("$", (_Markup.formulas,)),
     ("\\", (_Markup.formulas, _Markup.templates, _Markup.commands)),
     ("{{", (_Markup.templates,)),

@@ -26,9 +26,14 @@ _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028]")
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}--\n\t]|[\uFE00-\uFE0F\u034F\u115F\u1160\u3164]", regex.V1)
 _COMPATIBILITY = re.compile(
     "[\uff01-\uff5e\uffe0-\uffe6\ufb00-\ufb06\u2100-\u2101\u210a-\u2115\u2119-\u211d\u2124\u212c-\u2131\u2133-\u2139\u2160-\u217f"
-    "\u24b6-\u24e9\u249c-\u24b5\U0001d400-\U0001d7ff\u02b0-\u02b8\u1d2c-\u1d6a\u2071\u207f\u2090-\u209c\u3220-\u3247"
+    "\u24b6-\u24e9\u249c-\u24b5\U0001d400-\U0001d7ff\u02b0-\u02b8\u1d2c-\u1d6a\u2071\u207f\u2090-\u209c\ufe62-\ufe66\u3220-\u3247"
     "\u3280-\u32b0\u32c0-\u32cb\u3358-\u337a\u3380-\u33df\u33e0-\u33fe]+"
 )
+# Raised letters behind a number or a lone letter are powers, lowered ones name a variable; others shorten a word (1ˢᵗ).
+_RAISED_POWER = re.compile(
+    "(?:(?<=[0-9)])|(?<=(?<![A-Za-z])[A-Za-z]))([⁰¹²³⁴-⁹⁻⁺]*[ⁿˣʸᵏᵐⁱ][⁰¹²³⁴-⁹⁻⁺ⁿˣʸᵏᵐⁱ]*)(?![\u02b0-\u02e3\u1d2c-\u1d6a])"
+)
+_LOWERED = re.compile("(?<=[A-Za-zα-ω0-9])[\u2090-\u209c\u1d62-\u1d6a]+")
 _FULL_WIDTH_MARKS = frozenset("！，：；？（）～．＂＇")
 _EMOJI = regex.compile(
     r"[\p{Extended_Pictographic}\p{Regional_Indicator}\p{Emoji_Modifier}\u20e3\U0001F000-\U0001FAFF\u2600-\u27BF--©®™↔‼⁉♭♯\u2776-\u2793\d#*]+",
@@ -42,7 +47,7 @@ _FOREIGN_DIGITS = regex.compile(r"[\p{Nd}--0-9]", regex.V1)
 _LESS_THAN = re.compile(r"(?<=[\w)])<(?=\w[^\s<>|]*(?![^\s<>]*>))")
 _MORE_THAN = re.compile(r"(?<![\w<>/|\"'])([\w)]{1,8})>(?=[\w(])")
 _TOKEN_START = re.compile(r"<\|+|</?(?=[/A-Za-z_!])|<(?=\s*\|)")
-_TOKEN_END = re.compile(r"\|+>|(?<=[A-Za-z_/\"'])/?>(?!=)(?!\s?\d)")
+_TOKEN_END = re.compile(r"(?<!\|\w)\|+>|(?<=[A-Za-z_/\"'])/?>(?!=)(?!\s?\d)")
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n|\u2029")
 WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=\w) +(?=[,;:!?.](?:\s|$)|[，。！？；：、）》」』])")
@@ -135,6 +140,9 @@ def _clean_characters(text: object) -> str:
         raise UtteranceError(RejectionCode.EMPTY_TEXT, "text is empty; expected at least one word")
     cleaned = visible
     if not cleaned.isascii():
+        cleaned = _RAISED_POWER.sub(lambda match: f"^{{{unicodedata.normalize('NFKC', match[1])}}}", cleaned)
+        cleaned = cleaned.replace("∶", ":")  # The sign of a ratio.
+        cleaned = _LOWERED.sub(lambda match: " " + unicodedata.normalize("NFKC", match[0]), cleaned)
         cleaned = _COMPATIBILITY.sub(_fold_compatibility, cleaned)
         cleaned = _FOREIGN_DIGITS.sub(lambda match: str(unicodedata.digit(match[0])), cleaned)
         cleaned = _MARK_PILE.sub(r"\1", unicodedata.normalize("NFC", cleaned))

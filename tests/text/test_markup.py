@@ -82,3 +82,9 @@ def test_no_control_token_is_put_together(text: str) -> None:
     except UtteranceError:
         return
     assert "<" not in spoken and "|" not in spoken
+
+
+def test_quoted_lines_are_read_without_their_sign() -> None:
+    assert normalize_text("She wrote:\n> 40 geese came\n> and left.\n\nAnd >30 stayed.", language="en").text == (
+        "She wrote: forty geese came and left.\n\nAnd greater than thirty stayed."
+    )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipeline.errors import UtteranceError
 from pipeline.text import normalize_text
 from pipeline.text.english_numbers import cardinal, decade, fraction, roman_value, year
 from pipeline.text.spoken_chinese import say_in_chinese
@@ -26,6 +30,10 @@ def read_table(name: str) -> list[tuple[str, str]]:
     return [case[1:] for case in cases]  # type: ignore[misc]
 
 
+SIGNS = (
+    *"1 2 9 10 x n k ( ) { } ^ - − / : . , ' \" ′ ″ < > ‹ = + | ~ ! ² ⁻ ⁺ ₂ ⁿ € $ ° 年 层 的 Sr. Ps. Ex. No.".split(),
+    *(" ", "911", " or ", "George V.", "Charles I ", "pp. x-", "odds ", "paid ", "1 Cor. ", "赔率", "路易X"),
+)
 ENGLISH = read_table("english.tsv")
 CHINESE = read_table("chinese.tsv")
 
@@ -141,9 +149,33 @@ def test_roman_numerals_are_read_strictly() -> None:
         "St. ",
         "No. ",
         "5 m",
+        "<1",
+        "2^3-",
+        "= 1-",
+        "1'",
+        "|a|",
+        "1:1,000",
+        "911, ",
+        "1/2 ",
+        "Charles I ",
+        "1 Cor. ",
     ],
 )
 def test_hostile_repetition_comes_to_an_end(say: object, unit: str) -> None:
     """Patterns that backtrack would take hours for this."""
     text = unit * (20_000 // len(unit))
     assert say(text)  # type: ignore[operator]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    parts=st.lists(
+        st.sampled_from(SIGNS),
+        max_size=20,
+    ),
+    language=st.sampled_from(["en", "zh"]),
+)
+def test_any_pile_of_signs_is_read_or_rejected(parts: list[str], language: str) -> None:
+    with suppress(UtteranceError):
+        spoken = normalize_text("".join(parts), language=language).text
+        assert not re.search(r"[0-9^<>|₂²]", spoken), spoken
