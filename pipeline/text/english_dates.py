@@ -18,7 +18,7 @@ from pipeline.text.english_numbers import (
     plural_of,
     year,
 )
-from pipeline.text.english_patterns import before
+from pipeline.text.english_patterns import after, before
 
 _DASH = r"(?: [-–—~] |[-–—~])"
 _MONTH_NUMBERS = {name.lower(): index for index, name in enumerate(MONTHS, 1)}
@@ -32,6 +32,10 @@ _HALF = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.(?!\s+[A-Z]|\s*$))?"
 _WEEKDAYS = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _COUNTED_NEXT = re.compile(r" (?!(?:was|has|this|yes|plus|thus|across)\b)[a-z]{3,}s\b| time\b")
 _USUAL_PARTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32, 64, 100))
+_BEFORE_DURATION = re.compile(
+    r"(?i)\b(?:in|of|for|about|ran|runs|took|takes|lasts|lasted|lasting|duration|length|time|record|clocked|after|within)"
+    r"(?::| (?:is|was|of|in|a|just))?\s?$"
+)
 _QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
 
@@ -129,7 +133,21 @@ def _say_time(match: Match[str]) -> str:
         sign, hours, minutes = match["offset"][0], match["offset"][1:3], match["offset"][-2:]
         zone = f" UTC {'plus' if sign == '+' else 'minus'} {cardinal(str(int(hours)))}"
         zone += f" {cardinal(minutes)}" if int(minutes) else ""
-    return clock(hour, minute, second, half) + zone + (" " if match["apart"] is not None else "")
+    apart = " " if match["apart"] is not None else ""
+    if second is not None and not half and not zone and _is_duration(match):
+        parts = zip((hour, minute, second), ("hour", "minute", "second"), strict=True)
+        said = [f"{cardinal(str(count))} {name}{'' if count == 1 else 's'}" for count, name in parts if count]
+        return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]])) + apart
+    return clock(hour, minute, second, half) + zone + apart
+
+
+def _is_duration(match: Match[str]) -> bool:
+    """Tell `ran it in 1:45:30` from `at 14:10:30`; alone it is no time of day, which seldom has seconds."""
+    is_alone = not match.string[: match.start()].strip() and not after(match).strip(" .")
+    is_zero = not any(int(match[name] or 0) for name in ("hour", "minute", "second"))
+    if is_zero or re.match(r"\s?(?:hours|hrs)\b", after(match)):
+        return False
+    return is_alone or bool(_BEFORE_DURATION.search(before(match, 24)))
 
 
 def _say_hour(match: Match[str]) -> str:

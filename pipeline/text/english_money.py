@@ -104,13 +104,13 @@ def _whole(amount: str) -> str:
 
 def _sum(amount: str, one: str, many: str, coin: str) -> str:
     whole, _, cents = amount.replace(",", "").partition(".")
-    whole = whole or "0"
     if len(cents) > 2:
         cents = cents[:2] + cents[2:].rstrip("0")
-    if not cents.strip("0"):
-        return f"{cardinal(whole)} {one if whole == '1' else many}"
     if len(cents) > 2:
         return f"{cardinal(f'{whole}.{cents}')} {many}"
+    whole = whole or "0"
+    if not cents.strip("0"):
+        return f"{cardinal(whole)} {one if whole == '1' else many}"
     count = int(cents.ljust(2, "0"))
     coins = f"{cardinal(str(count))} {coin if count == 1 else _SMALL_COINS.get(coin, coin + 's')}"
     if not whole.strip("0"):

@@ -128,7 +128,8 @@ def _say_stretch(match: Match[str], words: FormulaWords) -> str:
 
     def say(hyphen: Match[str]) -> str:
         is_spaced = bool(hyphen[1] and hyphen[2])
-        if bool(hyphen[1]) != bool(hyphen[2]) or not _is_minus(hyphen, is_equation, is_spaced):
+        is_uneven = bool(hyphen[1]) != bool(hyphen[2]) and not is_equation
+        if is_uneven or not _is_minus(hyphen, is_equation, is_spaced):
             return hyphen[0]
         return words.minus
 

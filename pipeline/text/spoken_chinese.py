@@ -111,9 +111,11 @@ def _hour(number: str) -> str:
 
 def _clock(hour: str, minute: str, second: str | None) -> str:
     words = f"{_hour(hour)}点"
-    if int(minute) or int(second or 0):
+    # At zero a clock with seconds counts, and says them all.
+    has_seconds = bool(second and (int(second) or not (int(hour) or int(minute))))
+    if int(minute) or has_seconds:
         words += f"{'零' if int(minute) < 10 and int(minute) else ''}{spell(int(minute))}分"
-    return words + (f"{'零' if 0 < int(second) < 10 else ''}{spell(int(second))}秒" if second and int(second) else "")
+    return words + (f"{'零' if 0 < int(second or 0) < 10 else ''}{spell(int(second or 0))}秒" if has_seconds else "")
 
 
 def _say_time(match: Match[str]) -> str:
