@@ -18,7 +18,7 @@ _MAX_EXAMPLE_CHARS = 80
 _MAX_SHOWN = 5
 # What a book itself says is no text of the story: it may be long, and nobody misses it.
 _EXPECTED = frozenset(
-    ("license", "table of contents", "about the edition", "footnote", "footnote mark", "page number", "running head",
+    ("license", "table of contents", "about the edition", "footnote", "footnote mark", "page number",
      "hidden text", "editor's note", "illustration", "reading aid", "struck text", "not chosen")
 )  # fmt: skip
 

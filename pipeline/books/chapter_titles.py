@@ -30,7 +30,7 @@ _MAX_ENTRY_CHARS = 90
 _MAX_ENTRY_WORDS = 60
 _MIN_CHAPTER_WORDS = 100
 """Behind the title of the book at its end."""
-_FILE_NAME = re.compile(r"\.x?html?(?:#.*)?$|^(?:split|part|index|text)[_-]?\d+$", re.I)
+_FILE_NAME = re.compile(r"\.(?:x?html?(?:#.*)?|indd|docx?|tex|qxd|rtf)$|^(?:split|part|index|text)[_-]?\d+$", re.I)
 _LEADING_ZEROS = re.compile(r"(?<=\s)0+(?=\d+\b)")
 
 

@@ -191,7 +191,7 @@ def is_unread_at_the_edges(text: str) -> bool:
 
 def is_notes_title(text: str) -> bool:
     """Return whether notes may follow."""
-    return bool(_NOTES.match(text.strip()))
+    return bool(_NOTES.match(_LEADING_NUMBER.sub("", text.strip())))
 
 
 def is_contents_title(text: str) -> bool:

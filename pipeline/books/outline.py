@@ -5,12 +5,14 @@ Titles come from the book's own table of contents, or else from its headings; bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.books.headings import CHAPTER_RANK, rank_of
 
+_SECTION = re.compile(r"(?:\d{1,3}|[A-Z])\.\d{1,3}(?!\d)")
 _OWN_SHARE = 0.05
 """A part may have so much text of its own, say a motto; more, and it is a chapter with sections."""
 _WHOLE_SHARE = 0.9
@@ -127,6 +129,8 @@ def _find_parts(group: Sequence[Title], book_words: int) -> set[int]:
         rank = rank_of(title.label)
         if rank is not None and rank < CHAPTER_RANK:
             parts.add(id(title))
+        elif _has_sections(title):
+            continue
         elif rank is None and (not _is_one_file(title, book_words) or _has_chapters(title)):
             doubtful.append(title)
     own, below = (sum(getattr(title, name) for title in doubtful) for name in ("num_words", "num_words_below"))
@@ -138,6 +142,11 @@ def _find_parts(group: Sequence[Title], book_words: int) -> set[int]:
 
 def _is_one_file(title: Title, book_words: int) -> bool:
     return bool(title.place) and not _spans_files(title) and title.num_words_below < _MOST * book_words
+
+
+def _has_sections(title: Title) -> bool:
+    """Return whether what stands under a title is numbered as its sections: `2.1` and `2.2`."""
+    return sum(bool(_SECTION.match(below.label)) for below in title.below) > _MOST * len(title.below)
 
 
 def _has_chapters(title: Title) -> bool:

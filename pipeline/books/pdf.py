@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from pipeline.books.document import Block, Document, Entry, words_in
 from pipeline.books.pdf_edges import Edges, cut_edges
-from pipeline.books.pdf_pages import Bookmark, read_pages
+from pipeline.books.pdf_pages import Bookmark, Line, read_pages
 from pipeline.books.pdf_text import Paragraph, body_size_of, make_paragraphs, put_heading
 from pipeline.errors import ManifestError
 
@@ -32,7 +33,15 @@ def read_pdf(data: bytes, place: str) -> Document:
             f"{place}: has pictures of pages and no text; make a text layer first, for example with ocrmypdf"
         )
     body_size = body_size_of(pages.lines)
-    edges = cut_edges(pages.lines, body_size)
+    titles = [pages.title, pages.author, *(bookmark.title for bookmark in pages.bookmarks)]
+    begins = defaultdict[int, list[str]](list)
+    for bookmark in pages.bookmarks:
+        if bookmark.page is not None:
+            begins[bookmark.page].append(bookmark.title)
+    edges = cut_edges(pages.lines, body_size, titles, begins)
+    for gone, number in zip(edges.gone, range(len(pages.aslant)), strict=True):
+        if text := " ".join(pages.aslant[number].split()):
+            gone.append(("text aslant", Line(number, text, 0.0, 0.0, 0.0, 0.0, body_size)))
     paragraphs = make_paragraphs(edges.kept, body_size)
     document = Document(pages.title, pages.author, "", [], 0)
     _take_bookmarks(document, paragraphs, pages.bookmarks)
@@ -68,14 +77,48 @@ def _take_bookmarks(document: Document, paragraphs: list[Paragraph], bookmarks: 
         pages[paragraph.lines[0].page].append(paragraph)
     unfound = []
     for bookmark in bookmarks:
-        number = len(document.contents)
-        document.contents.append(Entry(bookmark.title, bookmark.level))
+        number, title = len(document.contents), bookmark.title
         if bookmark.page is None:
-            document.missing.append(bookmark.title)
-        elif not put_heading(pages[bookmark.page], number, bookmark.title, bookmark.level + 1):
-            unfound.append(bookmark.title)
+            document.missing.append(title)
+        else:
+            title, is_there = put_heading(pages[bookmark.page], number, title, bookmark.level + 1)
+            unfound += [] if is_there else [bookmark.title]
+        document.contents.append(Entry(title, bookmark.level))
+    unnamed = _add_unnamed(document, paragraphs)
+    if unnamed:
+        document.notes.append(
+            f"{len(unnamed):,} heading(s) look like those that bookmarks name, and begin chapters without one: "
+            f"{', '.join(map(repr, unnamed[:3]))}"
+        )
     if unfound:
         document.notes.append(
             f"{len(unfound):,} of {len(bookmarks):,} bookmarks are not on their pages as they are written, so that "
-            f"each begins with its page: {', '.join(map(repr, unfound[:3]))}"
+            f"each begins with its page and its heading: {', '.join(map(repr, unfound[:3]))}"
         )
+
+
+def _add_unnamed(document: Document, paragraphs: list[Paragraph]) -> list[str]:
+    """Add the headings that look like those that bookmarks lead to, and that none names; return their titles."""
+    if sum(map(_is_named, paragraphs)) < 2:
+        return []
+    levels = {_look_of(paragraph): paragraph.block.level for paragraph in paragraphs if _is_named(paragraph)}
+    unnamed, contents = list[str](), list[Entry]()
+    for paragraph in paragraphs:
+        numbers = paragraph.block.entries
+        entries = [document.contents[number] for number in numbers]
+        if not entries and paragraph.block.kind == "heading" and _look_of(paragraph) in levels:
+            entries = [Entry(paragraph.block.text, levels[_look_of(paragraph)] - 1)]
+            unnamed.append(paragraph.block.text)
+        numbers = tuple(range(len(contents), len(contents) + len(entries)))
+        paragraph.block = replace(paragraph.block, entries=numbers)
+        contents += entries
+    document.contents = contents
+    return unnamed
+
+
+def _is_named(paragraph: Paragraph) -> bool:
+    return bool(paragraph.block.entries) and paragraph.block.kind == "heading"
+
+
+def _look_of(paragraph: Paragraph) -> tuple[int, bool]:
+    return round(paragraph.lines[0].size), paragraph.lines[0].is_bold

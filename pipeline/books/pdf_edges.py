@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 
 from pipeline.books.headings import is_heading_line
-from pipeline.books.pdf_pages import Line, raise_digits
+from pipeline.books.pdf_pages import Line, to_superscript
+from pipeline.books.printed_contents import fold_line
 
 LARGE, SMALL = 1.15, 0.92
 """Letters so much larger than those of the text are a heading's, and so much smaller ones a note's."""
@@ -18,11 +19,13 @@ _NUMBER = re.compile(r"(?<!\w)(?:\d{1,4}|[ivxlc]+)(?!\w)")
 _NUMBER_AT_END = re.compile(r"^\d{1,4}\s+|\s+\d{1,4}$")
 _PAGE_NUMBER = re.compile(r"\W*(?:page\s+|p\.\s*|seite\s+)?#(?:\s*(?:of|/|von)\s*#)?\W*", re.I)
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+_RAISED = re.compile(r"\[[*†‡§¶]+\]|[¹²³⁰-⁹]+|[*†‡§¶]")
+_SIGN = re.compile(r"^\[?[*†‡§¶]+\]?")
 _NOTE = re.compile(r"^\W?(?:[\d¹²³⁰-⁹]{1,3}|\[?[*†‡§¶])")
 _NEAR, _MIN_PAGES, _MAX_DEPTH = 6, 3, 2
 _SAME_HEIGHT = 3.0
 _APART = 1.5
-_ZONE_SHARE = 0.4
+_ENDS_SENTENCE = re.compile(r"[.,;:!?…][\"'”’)]*$")
 
 
 @dataclass(frozen=True)
@@ -53,29 +56,34 @@ class Edges:
     gone: list[list[tuple[str, Line]]] = field(default_factory=list)
 
 
-def cut_edges(pages: Sequence[Sequence[Line]], body_size: float) -> Edges:
+def cut_edges(
+    pages: Sequence[Sequence[Line]], body_size: float, titles: Collection[str], begins: Mapping[int, Collection[str]]
+) -> Edges:
     """Take heads, page numbers and footnotes off the pages.
 
-    A head returns, but for its number, on pages nearby at the same height, or stands apart from the text where most
-    pages have one; page numbers go up with the pages. A numbered heading that stands once, and what has larger letters
-    than the text, is none.
+    A head returns, but for its number, on pages nearby at the same height, or is the title of the book or of a chapter
+    that stands elsewhere; page numbers go up with the pages. A numbered heading that stands once, what has larger
+    letters than the text, and a line that ends as a sentence or that stands within pages, too, is none.
 
     Args:
         pages: the lines of each page.
         body_size: of most letters of the book, in points.
+        titles: of the book and, where the file says them, of its chapters.
+        begins: by page, the titles of chapters that begin on it.
     """
-    judge = _Judge(pages, body_size)
+    judge = _Judge(pages, body_size, titles, begins)
     found = Edges()
     for page, lines in enumerate(pages):
         heads, numbers = judge.running(page)
         gone = {id(line) for line in (*heads, *numbers)}
         left = [line for line in lines if id(line) not in gone]
-        notes = _footnotes(left, body_size)
+        notes, marks = _footnotes(left, body_size)
         below = {id(line) for line in notes}
-        marks = _marks_of(notes)
         found.kept.append([_raise_marks(line, marks) for line in left if id(line) not in below])
+        beside = _beside(found.kept[-1], body_size)
+        found.kept[-1] = [line for line in found.kept[-1] if id(line) not in beside]
         reasons = (("running head", heads), ("page number", numbers), ("footnote", notes))
-        found.gone.append([(reason, line) for reason, taken in reasons for line in taken])
+        found.gone.append([(reason, line) for reason, taken in reasons for line in taken] + list(beside.values()))
     return found
 
 
@@ -87,17 +95,28 @@ def _marks_of(notes: Sequence[Line]) -> re.Pattern[str] | None:
 
 
 def _raise_marks(line: Line, marks: re.Pattern[str] | None) -> Line:
-    return replace(line, text=marks.sub(lambda match: raise_digits(match[0]), line.text)) if marks else line
+    return replace(line, text=marks.sub(lambda match: to_superscript(match[0]), line.text)) if marks else line
 
 
 class _Judge:
-    def __init__(self, pages: Sequence[Sequence[Line]], body_size: float) -> None:
+    def __init__(
+        self,
+        pages: Sequence[Sequence[Line]],
+        body_size: float,
+        titles: Collection[str],
+        begins: Mapping[int, Collection[str]],
+    ) -> None:
         self._body_size = body_size
         rows = [_rows_of(lines) for lines in pages]
         self._edges = [(_edge(page_rows, 1), _edge(page_rows, -1)) for page_rows in rows]
         distances = [upper[0].bottom - lower[0].bottom for page_rows in rows for upper, lower in pairwise(page_rows)]
         self._usual = median(distances) if distances else 0.0
         self._offsets = [_offsets(page, edges) for page, edges in enumerate(self._edges)]
+        self._within = Counter(_text_of(row) for page_rows in rows for row in page_rows[_MAX_DEPTH:-_MAX_DEPTH])
+        large = (_text_of(row) for page_rows in rows for row in page_rows if row[0].size > LARGE * body_size)
+        self._titles = {fold_line(title) for title in (*titles, *large)} - {""}
+        self._begins = {page: set(map(fold_line, names)) for page, names in begins.items()}
+        self._lines = [Counter(fold_line(_text_of(row)) for row in page_rows) for page_rows in rows]
 
     def running(self, page: int) -> tuple[list[Line], list[Line]]:
         """Return the running heads and the page numbers of a page."""
@@ -118,29 +137,37 @@ class _Judge:
     def _is_page_number(self, page: int, row: _Row) -> bool:
         if row.size > LARGE * self._body_size and row in self._edges[page][0]:
             return False  # A chapter's number; below a page nobody writes these.
-        offsets = Counter(offset for near in self._near(page) for offset in self._offsets[near])
-        return any(offsets[offset] >= min(_MIN_PAGES, len(self._edges)) for offset in _offsets_of(page, row))
+        return not self._shared(page).isdisjoint(_offsets_of(page, row))
 
     def _is_head(self, page: int, edge: int, row: _Row, depth: int) -> bool:
-        is_note = row.size <= SMALL * self._body_size and bool(_NOTE.match(row.text))
-        if row.size > LARGE * self._body_size or (is_note and not self._is_page_number(page, row)):
-            return False
         near = [other for number in self._near(page) for other in self._edges[number][edge]]
         level = [other for other in near if abs(other.height - row.height) <= _SAME_HEIGHT]
         title = _title_of(row.text)
-        if is_heading_line(title) and sum(_title_of(other.text) == title for other in level) == 1:
+        num_same = sum(_title_of(other.text) == title for other in level)
+        is_note = edge == 1 and row.size <= SMALL * self._body_size and bool(_NOTE.match(row.text))
+        is_note = is_note and num_same < _MIN_PAGES and not self._is_page_number(page, row)
+        if row.size > LARGE * self._body_size or is_note:
+            return False
+        folded = fold_line(title)
+        begins_here = folded in self._begins.get(page, ()) and self._lines[page][folded] == 1
+        if begins_here or (is_heading_line(title) and num_same == 1):
+            return False
+        has_number = self._is_page_number(page, row)
+        is_title = folded in self._titles
+        if (_ENDS_SENTENCE.search(title) and not has_number and not is_title) or self._within[row.text] * 2 >= max(
+            2, num_same
+        ):
             return False
         is_apart = row.distance > _APART * self._usual
         if sum(other.pattern == row.pattern for other in level) >= _MIN_PAGES:
             return is_apart or depth == 0
-        if is_apart and sum(other.text == row.text for other in level) > 1:
-            return True
-        outermost = [self._edges[number][edge][0] for number in self._near(page) if self._edges[number][edge]]
-        apart = sum(
-            other.distance > _APART * self._usual and abs(other.height - row.height) <= _SAME_HEIGHT
-            for other in outermost
-        )
-        return depth == 0 and is_apart and apart >= max(_MIN_PAGES, _ZONE_SHARE * len(self._near(page)))
+        is_named = depth == 0 and (is_title or has_number)
+        return is_apart and (is_named or sum(o.text == row.text for o in level) > 1)
+
+    def _shared(self, page: int) -> set[int]:
+        """Return the differences between numbers and pages that most pages nearby have."""
+        offsets = Counter(offset for near in self._near(page) for offset in self._offsets[near])
+        return {offset for offset, count in offsets.items() if count >= min(_MIN_PAGES, len(self._edges))}
 
 
 def _rows_of(lines: Sequence[Line]) -> list[list[Line]]:
@@ -154,16 +181,20 @@ def _rows_of(lines: Sequence[Line]) -> list[list[Line]]:
     return rows
 
 
+def _text_of(row: Sequence[Line]) -> str:
+    return " ".join(line.text for line in sorted(row, key=lambda line: line.left))
+
+
 def _edge(rows: list[list[Line]], step: int) -> list[_Row]:
     """Return the outermost rows of a page, the outer one first; none where nothing would be left."""
     found = []
     ordered = rows[::step]
     for row, following in pairwise(ordered[: _MAX_DEPTH + 1]):
-        text = " ".join(line.text for line in sorted(row, key=lambda line: line.left))
+        text = _text_of(row)
         distance = abs(row[0].bottom - following[0].bottom)
         found.append(_Row(tuple(row), text, _NUMBER.sub("#", text), row[0].bottom, distance))
     if len(rows) == 1:  # A number alone on its page.
-        text = " ".join(line.text for line in rows[0])
+        text = _text_of(rows[0])
         found.append(_Row(tuple(rows[0]), text, _NUMBER.sub("#", text), rows[0][0].bottom, 0.0))
     return found
 
@@ -189,8 +220,11 @@ def _value(number: str) -> int:
     return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))
 
 
-def _footnotes(lines: Sequence[Line], body_size: float) -> list[Line]:
-    """Return the lines in small letters below the text of a column, if the first of them begins as a note does."""
+def _footnotes(lines: Sequence[Line], body_size: float) -> tuple[list[Line], re.Pattern[str] | None]:
+    """Return the lines in small letters below the text of a column that begin as a note does, and what finds its mark.
+
+    A mark of theirs stands in the text above: numbered lines in small letters may be a recipe.
+    """
     text = [line for line in lines if line.size > SMALL * body_size]
     below = [line for line in lines if text and line.size <= SMALL * body_size
              and not any(other.top < line.top and _overlaps(other, line) for other in text)]  # fmt: skip
@@ -201,7 +235,29 @@ def _footnotes(lines: Sequence[Line], body_size: float) -> list[Line]:
             columns.append([line])
         else:
             column.append(line)
-    return [line for column in columns if _NOTE.match(column[0].text) for line in column]
+    notes = [line for column in columns if _NOTE.match(column[0].text) for line in column]
+    marks = _marks_of(notes)
+    raised = "".join(found for line in text for found in _RAISED.findall(line.text))
+    signs = [found[0] for line in notes if (found := _RAISED.match(line.text) or _SIGN.match(line.text))]
+    is_marked = any(sign.strip("[]") in raised for sign in signs)
+    numbers = [found[0] for line in notes if (found := re.match(r"\d{1,3}", line.text))]
+    is_marked |= any(to_superscript(number) in raised for number in numbers)
+    is_marked |= marks is not None and any(marks.search(line.text) for line in text)
+    return (notes, marks) if is_marked else ([], None)
+
+
+def _beside(lines: Sequence[Line], body_size: float) -> dict[int, tuple[str, Line]]:
+    """Return what stands beside the text of a page: notes in small letters, and the numbers of lines."""
+    text = [line for line in lines if line.size > SMALL * body_size and not line.text.isdecimal()]
+    if not text:
+        return {}
+    left, right = median(line.left for line in text), max(line.right for line in text)
+    outside = [line for line in lines if line.left >= right or line.right <= left]
+    notes = [line for line in outside if line.size <= SMALL * body_size and not line.text.isdecimal()]
+    numbers = [line for line in outside if line.text.isdecimal()]
+    taken = [("marginal note", line) for line in notes]
+    taken += [("line number", line) for line in numbers] if len(numbers) > 1 else []
+    return {id(line): (reason, line) for reason, line in taken}
 
 
 def _overlaps(line: Line, other: Line) -> bool:

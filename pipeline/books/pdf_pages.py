@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from pipeline.books.limits import check_limit
@@ -23,8 +24,14 @@ _RAISED_SIZE, _RAISED_BY = 0.8, 0.15
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _ACCENTS = {"¨": "\u0308", "´": "\u0301", "ˆ": "\u0302", "˜": "\u0303", "˚": "\u030a", "ˇ": "\u030c"}
 _ACCENT = re.compile(rf"([{''.join(_ACCENTS)}])\s?([^\W\d_])")  # Old fonts put an accent before its letter.
+_NO_TITLE = re.compile(
+    r"\W*(?:untitled|anonymous|unknown|unspecified|title|author|.*\.(?:indd|docx?|tex|qxd|rtf|txt|pdf))\W*", re.I
+)
 _STREAM = re.compile(rb"stream\r?\n")
 _MAX_DESCRIPTION, _PIECE = 2_000, 1 << 16
+_SLANT = 0.1
+_AS_WIDE, _MUCH_WIDER, _MOSTLY, _MIN_SPACED = 0.95, 1.7, 0.6, 3
+_CELL, _MIN_CELL = 0.03, 0.2
 _UNKNOWN = re.compile(r"\(cid:\d+\)")
 _MAX_UNKNOWN = 0.02
 
@@ -68,6 +75,7 @@ class Pages:
         lines: of each page, in no order.
         bookmarks: in their order; empty where it has none.
         title, author: as the file says; empty where it does not.
+        aslant: of each page, the letters of a watermark or the like, which is not read.
         num_unknown: letters whose fonts do not say what they are; \ufffd stands for each.
     """
 
@@ -75,6 +83,7 @@ class Pages:
     bookmarks: list[Bookmark] = field(default_factory=list)
     title: str = ""
     author: str = ""
+    aslant: list[str] = field(default_factory=list)
     num_unknown: int = 0
 
 
@@ -127,6 +136,11 @@ def _read(data: bytes, place: str) -> Pages:
         drawn = device.get_result()
         # Putting letters together takes the square of their number where they lie above each other.
         check_limit("max_page_chars", len(drawn), f"{place}: page {number + 1}", "letters, lines and pictures")
+        if angle := _angle_of(drawn):
+            page.rotate = (page.rotate + angle) % 360
+            interpreter.process_page(page)
+            drawn = device.get_result()
+        pages.aslant.append(_clean(drawn))
         drawn.analyze(LAParams(boxes_flow=None))
         pages.lines.append(list(_lines_of(drawn, number)))
         num_chars += sum(len(line.text) for line in pages.lines[-1])
@@ -143,6 +157,44 @@ def _read(data: bytes, place: str) -> Pages:
         pages.title = pages.title or _decode(info.get("Title"))
         pages.author = pages.author or _decode(info.get("Author"))
     return pages
+
+
+def _angle_of(page: Any) -> int:
+    """Return by how much most letters of a page are turned against the clock, in degrees."""
+    from pdfminer.layout import LTChar
+
+    angles = Counter(_turn_of(part) for part in page if isinstance(part, LTChar))
+    return max(angles, key=lambda angle: (angles[angle], -angle), default=0)
+
+
+def _turn_of(letter: Any) -> int:
+    across, up = letter.matrix[:2]
+    if abs(up) <= _SLANT * abs(across):
+        return 0 if across >= 0 else 180
+    if abs(across) <= _SLANT * abs(up):
+        return 90 if up > 0 else 270
+    return 45
+
+
+def _clean(page: Any) -> str:
+    """Take letters that are printed twice, and those that lie aslant, off a page; return the latter."""
+    from pdfminer.layout import LTChar
+
+    kept, aslant, seen = [], [], set[tuple[str, int, int]]()
+    for part in page:
+        if isinstance(part, LTChar):
+            if _turn_of(part) != 0:
+                aslant.append(part.get_text())
+                continue
+            cell = max(_MIN_CELL, _CELL * part.size)
+            across, up = round(part.x0 / cell), round(part.y0 / cell)
+            text = part.get_text()
+            if text.strip() and any((text, across + x, up + y) in seen for x in (-1, 0, 1) for y in (-1, 0, 1)):
+                continue
+            seen.add((text, across, up))
+        kept.append(part)
+    page._objs = kept
+    return "".join(aslant)
 
 
 def _check_streams(data: bytes, place: str) -> None:
@@ -169,7 +221,8 @@ def _decode(value: Any) -> str:
     from pdfminer.utils import decode_text
 
     value = resolve1(value)
-    return " ".join(decode_text(value).split()) if isinstance(value, bytes) else ""
+    text = " ".join(decode_text(value).split()) if isinstance(value, bytes) else ""
+    return "" if _NO_TITLE.fullmatch(text) else text
 
 
 def _lines_of(page: Any, number: int) -> Iterator[Line]:
@@ -191,6 +244,7 @@ def _lines_of(page: Any, number: int) -> Iterator[Line]:
 def _read_line(parts: list[Any], number: int) -> Line:
     from pdfminer.layout import LTChar
 
+    parts = _without_letterspace(parts)
     letters = [letter for letter in parts if isinstance(letter, LTChar) and letter.get_text().strip()]
     sizes = Counter(round(letter.size, 1) for letter in letters)
     size = max(sizes, key=lambda size: (sizes[size], size))
@@ -204,18 +258,53 @@ def _read_line(parts: list[Any], number: int) -> Line:
     )
     num_bold = sum(bool(re.search("bold|black|heavy", letter.fontname, re.I)) for letter in whole)
     left, right = min(letter.x0 for letter in letters), max(letter.x1 for letter in letters)
-    text = _ACCENT.sub(lambda match: match[2] + _ACCENTS[match[1]], " ".join(text.translate(_LIGATURES).split()))
+    text = " ".join(text.translate(_LIGATURES).replace("\u2010", "-").split())
+    text = _ACCENT.sub(lambda match: match[2] + _ACCENTS[match[1]], text)
     text = unicodedata.normalize("NFC", text)
     return Line(number, text, left, right, bottom, top, size, num_bold * 2 > len(whole))
 
 
-def raise_digits(text: str) -> str:
+def _without_letterspace(parts: list[Any]) -> list[Any]:
+    """Leave out the spaces that the library puts between letters set apart, as in titles: no word ends there.
+
+    Where a line has spaces of its own, others are none unless they are as wide; without these, those much wider than
+    the usual one are, if most of the line is single letters.
+    """
+    from pdfminer.layout import LTChar
+
+    gaps = [(at, _gap_at(parts, at)) for at in range(1, len(parts) - 1) if parts[at].get_text() == " "]
+    real = [gap for at, gap in gaps if isinstance(parts[at], LTChar)]
+    if real:
+        narrowest = _AS_WIDE * min(real)
+    elif len(gaps) >= _MIN_SPACED and len(gaps) > _MOSTLY * sum(isinstance(part, LTChar) for part in parts):
+        narrowest = _MUCH_WIDER * median(gap for _, gap in gaps)
+    else:
+        return parts
+    gone = {
+        at
+        for at, gap in gaps
+        if not isinstance(parts[at], LTChar) and gap < narrowest and _are_no_numbers(parts[at - 1], parts[at + 1])
+    }
+    return [part for at, part in enumerate(parts) if at not in gone]
+
+
+def _are_no_numbers(before: Any, after: Any) -> bool:
+    return not (before.get_text()[-1:].isdigit() or after.get_text()[:1].isdigit())
+
+
+def _gap_at(parts: list[Any], at: int) -> float:
+    """Return how far the letters around a space are apart, in points."""
+    before, after = parts[at - 1], parts[at + 1]
+    return float(after.x0 - before.x1) if hasattr(before, "x1") and hasattr(after, "x0") else float("inf")
+
+
+def to_superscript(text: str) -> str:
     """Return a text with its digits as superscripts."""
     return text.translate(_SUPERSCRIPTS)
 
 
 def _raise(text: str) -> str:
-    return f"[{text}]" if text in _MARKS else raise_digits(text)
+    return f"[{text}]" if text in _MARKS else to_superscript(text)
 
 
 def _read_bookmarks(file: Any, numbers: dict[Any, int]) -> Iterator[Bookmark]:

@@ -11,22 +11,27 @@ from statistics import median
 
 from pipeline.books.cleaning import clean_text
 from pipeline.books.document import Block
-from pipeline.books.headings import is_heading_line, is_title_line, level_of
+from pipeline.books.headings import is_heading_line, is_title_line, is_unread_at_the_edges, level_of, looks_like_title
 from pipeline.books.pdf_edges import LARGE
 from pipeline.books.pdf_pages import DROP_CAP_SIZE, Line
 from pipeline.books.plain_text import is_scene, join_lines
 
 _ENDS_SENTENCE = re.compile(r"[.!?…:;。！？](?:[\"'”’»」』)\]]|\[.\]|[¹²³⁰-⁹])*$|[—\"”’»」』]$")
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010]$")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]$")
 _CUT_WORD = re.compile(r"[^\W\d_]+$")
 _FIRST_WORD = re.compile(r"^[^\W\d_]+")
-_GOES_ON = re.compile(r"[-\u2010][^\W\d_]")
+_TENS = frozenset("twenty thirty forty fifty sixty seventy eighty ninety".split())
+_JOINED = frozenset("under over some any every with fore there where here out after through else".split())
+_GOES_ON = re.compile(r"[-][^\W\d_]")
+_SPOKEN = re.compile(r"\w")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_VERSE_NUMBER = re.compile(r"(?<!\S)[¹²³⁰-⁹]+(?=[^\W\d_]|[“‘\"'])")
 _DROP_CAP = re.compile(r"^[\"'“‘«„]?[^\W\d_]$")
 _CONTENTS_LINE = re.compile(r"(?:[.·…_]\s?){4,}\s*[\divxlc]+$")
 _SECTION_NUMBER = re.compile(r"^[\dA-Z]{1,3}(?:\.\d{1,3})*\.?\s+(?=\S)")
 _GAP, _INDENT, _SHORT, _VERSE = 1.35, 0.5, 0.15, 0.2
-_COLUMN_SHARE, _COLUMN_DISTANCE = 0.12, 0.3
+_CENTERED, _MIN_CENTERED, _TITLE_ROOM = 0.1, 3, 0.3
+_COLUMN_SHARE, _COLUMN_DISTANCE, _MAX_INDENT, _MIN_COLUMN = 0.12, 0.3, 2.5, 4
 _MAX_HEADING_CHARS, _MAX_HEADING_LINES = 200, 5
 _NEAR_PAGES = (-4, -2, 0, 2, 4)  # Left and right pages have margins of their own.
 
@@ -80,8 +85,13 @@ def make_paragraphs(pages: Sequence[Sequence[Line]], body_size: float) -> list[P
         if group[0].size >= DROP_CAP_SIZE * body_size and len(group) == 1 and _DROP_CAP.match(group[0].text):
             held = group
             continue
-        paragraphs.append(_make(group, held, layout, levels, words))
+        made = _make(group, held, layout, levels, words)
         held = []
+        # An ornament between the label of a chapter and its name parts no scenes.
+        if made.block.kind == "heading" and len(paragraphs) > 1 and paragraphs[-1].block.kind == "scene":
+            if paragraphs[-2].block.kind == "heading":
+                paragraphs.pop()
+        paragraphs.append(made)
     return paragraphs
 
 
@@ -95,7 +105,7 @@ def _make(group: list[Line], cap: list[Line], layout: _Layout, levels: _Levels, 
         is_word = first is not None and not stands
         texts[0] = cap[0].text + ("" if is_word else " ") + texts[0]
         made.num_joined += is_word
-    if all(is_scene(text) for text in texts):
+    if not any(_SPOKEN.search(text) for text in texts):
         return made
     level = levels.of(group)
     if all(_CONTENTS_LINE.search(text) for text in texts):
@@ -105,7 +115,9 @@ def _make(group: list[Line], cap: list[Line], layout: _Layout, levels: _Levels, 
     else:
         whole, num_cut = _join_cut_words(texts, words)
         made.num_joined += num_cut
-        text = clean_text(join_lines(whole), made.unread)
+        text = join_lines(whole)
+        made.unread += [Block("paragraph", number, reason="verse number") for number in _VERSE_NUMBER.findall(text)]
+        text = clean_text(_VERSE_NUMBER.sub("", text), made.unread)
         made.block = Block("heading" if level else "paragraph", text, level)
     return made
 
@@ -115,17 +127,21 @@ def _count_words(pages: Sequence[Sequence[Line]]) -> Counter[str]:
     words = Counter[str]()
     for lines in pages:
         for line in lines:
-            whole = re.sub(r"^\S+\s|\s\S+$|^\S+$", " ", line.text.replace("\u2010", "-").lower())
+            whole = re.sub(r"^\S+\s|\s\S+$|^\S+$", " ", line.text)
             for word in _WORD.findall(whole):
                 parts = word.split("-")
                 words.update([*parts, *map("-".join, pairwise(parts))])
+    # As it is written, and a capital also counts as a small letter where the book writes the word small, too: German
+    # nouns are no second halves.
+    for word in [word for word in words if word[0].isupper() and words[word.lower()]]:
+        words[word.lower()] += words[word]
     return words
 
 
 def _join_cut_words(texts: Sequence[str], words: Counter[str]) -> tuple[list[str], int]:
     """Put words together that a line's end cut, and say how many.
 
-    A hyphen stays where the book writes one elsewhere, or both parts and never the whole.
+    A hyphen stays where the book writes one elsewhere, or both parts, of some letters, and never the whole.
     """
     whole, num_joined = [texts[0]], 0
     for text in texts[1:]:
@@ -133,7 +149,8 @@ def _join_cut_words(texts: Sequence[str], words: Counter[str]) -> tuple[list[str
         if _HYPHEN.search(whole[-1]) and begin and end and (end[0][0].islower() or (begin[0] + end[0]).isupper()):
             first, second = begin[0].lower(), end[0].lower()
             num_hyphens = words[f"{first}-{second}"]
-            is_compound = num_hyphens or _GOES_ON.match(text, end.end()) or (words[first] and words[second])
+            are_words = len(first) > 3 and len(second) > 3 and words[first] and words[second] and first not in _JOINED
+            is_compound = num_hyphens or _GOES_ON.match(text, end.end()) or are_words or first in _TENS
             if words[first + second] > num_hyphens or not is_compound:
                 whole[-1] = _HYPHEN.sub("", whole[-1]) + text
                 num_joined += 1
@@ -172,7 +189,10 @@ class _Layout:
                 near.update(self._lefts[page + step])
         enough = max(2, _COLUMN_SHARE * near.total())
         columns: list[int] = []
-        for left in sorted(left for left, count in near.items() if count >= enough):
+        for left in sorted(near):
+            with_indents = sum(near[other] for other in range(left, left + round(_MAX_INDENT * self._body_size)))
+            if with_indents < (enough if not columns else max(_MIN_COLUMN, enough)) or near[left] * 5 < with_indents:
+                continue
             if not columns or left - columns[-1] > _COLUMN_DISTANCE * (max(near) - min(near) + 20 * self._body_size):
                 columns.append(left)
         return columns or [min(near, default=0)]
@@ -189,11 +209,22 @@ class _Layout:
             columns = self._columns[line.page]
             _, left = self._column(line)
             following = next((column for column in columns if column > left), None)
-            is_across = following is not None and line.right > following + 2 * self._body_size
+            is_beyond = line.left > self._rights.get(self._column(line), line.right)
+            is_across = following is not None and (line.right > following or is_beyond)
+            is_across = is_across or (len(columns) > 1 and self._has_room(line, lines))
             band += is_across
             places.append((band, left, -round(line.top / (0.5 * self._body_size)), line.left, line))
             band += is_across
         return [place[-1] for place in sorted(places, key=lambda place: place[:-1])]
+
+    def _has_room(self, line: Line, lines: Sequence[Line]) -> bool:
+        """Return whether a title stands above all columns: it has nothing beside it, and others go on below it."""
+        if line.size <= LARGE * self._body_size:
+            return False
+        is_alone = all(other is line for other in lines if other.bottom < line.top and other.top > line.bottom)
+        return is_alone and any(
+            other.top <= line.bottom and self._column(other) != self._column(line) for other in lines
+        )
 
     def indent(self, line: Line) -> float:
         """Return how far right of its column's edge a line begins, in points."""
@@ -224,16 +255,26 @@ class _Layout:
         if distance is not None and distance > _GAP:
             return True
         if line.size > LARGE * self._body_size:
-            return False  # The second line of a heading.
+            return distance is None  # Else the second line of a heading.
         if is_heading_line(line.text) and (_ENDS_SENTENCE.search(before.text) or is_heading_line(before.text)):
             return True
         is_short, ends = self.room(before) > _SHORT, bool(_ENDS_SENTENCE.search(before.text))
+        is_title = is_title_line(line.text) or looks_like_title(line.text)
+        if distance is None and ends and is_title and self.room(line) > _TITLE_ROOM:
+            return True  # At the head of a page.
         indent, last = self.indent(line), self.indent(before)
         if indent > last + _INDENT * line.size and (ends or not is_short):
             return True
         if len(group) > 1 and indent < last - _INDENT * line.size and ends:
             return True
         return is_short and (ends or is_heading_line(before.text))
+
+    def is_centered(self, line: Line) -> bool:
+        """Return whether a line has as much room before it as behind."""
+        _, left = key = self._column(line)
+        right = self._rights.get(key, line.right)
+        before, behind, width = line.left - left, right - line.right, max(1.0, right - left)
+        return before > _CENTERED * width and abs(before - behind) < _CENTERED * width
 
     def is_verse(self, group: Sequence[Line]) -> bool:
         """Return whether lines end where their writer ended them."""
@@ -248,11 +289,14 @@ class _Levels:
         large = [group for group in groups if self._is_large(group)]
         self._sizes = sorted({round(group[0].size) for group in large}, reverse=True)
         self._has_large = sum(round(group[0].size) == self._sizes[-1] for group in large) > 1 if large else False
-        self._apart = set[int]()
+        self._apart = {id(groups[0][0])} if groups else set[int]()
         for before, group in pairwise(groups):
             distance = layout.distance(before[-1], group[0])
             if distance is None or distance > _GAP:
                 self._apart.add(id(group[0]))
+        centered = [group for group in groups if len(group) == 1 and layout.is_centered(group[0])]
+        titles = [group[0] for group in centered if id(group[0]) in self._apart and looks_like_title(group[0].text)]
+        self._centered = {id(line) for line in titles} if len(titles) >= _MIN_CENTERED else set[int]()
 
     def _is_large(self, group: Sequence[Line]) -> bool:
         text = " ".join(line.text for line in group)
@@ -273,12 +317,13 @@ class _Levels:
         is_apart = id(group[0]) in self._apart
         if group[0].is_bold and is_apart and not _ENDS_SENTENCE.search(text):
             return below + 1 + (level_of(text) if below == 0 else 0)
-        if not self._has_large and is_apart and is_title_line(text):
+        is_title = is_title_line(text) or id(group[0]) in self._centered
+        if not self._has_large and is_apart and is_title:
             return below + level_of(text)
         return 0
 
 
-def put_heading(page: Sequence[Paragraph], number: int, title: str, level: int) -> bool:
+def put_heading(page: Sequence[Paragraph], number: int, title: str, level: int) -> tuple[str, bool]:
     """Mark where an entry of the book's own contents begins: at its title on its page, else at the page's first text.
 
     Args:
@@ -288,25 +333,31 @@ def put_heading(page: Sequence[Paragraph], number: int, title: str, level: int) 
         level: of its heading, 1 is the highest.
 
     Returns:
-        Whether its title stands there.
+        The title as the page has it, or the heading with which the page begins, and whether it is the entry's.
     """
     here = [paragraph for paragraph in page if not paragraph.block.reason]
     wanted = _fold(title)
     for at, paragraph in enumerate(here):
-        found = _fold(paragraph.block.text)
+        text = paragraph.block.text
+        found = _fold(text)
         following = _fold(here[at + 1].block.text) if at + 1 < len(here) else ""
-        is_title = bool(found) and len(paragraph.block.text) <= _MAX_HEADING_CHARS and (
-            found == wanted or (wanted.endswith(found) and len(found) > 3) or found + following == wanted
-        )  # fmt: skip
+        is_part = (wanted.endswith(found) and len(found) > 3) or found + following == wanted
+        is_title = bool(found) and len(text) <= _MAX_HEADING_CHARS and (found == wanted or is_part)
         if is_title or (found.startswith(wanted) and paragraph.block.kind == "heading" and len(wanted) > 3):
             entries = (*paragraph.block.entries, number)
             paragraph.block = replace(paragraph.block, kind="heading", level=level, entries=entries)
-            return True
+            return text if found == wanted or _letters(text) == _letters(title) else title, True
     first = next((paragraph for paragraph in here if paragraph.block.text), None)
-    if first is not None:
-        first.block = replace(first.block, entries=(*first.block.entries, number))
-    return False
+    if first is None:
+        return title, False
+    first.block = replace(first.block, entries=(*first.block.entries, number))
+    is_better = first.block.kind == "heading" and not is_unread_at_the_edges(title)
+    return first.block.text if is_better else title, False
 
 
 def _fold(text: str) -> str:
-    return re.sub(r"[\W_]+", "", _SECTION_NUMBER.sub("", text)).casefold()
+    return _letters(_SECTION_NUMBER.sub("", text))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()

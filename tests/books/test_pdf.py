@@ -18,11 +18,13 @@ TOP, LEADING, LEFT, WIDTH = 740, 14, 72, 78
 
 
 def write_pdf(pages, bookmarks=(), info="") -> bytes:
-    """A PDF of pages, each of lines (x, y, size, text); letters of one width; bookmarks are (title, page)."""
+    """A PDF of pages, each of lines (x, y, size, text), operators behind where need be; bookmarks (title, page)."""
     objects = ["", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>"]
     kids = []
     for lines in pages:
-        drawn = "".join(f"BT /F1 {size} Tf {x} {y} Td ({text}) Tj ET\n" for x, y, size, text in lines)
+        drawn = "".join(
+            f"BT /F1 {size} Tf {x} {y} Td {' '.join(how)} ({text}) Tj ET\n" for x, y, size, text, *how in lines
+        )
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /Contents {len(objects)} 0 R /MediaBox [0 0 612 792] "
@@ -135,12 +137,12 @@ def test_bookmarks_decide_where_no_letters_are_larger():
     assert titles(split) == ["Part The Mill", "Part The River", "Part The Bridge"]
 
 
-def test_bookmarks_of_other_words_begin_with_their_pages_and_that_is_noted():
+def test_bookmarks_of_other_words_begin_with_their_pages_headings_and_that_is_noted():
     pages = typeset([(name, 16, paragraphs) for name, paragraphs in STORY.items()])
     starts = [number for number, page in enumerate(pages) if page[0][2] == 16]
     marks = list(zip(("One", "Two", "Three"), starts, strict=True))
     document, split = read(write_pdf(pages, marks))
-    assert titles(split) == ["One", "Two", "Three"]
+    assert titles(split) == list(STORY)
     assert "3 of 3 bookmarks are not on their pages as they are written" in document.notes[0]
     of_pages = [(f"Page {number + 1}", number) for number in range(len(pages))]
     assert titles(read(write_pdf(pages, of_pages))[1]) == list(STORY)
@@ -238,6 +240,88 @@ def test_a_large_first_letter_belongs_to_its_word():
     document, split = read(write_pdf([page]))
     assert split.chapters[0].blocks[0].text == " ".join(lines)
     assert document.num_words == words_of(split.blocks)
+
+
+BODY = [paragraph(seed, 60) for seed in range(60, 64)]
+
+
+def set_page(paragraphs, top=TOP, size=10):
+    lines = [line for text in paragraphs for line in set_lines(text)]
+    return [(LEFT, top - LEADING * at, size, line) for at, line in enumerate(lines)]
+
+
+def test_no_line_of_a_story_is_a_head_for_standing_apart():
+    """A last line alone on its page, a salutation, a title in the text's own letters, a line above a picture."""
+    letters = [[(LEFT, TOP, 10, "My dear Aunt,"), *set_page([text], TOP - 40), (300, 40, 10, str(number))]
+               for number, text in enumerate(BODY, 1)]  # fmt: skip
+    _, split = read(write_pdf(letters))
+    text = " ".join(block.text for chapter in split.chapters for block in chapter.blocks)
+    assert text.count("My dear Aunt,") == len(BODY)
+    pictures = [[(LEFT, TOP, 10, f"Above number {name} is a mill"), (LEFT, 100, 10, f"and below {name} a dog"),
+                 (300, 40, 10, str(number))]
+                for number, name in enumerate(("one", "two", "three", "four"), 1)]  # fmt: skip
+    _, split = read(write_pdf(pictures))
+    assert {block.reason for block in split.blocks} == {"", "page number"}
+    own = [[(LEFT, TOP, 10, name.upper()), *set_page([text], TOP - 40), (300, 40, 10, str(number))]
+           for number, (name, text) in enumerate(zip(("Bees", "Ants", "Wasps"), BODY, strict=False), 1)]  # fmt: skip
+    assert titles(read(write_pdf(own))[1]) == ["BEES", "ANTS", "WASPS"]
+
+
+def test_small_numbered_lines_to_which_no_mark_leads_are_text():
+    page = [*set_page(BODY[:1]), (LEFT, 90, 8, "1 cup of flour and a spoon"), (LEFT, 80, 8, "2 eggs of any size")]
+    _, split = read(write_pdf([page]))
+    assert not any(block.reason for block in split.blocks)
+
+
+def test_letters_set_apart_are_words():
+    page = [(LEFT, TOP, 18, "THE WIDOW", "4 Tc"), *set_page(BODY[:1], TOP - 60), (LEFT, 400, 10, "He said it", "0 Tc"),
+            (LEFT, 386, 10, "never again to anybody there.", "2.5 Tc")]  # fmt: skip
+    _, split = read(write_pdf([page]))
+    assert split.chapters[0].blocks[0].text == "THE WIDOW"
+    assert split.chapters[0].blocks[-1].text.endswith("never again to anybody there.")
+
+
+def test_what_is_printed_twice_is_read_once_and_what_lies_aslant_is_left_out():
+    twice = [line for x, *line in set_page(BODY[:1]) for line in ((x, *line), (x + 0.25, *line))]
+    aslant = (0, 0, 60, "DRAFT", "0.7 0.7 -0.7 0.7 200 300 Tm")
+    document, split = read(write_pdf([[*twice, aslant]]))
+    assert [block.text for block in split.blocks if not block.reason] == BODY[:1]
+    assert [block.text for block in split.blocks if block.reason] == ["DRAFT"]
+    assert document.num_words == words_of(split.blocks)
+
+
+def test_notes_at_the_margin_and_numbers_of_lines_are_no_words_of_sentences():
+    lines = set_page(BODY[:2])
+    beside = [(560, TOP - LEADING, 7, "The mill"), (560, TOP - 4 * LEADING, 7, "The dog")]
+    numbers = [(40, TOP - LEADING * at, 10, str(5 * at)) for at in (2, 4)]
+    _, split = read(write_pdf([[*lines, *beside, *numbers]]))
+    assert " ".join(block.text for block in split.blocks if not block.reason) == " ".join(BODY[:2])
+    reasons = Counter(block.reason for block in split.blocks if block.reason)
+    assert reasons == {"marginal note": 2, "line number": 2}
+
+
+def test_sections_are_no_chapters_and_headings_that_bookmarks_forget_are():
+    chapters = [(f"{at} {name}", 16, [BODY[at]]) for at, name in enumerate(("Bees", "Ants", "Wasps"), 1)]
+    pages = typeset(chapters, heads=())
+    for number, page in enumerate(pages, 1):
+        page.append((LEFT, 400, 13, f"{number}.1 Early days"))
+        page += set_page([BODY[0]], 370)
+    assert titles(read(write_pdf(pages))[1]) == ["1 Bees", "2 Ants", "3 Wasps"]
+    document, split = read(write_pdf(pages, [("1 Bees", 0), ("3 Wasps", 2)]))
+    assert titles(split) == ["1 Bees", "2 Ants", "3 Wasps"]
+    assert "1 heading(s) look like those that bookmarks name" in document.notes[0]
+
+
+def test_titles_across_two_columns_come_before_both():
+    pages = []
+    for top, names in ((TOP, "Bees"), (TOP - 300, "Ants")):
+        column = set_lines(BODY[0], 34)[:10]
+        pages += [(LEFT, top, 16, names)]
+        pages += [(LEFT + 250 * side, top - 40 - LEADING * at, 10, f"{names} {line}") for side in (0, 1)
+                  for at, line in enumerate(column)]  # fmt: skip
+    text = [block.text for chapter in read(write_pdf([pages]))[1].chapters for block in chapter.blocks]
+    joined = " ".join(text)
+    assert joined.rindex("Bees") < joined.index("Ants")
 
 
 def test_what_is_no_readable_pdf_is_named_with_the_way(monkeypatch):
