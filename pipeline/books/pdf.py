@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 
 from pipeline.books.document import Block, Document, Entry, words_in
-from pipeline.books.pdf_edges import Edges, cut_edges
+from pipeline.books.pdf_edges import LARGE, Edges, cut_edges
 from pipeline.books.pdf_pages import Bookmark, Line, read_pages
 from pipeline.books.pdf_text import Paragraph, body_size_of, make_paragraphs, put_heading
 from pipeline.errors import ManifestError
@@ -44,7 +44,7 @@ def read_pdf(data: bytes, place: str) -> Document:
             gone.append(("text aslant", Line(number, text, 0.0, 0.0, 0.0, 0.0, body_size)))
     paragraphs = make_paragraphs(edges.kept, body_size)
     document = Document(pages.title, pages.author, "", [], 0)
-    _take_bookmarks(document, paragraphs, pages.bookmarks)
+    _take_bookmarks(document, paragraphs, pages.bookmarks, body_size)
     document.blocks = list(_in_order(paragraphs, edges))
     num_joined = sum(paragraph.num_joined for paragraph in paragraphs)
     lines = chain(*edges.kept, (line for gone in edges.gone for _, line in gone))
@@ -68,7 +68,9 @@ def _in_order(paragraphs: list[Paragraph], edges: Edges) -> Iterator[Block]:
             yield from paragraph.unread
 
 
-def _take_bookmarks(document: Document, paragraphs: list[Paragraph], bookmarks: list[Bookmark]) -> None:
+def _take_bookmarks(
+    document: Document, paragraphs: list[Paragraph], bookmarks: list[Bookmark], body_size: float
+) -> None:
     """Take the file's bookmarks as the book's contents, unless they only name pages."""
     if sum(bool(_OF_A_PAGE.fullmatch(bookmark.title)) for bookmark in bookmarks) * 2 > len(bookmarks):
         return
@@ -84,7 +86,7 @@ def _take_bookmarks(document: Document, paragraphs: list[Paragraph], bookmarks: 
             title, is_there = put_heading(pages[bookmark.page], number, title, bookmark.level + 1)
             unfound += [] if is_there else [bookmark.title]
         document.contents.append(Entry(title, bookmark.level))
-    unnamed = _add_unnamed(document, paragraphs)
+    unnamed = _add_unnamed(document, paragraphs, body_size)
     if unnamed:
         document.notes.append(
             f"{len(unnamed):,} heading(s) look like those that bookmarks name, and begin chapters without one: "
@@ -97,20 +99,27 @@ def _take_bookmarks(document: Document, paragraphs: list[Paragraph], bookmarks: 
         )
 
 
-def _add_unnamed(document: Document, paragraphs: list[Paragraph]) -> list[str]:
-    """Add the headings that look like those that bookmarks lead to, and that none names; return their titles."""
-    if sum(map(_is_named, paragraphs)) < 2:
-        return []
-    levels = {_look_of(paragraph): paragraph.block.level for paragraph in paragraphs if _is_named(paragraph)}
+def _add_unnamed(document: Document, paragraphs: list[Paragraph], body_size: float) -> list[str]:
+    """Add the headings that look like those of the bookmarks of the highest level, and that none names.
+
+    Returns:
+        Their titles; those before the first bookmark and in letters of the text's size are none.
+    """
+    highest = min((paragraph.block.level for paragraph in paragraphs if _is_named(paragraph)), default=0)
+    named = [number for number, paragraph in enumerate(paragraphs)
+             if _is_named(paragraph) and paragraph.block.level == highest]  # fmt: skip
+    looks = {_look_of(paragraphs[number]) for number in named}
     unnamed, contents = list[str](), list[Entry]()
-    for paragraph in paragraphs:
-        numbers = paragraph.block.entries
-        entries = [document.contents[number] for number in numbers]
-        if not entries and paragraph.block.kind == "heading" and _look_of(paragraph) in levels:
-            entries = [Entry(paragraph.block.text, levels[_look_of(paragraph)] - 1)]
-            unnamed.append(paragraph.block.text)
-        numbers = tuple(range(len(contents), len(contents) + len(entries)))
-        paragraph.block = replace(paragraph.block, entries=numbers)
+    for number, paragraph in enumerate(paragraphs):
+        block = paragraph.block
+        entries = [document.contents[entry] for entry in block.entries]
+        is_large = paragraph.lines[0].size >= LARGE * body_size and _look_of(paragraph) in looks
+        is_label = number + 1 < len(paragraphs) and _is_named(paragraphs[number + 1])
+        is_new = not entries and block.kind == "heading" and not is_label
+        if len(named) > 1 and number > named[0] and is_new and is_large:
+            entries = [Entry(block.text, highest - 1)]
+            unnamed.append(block.text)
+        paragraph.block = replace(block, entries=tuple(range(len(contents), len(contents) + len(entries))))
         contents += entries
     document.contents = contents
     return unnamed
