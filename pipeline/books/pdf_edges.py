@@ -254,9 +254,10 @@ def _beside(lines: Sequence[Line], body_size: float) -> dict[int, tuple[str, Lin
     left, right = median(line.left for line in text), max(line.right for line in text)
     outside = [line for line in lines if line.left >= right or line.right <= left]
     notes = [line for line in outside if line.size <= SMALL * body_size and not line.text.isdecimal()]
-    numbers = [line for line in outside if line.text.isdecimal()]
+    numbers = sorted((line for line in outside if line.text.isdecimal()), key=lambda line: -line.top)
+    go_up = all(int(line.text) < int(below.text) for line, below in pairwise(numbers))
     taken = [("marginal note", line) for line in notes]
-    taken += [("line number", line) for line in numbers] if len(numbers) > 1 else []
+    taken += [("line number", line) for line in numbers] if len(numbers) > 1 and go_up else []
     return {id(line): (reason, line) for reason, line in taken}
 
 
