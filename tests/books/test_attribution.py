@@ -386,7 +386,7 @@ def test_confidence_depends_on_what_a_decision_rests_on():
 
 
 MANOR = (Names("Anna"), Names("Tom"), Names("Ruth", ("Miss Dale",), "she"), Names("Mr. Dale"), Names("the postman"),
-         Names("the Duchess", ("the woman in grey", "the veiled guest")), Names("the miller"),
+         Names("the Duchess", ("the woman in gray", "the veiled guest")), Names("the miller"),
          Names("the miller's wife"), Names("Mrs. de Vere"))  # fmt: skip
 
 
@@ -396,7 +396,7 @@ MANOR = (Names("Anna"), Names("Tom"), Names("Ruth", ("Miss Dale",), "she"), Name
         ('"It is late," said Dale.', "Mr. Dale"),
         ('"It is late," Dale answered.', "Mr. Dale"),
         ('"It is late," said Miss Dale.', "Ruth"),
-        ('"It is late," said the woman in grey.', "the Duchess"),
+        ('"It is late," said the woman in gray.', "the Duchess"),
         ('"It is late," the veiled guest remarked.', "the Duchess"),
         ('"It is late," said the miller\'s wife.', "the miller's wife"),
         ('"It is late," said the miller.', "the miller"),
@@ -405,7 +405,7 @@ MANOR = (Names("Anna"), Names("Tom"), Names("Ruth", ("Miss Dale",), "she"), Name
         ('"It is late!" was whispered by the miller.', "the miller"),
         ('"It is late!" was loudly cried by Anna.', "Anna"),
         ('Said Tom: "It is late."', "Tom"),
-        ('Then said the woman in grey to Tom, "It is late."', "the Duchess"),
+        ('Then said the woman in gray to Tom, "It is late."', "the Duchess"),
         ('Said Tom\'s wife: "It is late."', None),
         ('"It is late!" cried Mr. and Miss Dale.', None),
         ('"It is late!" Mr. and Miss Dale cried.', None),

@@ -35,7 +35,8 @@ class Mention:
         pronoun: he, she or i; empty where a name does not say.
         is_possessive: `Anna's brother` is not Anna; `his wife` is not him.
         is_subject: where it stands it may be the subject of its clause.
-        is_small: a name that the cast does not write small: `the doctor` may be another than the Doctor of the cast.
+        is_small: a name that the cast does not write small: `the doctor` may be another than the Doctor of the cast,
+            and `a doctor` than the doctor.
     """
 
     first: int
@@ -103,7 +104,8 @@ def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention
         key = tuple(other.small for other in words[at:stop])
         if starts_small or not all(other.text[0].isupper() for other in words[at:stop]):
             if key in (people.common if starts_small else people.exact):  # `Mrs. de Vere`.
-                is_small = starts_small and stop == at + 1 and key not in people.small
+                is_any = words[at - 1].small in ("a", "an")
+                is_small = starts_small and (is_any or (stop == at + 1 and key not in people.small))
                 is_possessive = words[stop - 1].is_possessive
                 return Mention(at, stop, "name", tuple(people.exact[key]), "", is_possessive, is_small=is_small)
         elif all(_joins(text, words, number) for number in range(at + 1, stop)) and (found := people.find(key)):
@@ -116,7 +118,7 @@ def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention
     stop = at + 1
     while stop < len(words) and words[stop].text[0].isupper() and _joins(text, words, stop):
         stop += 1
-    if stop > at + 1 and (word.small in TITLES or people.is_name(word)):
+    if stop > at + 1 and (word.small in TITLES or (word.small not in VERBS and people.is_name(word))):
         pronoun = _pronoun_of_title(word.small)
         return Mention(at, stop, "name", pronoun=pronoun, is_possessive=words[stop - 1].is_possessive)
     return None

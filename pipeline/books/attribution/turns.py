@@ -217,9 +217,18 @@ def find_tags(paragraph: Paragraph, number: int, index: int) -> list[Tag]:
     if after := _tag_after(paragraph, quote, stop):
         tags.append(Tag(after[0], number, after[1]))
     before = _tag_before(paragraph, start, quote)
-    if before and not (index and _goes_on(paragraph, start, index, *before)):
+    if before and not (index and not _has_its_own(paragraph, index - 1) and _goes_on(paragraph, start, index, *before)):
         tags.append(Tag(before[0], number, before[1]))
     return tags
+
+
+def _has_its_own(paragraph: Paragraph, index: int) -> bool:
+    """Return whether a quote has ended and its speaker stands before it: what follows is not its tag."""
+    quote = paragraph.speech[index]
+    if paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:] not in ".!?":
+        return False
+    found = _tag_before(paragraph, paragraph.speech[index - 1].end if index else 0, quote)
+    return found is not None and found[0] in ("before", "inverted")
 
 
 def _goes_on(paragraph: Paragraph, start: int, index: int, style: str, subject: Mention) -> bool:
@@ -262,8 +271,8 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
         return None
     if paragraph.text[quote.end : words[at].start].strip(" ,—-\"'”’;"):
         return None
-    if words[at].small in _PASSIVE:
-        for verb in (at + 1, at + 2):
+    if words[at].small in (*_PASSIVE, "had", "has"):
+        for verb in range(at + 1, at + 4):
             if told := _agent(paragraph, verb, stop):
                 return "inverted", told
     if words[at].small in VERBS:
@@ -312,8 +321,7 @@ def _agent(paragraph: Paragraph, verb: int, stop: int) -> Mention | None:
     words = paragraph.words
     if verb + 1 >= len(words) or words[verb + 1].small != "by" or words[verb].small not in (*VERBS, *BARE_VERBS):
         return None
-    helper = verb - 2 if words[verb - 1].small.endswith("ly") else verb - 1
-    if helper < 0 or words[helper].small not in _PASSIVE:
+    if not any(word.small in _PASSIVE for word in words[max(0, verb - 2) : verb]):
         return None
     found = next(iter(paragraph.told_within(words[verb + 1].end, stop)), None)
     if found is None or found.first > verb + 4:
@@ -397,7 +405,7 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
                 return ("before_near" if not is_close else "before_ended" if is_ended else "before"), near[-1]
             inverted = _inverted_before(paragraph, first, verb, told)
             if inverted:
-                return "before", inverted
+                return "inverted", inverted
             break
     subjects = [found for found in told if found.is_subject]
     return ("leads", subjects[0]) if leads_in and subjects else None
