@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from pipeline.books.attribution.people import Names, name_key, split_words
 from pipeline.books.attribution.words import TITLES
+from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
 from pipeline.config.settings import Settings, describe_problems
 from pipeline.config.yaml_reader import read_yaml
@@ -121,19 +122,25 @@ def describe_strangers(cast: Cast, texts: Iterable[str], words: Collection[str])
         words: of the book, as it writes them.
     """
     text = "\n".join(texts).lower()
-    notes = []
-    for character in cast.characters:
-        known = (character.name, *character.aliases)
-        if "I" in known or any(_is_in(name, text) for name in known):
-            continue
-        unknown = [word.text for word in split_words(character.name) if word.text not in words]
-        near = [split_words(near)[0].text for word in unknown for near in get_close_matches(word, words, n=1)]
-        remedy = f"is it {' or '.join(near)}? Correct" if near else "correct"
-        notes.append(
-            f"the cast has {character.name}, whom the book never names; {remedy} the name, or add as an alias what the "
-            "book calls them"
-        )
-    return notes
+    strangers = [
+        found.name for found in cast.characters
+        if "I" not in found.aliases and not any(_is_in(name, text) for name in (found.name, *found.aliases))
+    ]  # fmt: skip
+    if not strangers:
+        return []
+    listed = ", ".join(f"{one_line(name)}{_find_near(name, words)}" for name in strangers)
+    return [
+        f"the cast has {listed}: the book never has that name; correct it, or add as an alias what the book calls them"
+    ]
+
+
+def _find_near(name: str, words: Collection[str]) -> str:
+    """Say which words of a book are nearly those of a name that it does not have."""
+    found = []
+    for word in (part.text for part in split_words(name) if part.text not in words):
+        alike = (other for other in words if other[:1] == word[:1] and abs(len(other) - len(word)) < 3)
+        found += [split_words(near)[0].text for near in get_close_matches(word, alike, n=1)]
+    return f" (is it {' or '.join(found)}?)" if found else ""
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -166,4 +173,4 @@ def read_casts(uri: str | None, settings: StorageConfig) -> Mapping[str, Cast]:
     try:
         return load_casting(read_bytes(uri, settings), uri)
     except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{uri}: there is no such file of casts; correct its address") from None
+        raise ConfigError(f"{uri}: there is no such file of casts; name the YAML file itself") from None

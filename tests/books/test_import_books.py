@@ -335,10 +335,16 @@ def test_two_characters_may_share_an_alias():
 @pytest.mark.parametrize(
     ("character", "noted"),
     [
-        (Character(name="Alise", voice="b"), "the cast has Alise, whom the book never names; is it Alice? Correct"),
-        (Character(name="the old sailer", voice="b"), "is it sailor?"),
-        (Character(name="Zuleika", voice="b"), "never names; correct the name, or add as an alias"),
-        (Character(name="陈船长", voice="b"), "never names"),
+        (
+            Character(name="Alise", voice="b"),
+            "the cast has Alise (is it Alice?): the book never has that name; correct it",
+        ),
+        (Character(name="the old sailer", voice="b"), "the old sailer (is it sailor?)"),
+        (
+            Character(name="Zuleika", voice="b"),
+            "the cast has Zuleika: the book never has that name; correct it, or add as an alias",
+        ),
+        (Character(name="陈船长", voice="b"), "never has that name"),
         (Character(name="Mrs. Alice Pell", voice="b"), ""),
         (Character(name="Zuleika", voice="b", aliases=("the old sailor's wife",)), ""),
         (Character(name="Zuleika", voice="b", aliases=("I",)), ""),
