@@ -92,7 +92,7 @@ def load_casting(text: str | bytes, place: str) -> Mapping[str, Cast]:
 
 
 def _find_clashes(cast: Cast, book_id: str) -> Iterator[str]:
-    """Yield where one name is two characters: nobody could say whose voice its quotes have."""
+    """Yield names without letters, and those of two characters: nobody could say whose voice their quotes have."""
     owners: dict[tuple[str, ...], int] = {}
     for number, character in enumerate(cast.characters):
         first = owners.setdefault(name_key(character.name), number)
@@ -104,6 +104,9 @@ def _find_clashes(cast: Cast, book_id: str) -> Iterator[str]:
                 "tells them apart"
             )
     for number, character in enumerate(cast.characters):
+        for name in (character.name, *character.aliases):
+            if not name_key(name):
+                yield f"{book_id}.characters.{number}: the name {name!r} has no letters; write it as the book does"
         for alias in character.aliases:
             owner = owners.get(name_key(alias), number)
             if owner != number:

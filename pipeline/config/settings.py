@@ -113,6 +113,7 @@ def _describe(place: str, problems: Sequence[Any], group: type[BaseModel]) -> st
 
 
 def _with_article(kind: str) -> str:
+    kind = kind.replace("list of mapping", "list of mappings")
     return f"a {kind}" if kind.startswith(("list", "number", "whole", "mapping")) else kind
 
 
@@ -135,15 +136,18 @@ def _find_correction(kind: Any, value: Any) -> str:
     groups = [one for one in _alternatives(kind) if _is_group(one)]
     if groups and not isinstance(value, dict):
         names = list(_fields(groups[0]))
-        return f"; write settings below it, such as `{names[0]}: ...` (known: {', '.join(names)})"
+        return f"; write settings, such as `{names[0]}: ...` (known: {', '.join(names)})"
+    if dict in kinds:
+        return "; write `NAME: ...` below it, a line for each"
     if kinds & {tuple, list}:
         inner = next(get_args(one)[0] for one in _alternatives(kind) if get_origin(one) in (tuple, list))
         if _is_group(inner):
             return f"; write a list, each part as `- {{{', '.join(f'{name}: ...' for name in _required(inner))}}}`"
         return f"; write [{value}]" if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if kinds & {int, float} and isinstance(value, str):
-        percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)
-        return f"; write {float(percent[1]) / 100:g}" if percent and float in kinds else ""
+        found = re.fullmatch(r"\s*(\d+)(?:[.,](\d+))?\s*(%?)\s*", value)
+        number = float(f"{found[1]}.{found[2] or 0}") / (100 if found[3] else 1) if found else 0.0
+        return f"; write {number:g}" if found and (float in kinds or number.is_integer()) else ""
     if str in kinds and isinstance(value, bool):
         return "; put it in quotes if it is a text"
     return f"; put it in quotes: '{_show(value)}'" if str in kinds and isinstance(value, int | float) else ""

@@ -28,7 +28,7 @@ _REMEDIES = (
     ("cannot start any token", _IN_QUOTES),
     ("undefined alias", _IN_QUOTES),
     ("expected alphabetic", _IN_QUOTES),
-    ("expected ',' or", "close the bracket"),
+    ("expected ',' or", "close the bracket, or put a text with a colon or a comma in it in quotes"),
     ("<block end>", "indent all lines of a group or a list alike"),
     ("could not find expected ':'", "write a name and its value as `name: value`"),
     ("a single document", "remove the line `---` and what follows"),

@@ -426,5 +426,8 @@ def test_a_familys_name_is_a_lady_where_nobody_else_has_it():
 
 
 def test_a_title_alone_is_nobody_to_be_cast():
-    found = attribute('"Welcome!" cried Mr. and Mrs. Pell.\n"Thanks," said Mr. Orr.\n"Good," said Anna.')
+    found = attribute(
+        '"Welcome!" cried Miss and Mrs. Pell.\n"Oh!" cried Mr. and Mrs. Pell.\n'
+        '"Thanks," said Mr. Orr.\n"Good," said Anna.'
+    )
     assert {quote.name for quote in found} <= {None, "Mr. Orr", "Anna", NOBODY_KNOWN}

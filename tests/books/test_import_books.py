@@ -310,9 +310,11 @@ def test_a_wrong_cast_is_reported_with_its_place(text, message):
          r"b\.characters\.0\.aliases: 'Ann', an alias of 'Ruth', is the name of characters\.1, 'Ann'; remove"),
         ("[{name: Ruth, voice: b}, {name: Ann, voice: c, aliases: [ruth]}]", r"'ruth', an alias of 'Ann'"),
         ("[{name: Ruth, voice: b, aliases: Ruthie}]", r"expected a list of text, got 'Ruthie'; write .Ruthie."),
+        ("[{name: '?', voice: b}]", "b.characters.0: the name '.' has no letters; write it as the book does"),
+        ("[{name: Ruth, voice: b, aliases: ['']}]", "the name '' has no letters"),
         ("[{name: Ruth}]", r"voice: required, but not given; add `voice: ...` to {'name': 'Ruth'}"),
         ("[{name: Ruth, voice: 12}]", "voice: expected text, got 12; put it in quotes: '12'"),
-        ("{Ruth: b}", "expected a list of mapping, got .*; write a list, each part as `- {name: ..., voice: ...}`"),
+        ("{Ruth: b}", "expected a list of mappings, got .*; write a list, each part as `- {name: ..., voice: ...}`"),
     ],
 )  # fmt: skip
 def test_a_cast_that_could_not_be_meant_is_refused_with_what_to_write(characters, message):
@@ -321,7 +323,7 @@ def test_a_cast_that_could_not_be_meant_is_refused_with_what_to_write(characters
 
 
 def test_a_cast_of_nothing_and_one_in_utf_16_are_refused():
-    with pytest.raises(ConfigError, match="b: expected a mapping, got nothing; write settings below it"):
+    with pytest.raises(ConfigError, match="b: expected a mapping, got nothing; write settings, such as"):
         load_casting("b:\n", "cast.yaml")
     with pytest.raises(ConfigError, match=r"^cast\.yaml: not YAML: UTF-16 text.*save it as UTF-8"):
         load_casting("b: {}\n".encode("utf-16"), "cast.yaml")

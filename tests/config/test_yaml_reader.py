@@ -85,6 +85,7 @@ def test_what_harms_is_refused(name):
         ("a: @home\n", r"line 1: .*; put it in quotes: a: '@home'"),
         ("a:\n\tb: 1\n", "line 2: .*; indent with spaces, not with tabs"),
         ("a: [1, 2\nb: 3\n", "close the bracket"),
+        ("a: {b: c: d}\n", "close the bracket, or put a text with a colon or a comma in it in quotes"),
         ("a: *Anna*\n", "put it in quotes: a: '[*]Anna[*]'"),
         ("a: 1\n".encode("utf-16"), "UTF-16 text, or no text at all; save it as UTF-8"),
         ("a: 1\n".encode("utf-16-le"), "UTF-16 text, or no text at all; save it as UTF-8"),
