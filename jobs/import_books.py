@@ -21,7 +21,7 @@ from pipeline.config.run import StorageConfig
 from pipeline.config.settings import check_settings
 from pipeline.config.yaml_reader import read_settings
 from pipeline.errors import ConfigError
-from pipeline.storage import open_storage
+from pipeline.storage import check_apart, check_writable, open_storage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_libraries()
         rules = check_settings(ImportConfig, read_settings(options.config, "max_left_out: 0.2"), str(options.config))
         casts = read_casts(options.casting, settings)
+        if options.output is not None:
+            reason = "where it would be read as books"
+            check_apart("--output", options.output, "catalogue", options.catalogue, reason, settings)
+            check_writable("--output", options.output, settings)
         catalogue, narrator = open_storage(options.catalogue, settings), Cast(narrator=options.narrator)
         if options.dry_run:
             reports: Iterable[dict[str, Any]] = (

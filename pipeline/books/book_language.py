@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pipeline.text.languages import DETECTED_LANGUAGES, detect_language, is_mostly_han, language_code
+from pipeline.text.languages import (
+    DETECTED_LANGUAGES,
+    count_english_words,
+    detect_language,
+    is_mostly_han,
+    language_code,
+)
 
 _PASSAGE_CHARS = 300
 _MIN_SHARE = 0.8
@@ -19,6 +25,7 @@ _NOT_SAID = ("mul", "und", "zxx")
 _HAN = ("zh", "ja")
 _HAN_LETTER = re.compile("[\u3041-\u30fa\u3400-\u9fff]")
 _MIN_WORDS = 4  # A name or two in Latin letters are words of a Chinese book.
+_SURELY_ENGLISH = 0.3  # Of the words of English prose half are those that only English uses.
 _MAX_EXAMPLE_CHARS = 60
 
 
@@ -54,9 +61,9 @@ def find_book_language(declared: str, chosen: str | None, texts: Iterable[str], 
         texts: of the book's blocks, in order.
         book_id: as the config calls the book.
     """
-    if chosen is not None:
-        return BookLanguage(None if chosen == "auto" else chosen)
-    said = language_code(declared)
+    if chosen == "auto":
+        return BookLanguage(None)
+    said = language_code(chosen or declared)
     said = None if said in _NOT_SAID else said
     passages = [(detect_language(passage), passage) for passage in _passages(texts)]
     lengths = Counter[str]()
@@ -67,6 +74,10 @@ def find_book_language(declared: str, chosen: str | None, texts: Iterable[str], 
     main, length = max(lengths.items(), key=lambda item: (item[1], item[0]))
     share = length / lengths.total()
     settle = f"audiobook.import.languages: {{{book_id}: CODE}} says which it is"
+    if chosen is not None:
+        is_other = said != main and share >= _MIN_SHARE and length >= _PASSAGE_CHARS
+        is_sure = said in DETECTED_LANGUAGES or (main == "en" and _is_surely_english(passages))
+        return BookLanguage(said, [_describe_choice(str(said), main, share, book_id)] if is_other and is_sure else [])
     if said is None:
         if share < _MIN_SHARE:
             found = ", ".join(f"{code} {count / lengths.total():.0%}" for code, count in lengths.most_common(3))
@@ -81,6 +92,20 @@ def find_book_language(declared: str, chosen: str | None, texts: Iterable[str], 
         notes = []
     code = said or main
     return BookLanguage(code, notes + _describe_others(code, passages))
+
+
+def _is_surely_english(passages: list[tuple[str, str]]) -> bool:
+    """Tell English from what only looks no more like another language: what nobody can tell is taken for English."""
+    num_words, num_english = map(sum, zip(*(count_english_words(passage) for _, passage in passages), strict=True))
+    return bool(num_english >= _SURELY_ENGLISH * num_words)
+
+
+def _describe_choice(chosen: str, main: str, share: float, book_id: str) -> str:
+    quotes = "; quotes are given to their speakers in English only" if chosen != "en" == main else ""
+    return (
+        f"the config says that its language is {chosen}, and {share:.0%} of its text looks like {main}: it is read as "
+        f"{chosen}{quotes}; if that is wrong, correct audiobook.import.languages: {{{book_id}: {chosen}}}"
+    )
 
 
 def _passages(texts: Iterable[str]) -> Iterable[str]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from pipeline.books.attribution.people import Names, name_key
+from pipeline.books.attribution.people import Names, name_key, split_words
+from pipeline.books.attribution.words import TITLES
+from pipeline.config.printable import one_line
 from pipeline.config.run import StorageConfig
+from pipeline.config.settings import Settings, describe_problems
 from pipeline.config.yaml_reader import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.storage import read_bytes
 
 
-class Character(BaseModel):
+class Character(Settings):
     """Somebody who speaks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(min_length=1)
     """As the book calls them: `Alice`, `the Queen`."""
@@ -29,10 +32,8 @@ class Character(BaseModel):
     """How the book refers to them; without it titles (`Mrs. Long`) and the book itself say."""
 
 
-class Cast(BaseModel):
+class Cast(Settings):
     """The voices of one book."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     narrator: str = Field("narrator", min_length=1)
     """A speaker_id; reads everything that is nobody's."""
@@ -63,7 +64,7 @@ class Cast(BaseModel):
         return {self.narrator, *(found.voice for found in self.characters), *([self.speech] if self.speech else [])}
 
 
-def load_casting(text: str, place: str) -> Mapping[str, Cast]:
+def load_casting(text: str | bytes, place: str) -> Mapping[str, Cast]:
     """Read casting.yaml: a cast for each book_id, `default` for the others.
 
     Raises:
@@ -71,23 +72,97 @@ def load_casting(text: str, place: str) -> Mapping[str, Cast]:
     """
     raw = read_yaml(text, place)
     if not isinstance(raw, dict):
-        raise ConfigError(f"{place}: expected a cast for each book_id, or for `default`, at the top level")
+        raise ConfigError(
+            f"{place}: expected a cast for each book_id, or for `default`, at the top level; write "
+            "`default: {narrator: ..., characters: [{name: ..., voice: ...}]}`"
+        )
     casts: dict[str, Cast] = {}
     problems: list[str] = []
     for book_id, cast in raw.items():
         try:
             casts[str(book_id)] = Cast.model_validate(cast)
         except ValidationError as error:
-            for problem in error.errors():
-                where = ".".join(str(part) for part in (book_id, *problem["loc"]))
-                if problem["type"] == "extra_forbidden":
-                    known = (Character if "characters" in problem["loc"] else Cast).model_fields
-                    problems.append(f"  {where}: unknown; expected one of: {', '.join(known)}")
-                else:
-                    problems.append(f"  {where}: {problem['msg']}, got {str(problem['input'])[:60]!r}")
+            problems += describe_problems(error, Cast, (str(book_id),))
+            continue
+        problems += _find_clashes(casts[str(book_id)], str(book_id))
     if problems:
-        raise ConfigError(f"{place}: {len(problems)} wrong setting(s):\n" + "\n".join(problems))
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"{place}: {len(problems)} wrong setting(s):\n{listed}")
     return casts
+
+
+def _find_clashes(cast: Cast, book_id: str) -> Iterator[str]:
+    """Yield names without letters, and those of two characters: nobody could say whose voice their quotes have."""
+    owners: dict[tuple[str, ...], int] = {}
+    for number, character in enumerate(cast.characters):
+        first = owners.setdefault(name_key(character.name), number)
+        if first != number:
+            known = cast.characters[first]
+            yield (
+                f"{book_id}.characters.{number}: {character.name!r} (voice {character.voice}) is the name of "
+                f"characters.{first}, {known.name!r} (voice {known.voice}), too; remove one, or name both as the book "
+                "tells them apart"
+            )
+    for number, character in enumerate(cast.characters):
+        for name in (character.name, *character.aliases):
+            if not name_key(name):
+                yield f"{book_id}.characters.{number}: the name {name!r} has no letters; write it as the book does"
+        for alias in character.aliases:
+            owner = owners.get(name_key(alias), number)
+            if owner != number:
+                yield (
+                    f"{book_id}.characters.{number}.aliases: {alias!r}, an alias of {character.name!r}, is the name of "
+                    f"characters.{owner}, {cast.characters[owner].name!r}; remove the alias, or make both one character"
+                )
+
+
+def describe_strangers(cast: Cast, texts: Iterable[str], words: Collection[str]) -> list[str]:
+    """Say which characters a book never names, as a misspelled name would be nobody, and what may be meant.
+
+    Args:
+        cast: of the book.
+        texts: of all that is read of it.
+        words: of the book, as it writes them.
+    """
+    text = "\n".join(texts).lower()
+    strangers = [
+        found.name for found in cast.characters
+        if "I" not in found.aliases and not any(_is_in(name, text) for name in (found.name, *found.aliases))
+    ]  # fmt: skip
+    if not strangers:
+        return []
+    listed = ", ".join(f"{one_line(name)}{_find_near(name, words)}" for name in strangers)
+    return [
+        f"the cast has {listed}: the book never has that name; correct it, or add as an alias what the book calls them"
+    ]
+
+
+def _find_near(name: str, words: Collection[str]) -> str:
+    """Say which words of a book are nearly those of a name that it does not have."""
+    found = []
+    for word in (part.text for part in split_words(name) if part.text not in words):
+        alike = (other for other in words if other[:1] == word[:1] and abs(len(other) - len(word)) < 3)
+        found += [split_words(near)[0].text for near in get_close_matches(word, alike, n=1)]
+    return f" (is it {' or '.join(found)}?)" if found else ""
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return what a book may call somebody: the whole name, if it is written large also its first and last word."""
+    key = name_key(name)
+    bare = key[1:] if len(key) > 1 and key[0] in TITLES else key
+    is_small = name == name.lower() or name.lower().startswith("the ")
+    return (" ".join(key),) if is_small or not bare else (" ".join(bare), bare[0], bare[-1])
+
+
+def _is_in(name: str, text: str) -> bool:
+    """Return whether a text has a name; Chinese and Japanese have no spaces around it."""
+    for part in _parts(name):
+        words = part.split()
+        if all(word in text for word in words):
+            pattern = r"(?:['’]s)?\W+".join(map(re.escape, words))
+            if max(part, default="") >= "\u2e80" or re.search(rf"(?<!\w){pattern}(?!\w)", text):
+                return True
+    return False
 
 
 def read_casts(uri: str | None, settings: StorageConfig) -> Mapping[str, Cast]:
@@ -99,8 +174,6 @@ def read_casts(uri: str | None, settings: StorageConfig) -> Mapping[str, Cast]:
     if uri is None:
         return {}
     try:
-        return load_casting(read_bytes(uri, settings).decode("utf-8"), uri)
+        return load_casting(read_bytes(uri, settings), uri)
     except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{uri}: there is no such file of casts; correct its address") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{uri}: the casts are not UTF-8 text: {error}") from None
+        raise ConfigError(f"{uri}: there is no such file of casts; name the YAML file itself") from None

@@ -9,8 +9,10 @@ import logging
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pipeline.books.account import describe_account, find_problem
@@ -37,6 +39,21 @@ from pipeline.storage import Storage, describe_cause
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".epub", ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".docx", ".fb2", ".pdf")
+_IN_OFFICE = "open it in a word processor and save it as .docx"
+_BY_CALIBRE = "convert it to EPUB, for example with Calibre: ebook-convert FILE BOOK.epub"
+_UNPACK = "unpack it"
+_NOT_READ = {
+    **dict.fromkeys((".rtf", ".doc", ".odt", ".docm", ".dotx", ".wpd", ".pages", ".wps", ".sxw", ".abw"), _IN_OFFICE),
+    **dict.fromkeys((".lit", ".pdb", ".lrf", ".chm", ".rb", ".tcr", ".snb", ".pml", ".htmlz", ".txtz"), _BY_CALIBRE),
+    **dict.fromkeys((".djvu", ".djv", ".ps", ".xps", ".oxps"), "convert it to a PDF with a text layer (OCR)"),
+    **dict.fromkeys((".cbz", ".cbr", ".cb7"), "pictures of pages need OCR"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".gz", ".tar"), _UNPACK),
+    **dict.fromkeys((".tex", ".rst", ".adoc", ".org"), "convert it to EPUB, for example with pandoc"),
+    **dict.fromkeys((".text", ".asc"), "rename it to .txt"),
+    **dict.fromkeys((".mht", ".mhtml", ".shtml"), "save it as .html"),
+}
+"""Formats of books that nobody reads here, and what to do about them."""
+_MAX_SHOWN = 5
 _OF_KINDLE = (".mobi", ".azw", ".azw3", ".kfx", ".prc")
 _DEFAULT_RULES = ImportConfig()
 
@@ -82,11 +99,18 @@ def list_books(catalogue: Storage) -> dict[str, str]:
     Raises:
         ManifestError: there are none, or two share an id.
     """
+    return _name_books(catalogue, _list_paths(catalogue))
+
+
+def _list_paths(catalogue: Storage) -> list[str]:
+    return sorted(info.path for info in catalogue.list())
+
+
+def _name_books(catalogue: Storage, paths: list[str]) -> dict[str, str]:
     books: dict[str, str] = {}
-    for path in sorted(info.path for info in catalogue.list()):
-        hidden = any(part.startswith(("_", ".")) for part in path.split("/"))
+    for path in paths:
         stem, suffix = posixpath.splitext(path)
-        if hidden or suffix.lower() not in (*SUFFIXES, *_OF_KINDLE):
+        if _is_hidden(path) or suffix.lower() not in (*SUFFIXES, *_OF_KINDLE):
             continue
         folded = unicodedata.normalize("NFC", stem).lower()
         book_id = re.sub(r"[^\w]+", "-", folded).strip("-")[:80] or "book"
@@ -94,8 +118,41 @@ def list_books(catalogue: Storage) -> dict[str, str]:
             raise ManifestError(f"{catalogue.uri}: {books[book_id]} and {path} share the id {book_id!r}; rename one")
         books[book_id] = path
     if not books:
-        raise ManifestError(f"{catalogue.uri}: no book found; expected files ending in {', '.join(SUFFIXES)}")
+        raise ManifestError(f"{catalogue.uri}: no book found: {_describe_nothing(catalogue, paths)}")
     return books
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
+
+
+def _describe_nothing(catalogue: Storage, paths: list[str]) -> str:
+    """Say why a place holds no book, and what to do."""
+    formats = f"books are files ending in {', '.join(SUFFIXES)}"
+    place = Path(catalogue.uri)
+    if "://" not in catalogue.uri and not place.is_dir():
+        if place.exists():
+            return f"this is a file; name the folder that holds it: {place.parent}"
+        there = next(folder for folder in place.parents if folder.exists())
+        return f"there is no such folder, only {there}; correct the path"
+    if not paths:
+        return f"nothing is there; correct the address, or put books into it: {formats}"
+    if unread := _describe_unread(paths):
+        return f"{unread}; {formats}"
+    if all(map(_is_hidden, paths)):
+        return "all that is there begins with _ or . and is left out; rename it"
+    shown = one_line(", ".join([path for path in paths if not _is_hidden(path)][:_MAX_SHOWN]))
+    return f"of {len(paths):,} file(s) none is a book, such as {shown}; {formats}"
+
+
+def _describe_unread(paths: Iterable[str]) -> str:
+    """Name files that are books or may be, in formats that nobody reads, and how to convert them; empty for none."""
+    found = [path for path in paths if not _is_hidden(path) and path.lower().endswith(tuple(_NOT_READ))]
+    if not found:
+        return ""
+    shown = one_line(", ".join(found[:_MAX_SHOWN])) + ", ..." * (len(found) > _MAX_SHOWN)
+    remedies = dict.fromkeys(_NOT_READ["." + path.lower().rpartition(".")[2]] for path in found)
+    return f"{len(found):,} file(s) that may be books cannot be read: {shown}; {'; '.join(remedies)}"
 
 
 @dataclass(frozen=True)
@@ -160,7 +217,10 @@ def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast], rules: Import
     Raises:
         ManifestError: as there, or a cast, a choice of chapters or a language belongs to no book.
     """
-    books = list_books(catalogue)
+    paths = _list_paths(catalogue)
+    books = _name_books(catalogue, paths)
+    if unread := _describe_unread(paths):
+        logger.warning("%s: %s, or put _ before the name of what is no book", catalogue.uri, unread)
     known = one_line(", ".join(books))[:500]
     unknown = {
         "import.chapters": rules.chapters.keys() - books.keys(),
@@ -170,7 +230,9 @@ def list_cast_books(catalogue: Storage, casts: Mapping[str, Cast], rules: Import
     for setting, names in unknown.items():
         if names:
             listed = one_line(", ".join(sorted(names)))
-            raise ManifestError(f"{setting}: no book is called {listed}; the books are {known}")
+            near = {near for name in names for near in get_close_matches(name.lower(), books, n=1)}
+            meant = f"did you mean {one_line(' or '.join(sorted(near)))}? " if near else ""
+            raise ManifestError(f"{setting}: no book is called {listed}; {meant}The books are {known}")
     return books
 
 
@@ -235,7 +297,7 @@ def read_cast_book(
         "num_rows": len(rows),
         "num_chars": sum(len(row["text"]) for row in rows),
         **account,
-        "notes": document.notes + language.notes,
+        "notes": document.notes + language.notes + casting.notes,
         "rows_per_voice": dict(casting.rows_per_voice.most_common()),
         "num_quotes": casting.num_quotes,
         "quotes_per_name": dict(casting.quotes_per_name.most_common()),

@@ -10,7 +10,7 @@ from pipeline.books.catalogue import list_books
 from pipeline.config.books import AudiobookConfig, check_libraries
 from pipeline.config.run import Config
 from pipeline.errors import ConfigError
-from pipeline.storage import Storage, check_apart, open_storage
+from pipeline.storage import Storage, check_apart, check_writable, open_storage
 from pipeline.synthesis.speaker_definitions import read_definitions
 
 
@@ -28,8 +28,8 @@ def open_catalogue(config: Config) -> Catalogue:
     """Check what can be checked of the books before any is read; writes nothing.
 
     Raises:
-        ConfigError: the config has no `audiobook`, its places overlap, a library is missing, or a cast names a voice
-            that nobody defined.
+        ConfigError: the config has no `audiobook`, its places overlap or cannot be written to, a library is missing,
+            or a cast names a voice that nobody defined.
         ManifestError: there are no books.
         SpeakerError: the speakers cannot be read.
     """
@@ -48,6 +48,7 @@ def open_catalogue(config: Config) -> Catalogue:
     ):
         reason = "where it would be read as books"
         check_apart(name, place, "catalogue", settings.catalogue, reason, config.storage)
+        check_writable(name, place, config.storage)
     for name, place in (("output", config.output), ("audiobook.chapters", settings.chapters)):
         reason = "where an import expects its own files alone"
         check_apart(name, place, "manifest", config.manifest, reason, config.storage)

@@ -79,12 +79,22 @@ def decode_text(data: bytes, place: str, *, is_markup: bool = False) -> Decoded:
             text = data.decode(declared or guess, "replace")
     num_unreadable = len(_UNREADABLE.findall(text))
     if num_unreadable > max(_FEW_UNREADABLE, _MAX_UNREADABLE * len(text)):
+        if text.count("\0") > 0.9 * num_unreadable and _is_wide(data):
+            raise ManifestError(
+                f"{place}: every other byte is zero, as in UTF-16 text without its mark; save the book again as UTF-8"
+            )
         raise ManifestError(
             f"{place}: not text: {num_unreadable:,} of {len(text):,} characters cannot be read; is it encrypted, "
             "packed or damaged?"
         )
     _refuse_mojibake(text, place)
     return Decoded(text, guess)
+
+
+def _is_wide(data: bytes) -> bool:
+    """Return whether zeros stand at even or at odd places alone."""
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    return min(even, odd) < 0.02 * max(even, odd)
 
 
 def _declared_encoding(data: bytes) -> str:

@@ -28,25 +28,45 @@ _MIN_PACKED_BYTES = 1_024
 """Of small files any ratio is harmless."""
 
 
+_STARTS = (
+    (b"%PDF", "it is a PDF, whose name ends in .pdf"),
+    (b"\xd0\xcf\x11\xe0", "it is a document of Word 97 to 2003, .doc; save it as .docx"),
+    (b"{\\rtf", "it is rich text, .rtf; save it as .docx"),
+    (b"<", "it is a page of HTML or XML, perhaps an error that was saved in place of the book"),
+    (b"PK", "it is cut off or damaged"),
+)
+
+
+def _describe_start(data: bytes) -> str:
+    """Say what a file is that is no zip, as far as its first bytes tell."""
+    if not data.strip():
+        return "it is empty"
+    return next((said for start, said in _STARTS if data.lstrip().startswith(start)), "it is damaged or something else")
+
+
 class EpubArchive:
     """The files of a book.
 
     Args:
         data: the file's content.
         place: what messages call it.
+        kind: what it should be, for messages.
 
     Raises:
         ManifestError: not a zip, or built to do harm: paths that leave it, more than the limits.
     """
 
-    def __init__(self, data: bytes, place: str) -> None:
+    def __init__(self, data: bytes, place: str, kind: str = "an EPUB") -> None:
         self.place = place
         # Before Python makes an object of each.
         check_limit("max_items", data.count(_MEMBER_MARK), place, "files inside")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise ManifestError(f"{place}: not an EPUB ({error}); expected a zip file") from None
+            raise ManifestError(
+                f"{place}: not {kind} ({error}): {_describe_start(data)}; get the file again, or save or convert it "
+                "anew with the program that made it"
+            ) from None
         members = self._zip.infolist()
         for member in members:
             name = member.filename

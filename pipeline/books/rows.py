@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.books.attribution.book import Attribution, Passage, attribute_book
 from pipeline.books.book_language import BookLanguage
-from pipeline.books.casting import Cast
+from pipeline.books.casting import Cast, describe_strangers
 from pipeline.books.chapters import Chapter
 from pipeline.books.cleaning import count_words, drop_voice_marks, lower_capitals
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, BlockKind
@@ -61,6 +61,7 @@ class CastReport:
     quotes_per_name: Counter[str] = field(default_factory=Counter)
     doubtful: list[DoubtfulQuote] = field(default_factory=list)
     num_quotes: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def make_rows(
     """
     words = count_words(block.text for chapter in chapters for block in chapter.blocks)
     report = CastReport()
+    report.notes = describe_strangers(cast, (block.text for chapter in chapters for block in chapter.blocks), words)
     rows: list[dict[str, Any]] = []
     texts = [[lower_capitals(block.text, words) for block in chapter.blocks] for chapter in chapters]
     attributions = _attribute(chapters, texts, language.code, cast, words)

@@ -28,7 +28,7 @@ def read_word_document(data: bytes, place: str) -> Document:
         import mammoth
     except ImportError:
         raise ManifestError(need_extra(f"{place}: a Word document", "mammoth", "docx")) from None
-    archive = EpubArchive(data, place)
+    archive = EpubArchive(data, place, "a Word document")
     # Checks sizes and entities of all that the library reads without such checks.
     roots = {name: archive.read_xml(name) for name in archive.names() if name.endswith((".xml", ".rels"))}
     if "word/document.xml" not in roots:

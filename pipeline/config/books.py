@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.config.extras import name_extra
 from pipeline.config.settings import Address, Settings, setting
@@ -16,6 +18,15 @@ _LIBRARIES = {
     "lxml": "lxml", "charset_normalizer": "charset-normalizer", "markdown_it": "markdown-it-py",
     "pyloudnorm": "pyloudnorm", "scipy": "scipy", "av": "av",
 }  # fmt: skip
+_LANGUAGES = frozenset(
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo "
+    "es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka "
+    "kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng "
+    "nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st "
+    "su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
+)
+"""All of ISO 639-1."""
+_NO_LANGUAGES = frozenset(("mul", "und", "zxx"))
 # RMS -23 to -18 dBFS, peak -3 dBFS, noise floor -60 dBFS, 44.1 kHz, MP3.
 ACX: dict[str, Any] = {
     "target_rms_dbfs": -20.5,
@@ -88,6 +99,18 @@ class ChapterChoice(Settings):
     """Not these."""
 
 
+def _check_language(code: str) -> str:
+    # Three letters are a language as likely as not: there are thousands.
+    is_known = len(code) == 3 and re.fullmatch("[a-z]{3}", code) and code not in _NO_LANGUAGES
+    if not (is_known or code == "auto" or code in _LANGUAGES):
+        raise PydanticCustomError(
+            "language",
+            "expected the code of a language in small letters (ISO 639: en for English, de for German, fr for French, "
+            "es for Spanish, zh for Chinese), or `auto`",
+        )
+    return code
+
+
 class ImportConfig(Settings):
     """What is read of books, and when an import stops to ask."""
 
@@ -96,7 +119,7 @@ class ImportConfig(Settings):
     marks as license, contents, notes, caption or hidden does not count."""
     chapters: dict[str, ChapterChoice] = setting({})
     """By book_id."""
-    languages: dict[str, Annotated[str, Field(pattern=r"^(auto|[a-z]{2,3})$")]] = setting({})
+    languages: dict[str, Annotated[str, AfterValidator(_check_language)]] = setting({})
     """By book_id, where what the book says, or most of its text, is not right; `auto` judges each row by itself."""
 
 

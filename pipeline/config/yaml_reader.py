@@ -19,6 +19,22 @@ _MAX_YAML_NODES = 1_000_000
 # `!!int` without digits, `!!timestamp soon`, `!!bool maybe`.
 _YAML_TAG_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_SETTING = re.compile(r"(\s*(?:- )?[^\s'\"{\[#][^'\"{\[#]*?:)\s+([^'\"{\[\s].*?)\s*")
+_IN_QUOTES = "put it in quotes"
+_REMEDIES = (
+    ("mapping values are not allowed", _IN_QUOTES),
+    ("'\\t'", "indent with spaces, not with tabs"),
+    ("cannot start any token", _IN_QUOTES),
+    ("undefined alias", _IN_QUOTES),
+    ("expected alphabetic", _IN_QUOTES),
+    ("expected ',' or", "close the bracket, or put a text with a colon or a comma in it in quotes"),
+    ("<block end>", "indent all lines of a group or a list alike"),
+    ("could not find expected ':'", "write a name and its value as `name: value`"),
+    ("a single document", "remove the line `---` and what follows"),
+)
+"""What parts of the parser's words mean to somebody who wrote the file."""
+
 # Octal numbers (but not 0 itself) and those to the base of 60.
 _MISREAD = re.compile(r"[-+]?(0[0-7_]*[1-7][0-7_]*|.*:.*)")
 
@@ -39,6 +55,7 @@ def read_yaml(text: str | bytes, source: str, *, as_text: bool = False) -> Any:
             text, or a number is octal or to the base of 60, or a text holds half a character; names the line where
             there is one.
     """
+    text = _decode(text, source)
     try:
         loader = (_TextLoader if as_text else _Loader)(text)
         loader.source = source
@@ -49,8 +66,36 @@ def read_yaml(text: str | bytes, source: str, *, as_text: bool = False) -> Any:
             raise ConfigError(f"{source}: more than {_MAX_YAML_NODES:,} values once aliases (*name) are followed")
         return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError, *_YAML_TAG_ERRORS) as error:
-        detail = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{source}: not YAML: {detail:.300}") from error
+        raise ConfigError(f"{source}: not YAML: {_describe(error, text):.400}") from error
+
+
+def _decode(text: str | bytes, source: str) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        if not text.startswith(_WIDE) and b"\0" not in text:
+            return text.decode("utf-8-sig")
+        found = "UTF-16 text, or no text at all"
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        found = f"line {line} has the byte 0x{text[error.start]:02x}, which is no UTF-8"
+    raise ConfigError(f"{source}: not YAML: {found}; save it as UTF-8, as every editor can")
+
+
+def _describe(error: Exception, text: str) -> str:
+    """Say in which line what is wrong, and what to write instead where that is known."""
+    detail = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return detail
+    number = error.problem_mark.line
+    detail = f"line {number + 1}: {error.problem}"
+    remedy = next((remedy for words, remedy in _REMEDIES if words in detail), "")
+    lines = text.splitlines()
+    setting = _SETTING.fullmatch(lines[number]) if number < len(lines) else None
+    if remedy == _IN_QUOTES and setting:
+        quoted = setting[2].replace("'", "''")
+        remedy += f": {setting[1].strip()} '{quoted}'"
+    return f"{detail}; {remedy}" if remedy else detail
 
 
 class _Loader(yaml.SafeLoader):

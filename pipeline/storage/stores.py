@@ -30,9 +30,14 @@ def check_apart(name: str, uri: str, outer: str, outer_uri: str, reason: str, se
     Raises:
         ConfigError: it lies there, or no store has such an address.
     """
-    inner, around = (open_storage(place, settings).uri.rstrip("/") for place in (uri, outer_uri))
+    inner, around = (_real_address(open_storage(place, settings).uri).rstrip("/") for place in (uri, outer_uri))
     if f"{inner}/".startswith(f"{around}/"):
         raise ConfigError(f"{name}: {uri} lies in the {outer} {outer_uri}, {reason}; name a place beside it")
+
+
+def _real_address(uri: str) -> str:
+    """Return where a local folder is, whatever links lead to it."""
+    return uri if "://" in uri else os.path.realpath(uri)
 
 
 def check_writable(name: str, uri: str, settings: StorageConfig) -> None:

@@ -191,7 +191,7 @@ def test_rows_that_belong_to_no_book_are_refused(tmp_path, capsys, name, value):
         ("[1, 2]", "expected settings with a name each"),
         ("{1: 2}", "1: unknown setting"),
         ("target_lufs: [", "not YAML"),
-        ("target_lufs: loud", "target_lufs: input should be a valid number"),
+        ("target_lufs: loud", "target_lufs: expected a number (at least -60, at most -5), got 'loud'"),
         ("loudness: 3", "loudness: unknown setting"),
         ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
             f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),

@@ -383,3 +383,51 @@ def test_confidence_depends_on_what_a_decision_rests_on():
     """
     first, second, third = attribute(text, Names("Anna", (), "she"), Names("Bea", (), "she"))
     assert min(first.confidence, second.confidence) > third.confidence
+
+
+MANOR = (Names("Anna"), Names("Tom"), Names("Ruth", ("Miss Dale",), "she"), Names("Mr. Dale"), Names("the postman"),
+         Names("the Duchess", ("the woman in gray", "the veiled guest")), Names("the miller"),
+         Names("the miller's wife"), Names("Mrs. de Vere"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"It is late," said Dale.', "Mr. Dale"),
+        ('"It is late," Dale answered.', "Mr. Dale"),
+        ('"It is late," said Miss Dale.', "Ruth"),
+        ('"It is late," said the woman in gray.', "the Duchess"),
+        ('"It is late," the veiled guest remarked.', "the Duchess"),
+        ('"It is late," said the miller\'s wife.', "the miller's wife"),
+        ('"It is late," said the miller.', "the miller"),
+        ('"It is late," said Mrs. de Vere.', "Mrs. de Vere"),
+        ('"A parcel!" the postman called.', "the postman"),
+        ('"It is late!" was whispered by the miller.', "the miller"),
+        ('"It is late!" was loudly cried by Anna.', "Anna"),
+        ('Said Tom: "It is late."', "Tom"),
+        ('Then said the woman in gray to Tom, "It is late."', "the Duchess"),
+        ('Said Tom\'s wife: "It is late."', None),
+        ('"It is late!" cried Mr. and Miss Dale.', None),
+        ('"It is late!" Mr. and Miss Dale cried.', None),
+    ],
+)
+def test_names_of_small_words_and_names_that_several_share(text, expected):
+    """A crowd of other quotes, so that the tag alone can tell."""
+    around = '"One," said Anna.\n"Two," said Tom.\n'
+    assert speakers(around + text, *MANOR)[2] == expected
+
+
+def test_a_familys_name_is_a_lady_where_nobody_else_has_it():
+    ruth, anna = Names("Ruth", ("Miss Dale",), "she"), Names("Anna Dale", (), "she")
+    words = count_words(["Miss Dale saw Dale."])
+    assert People([ruth], words).find(("dale",)) == (0,)
+    assert People([ruth, anna], words).find(("dale",)) == (0, 1)
+    assert People([Names("Robin Vale", (), "she"), Names("Robin Orr", (), "he")], {}).find(("robin",)) == (0, 1)
+
+
+def test_a_title_alone_is_nobody_to_be_cast():
+    found = attribute(
+        '"Welcome!" cried Miss and Mrs. Pell.\n"Oh!" cried Mr. and Mrs. Pell.\n'
+        '"Thanks," said Mr. Orr.\n"Good," said Anna.'
+    )
+    assert {quote.name for quote in found} <= {None, "Mr. Orr", "Anna", NOBODY_KNOWN}

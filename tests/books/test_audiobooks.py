@@ -97,13 +97,18 @@ def test_a_changed_book_costs_its_new_sentences_and_its_chapter(made):
     [
         ({"audiobook": None}, "audiobook: required"),
         ({"output": "{}/in/output"}, "lies in the catalogue"),
+        ({"manifest": "{}/in/manifest"}, "lies in the catalogue"),
+        ({"manifest": "{}/run.yaml"}, "run.yaml is not a folder; name another folder"),
+        ({"output": "{}/run.yaml/output"}, "run.yaml is not a folder; name another folder"),
+        ({"output": "/proc/output"}, "holds no files of yours; name another folder"),
+        ({"audiobook": {"chapters": "{}/in/chapters"}}, "lies in the catalogue"),
         ({"output": "{}/manifest/output"}, "lies in the manifest"),
         ({"audiobook": {"casting": None}}, "audiobook.narrator: nobody defined the voice(s) 'narrator' (book cats)"),
         ({"audiobook": {"assembly": {"formats": ["ogg"]}}}, "audiobook.assembly.formats"),
     ],
 )
 def test_what_is_wrong_is_reported_before_anything_is_written(tmp_path, capsys, changes, message):
-    filled = {name: value.format(tmp_path) if isinstance(value, str) else value for name, value in changes.items()}
+    filled = json.loads(json.dumps(changes).replace("{}/", f"{tmp_path}/"))
     try:
         configure(tmp_path, **filled)
     except ConfigError:

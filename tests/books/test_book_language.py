@@ -6,7 +6,8 @@ from pipeline.books.book_language import find_book_language
 from pipeline.books.casting import Cast
 from pipeline.books.catalogue import read_catalogue
 from pipeline.config.books import ImportConfig
-from pipeline.errors import ManifestError
+from pipeline.config.settings import check_settings
+from pipeline.errors import ConfigError, ManifestError
 from pipeline.storage import open_storage
 
 ENGLISH = "The old miller sat at his window and watched the water go by until it was dark. " * 8
@@ -45,6 +46,29 @@ def test_a_book_that_says_another_language_than_it_is_in_is_refused_until_somebo
 def test_a_language_that_nobody_can_tell_is_taken_as_the_book_says_it(tmp_path):
     assert find_book_language("sv", None, [GERMAN], "b").code == "sv"
     assert find_book_language("und", None, [GERMAN], "b").code == "de"
+
+
+@pytest.mark.parametrize(("text", "code"), [(ENGLISH, "de"), (ENGLISH, "sv"), (ENGLISH, "zh"), (GERMAN, "en")])
+def test_a_language_of_the_config_that_the_text_contradicts_is_noted(tmp_path, text, code):
+    book = read_one(tmp_path, "b.txt", text, languages={"b": code})
+    main = "en" if text == ENGLISH else "de"
+    (note,) = book.report["notes"]
+    assert f"the config says that its language is {code}, and 100% of its text looks like {main}" in note
+    assert ("in English only" in note) == (main == "en")
+    assert book.report["language"] == code
+
+
+def test_a_language_of_the_config_that_nobody_can_tell_is_not_noted(tmp_path):
+    swedish = "Den gamle mjölnaren satt vid sitt fönster och såg på vattnet tills det blev mörkt. " * 8
+    assert read_one(tmp_path, "b.txt", swedish, languages={"b": "sv"}).report["notes"] == []
+    book = read_one(tmp_path, "b.txt", ENGLISH, languages={"b": "eng"})
+    assert (book.report["language"], book.report["notes"]) == ("en", [])
+
+
+@pytest.mark.parametrize("code", ["xx", "english", "EN", "en-US", "und", ""])
+def test_a_code_that_is_no_language_is_refused(code):
+    with pytest.raises(ConfigError, match=r"languages\.b: expected the code of a language .* en for English"):
+        check_settings(ImportConfig, {"languages": {"b": code}}, "c.yaml")
 
 
 def test_a_book_in_two_languages_is_judged_row_by_row(tmp_path):

@@ -75,8 +75,29 @@ def test_word_documents():
     for files in ({"word/document.xml": '<!DOCTYPE a [<!ENTITY x "&y;">]><a/>'}, {"../evil": "x"}, {"word/a.xml": "<"}):
         with pytest.raises(ManifestError, match=r"declares entities|leaves the book|not XML"):
             texts(word_document(BODY, **files), "a.docx")
-    with pytest.raises(ManifestError, match=r"not an EPUB|not a Word"):
-        texts(b"no zip", "a.docx")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.docx", b"no zip", "not a Word document .*: it is damaged or something else; get the file again, or save"),
+        ("a.docx", b"{\\rtf1 x}", "not a Word document .*: it is rich text, .rtf; save it as .docx"),
+        ("a.docx", b"\xd0\xcf\x11\xe0", "not a Word document .*: it is a document of Word 97 to 2003"),
+        ("a.docx", b"", "not a Word document .*: it is empty"),
+        ("a.epub", b"PK\x03\x04 cut", "not an EPUB .*: it is cut off or damaged; get the file again"),
+        ("a.epub", b"<html>404</html>", "not an EPUB .*: it is a page of HTML or XML"),
+        (
+            "a.txt",
+            "The cat sat.\n".encode("utf-16-be") * 9,
+            "as in UTF-16 text without its mark; save the book again as",
+        ),
+        ("a.txt", bytes(range(32)) * 9, "is it encrypted, packed or damaged"),
+        ("a.md", b"---\ntitle: Cats: A Life\n---\nx\n", "put it in quotes: title: 'Cats: A Life'"),
+    ],
+)
+def test_files_that_are_not_what_their_name_says_are_told_apart(name, data, message):
+    with pytest.raises(ManifestError, match=message):
+        texts(data, name)
 
 
 FICTION = """<?xml version="1.0" encoding="windows-1251"?>

@@ -288,9 +288,9 @@ def test_all_books_that_cannot_be_read_are_reported_at_once_and_the_others_are_i
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("alice: {narator: ross}", "alice.narator: unknown; expected one of: narrator, characters, speech"),
-        ("alice: {characters: [{name: A, voic: b}]}", "alice.characters.0.voic: unknown; expected one of: name, voice"),
-        ("alice: {min_confidence: 2}", r"alice.min_confidence: .*, got '2'"),
+        ("alice: {narator: ross}", "alice.narator: unknown setting; did you mean narrator"),
+        ("alice: {characters: [{name: A, voic: b}]}", "alice.characters.0.voic: unknown setting; did you mean voice"),
+        ("alice: {min_confidence: 2}", r"alice.min_confidence: expected a number .at least 0, at most 1., got 2"),
         ("- alice", "expected a cast for each book_id"),
         ("alice: [", "cast.yaml: not YAML"),
     ],
@@ -298,6 +298,119 @@ def test_all_books_that_cannot_be_read_are_reported_at_once_and_the_others_are_i
 def test_a_wrong_cast_is_reported_with_its_place(text, message):
     with pytest.raises(ConfigError, match=message):
         load_casting(text, "cast.yaml")
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        ("[{name: Ruth, voice: b}, {name: Ann, voice: c}, {name: Ruth, voice: d}]",
+         r"b\.characters\.2: 'Ruth' \(voice d\) is the name of characters\.0, 'Ruth' \(voice b\), too"),
+        ("[{name: the Cook, voice: b}, {name: Cook, voice: c}]", "'Cook' .* is the name of characters.0, 'the Cook'"),
+        ("[{name: Ruth, voice: b, aliases: [Ann]}, {name: Ann, voice: c}]",
+         r"b\.characters\.0\.aliases: 'Ann', an alias of 'Ruth', is the name of characters\.1, 'Ann'; remove"),
+        ("[{name: Ruth, voice: b}, {name: Ann, voice: c, aliases: [ruth]}]", r"'ruth', an alias of 'Ann'"),
+        ("[{name: Ruth, voice: b, aliases: Ruthie}]", r"expected a list of text, got 'Ruthie'; write .Ruthie."),
+        ("[{name: '?', voice: b}]", "b.characters.0: the name '.' has no letters; write it as the book does"),
+        ("[{name: Ruth, voice: b, aliases: ['']}]", "the name '' has no letters"),
+        ("[{name: Ruth}]", r"voice: required, but not given; add `voice: ...` to {'name': 'Ruth'}"),
+        ("[{name: Ruth, voice: 12}]", "voice: expected text, got 12; put it in quotes: '12'"),
+        ("{Ruth: b}", "expected a list of mappings, got .*; write a list, each part as `- {name: ..., voice: ...}`"),
+    ],
+)  # fmt: skip
+def test_a_cast_that_could_not_be_meant_is_refused_with_what_to_write(characters, message):
+    with pytest.raises(ConfigError, match=message):
+        load_casting(f"b: {{characters: {characters}}}", "cast.yaml")
+
+
+def test_a_cast_of_nothing_and_one_in_utf_16_are_refused():
+    with pytest.raises(ConfigError, match="b: expected a mapping, got nothing; write settings, such as"):
+        load_casting("b:\n", "cast.yaml")
+    with pytest.raises(ConfigError, match=r"^cast\.yaml: not YAML: UTF-16 text.*save it as UTF-8"):
+        load_casting("b: {}\n".encode("utf-16"), "cast.yaml")
+
+
+def test_two_characters_may_share_an_alias():
+    cast = "{name: Ruth, voice: b, aliases: [the girl]}, {name: Ann, voice: c, aliases: [the girl]}"
+    assert len(load_casting(f"b: {{characters: [{cast}]}}", "cast.yaml")["b"].characters) == 2
+
+
+@pytest.mark.parametrize(
+    ("character", "noted"),
+    [
+        (
+            Character(name="Alise", voice="b"),
+            "the cast has Alise (is it Alice?): the book never has that name; correct it",
+        ),
+        (Character(name="the old sailer", voice="b"), "the old sailer (is it sailor?)"),
+        (
+            Character(name="Zuleika", voice="b"),
+            "the cast has Zuleika: the book never has that name; correct it, or add as an alias",
+        ),
+        (Character(name="陈船长", voice="b"), "never has that name"),
+        (Character(name="Mrs. Alice Pell", voice="b"), ""),
+        (Character(name="Zuleika", voice="b", aliases=("the old sailor's wife",)), ""),
+        (Character(name="Zuleika", voice="b", aliases=("I",)), ""),
+        (Character(name="王船长", voice="b"), ""),
+    ],
+)
+def test_characters_whom_a_book_never_names_are_noted(character, noted):
+    document = read_book("Alice saw the old sailor’s wife. 又见王船长来了。\n".encode(), "b.txt", "b.txt")
+    chapters, cast = split_into_chapters(document).chapters, Cast(narrator="anna", characters=(character,))
+    _, report = make_rows("b", "B", "", BookLanguage("en"), chapters, cast, "b.txt")
+    assert len(report.notes) == bool(noted) and noted in "".join(report.notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("no/where", r"no/where: no book found: there is no such folder, only \S+; correct the path"),
+        ("one/cat.txt", r"this is a file; name the folder that holds it: \S+/one\n"),
+        ("empty", "nothing is there; correct the address, or put books into it: books are files ending in .epub"),
+        ("other", r"of 1 file\(s\) none is a book, such as notes.xyz; books are files ending in .epub"),
+        ("hidden", "all that is there begins with _ or . and is left out; rename it"),
+        ("old", r"1 file\(s\) that may be books cannot be read: cat.rtf; open it in a word processor and save it as"),
+    ],
+)
+def test_a_place_without_books_is_told_apart(tmp_path, capsys, place, message):
+    for name in ("one/cat.txt", "other/notes.xyz", "hidden/_cat.txt", "old/cat.rtf"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("The cat sat.")
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / place), "--dry-run"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_files_that_may_be_books_are_named_beside_those_that_are_read(tmp_path, caplog):
+    for name in ("cat.txt", "dog.odt", "old/hen.LIT", "pig.djvu", "_rat.doc", "cover.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("The cat sat.")
+    assert main([str(tmp_path), "--dry-run"]) == 0
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "3 file(s) that may be books cannot be read: dog.odt, old/hen.LIT, pig.djvu; open it in a word" in said
+    assert "ebook-convert FILE BOOK.epub" in said and "OCR" in said and "_rat" not in said
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("books", "--output: .* lies in the catalogue .*; name a place beside it"),
+        ("books/m", "lies in the catalogue"),
+        ("link/m", "lies in the catalogue"),
+        ("books/../books/m", "lies in the catalogue"),
+        ("file", "file is not a folder; name another folder"),
+        ("file/m", "file is not a folder; name another folder"),
+        ("/proc/m", "/proc is of a file system that holds no files of yours; name another folder"),
+    ],
+)
+def test_an_output_that_cannot_be_one_is_refused_before_a_book_is_read(tmp_path, capsys, output, message):
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "cat.txt").write_text("The cat sat.")
+    (tmp_path / "link").symlink_to(tmp_path / "books")
+    (tmp_path / "file").write_text("x")
+    assert main([str(tmp_path / "books"), "--output", str(tmp_path / output)]) == 2
+    printed = capsys.readouterr()
+    assert re.search(message, printed.err) and not printed.out
+    assert [path.name for path in (tmp_path / "books").iterdir()] == ["cat.txt"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,30 @@ def test_wrong_settings_are_refused_with_their_place(change, named):
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"import": {"max_left_out": "10%"}}, "expected a number (at least 0, at most 1), got '10%'; write 0.1"),
+        ({"import": {"max_left_out": "0,2"}}, "got '0,2'; write 0.2"),
+        ({"import": {"languages": "en"}}, "languages: expected a mapping, got 'en'; write `NAME: ...` below it"),
+        ({"import": {"max_left_out": 10}}, "max_left_out: expected a number (at least 0, at most 1), got 10"),
+        ({"import": {"chapters": {"a-b": {"include": 1}}}},
+         "chapters.a-b.include: expected all or list of whole number or text, got 1; write [1]"),
+        ({"import": {"chapters": {"a-b": {"includes": [1]}}}},
+         "chapters.a-b.includes: unknown setting; did you mean include? (known: include, exclude)"),
+        ({"import": {"chapters": {"a-b": [1]}}}, "chapters.a-b: expected a mapping, got [1]; write settings, such as"),
+        ({"imports": {}}, "audiobook.imports: unknown setting; did you mean import?"),
+        ({"assembly": {"formats": "mp3"}}, "or epub, got 'mp3'; write [mp3]"),
+        ({"narrator": 12}, "audiobook.narrator: expected text, got 12; put it in quotes: '12'"),
+        ({"narrator": ""}, "audiobook.narrator: is empty; write a text"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_said_once_with_what_to_write(changes, said):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, "audiobook": {"catalogue": "c", "chapters": "d", **changes}})
+    assert said in str(caught.value) and "1 wrong setting(s)" in str(caught.value)
+
+
 def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError, match=r"3 wrong setting") as caught:
         parse_config({"weights": "demo", "manifest": 1, "speakers": "s", "nonsense": 1})

@@ -77,6 +77,30 @@ def test_what_harms_is_refused(name):
         read_yaml(BOMBS[name], "f.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\ntitle: Emma: a Novel\n", r"line 2: mapping values .*; put it in quotes: title: 'Emma: a Novel'"),
+        ("a:\n  - who: it's: me\n", r"put it in quotes: - who: 'it''s: me'"),
+        ("a: @home\n", r"line 1: .*; put it in quotes: a: '@home'"),
+        ("a:\n\tb: 1\n", "line 2: .*; indent with spaces, not with tabs"),
+        ("a: [1, 2\nb: 3\n", "close the bracket"),
+        ("a: {b: c: d}\n", "close the bracket, or put a text with a colon or a comma in it in quotes"),
+        ("a: *Anna*\n", "put it in quotes: a: '[*]Anna[*]'"),
+        ("a: 1\n".encode("utf-16"), "UTF-16 text, or no text at all; save it as UTF-8"),
+        ("a: 1\n".encode("utf-16-le"), "UTF-16 text, or no text at all; save it as UTF-8"),
+        (b"a: 1\nb: caf\xe9\n", "line 2 has the byte 0xe9, which is no UTF-8; save it as UTF-8"),
+    ],
+)
+def test_what_is_no_yaml_is_answered_with_what_to_write(text, message):
+    with pytest.raises(ConfigError, match=rf"^f\.yaml: not YAML: .*{message}"):
+        read_yaml(text, "f.yaml")
+
+
+def test_a_mark_of_utf_8_is_no_part_of_the_first_key():
+    assert read_yaml(b"\xef\xbb\xbfa: 1\n", "f.yaml") == {"a": 1}
+
+
 def test_speakers_keep_their_ids(tmp_path):
     path = tmp_path / "speakers.yaml"
     path.write_text("0012: {gender: female}\nno: {gender: male}\n12:30: {gender: male}\n~: {gender: male}\n")

@@ -118,7 +118,7 @@ def _add_named(people: People, texts: Iterable[str]) -> None:
             names.update(dict.fromkeys(pattern.findall(text)))
     for name in names:
         key = name_key(name)
-        if not key or key[0] in OPENERS or people.find(key):
+        if not key or key[0] in OPENERS or (len(key) == 1 and key[0] in (*ABBREVIATED, "miss")) or people.find(key):
             continue
         is_new = not people.find(key[-1:])
         if key[0] in TITLES or (len(key) > 1 and people.is_name(split_words(name)[0])):

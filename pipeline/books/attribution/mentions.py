@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.books.attribution.people import People, Word
@@ -35,7 +35,8 @@ class Mention:
         pronoun: he, she or i; empty where a name does not say.
         is_possessive: `Anna's brother` is not Anna; `his wife` is not him.
         is_subject: where it stands it may be the subject of its clause.
-        is_small: a name written small: `the doctor` may be another than the Doctor of the cast.
+        is_small: a name that the cast does not write small: `the doctor` may be another than the Doctor of the cast,
+            and `a doctor` than the doctor.
     """
 
     first: int
@@ -53,18 +54,29 @@ def find_mentions(text: str, words: list[Word], people: People) -> list[Mention]
     found: list[Mention] = []
     at = 0
     while at < len(words):
-        mention = _find_pronoun(words, at) or _find_name(text, words, at, people) or _find_noun(words, at)
+        mention = (
+            _find_name_behind(text, words, at, people)
+            or _find_pronoun(words, at)
+            or _find_name(text, words, at, people)
+            or _find_noun(words, at)
+        )
         if mention is None:
             at += 1
             continue
-        subject = mention.kind == "pronoun" and words[at].small in SUBJECTS
+        subject = mention.kind == "pronoun" and words[mention.first].small in SUBJECTS
         if mention.kind != "pronoun":
             subject = not mention.is_possessive and _is_subject(text, words, mention)
-        is_small = mention.kind == "name" and mention.last == at + 1 and words[at].text[0].islower()
-        found.append(Mention(at, mention.last, mention.kind, mention.people, mention.pronoun, mention.is_possessive,
-                             subject, is_small))  # fmt: skip
+        found.append(replace(mention, is_subject=subject))
         at = mention.last
     return found
+
+
+def _find_name_behind(text: str, words: list[Word], at: int, people: People) -> Mention | None:
+    """Find a name of several small words behind its article: `the lady in black` is more than a lady."""
+    if words[at].small not in DETERMINERS or at + 1 == len(words) or not words[at + 1].text[0].islower():
+        return None
+    found = _find_name(text, words, at + 1, people)
+    return found if found and found.last > at + 2 else None
 
 
 def _find_pronoun(words: list[Word], at: int) -> Mention | None:
@@ -86,14 +98,17 @@ def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention
     if starts_small and (word.small not in people.first_small or not _after_article(words, at)):
         return None
     last = at + 1
-    while last < len(words) and last - at < people.longest and _joins(text, words, last):
+    while last < len(words) and last - at < people.longest and _may_join(text, words, last):
         last += 1
     for stop in range(last, at, -1):
         key = tuple(other.small for other in words[at:stop])
         if starts_small or not all(other.text[0].isupper() for other in words[at:stop]):
-            if key in people.common:
-                return Mention(at, stop, "name", tuple(people.exact[key]), is_possessive=words[stop - 1].is_possessive)
-        elif found := people.find(key):
+            if key in (people.common if starts_small else people.exact):  # `Mrs. de Vere`.
+                is_any = words[at - 1].small in ("a", "an")
+                is_small = starts_small and (is_any or (stop == at + 1 and key not in people.small))
+                is_possessive = words[stop - 1].is_possessive
+                return Mention(at, stop, "name", tuple(people.exact[key]), "", is_possessive, is_small=is_small)
+        elif all(_joins(text, words, number) for number in range(at + 1, stop)) and (found := people.find(key)):
             if stop < len(words) and word.small not in TITLES and words[stop].text[0].isupper():
                 found = people.extend(found, words[stop]) if _joins(text, words, stop) else found
             if not found:
@@ -103,7 +118,7 @@ def _find_name(text: str, words: list[Word], at: int, people: People) -> Mention
     stop = at + 1
     while stop < len(words) and words[stop].text[0].isupper() and _joins(text, words, stop):
         stop += 1
-    if stop > at + 1 and (word.small in TITLES or people.is_name(word)):
+    if stop > at + 1 and (word.small in TITLES or (word.small not in VERBS and people.is_name(word))):
         pronoun = _pronoun_of_title(word.small)
         return Mention(at, stop, "name", pronoun=pronoun, is_possessive=words[stop - 1].is_possessive)
     return None
@@ -124,6 +139,12 @@ def _joins(text: str, words: list[Word], at: int) -> bool:
         return False
     gap = text[before.end : words[at].start]
     return gap == " " or (gap == ". " and (before.small in ABBREVIATED or len(before.text) == 1))
+
+
+def _may_join(text: str, words: list[Word], at: int) -> bool:
+    """Return whether a word may belong to a name with the one before it, also to `the miller's wife`."""
+    is_owned = words[at - 1].is_possessive and text[words[at - 1].end + 2 : words[at].start] == " "
+    return is_owned or _joins(text, words, at)
 
 
 def find_owned(words: list[Word], owner: Mention) -> Mention:

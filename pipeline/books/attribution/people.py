@@ -17,6 +17,7 @@ _ARTICLES = frozenset(("the", "a", "an"))
 _SMALL = frozenset("of in the with at on a an and by from to who for".split())
 _MARRIAGE = frozenset(("mr", "mrs", "miss", "master"))
 _SURE = 0.98
+_MAY_BE_HE = 0.3
 Key = tuple[str, ...]
 
 
@@ -97,6 +98,8 @@ class People:
         self._first_names: dict[Key, list[int]] = defaultdict(list)
         self.common: set[Key] = set()
         """Names that may be written small: `the old man`."""
+        self.small: set[Key] = set()
+        """Those that the cast itself writes small."""
         self.first_small: set[str] = set()
         self.longest = 1
         self._words = words
@@ -117,6 +120,7 @@ class People:
             self.longest = max(self.longest, len(key))
             if split_words(name)[0].small in _ARTICLES or name == name.lower():
                 self.common.add(key)
+                self.small |= {key} if name[0].lower() + name[1:] == name.lower() else set()
                 self.first_small.add(key[0])
             else:
                 self._add_parts(key, number)
@@ -142,10 +146,18 @@ class People:
         """Return who may go by this name: one person, several who share it, or nobody."""
         if key in self.exact:
             return (*self.exact[key], *self._namesakes(key))
-        if key[0] not in TITLES or len(key) == 1:
+        if key[0] not in TITLES:
+            return self._without_ladies(key, self.partial.get(key, []))
+        if len(key) == 1:
             return tuple(self.partial.get(key, ()))
         found = self.exact.get(key[1:], []) + self.partial.get(key[1:], [])
         return tuple(dict.fromkeys(number for number in found if self._may_have_title(number, key[0])))
+
+    def _without_ladies(self, key: Key, found: list[int]) -> tuple[int, ...]:
+        """Return whom a family's name alone means: Harding is Mr. Harding, not Miss Harding, where there are both."""
+        first = self._first_names.get(key, ())
+        others = tuple(number for number in found if number in first or self.people[number].male >= _MAY_BE_HE)
+        return others or tuple(found)
 
     def _namesakes(self, key: Key) -> list[int]:
         """Return who has the first name of somebody of another family: John Orr is John, too, beside John Vane."""
@@ -178,7 +190,7 @@ class People:
 
     def _may_have_title(self, number: int, title: str) -> bool:
         person = self.people[number]
-        if (title in MALE_TITLES and person.male < 0.3) or (title in FEMALE_TITLES and person.male > 0.7):
+        if (title in MALE_TITLES and person.male < _MAY_BE_HE) or (title in FEMALE_TITLES and person.male > 0.7):
             return False
         return not (title in _MARRIAGE and person.titles & _MARRIAGE and title not in person.titles)
 

@@ -18,6 +18,8 @@ from pipeline.books.attribution.words import (
     HEARD,
     MALE_ADDRESS,
     PREPOSITIONS,
+    SUBJECTS,
+    TITLES,
     VERBS,
 )
 from pipeline.books.quotes import Quote, find_quotes
@@ -215,9 +217,18 @@ def find_tags(paragraph: Paragraph, number: int, index: int) -> list[Tag]:
     if after := _tag_after(paragraph, quote, stop):
         tags.append(Tag(after[0], number, after[1]))
     before = _tag_before(paragraph, start, quote)
-    if before and not (index and _goes_on(paragraph, start, index, *before)):
+    if before and not (index and not _has_its_own(paragraph, index - 1) and _goes_on(paragraph, start, index, *before)):
         tags.append(Tag(before[0], number, before[1]))
     return tags
+
+
+def _has_its_own(paragraph: Paragraph, index: int) -> bool:
+    """Return whether a quote has ended and its speaker stands before it: what follows is not its tag."""
+    quote = paragraph.speech[index]
+    if paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:] not in ".!?":
+        return False
+    found = _tag_before(paragraph, paragraph.speech[index - 1].end if index else 0, quote)
+    return found is not None and found[0] in ("before", "inverted")
 
 
 def _goes_on(paragraph: Paragraph, start: int, index: int, style: str, subject: Mention) -> bool:
@@ -260,11 +271,17 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
         return None
     if paragraph.text[quote.end : words[at].start].strip(" ,—-\"'”’;"):
         return None
+    if words[at].small in (*_PASSIVE, "had", "has"):
+        for verb in range(at + 1, at + 4):
+            if told := _agent(paragraph, verb, stop):
+                return "inverted", told
     if words[at].small in VERBS:
         for mention in paragraph.told_within(words[at].end, stop):
             between = words[at + 1 : mention.first]
             if mention.first > at + 4:
                 break
+            if _joins_titles(between):
+                return TOGETHER, Mention(mention.first, mention.last, "name")
             if any(mark in paragraph.text[words[at].end : words[mention.first].start] for mark in ".!?;,:"):
                 break
             if any(word.small in PREPOSITIONS for word in between):
@@ -278,6 +295,11 @@ def _tag_after(paragraph: Paragraph, quote: Quote, stop: int) -> tuple[str, Ment
             return "inverted", mention
         return ("inverted", Mention(at + 1, at + 2, "noun")) if _is_noun(words, at + 1, stop) else None
     return _unlisted_verb(paragraph, quote, at, stop) or _direct(paragraph, quote, at, stop)
+
+
+def _joins_titles(between: list[Word]) -> bool:
+    """Return whether two people share the name that follows: `Mr. and Mrs. Harding`."""
+    return len(between) > 1 and between[-1].small == "and" and between[-2].small in TITLES
 
 
 def _is_group(paragraph: Paragraph, mention: Mention, stop: int) -> bool:
@@ -295,12 +317,16 @@ def _is_group(paragraph: Paragraph, mention: Mention, stop: int) -> bool:
 
 
 def _agent(paragraph: Paragraph, verb: int, stop: int) -> Mention | None:
-    """Return who speaks in `she was told by Anna`."""
+    """Return who speaks in `she was told by Anna`, `was loudly told by Anna`."""
     words = paragraph.words
-    if verb + 1 >= len(words) or words[verb + 1].small != "by" or words[verb - 1].small not in _PASSIVE:
+    if verb + 1 >= len(words) or words[verb + 1].small != "by" or words[verb].small not in (*VERBS, *BARE_VERBS):
+        return None
+    if not any(word.small in _PASSIVE for word in words[max(0, verb - 2) : verb]):
         return None
     found = next(iter(paragraph.told_within(words[verb + 1].end, stop)), None)
-    return found if found is not None and found.first <= verb + 4 else None
+    if found is None or found.first > verb + 4:
+        return None
+    return find_owned(words, found) if found.is_possessive and found.kind == "name" else found
 
 
 def _unlisted_verb(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str, Mention] | None:
@@ -330,6 +356,8 @@ def _direct(paragraph: Paragraph, quote: Quote, at: int, stop: int) -> tuple[str
         return None
     if mention.kind == "pronoun" and not mention.is_subject:
         return None
+    if _joins_titles(words[at : mention.first]):
+        return TOGETHER, Mention(mention.first, mention.last, "name")
     if any(word.small in PREPOSITIONS or word.small in VERBS for word in words[at : mention.first]):
         return None
     ended = paragraph.text[quote.start : quote.end].rstrip("\"'”’ ")[-1:]
@@ -362,7 +390,7 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
     leads_in = bool(_LEADS_IN.search(text))
     farthest = last - 15 if leads_in else last - _MAX_WORDS_TO_QUOTE
     for verb in range(last - 1, max(first - 1, farthest), -1):
-        if verb and (agent := _agent(paragraph, verb, quote.start)) and words[verb].small in (*VERBS, *BARE_VERBS):
+        if verb and (agent := _agent(paragraph, verb, quote.start)):
             return "before", agent
         if words[verb].small in BARE_VERBS:
             stop = verb - 1 if words[verb - 1].small.endswith("ly") or words[verb - 1].small in _HELPERS else verb
@@ -375,9 +403,25 @@ def _tag_before(paragraph: Paragraph, start: int, quote: Quote) -> tuple[str, Me
                 is_close = near[-1] is near[0] or near[-1].last >= verb - 1
                 is_ended = text.rstrip()[-1:] in ".!?…"
                 return ("before_near" if not is_close else "before_ended" if is_ended else "before"), near[-1]
+            inverted = _inverted_before(paragraph, first, verb, told)
+            if inverted:
+                return "inverted", inverted
             break
     subjects = [found for found in told if found.is_subject]
     return ("leads", subjects[0]) if leads_in and subjects else None
+
+
+def _inverted_before(paragraph: Paragraph, first: int, verb: int, told: list[Mention]) -> Mention | None:
+    """Find `Said Anna: "..."` and `Then said the old man: "..."`: a verb that opens its sentence, and whose it is."""
+    words = paragraph.words
+    if not words[first].text[0].isupper() or any(word.small not in CLAUSE_STARTERS for word in words[first:verb]):
+        return None
+    found = next((mention for mention in told if mention.first > verb), None)
+    if found is None or any(word.small not in DETERMINERS for word in words[verb + 1 : found.first]):
+        return None
+    if found.is_possessive:
+        return find_owned(words, found) if found.kind == "name" else None
+    return None if found.kind == "pronoun" and words[found.first].small not in SUBJECTS else found
 
 
 def find_addressed(paragraph: Paragraph, index: int) -> list[Mention]:
