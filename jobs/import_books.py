@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = CommandParser(
         prog="python -m jobs.import_books",
-        description="Turn EPUB, text, Markdown and HTML books into a manifest of sentences, each with its speaker.",
+        description="Turn books (EPUB, PDF, Word, FictionBook, HTML, Markdown, text) into a manifest of sentences.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("catalogue", help="folder or object-store prefix of books")

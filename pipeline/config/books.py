@@ -130,7 +130,7 @@ class AudiobookConfig(Settings):
     model_config = ConfigDict(serialize_by_alias=True)
 
     catalogue: Address = setting()
-    """Folder or object-store prefix of EPUB, text, Markdown and HTML books."""
+    """Folder or object-store prefix of books: EPUB, PDF, Word, FictionBook, HTML, Markdown, text."""
     chapters: Address = setting()
     """Where chapters go: a folder or an object-store prefix."""
     casting: Address | None = setting(None)
