@@ -6,6 +6,7 @@ Where nothing speaks clearly for another language it is English.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -60,18 +61,26 @@ _ENGLISH_WORDS = ENGLISH_FUNCTION_WORDS - {
     " three there's it's i'm don't didn't can't won't isn't that's he's she's you're they're we're i've i'll let's good"
     " time call see room street number mix turn wait open meet send".split()
 )
+_SHARED_WORDS = frozenset("a an in is was i on as not we has do to at by".split())
+"""English words that other languages have, too: each proves half."""
+_GERMAN_IN_ED = frozenset("abschied unterschied mitglied schmied tausend".split())
+_HALF = 0.5
+_NAME_STARTS = frozenset(
+    "los las el la le les san santa monsieur madame señor señora signor signora frau herr mon mein van".split()
+)
+_PARTICLES = frozenset("van von de der den del della di da du des la le ter y zu".split())
 # Words that are frequent in one language and (nearly) never stand in English text.
 _FOREIGN_WORDS = {
     "de": "der das und ist nicht ich ein eine einen einem einer mit auf für sich auch dem den wir wird haben über nach"
     " bei zum zur vom im als aber wenn noch nur wie kann sind war's sie er es ihr mein dein sein guten morgen abend"
-    " danke bitte nein ja doch schon sehr uhr kapitel von zu aus um kostet geht wo wer warum heute hier dort",
+    " danke vielen bitte nein ja doch schon sehr uhr kapitel von zu aus um kostet geht wo wer warum heute hier dort",
     "fr": "le les et est une des dans que qui avec vous nous je il elle ce cette sont été aux du au très la un ne"
      " pas sur"
     " mais où c'est n'est j'ai d'un d'une l'on qu'il oui non merci bonjour madame monsieur ça être avoir fait sans"
     " mon ma mes sais suis chez leur aussi comme",
     "es": "el los las una es que por con para como está pero muy más del al lo su se y yo mi son también la un de"
      " qué sé"
-    " nada sí no gracias hola buenos buenas días hasta dónde cuándo hay tengo tiene todo esta este muchas señor amigo",
+    " nada sí no gracias hola buenos buenas días hasta dónde cuándo hay tengo tiene todo esta este muchas señor amigo quiero",
     "it": "il gli che di è una con non sono della del nel questo anche ho mi più alla dei la un lo le si ma cosa"
     " grazie buongiorno alle dello ciao quanto sì dove perché signore treno parte mille",
     "pt": "os uma não que com em é da dos das você mais muito por são ao também eu isso bom dia obrigado obrigada ela"
@@ -148,17 +157,38 @@ def _detect_latin(text: str) -> str:
     num_english = sum(word in _ENGLISH_WORDS for word in words)
     if not words or (num_english * 6 >= len(words) and not _FOREIGN_LETTERS.search(text)):
         return "en"
+    named = _words_of_names(written)
     hits: dict[str, int] = {}
-    for word in dict.fromkeys(words):
+    for word in dict.fromkeys(word for at, word in enumerate(words) if at not in named):
         for code in _WORD_LANGUAGES.get(word, ()):
             hits[code] = hits.get(code, 0) + 1
-    # Names prove nothing: where no small word but the first is there, other languages' own words must speak.
-    has_proof = any(word[0].islower() for word in written[1:]) or (len(words) == 1 and words[0] == written[0])
-    if not hits and not has_proof and not _FOREIGN_LETTERS.search(text):
+    # Names prove nothing: without two small words behind the first, other languages' own words must speak.
+    num_small = sum(word[0].islower() and at not in named for at, word in enumerate(written[1:], 1))
+    is_word = len(words) == 1 and words[0] == written[0]
+    if not hits and not is_word and (num_small == 0 or (num_small == 1 and not _FOREIGN_LETTERS.search(text))):
         return "en"
-    if num_english > sum(hits.values()) and num_english * 4 >= len(words):
+    english = num_english + _HALF * sum(word in _SHARED_WORDS or _is_past(word) for word in words)
+    if english > sum(hits.values()) and english * 6 >= len(words):
+        return "en"
+    if not hits and english >= 1 and not _FOREIGN_LETTERS.search(text):
         return "en"
     return _weigh(text, num_english, tuple(sorted(hits.items())), len(words))
+
+
+def _words_of_names(written: Sequence[str]) -> frozenset[int]:
+    """Return the places of words that are part of names: `van` between capitals, `Los` and `Madame` before one."""
+    capital = [word[0].isupper() for word in written]
+    return frozenset(
+        at
+        for at, word in enumerate(written)
+        if at + 1 < len(written)
+        and capital[at + 1]
+        and ((capital[at] and word.lower() in _NAME_STARTS) or (at and capital[at - 1] and word in _PARTICLES))
+    )
+
+
+def _is_past(word: str) -> bool:
+    return len(word) > 4 and word.endswith("ed") and word not in _GERMAN_IN_ED
 
 
 @lru_cache(maxsize=4_096)
