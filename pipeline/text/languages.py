@@ -80,7 +80,8 @@ _FOREIGN_WORDS = {
     " mon ma mes sais suis chez leur aussi comme",
     "es": "el los las una es que por con para como está pero muy más del al lo su se y yo mi son también la un de"
      " qué sé"
-    " nada sí no gracias hola buenos buenas días hasta dónde cuándo hay tengo tiene todo esta este muchas señor amigo quiero",
+    " nada sí no gracias hola buenos buenas días hasta dónde cuándo hay tengo tiene todo esta este muchas señor amigo"
+    " quiero",
     "it": "il gli che di è una con non sono della del nel questo anche ho mi più alla dei la un lo le si ma cosa"
     " grazie buongiorno alle dello ciao quanto sì dove perché signore treno parte mille",
     "pt": "os uma não que com em é da dos das você mais muito por são ao também eu isso bom dia obrigado obrigada ela"
