@@ -16,7 +16,7 @@ from pipeline.books.cleaning import (
     hide_voice_marks,
     keep_lone_numbers,
 )
-from pipeline.books.document import Block, Document, words_in
+from pipeline.books.document import Block, Document, words_in, words_of
 from pipeline.books.headings import (
     CHAPTER_RANK,
     is_bare_label,
@@ -32,9 +32,11 @@ from pipeline.books.headings import (
 from pipeline.books.limits import check_limit
 from pipeline.books.line_breaks import part_paragraphs
 from pipeline.books.printed_contents import find_printed_contents, find_standing_titles, fold_line
+from pipeline.books.text_pages import leave_pages_out
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
+_ROOM_BEHIND = re.compile(r"[^\S\f]+$")
 _PAGE_NUMBER = re.compile(r"^\W*(?:page\s+)?\d{1,4}\W*$", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
 _REASONS = (("illustration", PICTURE), ("footnote", FOOTNOTE_TEXT), ("editor's note", EDITORIAL))
@@ -71,11 +73,13 @@ def read_plain_text(text: str, place: str) -> Document:
     Raises:
         ManifestError: it is over a limit, or a voice mark has no name.
     """
-    lines = [line.expandtabs().rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [_ROOM_BEHIND.sub("", line.expandtabs()) for line in text.split("\n")]
     fields = _read_fields(lines[:80])
     start, end = find_license(lines)
     blocks = _leave_out("license", lines[:start])
-    body_lines = part_paragraphs(hide_voice_marks("\n".join(lines[start:end]), place).split("\n"))
+    page_lines, unread = leave_pages_out(hide_voice_marks("\n".join(lines[start:end]), place).split("\n"))
+    body_lines = part_paragraphs(page_lines)
     indent = _usual_indent(group for _, group in _group(body_lines))
     table = find_printed_contents(body_lines)
     rules = _Rules(indent, place, table.titles)
@@ -86,13 +90,13 @@ def read_plain_text(text: str, place: str) -> Document:
         read = _read_lines(body_lines[table.end :], replace(rules, titles=titles), len(blocks))
     blocks += read
     blocks += _leave_out("license", lines[end:])
-    blocks = keep_lone_numbers(_settle_levels(blocks))
+    blocks = [*keep_lone_numbers(_settle_levels(blocks)), *unread]
     return Document(
         fields.get("title", ""),
         fields.get("author", ""),
         fields.get("language", ""),
         blocks,
-        words_in("\n".join([*lines[:start], *body_lines, *lines[end:]])),
+        words_in("\n".join([*lines[:start], *body_lines, *lines[end:]])) + words_of(unread),
     )
 
 
