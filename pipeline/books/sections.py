@@ -26,7 +26,7 @@ _MIN_PROSE_WORDS, _MIN_PARAGRAPH_WORDS = 200, 40
 """Before the first chapter so many words, in paragraphs of so many, are a text and no title page."""
 _MAX_LEAD_WORDS = 100
 """Under the title of a part: more is a chapter of its own."""
-_NOTE = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\]).:]?\s", re.I)
+_NOTE = re.compile(r"^[\[({]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3}|[¹²³⁰-⁹]{1,3})[\])}.:]?\s", re.I)
 
 
 @dataclass

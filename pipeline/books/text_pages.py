@@ -83,9 +83,7 @@ class _Pages:
 
     def _find_lines(self) -> list[_Line]:
         lines: list[_Line] = []
-        has_labels = (
-            sum(rank_of(line.strip()) is not None and is_heading_line(line.strip()) for line in self._lines) > 1
-        )
+        labels = [line for line in map(str.strip, self._lines) if rank_of(line) is not None and is_heading_line(line)]
         for place, text in enumerate(self._lines):
             line = text.strip()
             if match := _NUMBER.match(line):

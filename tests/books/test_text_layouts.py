@@ -84,3 +84,24 @@ def test_verse_keeps_its_lines_whatever_ends_them():
     text = "\n\n".join(["Chapter 1", *map(wrap, paragraphs(6)), stanza, *map(wrap, paragraphs(6))])
     ((_, found),) = read(text)
     assert "The wind is low,\nThe night is long.\nAnd no one hears,\nThe miller sing." in found
+
+
+@pytest.mark.parametrize("mark", ["¹", "(1)", "{1}", "[1]"])
+@pytest.mark.parametrize("sentence", ["“We have decided.”{} And so it is.", "»So it is.«{}", "He saw the reeve{}."])
+def test_notes_that_begin_with_a_mark_that_stands_before(mark, sentence):
+    text = "\n\n".join([f"CHAPTER {number}\n\n{sentence.format(mark)}\n\n{SHORT}\n\n{mark} A reeve of Kent.\n\n{LONG}"
+                         for number in (1, 2)])  # fmt: skip
+    assert read(text) == [(f"CHAPTER {number}", [sentence.format(""), SHORT, LONG]) for number in (1, 2)]
+
+
+def test_numbers_of_pages_sections_and_lists_are_no_marks_of_notes():
+    texts = [
+        "It is in rule 3(1) of the law.",
+        "(1) First, fill the jar.",
+        "It was dark {12} outside.",
+        "{13} He slept.",
+    ]
+    assert read("\n\n".join(["CHAPTER 1", *texts, "CHAPTER 2", LONG])) == [
+        ("CHAPTER 1", [*texts[:2], "It was dark outside.", "He slept."]),
+        ("CHAPTER 2", [LONG]),
+    ]
