@@ -52,15 +52,20 @@ _MAX_VERSE_LINE = 65
 _MAX_HEADING_CHARS, _MAX_TOLD_CHARS, _MAX_LABEL_CHARS = 120, 600, 24
 _MAX_TITLE_PAGE_WORDS = 200
 _SHAPED_WORDS = 3.5
+_ENDS_SENTENCE = re.compile(r"[^\W\d_].*[.!?…][\"'”’]?$")
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What is known of a text before it is read: its usual indent, its name, the titles of its table of contents."""
+    """What is known of a text before it is read: its usual indent, its name, the titles of its table of contents.
+
+    In a text that is all in capitals these tell no title from a sentence.
+    """
 
     indent: int
     place: str
     titles: frozenset[str]
+    is_in_capitals: bool
 
 
 def read_plain_text(text: str, place: str) -> Document:
@@ -82,7 +87,8 @@ def read_plain_text(text: str, place: str) -> Document:
     body_lines = part_paragraphs(page_lines)
     indent = _usual_indent(group for _, group in _group(body_lines))
     table = find_printed_contents(body_lines)
-    rules = _Rules(indent, place, table.titles)
+    cased = [line for line in body_lines if line.upper() != line.lower()]
+    rules = _Rules(indent, place, table.titles, sum(map(str.isupper, cased)) > len(cased) / 2)
     blocks += _leave_title_page_out(_read_lines(body_lines[: table.start], replace(rules, titles=frozenset()), 0))
     blocks += _leave_out("table of contents", body_lines[table.start : table.end])
     read = _read_lines(body_lines[table.end :], rules, len(blocks))
@@ -223,15 +229,16 @@ def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Bl
         and fold_line(flat) in rules.titles
     ):
         return [Block("heading", clean_text(flat, unread), CHAPTER_RANK)]
-    label = group[0].strip()
     is_short = len(group) <= 3 and len(flat) <= _MAX_HEADING_CHARS
+    label = flat if is_short and group[0].rstrip().endswith(",") else group[0].strip()
     # Old novels tell in the heading what the chapter is about.
     has_label = is_bare_label(label) or (rank_of(label) is not None and ":" in label[:_MAX_LABEL_CHARS])
     is_told = num_blank >= 2 and has_label and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
     if (is_heading_line(label) and (is_short or is_told)) or (len(group) == 1 and is_roman_number(label)):
         return [Block("heading", clean_text(flat, unread), level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)
-    if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):
+    is_title = is_title_line(flat) and not (rules.is_in_capitals and _ENDS_SENTENCE.search(flat))
+    if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title:
         return [Block("heading", clean_text(flat, unread), level_of(flat))]
     if _ITEM.match(group[0]) and num_items >= 2:
         return [Block("item", clean_text(text, unread)) for text in _split_items(group)]

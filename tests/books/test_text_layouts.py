@@ -105,3 +105,62 @@ def test_numbers_of_pages_sections_and_lists_are_no_marks_of_notes():
         ("CHAPTER 1", [*texts[:2], "It was dark outside.", "He slept."]),
         ("CHAPTER 2", [LONG]),
     ]
+
+
+def test_titles_in_capitals_among_indented_paragraphs_with_one_blank_line():
+    texts = {"THE RIVER": 8, "THE BRIDGE": 7, "THE MILL": 9}
+    chapters = [f"{name:^70}\n\n" + "\n".join(wrap(text, "    ") for text in paragraphs(count))
+                for name, count in texts.items()]  # fmt: skip
+    assert read("\n\n".join(chapters)) == expected(list(texts))
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_titles_above_paragraphs_of_a_line_each(room):
+    chapters = ["\n".join([name, *paragraphs(count)]) for name, count in NAMES.items()]
+    assert read(("\n" * (room + 1)).join(chapters)) == expected(list(NAMES))
+
+
+def test_poems_with_titles():
+    verses = "The gate is open to the rain,\nThe cat has gone to sleep again,\nAnd nobody has come."
+    poems = {"Rain": verses, "To a Cat": f"{verses}\n\n{verses}", "The Old Road": verses}
+    found = read("\n\n\n".join(f"{title}\n\n{poem}" for title, poem in poems.items()))
+    assert [title for title, _ in found] == list(poems)
+    assert "\n\n".join(found[1][1]).split() == poems["To a Cat"].split()
+
+
+@pytest.mark.parametrize("dates", [("3 May.", "4 May.", "9 May, evening."), ("Jan. 3rd.", "Feb. 4th.", "Mar. 1st."),
+                                   ("den 3. Mai 1884.", "den 4. Mai 1884.", "den 8. Juni 1884.")])  # fmt: skip
+def test_dates_of_a_diary(dates):
+    days = ["\n\n".join([date, *map(wrap, paragraphs(4))]) for date in dates]
+    assert read("\n\n\n".join(days)) == [(date, paragraphs(4)) for date in dates]
+
+
+def test_sections_below_two_numbered_chapters_with_lists():
+    items = ["1. Fill the jar.", "2. Then boil it.", "3. Let it rest."]
+    texts = [f"{number}. {name}\n\n{number}.1 Sources\n\n{wrap(LONG)}\n\n" + "\n".join(items)
+             for number, name in ((1, "Water"), (2, "Fire"))]  # fmt: skip
+    assert read("\n\n".join(texts)) == [
+        ("1. Water", ["1.1 Sources", LONG, *items]),
+        ("2. Fire", ["2.1 Sources", LONG, *items]),
+    ]
+
+
+def test_a_book_in_capitals_has_no_titles_but_those_with_numbers():
+    texts = ['"NO," SAID BOTH OF THEM AT ONCE.', LONG.upper()]
+    chapters = ["\n\n".join([f"CHAPTER {number}", *map(wrap, texts)]) for number in (1, 2, 3)]
+    assert read("\n\n\n".join(chapters)) == [(f"CHAPTER {number}", texts) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("label", "name", "title"), [
+    ("CHAPITRE PREMIER", "\n\nLe vieux moulin", "CHAPITRE PREMIER. Le vieux moulin"),
+    ("Chapter the First,", "\nin which nothing happens", "Chapter the First, in which nothing happens"),
+    ("제1장", " 강가", "제1장 강가"),
+])  # fmt: skip
+def test_names_of_chapters_in_ordinary_letters(label, name, title):
+    others = f"Chapter 2\n\n{wrap(LONG)}" if label.isascii() else f"제2장 다리\n\n{wrap(LONG)}"
+    assert read(f"{label}{name}\n\n{wrap(LONG)}\n\n\n{others}")[0] == (title, [LONG])
+
+
+def test_a_first_line_of_verse_is_no_name_of_a_chapter():
+    found = read(f"CANTO I\n\nTell me not in words of grief\n\nThat the old road is long\n\n\nCANTO II\n\n{LONG}")
+    assert [title for title, _ in found] == ["CANTO I", "CANTO II"]
