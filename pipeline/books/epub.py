@@ -14,6 +14,7 @@ from pipeline.books.headings import is_unread_at_the_edges
 from pipeline.books.limits import LIMITS, check_limit, cut_title
 from pipeline.books.linked_notes import mark_notes
 from pipeline.books.markup import Page, beginning_of, parse_html, parse_page, read_page
+from pipeline.books.styled_titles import mark_styled_titles
 from pipeline.errors import ManifestError
 
 _CONTAINER = "META-INF/container.xml"
@@ -147,6 +148,8 @@ class _Book:
                 pages[path] = parse_page(text, f"{archive.place}!{path}")
             read.append((path, item, reference))
         mark_notes({path: page.root for path, page in pages.items()})
+        if not self.targets:
+            mark_styled_titles(*(page.root for page in pages.values()))
         self._note_missing(set(pages))
         waiting: list[int] = []
         for path, item, reference in read:
