@@ -204,7 +204,7 @@ def _is_name_of(label: Block, block: Block, following: list[Block]) -> bool:
         return False  # What text follows is the title of the part's first chapter.
     if block.kind == "heading":
         return not starts_chapter(block.text) and not is_bare_label(block.text)
-    if block.kind != "paragraph" or len(block.text) > _MAX_NAME_CHARS:
+    if block.kind != "paragraph" or len(block.text) > _MAX_NAME_CHARS or not following:
         return False
     # French and German titles have few capitals; a paragraph, unlike them, ends with a mark.
     is_line = block.text[0].isupper() and block.text[-1].isalpha()

@@ -18,7 +18,7 @@ _DIVISIONS = {
 CHAPTER_RANK = 5
 _CHAPTERS = (
     r"chapters?|chap\.?|ch\.|letter|canto|stave|section|scene|adventure|lecture|episode|chapitre|lettre|chant|scène|"
-    r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава"
+    r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава|hoofdstuk"
 )
 _WORDS = "|".join(re.escape(word) for word in _DIVISIONS) + "|" + _CHAPTERS
 _LABEL = re.compile(rf"^(?P<word>{_WORDS})\s+{_NUMBER}(?![^\W_])\.?", re.I)
