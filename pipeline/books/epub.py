@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.books.book_language import describe_marked
 from pipeline.books.document import Block, Document, Edition, Entry
 from pipeline.books.epub_archive import EpubArchive
 from pipeline.books.headings import is_unread_at_the_edges
@@ -148,6 +149,7 @@ class _Book:
                 pages[path] = parse_page(text, f"{archive.place}!{path}")
             read.append((path, item, reference))
         mark_notes({path: page.root for path, page in pages.items()})
+        document.notes += describe_marked((page.root for page in pages.values()), document.language)
         if not self.targets:
             mark_styled_titles(*(page.root for page in pages.values()))
         self._note_missing(set(pages))

@@ -129,7 +129,7 @@ def test_poems_with_titles():
 
 
 @pytest.mark.parametrize("dates", [("3 May.", "4 May.", "9 May, evening."), ("Jan. 3rd.", "Feb. 4th.", "Mar. 1st."),
-                                   ("den 3. Mai 1884.", "den 4. Mai 1884.", "den 8. Juni 1884.")])  # fmt: skip
+                                   ("den 3. Mai 1884.", "den 4. Mai 1884.", "den 8. Mai 1884.")])  # fmt: skip
 def test_dates_of_a_diary(dates):
     days = ["\n\n".join([date, *map(wrap, paragraphs(4))]) for date in dates]
     assert read("\n\n\n".join(days)) == [(date, paragraphs(4)) for date in dates]
