@@ -208,5 +208,9 @@ def _is_name_of(label: Block, block: Block, following: list[Block]) -> bool:
         return False
     # French and German titles have few capitals; a paragraph, unlike them, ends with a mark.
     is_line = block.text[0].isupper() and block.text[-1].isalpha()
-    is_above_text = any(len(later.text) > _MAX_NAME_CHARS for later in following if later.kind != "heading")
+    is_above_text = any(
+        len(later.text) > _MAX_NAME_CHARS or not later.text[-1:].isalpha()
+        for later in following
+        if later.kind not in ("heading", "scene") and not later.reason
+    )
     return looks_like_title(block.text) or (is_line and is_above_text)

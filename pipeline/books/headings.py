@@ -244,13 +244,18 @@ def is_title_line(line: str) -> bool:
 
 def looks_like_title(line: str) -> bool:
     """Return whether the longer words of a line have capitals and no mark ends it."""
-    words = re.findall(r"[^\W\d_]{4,}", line) or re.findall(r"[^\W\d_]{3}", line)
-    return bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
+    words = re.findall(r"[^\W\d_]{4,}", line) or re.findall(r"^[^\W\d_]+|[^\W\d_]{3}\W*$", line)
+    return len(line) > 2 and bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
 
 
 def is_date(line: str) -> bool:
     """Return whether a line is the date of a diary's entry: `3 May.`, `Monday, January 3rd, 1884.`."""
     return bool(_DATE.match(line)) and line[-1] not in ",;:!?"
+
+
+def may_be_title(line: str) -> bool:
+    """Return whether a line that stands out begins as a title and no mark ends it; few have more capitals in French."""
+    return line[:1].isupper() and (line[-1].isalnum() or line[-1] in "!?")
 
 
 def is_contents_line(line: str) -> bool:

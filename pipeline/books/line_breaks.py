@@ -91,9 +91,10 @@ def part_paragraphs(lines: Sequence[str]) -> list[str]:
         if indent is None:
             return list(lines)
     parted = list(lines[:1])
-    for before, line in pairwise(lines):
-        is_start = indent is None or (_indent_of(line) == indent and bool(_SENTENCE_END.search(before.rstrip())))
-        if (is_start and before.strip() and line.strip()) or (line.strip() and not before.strip()):
+    for above, before, line in zip(["", *lines], lines, lines[1:], strict=False):
+        is_ended = _SENTENCE_END.search(before.rstrip()) or (not above.strip() and looks_like_title(before.strip()))
+        is_start = indent is None or (_indent_of(line) == indent and bool(is_ended))
+        if line.strip() and (is_start or not before.strip()):
             parted.append("")
         parted.append(line)
     return parted

@@ -22,6 +22,7 @@ from pipeline.books.headings import (
     is_bare_label,
     is_chinese_heading,
     is_contents_line,
+    is_date,
     is_heading_line,
     is_named,
     is_roman_number,
@@ -224,7 +225,7 @@ def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Bl
     if (
         rules.titles
         and len(group) <= 2
-        and num_blank >= 2
+        and (num_blank >= 2 or is_date(flat))
         and rank_of(flat) is None
         and fold_line(flat) in rules.titles
     ):

@@ -65,7 +65,7 @@ def find_standing_titles(lines: Sequence[str]) -> frozenset[str]:
 
 
 def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the short lines with two blank ones or `CHAPTER I.` before them and a blank one behind, folded."""
+    """Return dates and the short lines with two blank ones or `CHAPTER I.` before them, a blank one behind, folded."""
     found, num_blank = list[tuple[int, str]](), 2
     start: int | None = None
     is_label = False
@@ -75,7 +75,9 @@ def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
             continue
         if start is not None:
             text = " ".join(part.strip() for part in lines[start:number])
-            is_title = (num_blank >= 2 or is_label) and number - start <= 2 and len(text) <= _MAX_TITLE_CHARS
+            is_title = (
+                (num_blank >= 2 or is_label or is_date(text)) and number - start <= 2 and len(text) <= _MAX_TITLE_CHARS
+            )
             key = fold_line(text) if is_title else ""
             found += [(start, key)] if key else []
             start, num_blank, is_label = None, 0, is_bare_label(text)

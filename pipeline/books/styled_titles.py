@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.books.headings import is_bare_number, is_numbered_title, looks_like_title, rank_of
+from pipeline.books.headings import is_bare_number, is_numbered_title, looks_like_title, may_be_title, rank_of
 from pipeline.books.linked_notes import BLOCKS
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -81,16 +81,21 @@ def _text_of(element: Any) -> str:
 
 def _looks_like_title(element: Any) -> bool:
     text = _text_of(element)
-    if element.tag in _HEADINGS or len(text) > _MAX_TITLE_CHARS or not looks_like_title(text):
+    if element.tag in _HEADINGS or not text or len(text) > _MAX_TITLE_CHARS:
+        return False
+    is_named = looks_like_title(text)
+    if not is_named and not may_be_title(text):
         return False
     around = [element, *(parent for parent in element.iterancestors() if parent.tag in ("center", "div"))][:2]
     is_centered = any(
         found.tag == "center" or found.get("align") == "center" or _CENTERED.search(found.get("style") or "")
         for found in around
     )
-    is_styled = not {"large", "centered"}.isdisjoint(str(element.get("class") or "").split())
+    classes = str(element.get("class") or "").split()
     within = [found for found in element.iter() if found is element or _text_of(found) == text]
-    return is_centered or is_styled or _is_all(element, _BOLD, text) or any(map(_is_large, within))
+    # Lines of verse are centered, too, and have no marks either.
+    is_styled = "large" in classes or _is_all(element, _BOLD, text) or any(map(_is_large, within))
+    return is_styled or (is_named and (is_centered or "centered" in classes))
 
 
 def _is_all(element: Any, tags: tuple[str, ...], text: str) -> bool:

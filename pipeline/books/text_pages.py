@@ -15,7 +15,8 @@ from pipeline.books.numerals import value_of
 
 _BREAK = "\f"
 _NUMBER = re.compile(
-    r"^(?P<mark>[^\w\"'“”‘’«»*#]*)(?P<page>(?:page|pg\.?|seite|página|pagina)\s+)?(?P<number>\d{1,4}|(?-i:[ivxl]{1,7}))\W*$",
+    r"^(?P<mark>[^\w\"'“”‘’«»*#]*)(?P<page>(?:page|pg\.?|seite|página|pagina)\s+)?(?P<number>\d{1,4}|(?-i:[ivxl]{1,7}))"
+    r"(?:\s*(?:/|of|von|de|sur|di)\s*\d{1,4})?\W*$",
     re.I,
 )
 _BESIDE_HEAD = re.compile(r"^(?P<first>\d{1,4})\s+(?P<head>[^\d\s].*)$|^(?P<same>.*[^\d\s])\s+(?P<last>\d{1,4})$")
@@ -174,7 +175,7 @@ class _Pages:
             return 2
         line, following = self._lines[before].strip(), self._lines[after].strip()
         is_apart = after + 1 not in texts
-        if _is_title(following) or (is_apart and looks_like_title(following) and _ENDS_SENTENCE.search(line)):
+        if _is_title(following) or (is_apart and looks_like_title(following)):
             return 2
         if _is_title(line) or (before - 1 not in texts and looks_like_title(line)):
             return 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.books.document import Block
-from pipeline.books.headings import looks_like_title
+from pipeline.books.headings import looks_like_title, may_be_title
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _TEXTS = ("word/document.xml", "word/footnotes.xml", "word/endnotes.xml")
@@ -100,7 +100,7 @@ def _take_hidden(run: Any, styles: _Styles) -> list[Block]:
 
 def _mark_lines(root: Any, styles: _Styles) -> None:
     """Give lines that stand out a style that says so, and those with a level of the outline that of a heading."""
-    lines: list[tuple[Any, list[tuple[float, int]]]] = []
+    lines: list[tuple[Any, str, list[tuple[float, int]]]] = []
     sizes: Counter[float] = Counter()
     for paragraph in root.iter(f"{_W}p"):
         runs = [(run, _text_of(run)) for run in paragraph.iter(f"{_W}r")]
@@ -109,9 +109,9 @@ def _mark_lines(root: Any, styles: _Styles) -> None:
             sizes[size] += length
         text = "".join(text for _, text in runs).strip()
         if text and len(text) <= _MAX_TITLE_CHARS:
-            lines.append((paragraph, found))
+            lines.append((paragraph, text, found))
     usual = sizes.most_common(1)[0][0] if sizes else _USUAL_SIZE
-    for paragraph, found in lines:
+    for paragraph, text, found in lines:
         style = _style_of(paragraph, "p")
         level = _value(styles.find("outlineLvl", paragraph, style))
         alignment = _value(styles.find("jc", paragraph, style))
@@ -119,11 +119,11 @@ def _mark_lines(root: Any, styles: _Styles) -> None:
             continue
         if level and level in "012345":
             _set_style(paragraph, f"Heading{int(level) + 1}")
-        elif not looks_like_title("".join(map(_text_of, paragraph.iter(f"{_W}r"))).strip()):
+        elif not may_be_title(text):
             continue
         elif all(size >= _MIN_RATIO * usual for size, _ in found):
             _set_style(paragraph, LARGE)
-        elif alignment == "center":
+        elif alignment == "center" and looks_like_title(text):
             _set_style(paragraph, CENTERED)
 
 

@@ -114,6 +114,11 @@ def test_titles_in_capitals_among_indented_paragraphs_with_one_blank_line():
     assert read("\n\n".join(chapters)) == expected(list(texts))
 
 
+def test_titles_in_ordinary_letters_directly_above_indented_paragraphs():
+    chapters = ["\n".join([name, *(wrap(text, "    ") for text in paragraphs(count))]) for name, count in NAMES.items()]
+    assert read("\n\n".join(chapters)) == expected(list(NAMES))
+
+
 @pytest.mark.parametrize("room", [1, 2, 3])
 def test_titles_above_paragraphs_of_a_line_each(room):
     chapters = ["\n".join([name, *paragraphs(count)]) for name, count in NAMES.items()]
@@ -132,7 +137,8 @@ def test_poems_with_titles():
                                    ("den 3. Mai 1884.", "den 4. Mai 1884.", "den 8. Mai 1884.")])  # fmt: skip
 def test_dates_of_a_diary(dates):
     days = ["\n\n".join([date, *map(wrap, paragraphs(4))]) for date in dates]
-    assert read("\n\n\n".join(days)) == [(date, paragraphs(4)) for date in dates]
+    for room in ("\n\n", "\n\n\n"):
+        assert read(room.join(days)) == [(date, paragraphs(4)) for date in dates]
 
 
 def test_sections_below_two_numbered_chapters_with_lists():

@@ -25,6 +25,7 @@ FORMS = {
     "bare": ("\n{number:>40}\n", "", "\f"),
     "dashes": ("\n{number:>30} -\n", "", "\f"),
     "page": ("Page {number}\n", "", "\f"),
+    "page of pages": ("\nPage {number} of 40\n", "", "\f"),
     "head and number": ("\n{number:>40}\n", "        {title}", "\f"),
     "head only": ("", "        {title}", "\f"),
     "no form feed": ("{number}\n", "", ""),
@@ -48,6 +49,11 @@ def test_numbers_beside_the_heads_of_left_and_right_pages():
         ("CHAPTER I", [SHORT, LONG, SHORT] * 4),
         ("CHAPTER II", [LONG]),
     ]
+
+
+def test_a_title_in_ordinary_letters_at_the_top_of_a_page_begins_a_chapter():
+    text = "\n\f".join(f"{title}\n\n{wrap(LONG)}" for title in ("Rain", "The Old Road", "To the Sea"))
+    assert read(text) == [("Rain", [LONG]), ("The Old Road", [LONG]), ("To the Sea", [LONG])]
 
 
 def test_a_heading_behind_a_form_feed_begins_a_chapter():
