@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from pipeline.books.document import Block
-from pipeline.books.headings import is_heading_line, is_title_line, looks_like_title, rank_of
+from pipeline.books.headings import is_bare_label, is_heading_line, is_title_line, looks_like_title, rank_of
 from pipeline.books.numerals import value_of
 
 _BREAK = "\f"
@@ -25,7 +25,7 @@ _NO_HEAD = re.compile(r"[,;:!?\"”’»]$")
 _MAX_STEP, _MIN_RUN = 3, 3
 _MIN_LINES = 6
 """Between two page numbers of a text without form feeds."""
-_MAX_HEAD_CHARS = 60
+_MAX_HEAD_CHARS, _MAX_TITLE_LINES = 60, 4
 _MIN_AGAIN = 3
 _BOOK_SHARE, _SPACED_SHARE, _CUT_SHARE = 1 / 3, 0.05, 0.1
 
@@ -87,6 +87,8 @@ class _Pages:
         labels = [line for line in map(str.strip, self._lines) if rank_of(line) is not None and is_heading_line(line)]
         for place, text in enumerate(self._lines):
             line = text.strip()
+            if place and _is_bare_word(self._lines[place - 1].strip()):
+                continue  # The number of a chapter.
             if match := _NUMBER.match(line):
                 number = value_of(match["number"]) or 0
                 lines.append(_Line(place, number, is_marked=bool(match["page"] or (match["mark"] and len(labels) > 1))))
@@ -125,7 +127,6 @@ class _Pages:
         for places, found in ((numbers, near), (self._breaks, at_breaks)):
             for place in places:
                 found |= {self._next_text(place, step, numbers) for step in (-1, 1)}
-        times = Counter(_fold(self._lines[place]) for place in near | at_breaks if self._may_be_head(place))
         inside = Counter(
             _fold(line)
             for place, line in enumerate(self._lines)
@@ -138,19 +139,41 @@ class _Pages:
         heads = set[int]()
         num_pages = max(len(numbers), len(self._breaks))
         for head, places in groups.items():
+            line = self._lines[places[0]].strip()
+            if _is_bare_word(line):
+                continue
+            if _is_heading(line):
+                heads.update(self._heads_of_chapters(head, places))
+                continue
             is_near = any(place in near for place in places)
-            if is_near and len(places) + inside[head] < 2:
+            is_written_as_title = line.isupper() or looks_like_title(line)
+            if is_near and len(places) + inside[head] < (2 if is_written_as_title else _MIN_AGAIN):
                 continue
             if not is_near and (len(places) < _MIN_AGAIN or not any(map(self._is_cut, places))):
                 continue
-            is_title = not inside[head] and times[head] < _BOOK_SHARE * num_pages and not self._is_cut(places[0])
+            is_title = not inside[head] and len(places) < _BOOK_SHARE * num_pages and not self._is_cut(places[0])
             heads.update(places[1:] if is_title else places)
         return heads
+
+    def _heads_of_chapters(self, head: str, places: Sequence[int]) -> Iterator[int]:
+        """Return where the title of a chapter stands again within it; another volume has chapters of the same name."""
+        title = ""
+        for place, line in enumerate(self._lines):
+            text = line.strip()
+            if text and len(text) <= _MAX_HEAD_CHARS and _is_heading(text):
+                if place in places and (title == head or self._is_cut(place)):
+                    yield place
+                title = _fold(text)
 
     def _may_be_head(self, place: int) -> bool:
         line = self._lines[place].strip() if place >= 0 else ""
         is_ended = _NO_HEAD.search(line) or (line.endswith(".") and not line.isupper())
-        return bool(_fold(line)) and len(line) <= _MAX_HEAD_CHARS and not is_ended and not line[0].islower()
+        return (
+            bool(_fold(line))
+            and len(line) <= _MAX_HEAD_CHARS
+            and not is_ended
+            and (line[0].isupper() or line.isupper())
+        )
 
     def join(self, unread: Collection[int]) -> Iterator[str]:
         """Return the lines without those that are not read, pages joined."""
@@ -174,12 +197,18 @@ class _Pages:
         if before < 0 or after >= len(self._lines):
             return 2
         line, following = self._lines[before].strip(), self._lines[after].strip()
+        start = before
+        while start - 1 in texts and before - start < _MAX_TITLE_LINES:
+            start -= 1
+        is_below_title = _is_title(self._lines[start].strip()) or (start == before and looks_like_title(line))
+        is_ended = bool(_ENDS_SENTENCE.search(line))
+        is_title_cut = is_below_title and line.isupper() and following.isupper() and not is_ended
+        if _is_bare_word(line) or (is_title_cut and not is_bare_label(line) and not _is_heading(following)):
+            return 0
         is_apart = after + 1 not in texts
-        if _is_title(following) or (is_apart and looks_like_title(following)):
+        if _is_heading(following) or (is_apart and _stands_as_title(following)):
             return 2
-        if _is_title(line) or (before - 1 not in texts and looks_like_title(line)):
-            return 1
-        return int(is_spaced and bool(_ENDS_SENTENCE.search(line)))
+        return 1 if is_below_title else int(is_spaced and is_ended)
 
     def _is_cut(self, place: int) -> bool:
         """Return whether a sentence goes on behind a line, or behind the running head that follows it."""
@@ -208,8 +237,22 @@ class _Pages:
         return not any(line.strip() for line in around)
 
 
+def _is_bare_word(line: str) -> bool:
+    """Return whether a line is the word `CHAPTER`, with its number in the next line."""
+    return rank_of(line) is None and rank_of(f"{line} 1") is not None
+
+
+def _is_heading(line: str) -> bool:
+    return is_heading_line(line) or _is_bare_word(line)
+
+
 def _is_title(line: str) -> bool:
-    return is_heading_line(line) or is_title_line(line)
+    return _is_heading(line) or is_title_line(line)
+
+
+def _stands_as_title(line: str) -> bool:
+    # A telegram in capitals ends as a sentence does.
+    return looks_like_title(line) or (is_title_line(line) and not _ENDS_SENTENCE.search(line))
 
 
 def _fold(line: str) -> str:

@@ -79,3 +79,24 @@ def test_what_is_left_out_of_pages_is_counted():
     text, _ = paged("\n{number:>40}\n", head="{title}")
     document = read_book(f"CHAPTER I\n\n{text}".encode(), "b.txt", "b.txt")
     assert {block.reason for block in document.blocks if block.reason} == {"page number", "running head"}
+
+
+def test_titles_of_chapters_at_the_edges_of_pages_are_no_running_heads():
+    """Each volume has its chapters 1 and 2, and a page ends before, behind or within each title."""
+    texts = []
+    for volume in ("I", "II", "III"):
+        for number in (1, 2):
+            title = f"VOLUME {volume}\n\n\fCHAPTER 1" if number == 1 else "\fCHAPTER 2"
+            texts.append(f"{title}\n\f\n{wrap(LONG)}\n\n{wrap(LONG)}")
+    found = read("\n\n".join(texts))
+    assert [title for title, _ in found] == ["CHAPTER 1", "CHAPTER 2"] * 3
+    cut = "".join(f"CHAPTER\n\f{number}\n\n{wrap(LONG)}\n\n\n" for number in (1, 2, 3))
+    assert [title for title, _ in read(cut)] == ["CHAPTER 1", "CHAPTER 2", "CHAPTER 3"]
+    name = f"CHAPTER 1. IN WHICH THE MILLER\n\fCOMES HOME\n\n{wrap(LONG)}\n\n\nCHAPTER 2. OUT\n\n{wrap(LONG)}"
+    assert read(name)[0] == ("CHAPTER 1. IN WHICH THE MILLER COMES HOME", [LONG])
+
+
+def test_the_title_of_a_chapter_is_left_out_where_it_is_a_running_head():
+    text, texts = paged("\n{number:>40}\n", head="CHAPTER I")
+    found = read(f"CHAPTER I\n\n{text}\n\nCHAPTER II\n\n{LONG}")
+    assert found == [("CHAPTER I", texts), ("CHAPTER II", [LONG])]
