@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 
 from pipeline.books.document import Block
@@ -25,8 +26,9 @@ _NO_HEAD = re.compile(r"[,;:!?\"”’»]$")
 _MAX_STEP, _MIN_RUN = 3, 3
 _MIN_LINES = 6
 """Between two page numbers of a text without form feeds."""
-_MAX_HEAD_CHARS, _MAX_TITLE_LINES = 60, 4
+_MAX_HEAD_CHARS, _MAX_WORD_CHARS, _MAX_TITLE_LINES = 60, 12, 4
 _MIN_AGAIN = 3
+_MAX_SKIPPED = 5
 _BOOK_SHARE, _SPACED_SHARE, _CUT_SHARE = 1 / 3, 0.05, 0.1
 
 
@@ -68,6 +70,7 @@ class _Pages:
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
         self._breaks = [place for place, line in enumerate(lines) if line == _BREAK]
+        self._texts = [place for place, line in enumerate(lines) if line.strip()]
 
     def find_runs(self) -> Iterator[list[_Line]]:
         """Find the numbers that go up with the pages."""
@@ -84,7 +87,7 @@ class _Pages:
 
     def _find_lines(self) -> list[_Line]:
         lines: list[_Line] = []
-        labels = [line for line in map(str.strip, self._lines) if rank_of(line) is not None and is_heading_line(line)]
+        labels = list(islice(filter(_is_label, map(str.strip, self._lines)), 2))
         for place, text in enumerate(self._lines):
             line = text.strip()
             if place and _is_bare_word(self._lines[place - 1].strip()):
@@ -127,23 +130,21 @@ class _Pages:
         for places, found in ((numbers, near), (self._breaks, at_breaks)):
             for place in places:
                 found |= {self._next_text(place, step, numbers) for step in (-1, 1)}
+        edges = near | at_breaks
         inside = Counter(
             _fold(line)
             for place, line in enumerate(self._lines)
-            if place not in near | at_breaks and len(line) <= _MAX_HEAD_CHARS and self._is_alone(place)
+            if place not in edges and len(line) <= _MAX_HEAD_CHARS and self._is_alone(place)
         )
         groups: dict[str, list[int]] = {}
-        for place in sorted(near | at_breaks):
+        for place in sorted(edges):
             if self._may_be_head(place):
                 groups.setdefault(_fold(self._lines[place]), []).append(place)
         heads = set[int]()
         num_pages = max(len(numbers), len(self._breaks))
         for head, places in groups.items():
             line = self._lines[places[0]].strip()
-            if _is_bare_word(line):
-                continue
             if _is_heading(line):
-                heads.update(self._heads_of_chapters(head, places))
                 continue
             is_near = any(place in near for place in places)
             is_written_as_title = line.isupper() or looks_like_title(line)
@@ -153,17 +154,17 @@ class _Pages:
                 continue
             is_title = not inside[head] and len(places) < _BOOK_SHARE * num_pages and not self._is_cut(places[0])
             heads.update(places[1:] if is_title else places)
-        return heads
+        return heads | set(self._heads_of_chapters(edges))
 
-    def _heads_of_chapters(self, head: str, places: Sequence[int]) -> Iterator[int]:
+    def _heads_of_chapters(self, edges: Collection[int]) -> Iterator[int]:
         """Return where the title of a chapter stands again within it; another volume has chapters of the same name."""
         title = ""
-        for place, line in enumerate(self._lines):
-            text = line.strip()
-            if text and len(text) <= _MAX_HEAD_CHARS and _is_heading(text):
-                if place in places and (title == head or self._is_cut(place)):
+        for place in self._texts:
+            line = self._lines[place].strip()
+            if len(line) <= _MAX_HEAD_CHARS and _is_heading(line) and not _is_bare_word(line):
+                if place in edges and self._may_be_head(place) and (title == _fold(line) or self._is_cut(place)):
                     yield place
-                title = _fold(text)
+                title = _fold(line)
 
     def _may_be_head(self, place: int) -> bool:
         line = self._lines[place].strip() if place >= 0 else ""
@@ -177,7 +178,7 @@ class _Pages:
 
     def join(self, unread: Collection[int]) -> Iterator[str]:
         """Return the lines without those that are not read, pages joined."""
-        texts = [place for place, line in enumerate(self._lines) if line.strip() and place not in unread]
+        texts = [place for place in self._texts if place not in unread]
         is_text = set(texts)
         num_spaced = sum(after - before == 2 for before, after in pairwise(texts))
         is_spaced = num_spaced > _SPACED_SHARE * len(texts)
@@ -221,25 +222,36 @@ class _Pages:
         return after >= 0 and self._lines[after].strip()[0].islower()
 
     def _next_text(self, place: int, step: int, skipped: Collection[int] = ()) -> int:
-        place += step
-        while 0 <= place < len(self._lines) and (not self._lines[place].strip() or place in skipped):
-            place += step
-        return place if 0 <= place < len(self._lines) else -1
+        """Return the next line of text before or behind a line, -1 without one near by."""
+        at = bisect_left(self._texts, place) - 1 if step < 0 else bisect_right(self._texts, place)
+        for number in range(at, at + step * _MAX_SKIPPED, step):
+            if not 0 <= number < len(self._texts):
+                break
+            if self._texts[number] not in skipped:
+                return self._texts[number]
+        return -1
 
     def _is_at_break(self, place: int, step: int) -> bool:
-        place += step
-        while 0 <= place < len(self._lines) and not self._lines[place].strip(" "):
-            place += step
-        return not 0 <= place < len(self._lines) or self._lines[place] == _BREAK
+        """Return whether nothing but room is between a line and the end of its page."""
+        text = self._next_text(place, step)
+        between = (place, text) if step > 0 else (text, place)
+        at = bisect_right(self._breaks, between[0])
+        return text < 0 or (at < len(self._breaks) and self._breaks[at] < between[1])
 
     def _is_alone(self, place: int) -> bool:
         around = [self._lines[near] for near in (place - 1, place + 1) if 0 <= near < len(self._lines)]
         return not any(line.strip() for line in around)
 
 
+def _is_label(line: str) -> bool:
+    return len(line) <= _MAX_HEAD_CHARS and rank_of(line) is not None and is_heading_line(line)
+
+
 def _is_bare_word(line: str) -> bool:
     """Return whether a line is the word `CHAPTER`, with its number in the next line."""
-    return rank_of(line) is None and rank_of(f"{line} 1") is not None
+    return (
+        len(line) <= _MAX_WORD_CHARS and line.isalpha() and rank_of(line) is None and rank_of(f"{line} 1") is not None
+    )
 
 
 def _is_heading(line: str) -> bool:
