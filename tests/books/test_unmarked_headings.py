@@ -163,7 +163,9 @@ def test_titles_that_only_their_look_shows(title):
 
 
 def test_large_titles_with_few_capitals():
-    text = "<p>Der Müller kam am Abend zum Fluss hinunter, und niemand war da als der alte Hund, der ihn ansah.</p>" * 4
+    text = (
+        "<p>Der Müller kam am Abend zum Fluss hinunter, und niemand war da außer dem alten Hund, der ihn ansah.</p>" * 4
+    )
     names = ["Am großen Fluss", "Die alte Mühle", "Kam er wieder?"]
     assert titles_of("".join(f"<p><span style='font-size:20pt'>{name}</span></p>{text}" for name in names)) == names
     assert titles_of("".join(f"<p align='center'>{name}</p>{text}" for name in names)) == [""]
