@@ -10,7 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
+from pipeline.books.document import words_in
 from pipeline.text.languages import (
     DETECTED_LANGUAGES,
     count_english_words,
@@ -27,6 +29,8 @@ _HAN_LETTER = re.compile("[\u3041-\u30fa\u3400-\u9fff]")
 _MIN_WORDS = 4  # A name or two in Latin letters are words of a Chinese book.
 _SURELY_ENGLISH = 0.3  # Of the words of English prose half are those that only English uses.
 _MAX_EXAMPLE_CHARS = 60
+_MIN_MARKED_WORDS = 6
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,29 @@ def _describe_choice(chosen: str, main: str, share: float, book_id: str) -> str:
         f"the config says that its language is {chosen}, and {share:.0%} of its text looks like {main}: it is read as "
         f"{chosen}{quotes}; if that is wrong, correct audiobook.import.languages: {{{book_id}: {chosen}}}"
     )
+
+
+def describe_marked(roots: Iterable[Any], declared: str) -> list[str]:
+    """Name the passages of pages that are marked as another language than the book's; they are read in the book's.
+
+    Args:
+        roots: of the pages.
+        declared: by the book, a code or a name; may be empty.
+    """
+    main = language_code(declared)
+    found: dict[str, list[str]] = {}
+    for element in (element for root in roots for element in root.iterdescendants() if main):
+        code = language_code(str(element.get("lang") or element.get(_XML_LANG) or ""))
+        if code in (None, main) or code in _NOT_SAID or element.tag == "body":
+            continue
+        text = " ".join("".join(element.itertext()).split())
+        if words_in(text) >= _MIN_MARKED_WORDS:
+            found.setdefault(str(code), []).append(text)
+    return [
+        f"{len(texts):,} passage(s) are marked as {code} in a book in {main}, and are read as {main}: "
+        f"{texts[0][:_MAX_EXAMPLE_CHARS]}"
+        for code, texts in found.items()
+    ]
 
 
 def _passages(texts: Iterable[str]) -> Iterable[str]:

@@ -90,6 +90,8 @@ def _read_format(data: bytes, name: str, place: str) -> Document:
         document = read_html(decoded.text, place) if is_html else read_plain_text(decoded.text, place)
     if decoded.guess:
         document.notes.append(f"its encoding is not said; it was read as {decoded.guess}")
+    if decoded.damage:
+        document.notes.append(decoded.damage)
     return document
 
 

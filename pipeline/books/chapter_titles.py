@@ -27,6 +27,7 @@ from pipeline.books.markup import join_title
 from pipeline.books.outline import Cut, Title, find_cuts
 
 _MAX_ENTRY_CHARS = 90
+_MAX_NAME_CHARS = 60
 _MAX_ENTRY_WORDS = 60
 _MIN_CHAPTER_WORDS = 100
 """Behind the title of the book at its end."""
@@ -201,10 +202,15 @@ def _is_name_of(label: Block, block: Block, following: list[Block]) -> bool:
         return False
     if is_part_label(label.text) and not (following and following[0].kind == "heading"):
         return False  # What text follows is the title of the part's first chapter.
-    return _is_name(block)
-
-
-def _is_name(block: Block) -> bool:
     if block.kind == "heading":
         return not starts_chapter(block.text) and not is_bare_label(block.text)
-    return block.kind == "paragraph" and len(block.text) <= 60 and looks_like_title(block.text)
+    if block.kind != "paragraph" or len(block.text) > _MAX_NAME_CHARS or not following:
+        return False
+    # French and German titles have few capitals; a paragraph, unlike them, ends with a mark.
+    is_line = block.text[0].isupper() and block.text[-1].isalpha()
+    is_above_text = any(
+        len(later.text) > _MAX_NAME_CHARS or not later.text[-1:].isalpha()
+        for later in following
+        if later.kind not in ("heading", "scene") and not later.reason
+    )
+    return looks_like_title(block.text) or (is_line and is_above_text)

@@ -115,7 +115,7 @@ def split_into_chapters(document: Document, choice: ChapterChoice | None = None)
         sections = [replace(section, blocks=merge_titles(leave_contents_out(section.blocks))) for section in sections]
         for section in sections:
             put_title(section, document)
-    sections = judge_sections(sections, is_by_contents)
+    sections = judge_sections(sections, is_by_contents, document.title)
     chosen, unknown = _choose(sections, choice)
     return _describe(chosen, document.missing, unknown)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import regex
 
 from pipeline.books.document import MARK_CLOSE, MARK_OPEN, Block, words_in
-from pipeline.books.headings import is_finis, starts_chapter, without_label
+from pipeline.books.headings import is_finis, is_notes_title, starts_chapter, without_label
 from pipeline.errors import ManifestError
 
 _LICENSE_START = re.compile(
@@ -38,9 +38,12 @@ _FOOTNOTE_MARK = re.compile(
     # After less it is a power: x², 10⁶, km².
     r"(?:(?<=[^\W\d_¹²³⁰-⁹₀-₉]{3})|(?<=\d{4})|(?<=[.,;:!?\"'’”‘“»›«‹…—。，！？；：」』]))[¹²³⁰-⁹]++(?![⁄/])"
 )
-_NOTE = re.compile(r"(\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|\*{1,3}(?=\s)|[†‡])\s*(?=\S)")
+_NOTE = re.compile(
+    r"(\[(?:\d{1,3}|[A-Za-z]|\*{1,3}|[†‡§])\]|\*{1,3}(?=\s)|[†‡]|[¹²³⁰-⁹]{1,3}|\(\d{1,3}\)|\{\d{1,3}\})\s*(?=\S)"
+)
 _NEAR_NOTE = 12
-_PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|\{\d{1,4}\}", re.I)
+_PAGE = re.compile(r"\[(?:Pg|Page|p\.)\s*[\divxlc]+\]|(?<!^)\{\d{1,4}\}|^\{\d{1,4}\}(?=\s*$)", re.I)
+_PAGE_AT_START = re.compile(r"\{\d{1,4}\}\s*")
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_\n]{1,300}?)(?<=\S)_(?!\w)", re.S)
 EDITORIAL = re.compile(rf"\[\s*Transcriber(?:'|’)?s?\b{_IN_BRACKETS}", re.I)
 _VOICE = re.compile(r"<\s*+(/?)voice\s*+(?::\s*+([^<>\n]{1,80}+)?)?\s*+>", re.I)
@@ -53,7 +56,7 @@ _MIN_RUN = 3
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 _MANY_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}++")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
-_BARE_NUMBER = re.compile(r"\d+\.?$")
+_BARE_NUMBER = re.compile(r"[-–—\s]*\d+[-–—.\s]*$")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’」』)）]*$")
 _MAX_PAGE_STEP, _FIRST_YEAR = 3, 1_000
 _SPACES = re.compile(r"[^\S\n]+")
@@ -97,28 +100,43 @@ def leave_license_out(blocks: list[Block]) -> list[Block]:
 
 
 def leave_notes_out(blocks: list[Block]) -> list[Block]:
-    """Mark the paragraphs of footnotes that nothing but their mark says to be some: `[1] ...`, `* ...`.
+    """Mark the paragraphs of footnotes that nothing but their mark says to be some: `[1] ...`, `* ...`, `(1) ...`.
 
-    Such a mark stands in the text before; one in brackets is taken out already, a star or dagger goes here.
+    Such a mark stands in the text before. Those of one sort are taken out already; a star, a dagger or a number in
+    round brackets goes here. `{1}` is the number of a page, unless a paragraph of its chapter begins with it again.
     """
     result: list[Block] = []
     marks: set[str] = set()
+    braced: dict[str, int] = {}
     for block in blocks:
         if block.reason == "footnote mark":
             marks.add(block.text.strip())
+        elif block.reason == "page number":
+            braced[block.text.strip()] = len(result)
+        elif block.kind == "heading" and not is_notes_title(block.text):
+            braced.clear()
         note = _NOTE.match(block.text) if block.kind in ("paragraph", "item") and not block.reason else None
-        if note is not None and (note[1] in marks or _take_mark(result, note[1])):
+        if note is not None and note[1] in braced:
+            result[braced[note[1]]] = replace(result[braced[note[1]]], reason="footnote mark")
             block = block.left_out("footnote")
+        elif note is not None and (note[1] in marks or _take_mark(result, note[1])):
+            block = block.left_out("footnote")
+        elif not block.reason and (page := _PAGE_AT_START.match(block.text)):
+            braced[page[0].strip()] = len(result)
+            result.append(Block("paragraph", page[0].strip(), reason="page number"))
+            block = replace(block, text=block.text[page.end() :])
         result.append(block)
     return result
 
 
 def _take_mark(blocks: list[Block], mark: str) -> bool:
-    """Take a star or dagger from behind the word of the last blocks where it stands; say whether there is one."""
-    behind = re.compile(rf"(?<=[\w.,;:!?\"'’”]){re.escape(mark)}(?![\w*])")
+    """Take a star, dagger or number in brackets from behind the word of the last blocks where it stands, if there."""
+    # "Section 3(1)" is no mark.
+    word = "(?:(?<=[^\\W\\d_]{3})|(?<=[.,;:!?\"'’”»«]))" if mark[0] == "(" else "(?<=[\\w.,;:!?\"'’”»«])"
+    behind = re.compile(rf"{word}{re.escape(mark)}(?![\w*])")
     for place in range(len(blocks) - 1, max(-1, len(blocks) - 1 - _NEAR_NOTE), -1):
         block = blocks[place]
-        if not block.reason and "[" not in mark and behind.search(block.text):
+        if not block.reason and mark[0] not in "[{" and behind.search(block.text):
             blocks[place] = replace(block, text=behind.sub("", block.text, count=1))
             blocks.insert(place + 1, Block("paragraph", mark, reason="footnote mark"))
             return True

@@ -33,6 +33,10 @@ _FEW_UNREADABLE, _MAX_UNREADABLE = 20, 0.05
 _FEW_BYTES = 0.06
 """Share of bytes past ASCII up to which a text is in Western letters: English with quotation marks, French, German."""
 _SAMPLE_BYTES = 200_000
+_LONE_LETTER = re.compile(rb"[\x91-\x94\xc0\xc1\xc4-\xe1\xe3-\xff]")
+_WRONG_BYTES = re.compile("[\udc80-\udcff]+")
+_ASCII = bytes(range(128))
+_MAX_SHOWN = 3
 _TWICE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122\u20ac]{1,3}"
 )
@@ -47,17 +51,19 @@ class Decoded:
     Attributes:
         text: all of it.
         guess: the encoding, where nothing says it and it had to be guessed; else empty.
+        damage: which bytes of a text in UTF-8 are none, and how they were read; else empty.
     """
 
     text: str
     guess: str = ""
+    damage: str = ""
 
 
 def decode_text(data: bytes, place: str, *, is_markup: bool = False) -> Decoded:
     """Return the text of a file.
 
-    UTF-16 with a mark, else UTF-8, else what markup declares, else Windows-1252 for Western letters, in which old
-    Gutenberg files are, else what charset-normalizer finds.
+    UTF-16 with a mark, else UTF-8, in which a few bytes may be wrong, else what markup declares, else Windows-1252 for
+    Western letters, in which old Gutenberg files are, else what charset-normalizer finds.
 
     Args:
         data: the whole file.
@@ -67,16 +73,18 @@ def decode_text(data: bytes, place: str, *, is_markup: bool = False) -> Decoded:
     Raises:
         ManifestError: it is not text, or text that somebody has read and written in a wrong encoding.
     """
-    guess = ""
+    guess = damage = ""
     if data.startswith(_WIDE):
         text = data.decode("utf-16", "replace")
     else:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            declared = _declared_encoding(data) if is_markup else ""
-            guess = "" if declared else _guess_encoding(data)
-            text = data.decode(declared or guess, "replace")
+            text, damage = _mend_utf8(data)
+            if not damage:
+                declared = _declared_encoding(data) if is_markup else ""
+                guess = "" if declared else _guess_encoding(data)
+                text = data.decode(declared or guess, "replace")
     num_unreadable = len(_UNREADABLE.findall(text))
     if num_unreadable > max(_FEW_UNREADABLE, _MAX_UNREADABLE * len(text)):
         if text.count("\0") > 0.9 * num_unreadable and _is_wide(data):
@@ -88,7 +96,34 @@ def decode_text(data: bytes, place: str, *, is_markup: bool = False) -> Decoded:
             "packed or damaged?"
         )
     _refuse_mojibake(text, place)
-    return Decoded(text, guess)
+    return Decoded(text, guess, damage)
+
+
+def _mend_utf8(data: bytes) -> tuple[str, str]:
+    """Return a text of which most letters past ASCII are UTF-8, and which bytes are not; both empty of another text.
+
+    A byte alone that is a letter or a quotation mark in Windows-1252 is read so; what is left of a longer sign is not.
+    """
+    text = data.decode("utf-8-sig", "surrogateescape")
+    wrong = list(_WRONG_BYTES.finditer(text))
+    num_wrong = sum(len(match[0]) for match in wrong)
+    if 2 * num_wrong >= len(data.translate(None, _ASCII)):
+        return "", ""
+    places = [
+        f"{match[0].encode('ascii', 'surrogateescape').hex(' ').upper()} in line "
+        f"{text.count(chr(10), 0, match.start()) + 1:,}"
+        for match in wrong[:_MAX_SHOWN]
+    ]
+    shown = ", ".join(places) + (", ..." if len(wrong) > len(places) else "")
+    return _WRONG_BYTES.sub(_read_wrong, text), (
+        f"{num_wrong:,} byte(s) of it are not UTF-8 ({shown}); letters of Windows-1252 among them were read, the rest "
+        "is left out"
+    )
+
+
+def _read_wrong(match: re.Match[str]) -> str:
+    data = match[0].encode("ascii", "surrogateescape")
+    return data.decode("cp1252") if _LONE_LETTER.fullmatch(data) else "\ufffd"
 
 
 def _is_wide(data: bytes) -> bool:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.books.book_language import describe_marked
 from pipeline.books.document import Block, Document, Edition, Entry
 from pipeline.books.epub_archive import EpubArchive
 from pipeline.books.headings import is_unread_at_the_edges
 from pipeline.books.limits import LIMITS, check_limit, cut_title
 from pipeline.books.linked_notes import mark_notes
 from pipeline.books.markup import Page, beginning_of, parse_html, parse_page, read_page
+from pipeline.books.styled_titles import mark_styled_titles
 from pipeline.errors import ManifestError
 
 _CONTAINER = "META-INF/container.xml"
@@ -147,6 +149,9 @@ class _Book:
                 pages[path] = parse_page(text, f"{archive.place}!{path}")
             read.append((path, item, reference))
         mark_notes({path: page.root for path, page in pages.items()})
+        document.notes += describe_marked((page.root for page in pages.values()), document.language)
+        if not self.targets:
+            mark_styled_titles(*(page.root for page in pages.values()))
         self._note_missing(set(pages))
         waiting: list[int] = []
         for path, item, reference in read:

@@ -18,7 +18,7 @@ _DIVISIONS = {
 CHAPTER_RANK = 5
 _CHAPTERS = (
     r"chapters?|chap\.?|ch\.|letter|canto|stave|section|scene|adventure|lecture|episode|chapitre|lettre|chant|scène|"
-    r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава"
+    r"kapitel|brief|gesang|auftritt|szene|cap[ií]tulo|capitolo|глава|hoofdstuk"
 )
 _WORDS = "|".join(re.escape(word) for word in _DIVISIONS) + "|" + _CHAPTERS
 _LABEL = re.compile(rf"^(?P<word>{_WORDS})\s+{_NUMBER}(?![^\W_])\.?", re.I)
@@ -28,9 +28,9 @@ _ORDINAL_LABEL = re.compile(
 _OF_PLAYS = re.compile(r"^(?:acte?|akt|aufzug|acto|atto|scene|scène|auftritt|szene|[幕场場])$", re.I)
 _CHINESE_NUMBER = r"[〇零一二三四五六七八九十百千两\d０-９]+"
 _CHINESE_LABEL = re.compile(
-    rf"^(?:正文\s*)?(?:第\s*{_CHINESE_NUMBER}\s*(?P<word>[章回节節折话話幕场場卷部集篇])|(?P<volume>[卷])\s*{_CHINESE_NUMBER}(?!\w))"
+    rf"^(?:正文\s*)?(?:[第제]\s*{_CHINESE_NUMBER}\s*(?P<word>[章回节節折话話幕场場卷部集篇]|[장화절막부권편](?![^\W\d_]))|(?P<volume>[卷])\s*{_CHINESE_NUMBER}(?!\w))"
 )
-_CHINESE_RANKS = {"卷": 1, "部": 2, "集": 3, "篇": 3, "幕": 4}
+_CHINESE_RANKS = {"卷": 1, "部": 2, "集": 3, "篇": 3, "幕": 4, "권": 1, "부": 2, "편": 3, "막": 4}
 _NUMBERED = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.:]\s+[\"'“‘«„]?[A-ZÀ-ÖØ-Þ]")
 _LEADING_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}})[.):]?\s+(?=\S)")
 _BARE_NUMBER = re.compile(rf"^(?:{_ROMAN}|\d{{1,3}}|[一二三四五六七八九十]{{1,3}})[.、．]?$")
@@ -67,6 +67,21 @@ _CONTENTS = re.compile(
 _FINIS = re.compile(
     r"^\W*(?:the\s+end|finis|fin|ende|fine|конец|[全剧]?(?:[书書文]完|终|終)|完|"
     r"end of (?:the )?(?:book|volume|vol\.|part|story|novel|tale|first|second|third)\b.{0,40})\W*$",
+    re.I,
+)
+_TOLD = re.compile(
+    r"[,;]?\s*(?:in which|wherein|dans lequel|dans laquelle|où|worin|in (?:dem|der|welchem|welcher)|"
+    r"(?:en )?donde|en (?:el|la) que|(?:nel|nella) quale|no qual|na qual)\b",
+    re.I,
+)
+"""What follows the number of a chapter whose title tells what happens in it."""
+_MONTH = (
+    r"(?:jan|jän|ene|gen|fe[bv]|fév|m[aä]r|a[pbv]r|ma[iyg]|ju[nli]|giu|lug|aug|ago|août|sep|set|o[ckt]t|out|nov|d[ei][cz]|déc)"
+    r"[^\W\d_]{0,7}\.?"
+)
+_DATE = re.compile(
+    rf"^(?:[^\W\d_]{{2,10}}[.,]?\s+)?(?:{_MONTH}\s+(?:the\s+)?\d{{1,2}}|(?:the\s+)?\d{{1,2}}(?:st|nd|rd|th|\.|º|er)?\s+"
+    rf"(?:of\s+|de\s+)?{_MONTH})(?!\w*\s+[^\W\d_]+\s+[^\W\d_]+\s).{{0,25}}$",
     re.I,
 )
 _MAX_HEADING_CHARS = 90
@@ -164,7 +179,7 @@ def number_of(text: str) -> int | None:
     if match is None:
         return value_of(text.strip(" .、．")) if is_bare_number(text) else None
     division = match.groupdict().get("word") or match.groupdict().get("volume") or ""
-    return value_of(match[0].replace(division, " ", 1).strip(" .第"))
+    return value_of(match[0].replace(division, " ", 1).strip(" .第제"))
 
 
 def is_bare_label(text: str) -> bool:
@@ -208,8 +223,8 @@ def is_heading_line(line: str) -> bool:
         # "Part one of the story was over" is a sentence; a heading goes on with a mark, a capital or nothing.
         rest = line[match.end() :].lstrip()
         if match.re is _CHINESE_LABEL:
-            return not rest.endswith(("。", "！", "？", "，", "”", "；"))
-        return not rest or not (rest[0].islower() or rest[0] in ",;")
+            return not rest.endswith(("。", "！", "？", "，", "”", "；", "."))
+        return not rest or bool(_TOLD.match(rest)) or not (rest[0].islower() or rest[0] in ",;")
     return is_unread_at_the_edges(line) or is_contents_title(line) or (is_named(line) and not line.endswith(","))
 
 
@@ -229,8 +244,18 @@ def is_title_line(line: str) -> bool:
 
 def looks_like_title(line: str) -> bool:
     """Return whether the longer words of a line have capitals and no mark ends it."""
-    words = re.findall(r"[^\W\d_]{4,}", line)
-    return bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
+    words = re.findall(r"[^\W\d_]{4,}", line) or re.findall(r"^[^\W\d_]+|[^\W\d_]{3}\W*$", line)
+    return len(line) > 2 and bool(words) and all(word[0].isupper() for word in words) and line[-1] not in ".,;:'\"’”"
+
+
+def is_date(line: str) -> bool:
+    """Return whether a line is the date of a diary's entry: `3 May.`, `Monday, January 3rd, 1884.`."""
+    return bool(_DATE.match(line)) and line[-1] not in ",;:!?"
+
+
+def may_be_title(line: str) -> bool:
+    """Return whether a line that stands out begins as a title and no mark ends it; few have more capitals in French."""
+    return line[:1].isupper() and (line[-1].isalnum() or line[-1] in "!?")
 
 
 def is_contents_line(line: str) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
+from pipeline.books.headings import looks_like_title
+
 _WIDE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 _INDENT = re.compile("\u3000|[\u00a0 ]*\u00a0[\u00a0 ]*\u00a0")
 _SENTENCE_END = re.compile(r"[.!?…。！？”’」』\"'][)）]?$")
@@ -72,9 +74,14 @@ def are_paragraphs(lines: Sequence[str]) -> bool:
 def part_paragraphs(lines: Sequence[str]) -> list[str]:
     """Put a blank line before each paragraph of a text that parts them by indents, or has one a line, and by no room.
 
+    Its own blank lines become two: they are more room than its paragraphs have, as titles need it.
     Lines that end where a page was full seldom end a sentence, and lines that each are a paragraph nearly always do.
     """
-    pairs = [(before, line) for before, line in pairwise(lines) if before.strip() and line.strip()]
+    pairs = [
+        (before, line)
+        for above, before, line in zip(["", *lines], lines, lines[1:], strict=False)
+        if before.strip() and line.strip() and not (not above.strip() and _is_title(before, line))
+    ]
     if len(pairs) < _MIN_PAIRS:
         return list(lines)
     ended = [line for before, line in pairs if _SENTENCE_END.search(before.rstrip())]
@@ -84,12 +91,17 @@ def part_paragraphs(lines: Sequence[str]) -> list[str]:
         if indent is None:
             return list(lines)
     parted = list(lines[:1])
-    for before, line in pairwise(lines):
-        is_start = indent is None or (_indent_of(line) == indent and bool(_SENTENCE_END.search(before.rstrip())))
-        if is_start and before.strip() and line.strip():
+    for above, before, line in zip(["", *lines], lines, lines[1:], strict=False):
+        is_ended = _SENTENCE_END.search(before.rstrip()) or (not above.strip() and looks_like_title(before.strip()))
+        is_start = indent is None or (_indent_of(line) == indent and bool(is_ended))
+        if line.strip() and (is_start or not before.strip()):
             parted.append("")
         parted.append(line)
     return parted
+
+
+def _is_title(line: str, following: str) -> bool:
+    return looks_like_title(line.strip()) and bool(_SENTENCE_END.search(following.rstrip()))
 
 
 def _paragraph_indent(lines: Sequence[str], ended: Sequence[str]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from pipeline.books.cleaning import hide_voice_marks
@@ -16,6 +17,7 @@ from pipeline.errors import ConfigError, ManifestError
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
 _FOOTNOTE = re.compile(r"^\[\^[^\]\n]{1,200}\]:.*(?:\n(?:\n(?= {4}|\t))?(?: {2,}|\t).*)*$|\[\^[^\]\n]{1,200}\]", re.M)
 _MAX_NESTING = 40
+_MAX_FIRST_NUMBER = 100
 _FIELDS = ("title", "author", "language")
 
 
@@ -61,7 +63,46 @@ def _render(text: str, place: str) -> str:
             f"{place}: {_MAX_NESTING // 2} lists or {_MAX_NESTING} quotes within each other, or more; set the text out "
             "flatter"
         )
+    _keep_numbers(tokens)
     return str(parser.renderer.render(tokens, parser.options, environment))
+
+
+def _keep_numbers(tokens: Sequence[Any]) -> None:
+    """Make paragraphs of a list whose numbers do not count: `2020. It was a year.` is a sentence."""
+    opened: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        if token.type in ("ordered_list_open", "bullet_list_open"):
+            opened.append([place])
+        elif token.type in ("list_item_open", "list_item_close"):
+            opened[-1].append(place)
+        elif token.type in ("ordered_list_close", "bullet_list_close"):
+            places = [*opened.pop(), place]
+            numbers = [int(tokens[at].info) for at in places if tokens[at].type == "list_item_open" and tokens[at].info]
+            if token.type == "ordered_list_close" and not _do_count(numbers):
+                _part_list(tokens, places)
+
+
+def _do_count(numbers: Sequence[int]) -> bool:
+    steps = {after - before for before, after in pairwise(numbers)}
+    return len(numbers) > 1 and numbers[0] < _MAX_FIRST_NUMBER and steps in ({0}, {1})
+
+
+def _part_list(tokens: Sequence[Any], places: Sequence[int]) -> None:
+    from markdown_it.token import Token
+
+    for token in tokens[places[0] : places[-1]]:
+        if token.type in ("paragraph_open", "paragraph_close") and token.level == tokens[places[0]].level + 2:
+            token.hidden = False
+    for place in places:
+        token = tokens[place]
+        token.hidden = True
+        if token.type != "list_item_open":
+            continue
+        number = f"{token.info}{token.markup}"
+        if tokens[place + 1].type == "paragraph_open":
+            tokens[place + 2].children.insert(0, Token("text", "", 0, content=f"{number} "))
+        else:
+            token.type, token.content = "html_block", f"<p>{number}</p>\n"
 
 
 def _render_indented(self: Any, tokens: Sequence[Any], number: int, options: Any, env: Any) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.books.book_language import describe_marked
 from pipeline.books.cleaning import clean_text, leave_license_out
 from pipeline.books.document import MARK_OPEN, Block, Document, words_in
 from pipeline.books.entities import expand_entities
+from pipeline.books.furniture import ROLE, mark_furniture
 from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
@@ -37,6 +39,7 @@ _REASONS = {
     "footnote mark": "noteref doc-noteref fnanchor footnote-ref footnoteref duokan-footnote",
     "table of contents": "toc doc-toc landmarks page-list loi lot",
     "license": "pg-boilerplate pg-header pg-footer pgheader pgfooter",
+    "page furniture": ROLE,
     "illustration": "caption figcenter figleft figright illustration",
     "editor's note": "transnote transcriber-note transcribers-note",
     "about the edition": "titlepage halftitlepage copyright-page imprint colophon doc-colophon seriespage",
@@ -101,16 +104,19 @@ def read_html(text: str, place: str) -> Document:
     root = page.root
     mark_notes({posixpath.basename(place): root})
     mark_styled_titles(root)
+    mark_furniture(root)
     targets = {href[1:] for link in root.iter("a") if (href := str(link.get("href", "")).strip()).startswith("#")}
     found = read_page(page, place, targets)
     names = {str(meta.get("name", "")).lower(): str(meta.get("content", "")) for meta in root.iter("meta")}
     title, author = _read_title(" ".join(names.get("dc.title", root.findtext(".//title") or "").split()))
+    language = str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or "")
     return Document(
         title=title,
         author=names.get("author", names.get("dc.creator", author)),
-        language=str(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""),
+        language=language,
         blocks=leave_license_out(follow_links(found.blocks, found.links, found.anchors)),
         num_words=found.num_words,
+        notes=describe_marked([root], language),
     )
 
 

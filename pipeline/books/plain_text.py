@@ -16,12 +16,13 @@ from pipeline.books.cleaning import (
     hide_voice_marks,
     keep_lone_numbers,
 )
-from pipeline.books.document import Block, Document, words_in
+from pipeline.books.document import Block, Document, words_in, words_of
 from pipeline.books.headings import (
     CHAPTER_RANK,
     is_bare_label,
     is_chinese_heading,
     is_contents_line,
+    is_date,
     is_heading_line,
     is_named,
     is_roman_number,
@@ -32,9 +33,11 @@ from pipeline.books.headings import (
 from pipeline.books.limits import check_limit
 from pipeline.books.line_breaks import part_paragraphs
 from pipeline.books.printed_contents import find_printed_contents, find_standing_titles, fold_line
+from pipeline.books.text_pages import leave_pages_out
 
 _FIELD = re.compile(r"^(Title|Author|Language):\s*(\S.*)$", re.I)
 _SCENE = re.compile(r"^(?:[\s*•·~#=_—–-]+|[oO](?:\s+[oO])+|§+)$")
+_ROOM_BEHIND = re.compile(r"[^\S\f]+$")
 _PAGE_NUMBER = re.compile(r"^\W*(?:page\s+)?\d{1,4}\W*$", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
 _REASONS = (("illustration", PICTURE), ("footnote", FOOTNOTE_TEXT), ("editor's note", EDITORIAL))
@@ -50,15 +53,20 @@ _MAX_VERSE_LINE = 65
 _MAX_HEADING_CHARS, _MAX_TOLD_CHARS, _MAX_LABEL_CHARS = 120, 600, 24
 _MAX_TITLE_PAGE_WORDS = 200
 _SHAPED_WORDS = 3.5
+_ENDS_SENTENCE = re.compile(r"[^\W\d_].*[.!?…][\"'”’]?$")
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What is known of a text before it is read: its usual indent, its name, the titles of its table of contents."""
+    """What is known of a text before it is read: its usual indent, its name, the titles of its table of contents.
+
+    In a text that is all in capitals these tell no title from a sentence.
+    """
 
     indent: int
     place: str
     titles: frozenset[str]
+    is_in_capitals: bool
 
 
 def read_plain_text(text: str, place: str) -> Document:
@@ -71,14 +79,17 @@ def read_plain_text(text: str, place: str) -> Document:
     Raises:
         ManifestError: it is over a limit, or a voice mark has no name.
     """
-    lines = [line.expandtabs().rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [_ROOM_BEHIND.sub("", line.expandtabs()) for line in text.split("\n")]
     fields = _read_fields(lines[:80])
     start, end = find_license(lines)
     blocks = _leave_out("license", lines[:start])
-    body_lines = part_paragraphs(hide_voice_marks("\n".join(lines[start:end]), place).split("\n"))
+    page_lines, unread = leave_pages_out(hide_voice_marks("\n".join(lines[start:end]), place).split("\n"))
+    body_lines = part_paragraphs(page_lines)
     indent = _usual_indent(group for _, group in _group(body_lines))
     table = find_printed_contents(body_lines)
-    rules = _Rules(indent, place, table.titles)
+    cased = [line for line in body_lines if line.upper() != line.lower()]
+    rules = _Rules(indent, place, table.titles, sum(map(str.isupper, cased)) > len(cased) / 2)
     blocks += _leave_title_page_out(_read_lines(body_lines[: table.start], replace(rules, titles=frozenset()), 0))
     blocks += _leave_out("table of contents", body_lines[table.start : table.end])
     read = _read_lines(body_lines[table.end :], rules, len(blocks))
@@ -86,13 +97,13 @@ def read_plain_text(text: str, place: str) -> Document:
         read = _read_lines(body_lines[table.end :], replace(rules, titles=titles), len(blocks))
     blocks += read
     blocks += _leave_out("license", lines[end:])
-    blocks = keep_lone_numbers(_settle_levels(blocks))
+    blocks = [*keep_lone_numbers(_settle_levels(blocks)), *unread]
     return Document(
         fields.get("title", ""),
         fields.get("author", ""),
         fields.get("language", ""),
         blocks,
-        words_in("\n".join([*lines[:start], *body_lines, *lines[end:]])),
+        words_in("\n".join([*lines[:start], *body_lines, *lines[end:]])) + words_of(unread),
     )
 
 
@@ -214,20 +225,21 @@ def _read_group(group: list[str], num_blank: int, rules: _Rules, unread: list[Bl
     if (
         rules.titles
         and len(group) <= 2
-        and num_blank >= 2
+        and (num_blank >= 2 or is_date(flat))
         and rank_of(flat) is None
         and fold_line(flat) in rules.titles
     ):
         return [Block("heading", clean_text(flat, unread), CHAPTER_RANK)]
-    label = group[0].strip()
     is_short = len(group) <= 3 and len(flat) <= _MAX_HEADING_CHARS
+    label = flat if is_short and group[0].rstrip().endswith(",") else group[0].strip()
     # Old novels tell in the heading what the chapter is about.
     has_label = is_bare_label(label) or (rank_of(label) is not None and ":" in label[:_MAX_LABEL_CHARS])
     is_told = num_blank >= 2 and has_label and len(group) <= 8 and len(flat) <= _MAX_TOLD_CHARS
     if (is_heading_line(label) and (is_short or is_told)) or (len(group) == 1 and is_roman_number(label)):
         return [Block("heading", clean_text(flat, unread), level_of(flat))]
     num_items = sum(bool(_ITEM.match(line)) for line in group)
-    if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title_line(flat):
+    is_title = is_title_line(flat) and not (rules.is_in_capitals and _ENDS_SENTENCE.search(flat))
+    if len(group) <= 2 and num_blank >= 2 and num_items < 2 and is_title:
         return [Block("heading", clean_text(flat, unread), level_of(flat))]
     if _ITEM.match(group[0]) and num_items >= 2:
         return [Block("item", clean_text(text, unread)) for text in _split_items(group)]

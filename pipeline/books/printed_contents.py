@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 
-from pipeline.books.headings import is_bare_label, is_contents_title, looks_like_title, without_label
+from pipeline.books.headings import is_bare_label, is_contents_title, is_date, looks_like_title, without_label
 
 _PAGE = re.compile(r"(?:(?:[\s.·…_]*[.·…_]|\s)\s{2,}|(?:\.\s?){3,})[\divxlc]{1,7}\W*$|\s\d{1,4}$", re.I)
 _MAX_TITLE_CHARS = 120
@@ -18,6 +18,7 @@ _MAX_TABLE_LINES = 600
 _MIN_FOUND, _MIN_SHARE = 3, 0.4
 _MIN_TEXT_LINE = 50
 _MIN_GAP = 4
+_MIN_STANZA = 3
 _MAX_STANDING_CHARS = 60
 
 
@@ -57,13 +58,14 @@ def find_standing_titles(lines: Sequence[str]) -> frozenset[str]:
 
     They are titles of chapters where a book has no other headings and several of them; folded.
     """
-    found = [lines[start].strip() for start, _ in _standing_lines(lines) if _has_text(lines, start)]
-    titles = [line for line in found if len(line) <= _MAX_STANDING_CHARS and looks_like_title(line)]
+    found = [lines[start].strip() for start, _ in _standing_lines(lines)
+             if _has_text(lines, start) or _has_sentences(lines, start)]  # fmt: skip
+    titles = [line for line in found if len(line) <= _MAX_STANDING_CHARS and (looks_like_title(line) or is_date(line))]
     return frozenset(map(fold_line, titles)) if len(titles) >= _MIN_FOUND else frozenset()
 
 
 def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the short lines with two blank ones or `CHAPTER I.` before them and a blank one behind, folded."""
+    """Return dates and the short lines with two blank ones or `CHAPTER I.` before them, a blank one behind, folded."""
     found, num_blank = list[tuple[int, str]](), 2
     start: int | None = None
     is_label = False
@@ -73,7 +75,9 @@ def _standing_lines(lines: Sequence[str]) -> list[tuple[int, str]]:
             continue
         if start is not None:
             text = " ".join(part.strip() for part in lines[start:number])
-            is_title = (num_blank >= 2 or is_label) and number - start <= 2 and len(text) <= _MAX_TITLE_CHARS
+            is_title = (
+                (num_blank >= 2 or is_label or is_date(text)) and number - start <= 2 and len(text) <= _MAX_TITLE_CHARS
+            )
             key = fold_line(text) if is_title else ""
             found += [(start, key)] if key else []
             start, num_blank, is_label = None, 0, is_bare_label(text)
@@ -129,3 +133,11 @@ def _has_text(lines: Sequence[str], place: int) -> bool:
     near = [len(line.strip()) for line in lines[place + 1 : place + 30]]
     is_long = any(length >= 2 * _MIN_TEXT_LINE for length in near)
     return is_long or any(min(pair) >= _MIN_TEXT_LINE for pair in pairwise(near))
+
+
+def _has_sentences(lines: Sequence[str], place: int) -> bool:
+    """Return whether a line of text or a stanza is behind a title, and no other title."""
+    behind = list(dropwhile(lambda line: not line.strip(), lines[place + 1 : place + 30]))
+    group = [line.strip() for line in takewhile(str.strip, behind)]
+    is_long = len(group) >= _MIN_STANZA or any(len(line) >= _MIN_TEXT_LINE for line in group)
+    return is_long and sum(map(looks_like_title, group)) < len(group) / 2

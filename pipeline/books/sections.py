@@ -26,7 +26,14 @@ _MIN_PROSE_WORDS, _MIN_PARAGRAPH_WORDS = 200, 40
 """Before the first chapter so many words, in paragraphs of so many, are a text and no title page."""
 _MAX_LEAD_WORDS = 100
 """Under the title of a part: more is a chapter of its own."""
-_NOTE = re.compile(r"^[\[(]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3})[\]).:]?\s", re.I)
+_MAX_TITLE_PAGE_WORDS, _MAX_RIGHTS_WORDS = 60, 300
+_RIGHTS = re.compile(
+    r"©|\(c\)\s*\d{4}|\bcopyright\b|\ball rights reserved|\bISBN\b|\balle rechte vorbehalten|"
+    r"\btous droits réservés|\bderechos reservados|\bdiritti riservati|\bdireitos reservados|版权所有",
+    re.I,
+)
+_ENDS_SENTENCE = re.compile(r"[^\W\d_]{2}[.!?…][\"'”’]?$")
+_NOTE = re.compile(r"^[\[({]?(?:\d{1,3}|[a-z]|[*†‡§]{1,3}|[¹²³⁰-⁹]{1,3})[\])}.:]?\s", re.I)
 
 
 @dataclass
@@ -109,8 +116,8 @@ def _is_same_number(text: str, label: str) -> bool:
     return number is not None and number == number_of(label) and division_of(text) == division_of(label)
 
 
-def judge_sections(sections: list[Section], is_by_contents: bool) -> list[Section]:
-    """Say of each section why it is not read, if it is not."""
+def judge_sections(sections: list[Section], is_by_contents: bool, book: str = "") -> list[Section]:
+    """Say of each section why it is not read, if it is not; `book` is the title of all."""
     for section in sections:
         title = section.title
         if section.reason and (_is_prose(section) or len(sections) == 1):
@@ -131,7 +138,7 @@ def judge_sections(sections: list[Section], is_by_contents: bool) -> list[Sectio
         else:
             kept.append(section)
     if not is_by_contents:
-        _leave_title_pages_out(kept)
+        _leave_title_pages_out(kept, book)
     return _join_parts(kept)
 
 
@@ -175,17 +182,33 @@ def _is_note_title(text: str) -> bool:
     return text.strip(" .:").casefold() in ("note", "footnote", "endnote")
 
 
-def _leave_title_pages_out(sections: list[Section]) -> None:
-    """Leave out what is before the first chapter of a book whose chapters are numbered, unless it is a text."""
+def _leave_title_pages_out(sections: list[Section], book: str) -> None:
+    """Leave out what is before the first chapter of a book whose chapters are numbered, unless it is a text.
+
+    Without numbers it is what stands under the book's title, or says whose the rights are, and is short.
+    """
     texts = [section for section in sections if section.has_text and not section.reason]
     numbered = [section for section in texts if rank_of(section.title) or is_bare_label(section.title.split(" ")[0])]
     if len(numbered) < max(2, len(texts) / 2):
+        for section in texts[:-1]:
+            if not _is_title_page(section, book):
+                return
+            section.reason = "before the first chapter"
         return
     for section in texts:
         if section is numbered[0] or is_named(section.title) or section.is_part:
             return
         if not _is_prose(section):
             section.reason = "before the first chapter"
+
+
+def _is_title_page(section: Section, book: str) -> bool:
+    texts = [block.text for block in readable(section.blocks) if block.kind not in ("heading", "scene")]
+    num_words = sum(map(words_in, texts))
+    if any(map(_RIGHTS.search, texts)):
+        return num_words <= _MAX_RIGHTS_WORDS and not _is_prose(section)
+    is_book = bool(book) and fold_title(section.title) == fold_title(book)
+    return is_book and num_words <= _MAX_TITLE_PAGE_WORDS and not any(map(_ENDS_SENTENCE.search, texts))
 
 
 def _join_parts(sections: list[Section]) -> list[Section]:

@@ -123,11 +123,15 @@ def _find_lines(blocks: Sequence[Block]) -> Iterator[_Line]:
 def _has_text_behind(blocks: Sequence[Block], place: int) -> bool:
     """Return whether text follows a line, perhaps after the name of its chapter: in a table of contents none does."""
     division = division_of(_STRIPPED.sub("", blocks[place].text))
-    following = (block for block in blocks[place + 1 : place + _MAX_NEAR] if not block.reason and block.kind != "scene")
-    for block in following:
+    following = [block for block in blocks[place + 1 : place + _MAX_NEAR] if not block.reason and block.kind != "scene"]
+    for number, block in enumerate(following):
         line = _STRIPPED.sub("", block.text)
         is_label = is_bare_label(line) or (rank_of(line) is not None and is_heading_line(line))
-        is_label = is_label or (is_numbered_title(line) and not _NAME_END.search(line)) or bool(_LISTED.match(line))
+        is_label = is_label or (is_numbered_title(line) and not _NAME_END.search(line))
+        if _LISTED.match(line):
+            if number == 0:  # A section begins with its chapter.
+                continue
+            is_label = True
         if block.kind not in ("heading", "item") and not is_label:
             return True
         if is_label and division_of(line) == division:
@@ -178,9 +182,14 @@ def _stand_alone(blocks: Sequence[Block], run: Sequence[_Line], parts: Sequence[
         if not is_title and not (is_named(block.text) or is_finis(block.text) or is_unread_at_the_edges(block.text)):
             if (rank_of(block.text) or CHAPTER_RANK) >= CHAPTER_RANK:
                 return False
-    if len(run) < _MIN_BARE and all(line.is_plain for line in run):
+    if len(run) < _MIN_BARE and all(line.is_plain and not _has_sections(blocks, line) for line in run):
         return False
     return not any(_cuts_sentence(blocks, line.place) for line in unmarked)
+
+
+def _has_sections(blocks: Sequence[Block], line: _Line) -> bool:
+    """Return whether `2.1 ...` follows `2. ...`."""
+    return any(block.text.startswith(f"{line.number}.1 ") for block in blocks[line.place + 1 : line.place + 2])
 
 
 def _cuts_sentence(blocks: Sequence[Block], place: int) -> bool:

@@ -540,3 +540,38 @@ def test_words_are_counted_alike_whatever_else_a_text_has():
     """The quick way of counting, for Western letters, knows all that the other does."""
     others = [chr(number) for number in range(32, 0x2B0) if chr(number).isprintable()]
     assert [words_in(f"a {sign} b") for sign in others] == [words_in(f"a {sign} b 字") - 1 for sign in others]
+
+
+def test_titles_of_an_epub_without_contents_that_only_their_look_shows():
+    names = ["The River", "The Bridge", "The Mill"]
+    pages = {f"{at}.xhtml": f"<p><b>{name}</b></p>{STORY * 4}" for at, name in enumerate(names)}
+    assert titles(split(epub(pages))) == names
+
+
+FRONT = {
+    "title page": {"t.xhtml": "<h1>Tales</h1><p>by A. Writer</p>"},
+    "copyright page": {
+        "t.xhtml": "<h1>Tales</h1><p>A. Writer</p>",
+        "c.xhtml": "<p>© 2020 A. Writer. All rights reserved.</p>",
+    },
+    "another title": {
+        "t.xhtml": "<h1>Tales of Kent</h1><p>A. Writer</p><p>ISBN 978-3-16-148410-0</p><p>For my mother</p>"
+    },
+}
+
+
+@pytest.mark.parametrize("front", FRONT.values(), ids=list(FRONT))
+def test_title_pages_of_an_epub_without_contents_are_no_chapter(front):
+    names = ["The River", "The Bridge", "The Mill"]
+    pages = {**front, **{f"{at}.xhtml": f"<h1>{name}</h1>{STORY * 4}" for at, name in enumerate(names)}}
+    with zipfile.ZipFile(io.BytesIO(epub(pages))) as archive:
+        package = archive.read("o/p.opf").decode().replace("<metadata/>", "<metadata><title>Tales</title></metadata>")
+    found = split(epub(pages, **{"o/p.opf": package}))
+    assert titles(found) == names
+    assert [part.chapter for part in found.parts] == [None, 1, 2, 3]
+
+
+def test_a_first_story_with_the_title_of_its_book_is_read():
+    names = ["Tales", "The Bridge", "The Mill"]
+    text = f"<title>Tales</title>{''.join(f'<h2>{name}</h2>{STORY * 4}' for name in names)}"
+    assert titles(split(text, "a.html")) == names

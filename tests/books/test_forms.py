@@ -100,6 +100,41 @@ def test_files_that_are_not_what_their_name_says_are_told_apart(name, data, mess
         texts(data, name)
 
 
+LOOKS = {
+    "large": '<w:p><w:r><w:rPr><w:sz w:val="40"/></w:rPr><w:t>{}</w:t></w:r></w:p>',
+    "centered": '<w:p><w:pPr><w:jc w:val="center"/></w:pPr><w:r><w:t>{}</w:t></w:r></w:p>',
+    "bold": "<w:p><w:r><w:rPr><w:b/></w:rPr><w:t>{}</w:t></w:r></w:p>",
+    "a style in large letters": '<w:p><w:pPr><w:pStyle w:val="Own"/></w:pPr><w:r><w:t>{}</w:t></w:r></w:p>',
+    "a style of the outline": '<w:p><w:pPr><w:pStyle w:val="Outlined"/></w:pPr><w:r><w:t>{}</w:t></w:r></w:p>',
+}
+STYLES = (
+    '<w:style w:type="paragraph" w:styleId="Big"><w:name w:val="Big"/><w:rPr><w:sz w:val="36"/></w:rPr></w:style>'
+    '<w:style w:type="paragraph" w:styleId="Own"><w:name w:val="Own"/><w:basedOn w:val="Big"/></w:style>'
+    '<w:style w:type="paragraph" w:styleId="Outlined"><w:name w:val="Mine"/><w:pPr><w:outlineLvl w:val="0"/></w:pPr>'
+    "</w:style>"
+)
+SPEECH = "The miller came down to the river in the evening, and nobody was there but the old dog, who saw him. " * 3
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=list(LOOKS))
+def test_titles_of_word_documents_that_only_their_look_shows(look):
+    pytest.importorskip("mammoth")
+    names = ["The River", "The Bridge", "The Mill"]
+    body = "".join(look.format(name) + paragraph(SPEECH) for name in names)
+    styles = f"<w:styles {W}>{STYLES}</w:styles>"
+    _, found = texts(word_document(body, **{"word/styles.xml": styles}), "a.docx")
+    assert found == [[name, SPEECH.strip()] for name in names]
+
+
+def test_hidden_text_and_returns_of_word_documents():
+    pytest.importorskip("mammoth")
+    text = "<w:r><w:t>He saw it.</w:t><w:cr/><w:t>It ran.</w:t></w:r>"
+    hidden = f"<w:p>{text}<w:r><w:rPr><w:vanish{{}}/></w:rPr><w:t> Away.</w:t></w:r></w:p>"
+    document, found = texts(word_document(hidden.format("") + hidden.format(' w:val="0"')), "a.docx")
+    assert [text.split() for text in found[0]] == ["He saw it. It ran.".split(), "He saw it. It ran. Away.".split()]
+    assert [block.text for block in document.blocks if block.reason == "hidden text"] == ["Away."]
+
+
 FICTION = """<?xml version="1.0" encoding="windows-1251"?>
 <FictionBook xmlns="http://www.gribuser.ru/xml/fictionbook/2.0" xmlns:l="http://www.w3.org/1999/xlink"><description>
 <title-info><author><first-name>Лев</first-name><last-name>Толстой</last-name></author><book-title>Книга</book-title>

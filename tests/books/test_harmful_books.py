@@ -342,3 +342,14 @@ def test_a_book_that_breaks_the_reader_stops_no_other(tmp_path, monkeypatch, cap
         assert "bomb.md:1: the block between ---: not YAML" in printed.err
         assert "3 book(s) cannot be read" in printed.err
     assert os.listdir(tmp_path / "m" / "good") == ["part-00000.parquet"]
+
+
+def test_wrong_bytes_in_a_text_in_utf8_are_named_and_the_rest_is_read():
+    text = "Chapter 1\n\nThe café was naïve — or so “he” said.\n\n"
+    document = read_book(text.encode() + b"The caf\xe9 don\x92t close.\n\nIt is na\xc3 over\xe2\x80.", "a.txt", "a.txt")
+    assert [block.text for block in document.blocks][2:] == ["The café don’t close.", "It is na\ufffd over\ufffd."]
+    assert any("E9 in line 5, 92 in line 5, C3 in line 7, ..." in note for note in document.notes)
+    latin = "Die Bäckerei öffnete bald, und der alte Mann kam mit seinem Hund an den Fluss, um Brot zu holen.".encode(
+        "cp1252"
+    )
+    assert "Bäckerei öffnete" in read_book(latin, "a.txt", "a.txt").blocks[0].text

@@ -84,3 +84,89 @@ def test_verse_keeps_its_lines_whatever_ends_them():
     text = "\n\n".join(["Chapter 1", *map(wrap, paragraphs(6)), stanza, *map(wrap, paragraphs(6))])
     ((_, found),) = read(text)
     assert "The wind is low,\nThe night is long.\nAnd no one hears,\nThe miller sing." in found
+
+
+@pytest.mark.parametrize("mark", ["¹", "(1)", "{1}", "[1]"])
+@pytest.mark.parametrize("sentence", ["“We have decided.”{} And so it is.", "»So it is.«{}", "He saw the reeve{}."])
+def test_notes_that_begin_with_a_mark_that_stands_before(mark, sentence):
+    text = "\n\n".join([f"CHAPTER {number}\n\n{sentence.format(mark)}\n\n{SHORT}\n\n{mark} A reeve of Kent.\n\n{LONG}"
+                         for number in (1, 2)])  # fmt: skip
+    assert read(text) == [(f"CHAPTER {number}", [sentence.format(""), SHORT, LONG]) for number in (1, 2)]
+
+
+def test_numbers_of_pages_sections_and_lists_are_no_marks_of_notes():
+    texts = [
+        "It is in rule 3(1) of the law.",
+        "(1) First, fill the jar.",
+        "It was dark {12} outside.",
+        "{13} He slept.",
+    ]
+    assert read("\n\n".join(["CHAPTER 1", *texts, "CHAPTER 2", LONG])) == [
+        ("CHAPTER 1", [*texts[:2], "It was dark outside.", "He slept."]),
+        ("CHAPTER 2", [LONG]),
+    ]
+
+
+def test_titles_in_capitals_among_indented_paragraphs_with_one_blank_line():
+    texts = {"THE RIVER": 8, "THE BRIDGE": 7, "THE MILL": 9}
+    chapters = [f"{name:^70}\n\n" + "\n".join(wrap(text, "    ") for text in paragraphs(count))
+                for name, count in texts.items()]  # fmt: skip
+    assert read("\n\n".join(chapters)) == expected(list(texts))
+
+
+def test_titles_in_ordinary_letters_directly_above_indented_paragraphs():
+    chapters = ["\n".join([name, *(wrap(text, "    ") for text in paragraphs(count))]) for name, count in NAMES.items()]
+    assert read("\n\n".join(chapters)) == expected(list(NAMES))
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_titles_above_paragraphs_of_a_line_each(room):
+    chapters = ["\n".join([name, *paragraphs(count)]) for name, count in NAMES.items()]
+    assert read(("\n" * (room + 1)).join(chapters)) == expected(list(NAMES))
+
+
+def test_poems_with_titles():
+    verses = "The gate is open to the rain,\nThe cat has gone to sleep again,\nAnd nobody has come."
+    poems = {"Rain": verses, "To a Cat": f"{verses}\n\n{verses}", "The Old Road": verses}
+    found = read("\n\n\n".join(f"{title}\n\n{poem}" for title, poem in poems.items()))
+    assert [title for title, _ in found] == list(poems)
+    assert "\n\n".join(found[1][1]).split() == poems["To a Cat"].split()
+
+
+@pytest.mark.parametrize("dates", [("3 May.", "4 May.", "9 May, evening."), ("Jan. 3rd.", "Feb. 4th.", "Mar. 1st."),
+                                   ("den 3. Mai 1884.", "den 4. Mai 1884.", "den 8. Mai 1884.")])  # fmt: skip
+def test_dates_of_a_diary(dates):
+    days = ["\n\n".join([date, *map(wrap, paragraphs(4))]) for date in dates]
+    for room in ("\n\n", "\n\n\n"):
+        assert read(room.join(days)) == [(date, paragraphs(4)) for date in dates]
+
+
+def test_sections_below_two_numbered_chapters_with_lists():
+    items = ["1. Fill the jar.", "2. Then boil it.", "3. Let it rest."]
+    texts = [f"{number}. {name}\n\n{number}.1 Sources\n\n{wrap(LONG)}\n\n" + "\n".join(items)
+             for number, name in ((1, "Water"), (2, "Fire"))]  # fmt: skip
+    assert read("\n\n".join(texts)) == [
+        ("1. Water", ["1.1 Sources", LONG, *items]),
+        ("2. Fire", ["2.1 Sources", LONG, *items]),
+    ]
+
+
+def test_a_book_in_capitals_has_no_titles_but_those_with_numbers():
+    texts = ['"NO," SAID BOTH OF THEM AT ONCE.', LONG.upper()]
+    chapters = ["\n\n".join([f"CHAPTER {number}", *map(wrap, texts)]) for number in (1, 2, 3)]
+    assert read("\n\n\n".join(chapters)) == [(f"CHAPTER {number}", texts) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("label", "name", "title"), [
+    ("CHAPITRE PREMIER", "\n\nLe vieux moulin", "CHAPITRE PREMIER. Le vieux moulin"),
+    ("Chapter the First,", "\nin which nothing happens", "Chapter the First, in which nothing happens"),
+    ("제1장", " 강가", "제1장 강가"),
+])  # fmt: skip
+def test_names_of_chapters_in_ordinary_letters(label, name, title):
+    others = f"Chapter 2\n\n{wrap(LONG)}" if label.isascii() else f"제2장 다리\n\n{wrap(LONG)}"
+    assert read(f"{label}{name}\n\n{wrap(LONG)}\n\n\n{others}")[0] == (title, [LONG])
+
+
+def test_a_first_line_of_verse_is_no_name_of_a_chapter():
+    found = read(f"CANTO I\n\nTell me not in words of grief\n\nThat the old road is long\n\n\nCANTO II\n\n{LONG}")
+    assert [title for title, _ in found] == ["CANTO I", "CANTO II"]

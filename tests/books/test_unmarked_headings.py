@@ -145,6 +145,8 @@ STYLED = {
     "centered": '<p align="center">{}</p>',
     "by style": '<p style="text-indent:0; text-align: center"><i>{}</i></p>',
     "in a center": "<center><font size='+2'>{}</font></center>",
+    "large": '<p><span style="font-size:20.0pt">{}</span></p>',
+    "large by tag": '<p><font size="5">{}</font></p>',
 }
 
 
@@ -158,3 +160,18 @@ def test_titles_that_only_their_look_shows(title):
     assert titles_of("".join(title.format(f"{name}.") + text for name in names)) == [""]
     numbered = "".join(title.format(f"Chapter {at}") + text + title.format(names[at - 1]) + text for at in (1, 2, 3))
     assert titles_of(numbered) == ["Chapter 1", "Chapter 2", "Chapter 3"]
+
+
+def test_large_titles_with_few_capitals():
+    text = (
+        "<p>Der Müller kam am Abend zum Fluss hinunter, und niemand war da außer dem alten Hund, der ihn ansah.</p>" * 4
+    )
+    names = ["Am großen Fluss", "Die alte Mühle", "Kam er wieder?"]
+    assert titles_of("".join(f"<p><span style='font-size:20pt'>{name}</span></p>{text}" for name in names)) == names
+    assert titles_of("".join(f"<p align='center'>{name}</p>{text}" for name in names)) == [""]
+
+
+def test_titles_above_text_that_only_breaks_part():
+    text = "The miller came down to the river in the evening, and nobody was there but the old dog.<br><br>" * 4
+    names = ["THE RIVER", "THE BRIDGE", "THE MILL"]
+    assert titles_of("".join(f"<center><b>{name}</b></center><br><br>{text}" for name in names)) == names
