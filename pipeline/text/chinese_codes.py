@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.chinese_numbers import cardinal, digits
+from pipeline.text.chinese_numbers import COUNTED, cardinal, digits
 from pipeline.text.chinese_patterns import Rules
+from pipeline.text.chinese_units import scaled
 
 _SERVICE = r"(?:110|119|120|122|112|911|999|12[13]\d\d|100[18]\d|9[56]\d{3})"
 _CALLED = "电话|手机|热线|拨打|致电|客服|打|传真|号码|尾号"
 _NAMED = (
     "编号|卡号|账号|帐号|验证码|邮编|学号|工号|车牌|订单号|单号|微信|QQ群|QQ|qq|身份证|房间号|房号|证号|房间|航班|代码"
-    "|密码"
+    "|密码|取件码|提取码|取餐码|校验码"
 )
 
 
@@ -32,6 +33,54 @@ def _say_ip(match: Match[str]) -> str:
     return "点".join(digits(number, one="幺") for number in match[0].split("."))
 
 
+_PLACES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_STANDARDS = "GBZ?|GJB|DB|HJ|JB|YY|QB|SH|SY|HG|CJJ|JGJ|JTG|DL|ISO|IEC|IEEE|EN|NB|YD|TB|AQ|LY|NY|WS"
+_NO_ROOM = rf"(?![\d.,\-–~～]|\s?(?:{COUNTED}|[余多平㎡m]))"
+_CLAUSE_ENDS = '(?=$|[，。！？!?,…~～”"）)])'
+_WAGES = "薪|工资|收入|待遇|年终奖|预算|报价|到手|存款|offer|底薪|奖金"
+
+
+def _say_plate(match: Match[str]) -> str:
+    return match[1] + " " * bool(match[2]) + re.sub(r"\d", lambda digit: digits(digit[0]), match[3])
+
+
+def _say_thousands(match: Match[str]) -> str:
+    """Read `8k-12k` as a span of sums: it goes up, and 4k and 8k are kinds of screens."""
+    low, high = scaled(match[1], 3), scaled(match[2], 3)
+    if float(low) >= float(high) or _SCREEN.search(match.string[max(0, match.start() - 6) : match.end() + 6]):
+        return match[0]
+    return f"{cardinal(low)}到{cardinal(high)}"
+
+
+_SCREEN = re.compile("分辨率|视频|屏|画质|电视|超清|高清|显示器|采样|比特|Hz|bps|字节|游戏")
+EARLY_CODE_RULES: Rules = (
+    (rf"((?:{_CALLED}|咨询|订餐|预约|联系方式|TEL|Tel|tel)(?:号码?)?\s?[是为：:.]?\s?)"
+     rf"(?!0\d{{2,3}}-)(\d{{3,4}}-\d{{4}})(?![\d-]|[元块万]| \d)",
+     lambda m: m[1] + "，".join(digits(group, one="幺") for group in m[2].split("-"))),
+    # Standards, which end in the year they are of: GB/T 19001-2016.
+    (rf"(?<![A-Za-z])((?:{_STANDARDS})(?:/[TZ])?)\s?(\d{{1,6}}(?:\.\d+)?)\s?[-–—:：]\s?((?:19|20)\d\d)(?!\d)",
+     lambda m: f"{m[1].replace('/', ' ')} {'点'.join(map(digits, m[2].split('.')))} {digits(m[3])}"),
+    # A room of a house, a box of parcels.
+    (r"(?<![\d.-])(\d{1,2})-(\d{1,2})-(?!(?:19|20)\d\d(?!\d))(\d{3,4})(?![\d.%-])",
+     lambda m: f"{cardinal(m[1])}杠{cardinal(m[2])}杠{digits(m[3], one='幺')}"),
+    (rf"(?<=单元|号楼|号院)(\s?)(\d{{3,4}}){_NO_ROOM}"
+     rf"|(?<=\d[栋幢座楼])(\s?)(\d{{3,4}}){_NO_ROOM}"
+     rf"|(?<=[A-Za-z][栋幢座])(\s?)(\d{{3,4}}){_NO_ROOM}",
+     lambda m: digits(m[0], one="幺")),
+    (rf"([{_PLACES}][A-HJ-Z])(\s?[·•・.]?\s?)((?=[A-Z]{{0,5}}\d)[A-HJ-NP-Z\d]{{5,6}})(?![A-Za-z\d.,%]|\s?(?:{COUNTED}))",
+     _say_plate),
+    (r"(?<![\d.,])(?:[03]0\d{4}|688\d{3}|60\d{4}|[48]3\d{4})(?=[今昨][日天]|[涨跌]停|[收开]盘|股票|[复停]牌|大[涨跌])",
+     lambda m: digits(m[0])),
+    (r"(?<![\d.,])\d{3}(?=飞机|客机|机型|货机)|(?<=波音|空客)\d{3}(?!\d|架)", lambda m: digits(m[0])),
+    (r"(?<![\d.,$¥￥€£])(\d{1,3}(?:\.\d)?)[kK]?\s?[-–—~～至到]\s?(\d{1,3}(?:\.\d)?)[kK](?![A-Za-z])", _say_thousands),
+    (rf"((?:{_WAGES})[^\d，。$¥￥€£]{{0,4}})(\d{{1,3}}(?:\.\d)?)[kK](?![A-Za-z])",
+     lambda m: m[1] + cardinal(scaled(m[2], 3))),
+    # Numbers that stand for words in chats.
+    (rf"(?:(?<=^)|(?<=[，。！？!?,…~～“\"（( 真太铁播哈啊了强牛]))(?:6{{3,8}}"
+     rf"|23{{3,8}}|5201314|1314|520|886)(?:(?=[啊呀哈])|{_CLAUSE_ENDS})",
+     lambda m: digits(m[0])),
+    (rf"(?<=[死了哈我的])23{{2,8}}{_CLAUSE_ENDS}|(?<=再见|拜拜|走了|下线)886?{_CLAUSE_ENDS}", lambda m: digits(m[0])),
+)  # fmt: skip
 CODE_RULES: Rules = (
     (r"(?<![\d.,])(\+?86[- ]?)?(1[3-9]\d[- ]?\d{4}[- ]?\d{4})(?!\d)", _say_mobile),
     (r"(?<![\d.,-])(?:0\d{2,3}[- ]\d{3,4}[- ]?\d{4}"

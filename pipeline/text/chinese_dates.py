@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from math import gcd
 from re import Match
 
-from pipeline.text.chinese_numbers import cardinal, digits, spell
-from pipeline.text.chinese_patterns import TO, Rules
+from pipeline.text.chinese_numbers import COUNTED, cardinal, digits, is_counted, spell
+from pipeline.text.chinese_patterns import HAN, TO, Rules
+from pipeline.text.chinese_units import CURRENCIES
 
 
 def _say_month(match: Match[str]) -> str:
@@ -52,7 +54,141 @@ def _say_short_date(match: Match[str]) -> str:
     return f"{spell(int(match[1]))}月{spell(int(match[2]))}{match[3]}"
 
 
+# What makes a span of years of two numbers, and what two numbers in brackets count.
+_ERA = "[战国朝代位期史唐宋元明清汉隋晋秦周]|王朝|年间|生卒|在世|任期|在任|时期|时代|革命|运动"
+_NOT_YEARS = re.compile("(?:价|元|薪|资|量|额|数|率|速|围|距|码|重|米|分|编号|电话|第|型号|年产|每月|每天)[:：]?$")
+_MAX_LIFE = 110
+_LAST_YEAR = 2100
+
+
+def _say_life(match: Match[str]) -> str:
+    """Read `（1881-1936）` as years: no longer than a life, unless an age of a country is named before."""
+    low, high = int(match["low"]), int(match["high"])
+    is_era = bool(match["era"] or match.groupdict().get("mark"))
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    is_round = not (low % 50 or high % 50)
+    is_short = high - low <= _MAX_LIFE and low >= 1000
+    if not low < high <= _LAST_YEAR or not (is_era or (is_short and not is_round and not _NOT_YEARS.search(before))):
+        return match[0]
+    mark = match.groupdict().get("mark") or ""
+    return f"{match['era'] or ''}{match['open'] or ''}{digits(match['low'])}{mark}到{digits(match['high'])}"
+
+
+def _say_short_years(match: Match[str]) -> str:
+    """Read `03-13年` as years: a number of years begins with no zero, and goes up."""
+    low, high = match.groups()
+    if low[0] != "0" and high[0] != "0" and int(low) <= int(high):
+        return match[0]
+    return f"{digits(low)}到{digits(high)}"
+
+
+def _say_release(match: Match[str]) -> str:
+    """Read the year in the name of a program: `Excel 2019`."""
+    if match[1].upper() in CURRENCIES or match[3].startswith("000") or is_counted(match.string[match.end() :][:3]):
+        return match[0]
+    return f"{match[1]}{match[2]}{digits(match[3])}"
+
+
+_EVENT = (
+    "事变|事件|特?大?地震|晚会|讲话|专案|精神|袭击|恐怖|惨案|运动|火灾|爆炸|起义|妇女节|青年节|儿童节|劳动节|建军节"
+    "|教师节|护士节|大屠杀|空难|大火|矿难|事故|大?案|国庆|购物节|大促|狂欢节|学运|政变|兵变|暴动|纪念日|国难日|革命"
+)
+_MISHAP = re.compile('[”"』」]?(?:特?大?地震|袭击|恐怖|惨案|火灾|爆炸|大屠杀|空难|大火|矿难|事故|大?案|政变|兵变|暴动)')
+
+
+def _say_event(match: Match[str]) -> str:
+    """Read the day that an event is called by, digit by digit: 九一八; 双十一 where the two are alike."""
+    month, day, text = *filter(None, match.groups()), match.string
+    if not _is_day(month, day):
+        return match[0]
+    before, after = text[max(0, match.start() - 8) : match.start()], text[match.end() : match.end() + 8]
+    near = re.split("[，。；、]", before)[-1] + re.split("[，。；、]", after)[0]
+    if re.search(r"[=＝×÷+]|[的之][值积]|等于", near):
+        return match[0]
+    if month == day and int(month) > 9 and not _MISHAP.match(text, match.end()):
+        return f"双{spell(int(month))}"
+    return digits(month + day) if month != "10" else "十" + digits(day)
+
+
+def _day(month: str, day: str) -> str:
+    return f"{spell(int(month))}月{spell(int(day))}日"
+
+
+def _say_slashed_day(match: Match[str]) -> str:
+    month, day = match.groups()
+    return _day(month, day) if _is_day(month, day) else match[0]
+
+
+def _say_slashed_days(match: Match[str]) -> str:
+    """Read `11/1-11/11` as days, where two fractions would not go up or would be no fractions."""
+    month, day, last_month, last_day = match.groups()
+    goes_up = (int(month), int(day)) < (int(last_month), int(last_day))
+    if not (_is_day(month, day) and _is_day(last_month, last_day) and goes_up):
+        return match[0]
+    are_fractions = int(month) * int(last_day) < int(last_month) * int(day) and int(month) < int(day)
+    if are_fractions and int(day) < 13 and int(last_day) < 13:
+        return match[0]
+    return f"{_day(month, day)}到{_day(last_month, last_day)}"
+
+
+def _say_lone_day(match: Match[str]) -> str:
+    """Read `9/18` as a day where it stands alone and would be no reduced fraction."""
+    month, day = int(match[1]), int(match[2])
+    is_fraction = month < day and (day < 13 or gcd(month, day) == 1)
+    return match[0] if is_fraction or not _is_day(match[1], match[2]) else _day(match[1], match[2])
+
+
+def _say_span_of_days(match: Match[str]) -> str:
+    year, month, day = match["year"], match["month"], match["day"]
+    last_year, last_month, last_day = match["last_year"], match["last_month"], match["last_day"]
+    if not (_is_day(month, day) and _is_day(last_month or "1", last_day)):
+        return match[0]
+    last = f"{digits(last_year)}年" if last_year else ""
+    last += _day(last_month, last_day) if last_month else f"{spell(int(last_day))}日"
+    return f"{digits(year)}年{_day(month, day)}到{last}"
+
+
+_OCCASION = (
+    "[（(]?(?:周|星期|礼拜)[一二三四五六日天]|国庆|元旦|春节|中秋|端午|清明|放假|开学|开幕|开播|开售|开业|开考|上映|上线"
+    "|发布|发售|截止|首发|首映|报名|启动|起售|当天|当晚|[上中下]午|凌晨|晚上|早上|晚\\d"
+)
 EARLY_DATE_RULES: Rules = (
+    (r"(?<![\d./-])(?P<year>(?:19|20)\d\d)(?P<sep>[/.-])(?P<month>[01]?\d)(?P=sep)(?P<day>[0-3]?\d)\s?[-–—~～至到]\s?"
+     r"(?:(?:(?P<last_year>(?:19|20)\d\d)(?P=sep))?(?P<last_month>[01]?\d)(?P=sep))?(?P<last_day>[0-3]?\d)"
+     r"(?![\d/-]|[.:：]\d|日)", _say_span_of_days),
+    (r"(?P<era>公元)(?P<open>)(?P<low>\d{1,4})年?\s?[-–—~～至到]{1,2}\s?(?:公元)?(?P<high>\d{1,4})(?=年)", _say_life),
+    (r"(?<=公元前)(\d{1,4})年?\s?[-–—~～至到]{1,2}\s?((?:公元)?前?)(\d{1,4})(?=年)",
+     lambda m: f"{digits(m[1])}{'年' * ('公元' in m[2])}到{m[2]}{digits(m[3])}"),
+    (r"(?:(?<=[（(])|(?<=公元))前(\d{1,4})年?\s?[-–—~～]{1,2}\s?(前|公元前?)?(\d{1,4})(?=年|[)）])",
+     lambda m: f"前{digits(m[1])}到{m[2] or ''}{digits(m[3])}"),
+    (rf"(?:(?P<era>{_ERA})\s?)?(?P<open>[（(]\s?(?:公元)?)(?P<low>\d{{3,4}})(?P<mark>年)?\s?[-–—~～]{{1,2}}\s?(?P<high>\d{{3,4}})"
+     r"(?=年?\s?[)），,；;])", _say_life),
+    (rf"(?P<era>{_ERA})(?P<open>\s?)(?P<low>1\d{{3}}|20\d\d)\s?[-–—~～]{{1,2}}\s?(?P<high>1\d{{3}}|20\d\d)"
+     rf"(?!\d|[.,:/]\d|[%年-]|\s?(?:{COUNTED}|[A-Za-z]))", _say_life),
+    (r"(?<=[〔\[（(【])(?:19|20)\d\d(?=[〕\])）】]\s?(?:第?\s?\d+\s?号"
+     r"|(?:[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]|最高法)\w{0,6}[民刑行执商知初终]))|(?<=〔)(?:19|20)\d\d(?=〕)",
+     lambda m: digits(m[0])),
+    (r"(?<![A-Za-z])([A-Z][A-Za-z]+)( )((?:19[5-9]|20[0-4])\d)(?![\dA-Za-z%]|[.,:/-]\d|年)", _say_release),
+    (r"(?<![\d.,/第:：-])(\d\d)\s?[-–—~～至到]\s?(\d\d)(?=年(?!前|后|来|内|以|之|的?(?:时间|经验|历史)))",
+     _say_short_years),
+    (r"(?<![\d.,第近约满了这])([0-9]\d)(?=年(?:的)?(?:洪水|抗洪|特大|大?地震|世界杯|奥运|非典|金融危机"
+     r"|回归|春晚|高考|亚运|欧洲杯"
+     r"|大旱|大水|春节|[春夏秋冬]天?|[初底末]|上半年|下半年|考上|入伍|参军|入党|下海|下岗|结的?婚))",
+     lambda m: digits(m[1])),
+    (r"(?<![\d.,/-])0\d(?=年(?!级))", lambda m: digits(m[0])),
+    (r"(?<![\d.,第共-])(?:[6-9]\d|0\d)(?=版(?!本|面|税|块|图|式|次|印))|(?<![\d.,第共-])[012]\d(?=版(?:的?《|电视|电影|连续|红楼))"
+     r"|(?<![\d.,第共升到满达于练了-])(?:[6-9]\d|0\d)(?=级(?!台阶|楼梯|大?地震|[风装玩角怪技大副别以上]|号))"
+     r"|(?<![\d.,第共-])[012]\d(?=级(?:的?(?:学生|校友|同学|新生|毕业|本科|硕士|博士|研究生)))",
+     lambda m: digits(m[0])),
+    (rf"(?<![\d.·])(1[0-2]|[1-9])·(3[01]|[12]\d|[1-9])(?![\d·.])(?=[”\"』」]?(?:{_EVENT})|(?!\s?(?:{COUNTED}|[A-Za-z])))"
+     rf"|(?<![\d.·第])(1[0-2]|[1-9])\.(3[01]|[12]\d|[1-9](?!地震))(?=[”\"』」]?(?:{_EVENT}))"
+     rf"|(?<![\d.·第])(1[0-2]|[1-9])\.(3[01]|[12]\d)"
+     rf"(?=(?:天津|(?!{COUNTED}|[级折度]))[{HAN}]{{2,7}}(?:事件|事故|惨案|空难|大火|爆炸|暴雨))", _say_event),
+    (r"(?<![\d./-])(1[0-2]|0?[1-9])/([0-3]?\d)\s?[-–—~～至到]\s?(1[0-2]|0?[1-9])/([0-3]?\d)(?![\d/%]|\.\d|[杯勺=＝])",
+     _say_slashed_days),
+    (rf"(?<![\d./-])(1[0-2]|0?[1-9])/([0-3]?\d)(?=\s?(?:{_OCCASION}))", _say_slashed_day),
+    (r"(?:(?<=^)|(?<=[，。；;、！？（(\s于在自从至]))(1[0-2]|[1-9])/(3[01]|[12]\d|[1-9])(?=$|[，。；;、！？）)])",
+     _say_lone_day),
     (rf"(?<![\d.])({_DAY})\s?[-–—~～至]\s?({_DAY})(?![\d.%])", _say_days),
 )  # fmt: skip
 DATE_RULES: Rules = (

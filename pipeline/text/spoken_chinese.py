@@ -9,13 +9,14 @@ import re
 import unicodedata
 from re import Match
 
-from pipeline.text.chinese_codes import CODE_RULES
+from pipeline.text.chinese_codes import CODE_RULES, EARLY_CODE_RULES
 from pipeline.text.chinese_dates import DATE_RULES, EARLY_DATE_RULES
 from pipeline.text.chinese_numbers import cardinal, digits, is_counted, spell
-from pipeline.text.chinese_patterns import HAN, NUMBER, SIGN, START, TO, Rules
+from pipeline.text.chinese_patterns import HAN, NUMBER, SIGN, START, TO, Reading, Rules
 from pipeline.text.chinese_scores import say_scores
 from pipeline.text.chinese_signs import COMPASS, NAMED_SIGNS, RULERS, SYMBOLS
-from pipeline.text.chinese_units import CURRENCIES, SYMBOL, UNIT, unit_name
+from pipeline.text.chinese_units import COMPOUND, CURRENCIES, LETTER_ZEROS, SYMBOL, UNIT, scaled, unit_name
+from pipeline.text.chinese_verses import VERSE_RULES
 from pipeline.text.english_numbers import PLAIN_SCRIPTS, roman_value
 from pipeline.text.formulas import FormulaWords, say_formulas
 
@@ -28,9 +29,8 @@ _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "�
 def _say_power(match: Match[str]) -> str:
     power = match["power"].translate(PLAIN_SCRIPTS)
     unit = match.groupdict().get("unit")
-    return {"2": "的平方", "3": "的三次方"}.get(power, f"的{cardinal(power.lstrip('+'))}次方") + (
-        unit_name(unit) if unit else ""
-    )
+    words = {"2": "的平方", "3": "的三次方"}.get(power, f"的{cardinal(power.lstrip('+'))}次方")
+    return words + (unit_name(unit) if unit else "")
 
 
 def _hour(number: str) -> str:
@@ -64,9 +64,11 @@ def _say_money(match: Match[str]) -> str:
     amount, low = match["amount"], match["low"]
     if "." in amount:
         amount = amount.rstrip("0").rstrip(".")
-    scale = {"k": "千", "K": "千", "m": "百万", "M": "百万", "b": "十亿", "B": "十亿", "bn": "十亿"}.get(
-        match["scale"] or "", match["scale"] or ""
-    )
+    scale = match["scale"] or ""
+    if zeros := LETTER_ZEROS.get(scale.lower()):
+        low_zeros = LETTER_ZEROS.get((match["low_scale"] or scale).lower(), 0)
+        amount, low, scale = scaled(amount, zeros), low and scaled(low, low_zeros), ""
+    scale = "万" if scale in ("w", "W") else scale
     currency = CURRENCIES[match["symbol"]]
     until = f"{cardinal(low, scale or currency)}到" if low else ""
     sign = "负" if match["sign"] else ""
@@ -80,7 +82,7 @@ def _say_percent(match: Match[str]) -> str:
 
 
 def _percent(number: str, name: str) -> str:
-    sign = "负" if number[0] in "-−" else ""
+    sign = {"-": "负", "−": "负", "+": "正"}.get(number[0], "")
     return sign + name + cardinal(number.lstrip("-−+"))
 
 
@@ -148,9 +150,25 @@ _ADDRESS = re.compile(
     r"|(?:[a-z0-9-]{1,63}\.){1,5}(?:com|org|net|edu|gov|io|ai|cn|dev|app|info)(?![\w])(?:/[\w./?=&%#-]*)?)",
     re.IGNORECASE | re.ASCII,
 )
+_IONS: tuple[str, Reading] = (
+    r"(?<![A-Za-z])(NH[4₄]|H[3₃]O|Na|K|H|Li|Ag|(?:Ca|Mg|Cu|Zn|Ba|Fe)2|(?:Al|Fe)3)\+(?![A-Za-z0-9+])",
+    lambda m: f"{m[1]}正",
+)
 _NUMBER_RULES: Rules = (
+    _IONS,
+    *VERSE_RULES,
+    *EARLY_CODE_RULES,
     *EARLY_DATE_RULES,
     (r"(?<=\d)-{2,3}(?=\d)", lambda m: "-"),
+    (rf"(?<=\d)([{HAN}]{{1,2}})\s?[-–—~～至]\s?(?=\d+(?:\.\d+)?\1)", lambda m: f"{m[1]}到"),
+    (r"(?<![\d/])24/7(?![\d/层期])", lambda m: "七乘二十四小时"),
+    (r"(?<![\d.-])7-11(?=便利店?|超市|门店|店|买|里|关东煮|的(?:店|便当|饭团|关东煮))", lambda m: "七十一"),
+    (r"(?<![A-Za-z])([Pp]{1,2}\.?\s?)(\d{1,4})\s?[-–—~～]\s?([Pp]?)(\d{1,4})(?![\dA-Za-z.-])",
+     lambda m: f"{m[1]}{cardinal(m[2])}到{m[3]}{cardinal(m[4])}" if int(m[2]) < int(m[4]) else m[0]),
+    (r"(?<![\d.])(\d{1,4})(?:st|nd|rd|th)(?![A-Za-z])", lambda m: f"第{cardinal(m[1])}"),
+    (r"(?<![\d.])([12])米(\d{2})(?![\d.米厘]|\s?cm)", lambda m: f"{cardinal(m[1], '米')}米{digits(m[2])}"),
+    (r"(?<![\d/.])(?<!第)(\d{1,2}(?:/\d{1,2})+)(?=期)",
+     lambda m: "或".join(map(cardinal, m[1].split("/")))),
     (r"(?<![\d-])\d(?:-\d){2,3}(?=(?:的)?(?:阵型|阵容|阵式|站位|打法|防守|联防))", lambda m: digits(m[0])),
     (r"(?<=[A-Za-z])(\d{3,}(?=-)|\d+(?=-\d\d))-(\d+)(?![\d.,%-]|[月日号年页])",
      lambda m: f"{digits(m[1])} {digits(m[2])}"),
@@ -193,15 +211,17 @@ _NUMBER_RULES: Rules = (
     (r"(?<![\d:.,])(?P<hour>\d{1,2})[:：](?P<minute>\d\d)(?:[:：](?P<second>\d\d))?(?![\d:：]|,\d{3})(?:\s?(?P<half>[aApP])\.?[mM]\b\.?)?",
      _say_time),
     (r"(?<![\d.,])(\d{1,2})([点时])(\d{1,2})(?=分)", _say_written_time),
-    (rf"(?P<sign>(?<![A-Za-z0-9)）])[-−])?(?<![A-Za-z]){SYMBOL}\s?(?:(?P<low>{NUMBER}){TO}(?:(?P=symbol))?)?(?P<amount>{NUMBER})"
-     r"(?:\s?(?P<scale>[万亿千百]+|(?:bn|[kKmMbB])(?![A-Za-z])))?(?:(?<=[\d万亿])元)?", _say_money),
+    (rf"(?P<sign>(?<![A-Za-z0-9)）])[-−])?(?<![A-Za-z]){SYMBOL}\s?(?:(?P<low>{NUMBER})(?P<low_scale>[kKmMbB](?={TO}))?{TO}(?:(?P=symbol))?)?(?P<amount>{NUMBER})"
+     r"(?:\s?(?P<scale>[万亿千百]+|(?:bn|[kKmMbBwW])(?![A-Za-z])))?(?:(?<=[\d万亿])元)?", _say_money),
     (rf"{START}(?P<sign>(?<![A-Za-z0-9)）])[-−])?(?:(?P<low>{NUMBER}){TO})?(?P<amount>{NUMBER})(?P<scale>[万亿千百]+)?\s?{SYMBOL}"
      r"(?![\w$])", _say_money),
-    (rf"{START}(?:(?P<low>{SIGN}{NUMBER})[%‰]?{TO})?(?P<number>{SIGN}{NUMBER})\s?(?P<mark>[%‰])",
+    (rf"{START}(?:(?P<low>{SIGN}{NUMBER})[%‰]?{TO})?(?P<number>(?:(?<![\w)）\] ])\+)?{SIGN}{NUMBER})\s?(?P<mark>[%‰])",
      _say_percent),
     *CODE_RULES,
+    (r"(?<=\d/\d)\s?[-–—~～]\s?(?=\d/\d)", lambda m: "到"),
     (r"(?<=赔率)([为是：: ]?)(\d{1,4})/(\d{1,4})(?![\d/])", lambda m: f"{m[1]}{cardinal(m[2])}比{cardinal(m[3])}"),
-    (r"(?<![\d/])(\d{1,2})/(\d{1,2})(?=层)", lambda m: f"{cardinal(m[1])}层，共{cardinal(m[2])}"),
+    (r"(?<![\d/])(第\s?)?(\d{1,3})/(\d{1,3})(?=层|(?(1)[页集期章回卷讲课]|(?!)))",
+     lambda m: f"{m[1] or ''}{cardinal(m[2])}{m.string[m.end()]}，共{cardinal(m[3])}"),
     (rf"(?<![\d.,/])(?<![A-Za-z])({SIGN})(?:(\d{{1,3}}) )?(\d{{1,4}})\s?[/⁄]\s?(\d{{1,4}})(?![\d/]|\.\d)",
      _say_fraction),
     (r"(?<![\w)）])[-−](?=百分之|千分之|\d)(?=百|千)", lambda m: "负"),
@@ -235,10 +255,7 @@ _NUMBER_RULES: Rules = (
      _say_range),
     (r"(?<=第)(\d++)(?!\.\d)", lambda m: spell(int(m[1])) if len(m[1]) < 13 else digits(m[1])),
     (r"(?<![\w)）])\+(?=\d)", lambda m: "正"),
-    # Events are called by their day: 9·11, 5·12.
-    (r"(?<![\d.·])(1[0-2]|[1-9])·(3[01]|[12]?\d)(?=[”\"」』]?(?:事件|特?大?地震|晚会|讲话|专案|精神|袭击|恐怖|惨案|运动|火灾|爆炸|起义))",
-     lambda m: digits(m[1] + m[2])),
-    (r"(?<=[\d升克米斤])\s?[xX×*·]\s?(?=\d)", lambda m: "乘"),
+    (r"(?<=[\d升克米斤])\s?[xX×*·]\s?(?=\d)|(?<=[\d)）])\s?[×*]\s?(?=[(（]?[-−]?\d)", lambda m: "乘"),
     (r"(?<=\d)\s?[-−]\s?(?=\d[\d.,]*\s*[=＝])", lambda m: "减"),
     (r"(?<=\d)\s?\+\s?(?=\d)", lambda m: "加"),
     (r"(?<=\d)\s?÷\s?(?=\d)", lambda m: "除以"),
@@ -250,6 +267,7 @@ _NUMBER_RULES: Rules = (
 )  # fmt: skip
 _SYMBOL_RULES: Rules = (
     (r"(?<=[\w)）|])(?P<power>[⁻⁺]?[⁰¹²³⁴-⁹]+)", _say_power),
+    (rf"(?<=次方)/\s?{UNIT}", lambda m: f"每{unit_name(m['unit'])}"),
     (r"§\s?(\w+)", lambda m: f"第{m[1]}节"),
     (r"(?<![A-Za-z0-9|])\|([A-Za-zα-ω零一二三四五六七八九十减加负点]{1,8})\|(?=\s?(?:[=＝<>≤≥≠+]|[小大等]于|减|的))",
      lambda m: f"{m[1]}的绝对值"),
@@ -261,8 +279,11 @@ _SYMBOL_RULES: Rules = (
     (r"(?<=[\w)）])\s?[=＝]\s?(?=[\w−(（√{\[∠∅|“\"-])", lambda m: "等于"),
     (r"(?<=[\w)）])\s?\+\s?(?=[\w(（√])", lambda m: "加"),
     (r"(?<=[A-Za-z])\+\+", lambda m: "加加"),
-    (r"(?<=\w)\s?×\s?(?=\w)", lambda m: "乘"),
-    (r"(?<=\w)\s?÷\s?(?=\w)", lambda m: "除以"),
+    _IONS,
+    (r"(?<=[A-Za-z])\+(?=[级等]|$|[，。；、！？）)：:的是了\s])", lambda m: "加"),
+    (r"(?<=(?<![A-Za-z])[a-zΔθ])\s?→\s?(?=[∞零一二三四五六七八九十负正a-z+−-])", lambda m: "趋于"),
+    (r"(?<=[\w)）])\s?×\s?(?=[\w(（√−-])", lambda m: "乘"),
+    (r"(?<=[\w)）])\s?÷\s?(?=[\w(（√−-])", lambda m: "除以"),
     (r"(?<=\w)\s?>\s?(?=\w)", lambda m: "大于"),
     (r"(?<=\w)\s?<\s?(?=\w)", lambda m: "小于"),
     (rf"(?<=[{HAN}])\s?&\s?(?=[{HAN}])", lambda m: "和"),
@@ -289,9 +310,11 @@ _WEEKDAYS = re.compile(
     r"(?:(?<=周[一二三四五六日])|(?<=期[一二三四五六日天])|(?<=拜[一二三四五六日天]))\s?[-–—~～]{1,2}\s?(?=(?:周"
     r"|星期|礼拜)?[一二三四五六日天](?![㐀-鿿]{0,2}[-–—~～]))"
 )
-_NAMELESS = re.compile(r"(?<![0-9A-Za-z)）×])×{2,4}(?![0-9A-Za-z(（×])")
+_CIRCLE_ZERO = re.compile(r"(?<=[〇零一二三四五六七八九十])[○◯]+|[○◯](?=[一二三四五六七八九])")
+_NAMELESS = re.compile(r"(?<=[㐀-鿿])[○◯]{2,4}|(?<![0-9A-Za-z)）×])×{2,4}(?![0-9A-Za-z(（×])")
 """Where a text withholds a name: 张××."""
 _HAS_SYMBOL = re.compile(r"[^\w\s.,;:!?'\"“”‘’()\[\]—–…，。！？；：、（）《》【】「」『』·～-]|[_⁰¹²³⁴-⁹α-ωΔΩΣ]")
+_COMPOUND_BEHIND_EQUAL = re.compile(rf"(?<=\d)\s?{COMPOUND}")
 _VULGAR_PATTERN = re.compile(r"(\d)?\s?([" + "".join(_VULGAR) + "])")
 _SPACE_AT_MARK = re.compile(r"(?<=[，。！？；：、（《「『]) +| +(?=[，。！？；：、）》」』])")
 
@@ -299,9 +322,12 @@ _SPACE_AT_MARK = re.compile(r"(?<=[，。！？；：、（《「『]) +| +(?=[�
 def say_in_chinese(text: str) -> str:
     """Spell out everything in a Chinese text that is not a word; the punctuation stays."""
     text = _ADDRESS.sub(_say_address, text)
+    text = _CIRCLE_ZERO.sub(lambda m: "零" * len(m[0]), text)
     text = _NAMELESS.sub(lambda m: "某" * len(m[0]), text)
     text = _ENCLOSED.sub(lambda m: spell(int(unicodedata.numeric(m[0]))), text)
     text = _VULGAR_PATTERN.sub(lambda m: (f"{m[1]} " if m[1] else "") + _VULGAR[m[2]], text)
+    if "=" in text:  # "g=9.8m/s²" is no division
+        text = _COMPOUND_BEHIND_EQUAL.sub(lambda m: unit_name(m["unit"]), text)
     text = _WEEKDAYS.sub("到", say_formulas(text, _FORMULA_WORDS))
     if _HAS_NUMBER.search(text):
         text = say_scores(text)
