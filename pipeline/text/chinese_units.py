@@ -52,7 +52,7 @@ _ALTERNATIVES = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
 _PARTS = "|".join(map(re.escape, sorted({*_BASE_UNITS, *_COMPOUND_ONLY}, key=len, reverse=True)))
 UNIT = rf"(?P<unit>(?:{_PARTS})/(?:{_PARTS})(?![A-Za-z0-9²³/])|(?:{_ALTERNATIVES})(?![A-Za-z0-9²³]))"
 COMPOUND = rf"(?P<unit>m/s[²2](?![\w²³])|(?:{_PARTS})/(?:{_PARTS})(?![A-Za-z0-9²³/]))"
-LETTER_ZEROS = {"k": 3, "m": 6, "b": 9, "bn": 9}
+LETTER_ZEROS = {"k": 3, "m": 6, "b": 9, "bn": 9, "t": 12}
 """How many zeros a letter behind a sum stands for."""
 
 

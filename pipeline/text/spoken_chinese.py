@@ -160,7 +160,9 @@ _NUMBER_RULES: Rules = (
     *EARLY_CODE_RULES,
     *EARLY_DATE_RULES,
     (r"(?<=\d)-{2,3}(?=\d)", lambda m: "-"),
-    (rf"(?<=\d)([{HAN}]{{1,2}})\s?[-–—~～至]\s?(?=\d+(?:\.\d+)?\1)", lambda m: f"{m[1]}到"),
+    (rf"(?<=\d)([{HAN}]{{1,2}}|w)\s?[-–—~～至]\s?(?=\d+(?:\.\d+)?\1)", lambda m: f"{m[1]}到"),
+    (rf"(?<=[×÷*])\s?[(（]({NUMBER})\s?[-−]\s?({NUMBER})[)）]|[(（]({NUMBER})\s?[-−]\s?({NUMBER})[)）](?=\s?[×÷*])",
+     lambda m: f"({cardinal(m[1] or m[3])}减{cardinal(m[2] or m[4])})"),
     (r"(?<![\d/])24/7(?![\d/层期])", lambda m: "七乘二十四小时"),
     (r"(?<![\d.-])7-11(?=便利店?|超市|门店|店|买|里|关东煮|的(?:店|便当|饭团|关东煮))", lambda m: "七十一"),
     (r"(?<![A-Za-z])([Pp]{1,2}\.?\s?)(\d{1,4})\s?[-–—~～]\s?([Pp]?)(\d{1,4})(?![\dA-Za-z.-])",
@@ -212,7 +214,7 @@ _NUMBER_RULES: Rules = (
      _say_time),
     (r"(?<![\d.,])(\d{1,2})([点时])(\d{1,2})(?=分)", _say_written_time),
     (rf"(?P<sign>(?<![A-Za-z0-9)）])[-−])?(?<![A-Za-z]){SYMBOL}\s?(?:(?P<low>{NUMBER})(?P<low_scale>[kKmMbB](?={TO}))?{TO}(?:(?P=symbol))?)?(?P<amount>{NUMBER})"
-     r"(?:\s?(?P<scale>[万亿千百]+|(?:bn|[kKmMbBwW])(?![A-Za-z])))?(?:(?<=[\d万亿])元)?", _say_money),
+     r"(?:\s?(?P<scale>[万亿千百]+|(?:bn|[kKmMbBwWT])(?![A-Za-z])))?(?:(?<=[\d万亿])元)?", _say_money),
     (rf"{START}(?P<sign>(?<![A-Za-z0-9)）])[-−])?(?:(?P<low>{NUMBER}){TO})?(?P<amount>{NUMBER})(?P<scale>[万亿千百]+)?\s?{SYMBOL}"
      r"(?![\w$])", _say_money),
     (rf"{START}(?:(?P<low>{SIGN}{NUMBER})[%‰]?{TO})?(?P<number>(?:(?<![\w)）\] ])\+)?{SIGN}{NUMBER})\s?(?P<mark>[%‰])",
@@ -239,6 +241,7 @@ _NUMBER_RULES: Rules = (
     (r"(?<=[㐀-鿿])[IVX]{1,6}(?=世)", lambda m: spell(roman_value(m[0]) or 0) if roman_value(m[0]) else m[0]),
     (r"(?<=第)([IVX]+)(?=[章节部卷回集幕场季篇])|(?<![A-Za-z])([IVX]+)(?=[型期级类度])",
      lambda m: spell(roman_value(m[0]) or 0) if roman_value(m[0]) else m[0]),
+    (r"(?<![\w)）])\+(?=\d)", lambda m: "正"),
     (rf"{START}(?P<sign>{SIGN})(?:(?P<low>{NUMBER})(?:°C|℃)?{TO}(?P<high_sign>-)?)?"
      rf"(?P<number>{NUMBER})(?P<scale>[万亿千百]+)?\s?{UNIT}",
      _say_unit),
@@ -254,7 +257,6 @@ _NUMBER_RULES: Rules = (
     (rf"{START}(?<![A-Za-z-])(?P<sign>{SIGN})(?P<low>{NUMBER}){TO}(?P<number>{NUMBER})(?![-]|\d)(?!\s*[=＝])",
      _say_range),
     (r"(?<=第)(\d++)(?!\.\d)", lambda m: spell(int(m[1])) if len(m[1]) < 13 else digits(m[1])),
-    (r"(?<![\w)）])\+(?=\d)", lambda m: "正"),
     (r"(?<=[\d升克米斤])\s?[xX×*·]\s?(?=\d)|(?<=[\d)）])\s?[×*]\s?(?=[(（]?[-−]?\d)", lambda m: "乘"),
     (r"(?<=\d)\s?[-−]\s?(?=\d[\d.,]*\s*[=＝])", lambda m: "减"),
     (r"(?<=\d)\s?\+\s?(?=\d)", lambda m: "加"),
@@ -280,6 +282,7 @@ _SYMBOL_RULES: Rules = (
     (r"(?<=[\w)）])\s?\+\s?(?=[\w(（√])", lambda m: "加"),
     (r"(?<=[A-Za-z])\+\+", lambda m: "加加"),
     _IONS,
+    (r"(?<=(?<![A-Za-z])[A-D])[-−](?=[级等]|$|[，。；、！？）)：:])", lambda m: "减"),
     (r"(?<=[A-Za-z])\+(?=[级等]|$|[，。；、！？）)：:的是了\s])", lambda m: "加"),
     (r"(?<=(?<![A-Za-z])[a-zΔθ])\s?→\s?(?=[∞零一二三四五六七八九十负正a-z+−-])", lambda m: "趋于"),
     (r"(?<=[\w)）])\s?×\s?(?=[\w(（√−-])", lambda m: "乘"),
