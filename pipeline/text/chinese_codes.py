@@ -77,8 +77,9 @@ EARLY_CODE_RULES: Rules = (
      lambda m: m[1] + cardinal(scaled(m[2], 3))),
     # Numbers that stand for words in chats.
     (rf"(?:(?<=^)|(?<=[，。！？!?,…~～“\"（( 真太铁播哈啊了强牛赞]))(?:6{{3,8}}"
-     rf"|23{{3,8}}|5201314|1314|520|886)(?:(?=[啊呀哈])|{_CLAUSE_ENDS})",
+     rf"|23{{3,8}})(?:(?=[啊呀哈])|{_CLAUSE_ENDS})",
      lambda m: digits(m[0])),
+    (rf"(?:(?<=^)|(?<=[，。！？!?…~～“\"（(]))(?:5201314|1314|520|886){_CLAUSE_ENDS}", lambda m: digits(m[0])),
     (rf"(?<=[死了哈我的])23{{2,8}}{_CLAUSE_ENDS}"
      rf"|(?<=爱你|爱她|爱妳)(?:520|1314){_CLAUSE_ENDS}"
      rf"|(?<=再见|拜拜|走了|下线)886?{_CLAUSE_ENDS}", lambda m: digits(m[0])),

@@ -35,7 +35,7 @@ def _say_verses(match: Match[str]) -> str:
 
 
 VERSE_RULES: Rules = (
-    (rf"(?P<name>(?:{_BOOKS})》?|(?<![㐀-鿿A-Za-z])(?:{_SHORT}))\s?(?P<chapter>\d{{1,3}})\s?[:：]\s?"
-     r"(?P<verses>\d{1,3}(?:\s?[-–—~～至到]\s?(?:\d{1,3}[:：])?\d{1,3}|[,，、]\s?\d{1,3}(?![\d:：节章年月日]))*)(?![\d:：])",
+    (rf"(?P<name>(?:{_BOOKS})》?|(?<![㐀-鿿A-Za-z])(?P<short>{_SHORT}))\s?(?P<chapter>\d{{1,3}})\s?[:：]\s?"
+     r"(?P<verses>\d{1,3}(?:\s?[-–—~～至到]\s?(?:\d{1,3}[:：])?\d{1,3}|[,，、]\s?\d{1,3}(?![\d:：节章年月日]))*)(?![\d:：])(?(short)(?![㐀-鿿]))",
      _say_verses),
 )  # fmt: skip
