@@ -13,7 +13,7 @@ _DIGITS = "零一二三四五六七八九"
 _MAX_SPELLED_DIGITS = 16
 _YI = 10**8
 # Words that count things: "2" before them is 两. 月, 日, 号, 楼, 班, 级 and the like name things: there it stays 二.
-_MEASURES = (
+COUNTED = (
     "个|只|条|张|本|位|名|件|块|元|角|点(?!\\d)|分钟|秒|小时|天|年(?!级|代|月|\\d)|岁|倍|次|人|种|份|套|台|部|辆|头"
     "|匹|棵|朵"
     "|瓶|杯|碗|盘|斤|公斤|克|吨|米|公里|厘米|毫米|里|升|毫升|平方|立方|句|首|篇|间|座|家|所|步|遍|趟|场|轮|组|对|双"
@@ -22,7 +22,7 @@ _MEASURES = (
     "|港元|日元"
     "|韩元|分(?!之|\\d)|档|门|项|道|幅|架|艘|度|股|成|批|群|口|户|顿|餐|晚|夜|世纪|半"
 )
-_MEASURE_PATTERN = re.compile(_MEASURES)
+_MEASURE_PATTERN = re.compile(COUNTED)
 
 
 def is_counted(following: str) -> bool:

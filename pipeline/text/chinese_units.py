@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 CURRENCIES = {
     "¥": "元", "$": "美元", "US$": "美元", "€": "欧元", "£": "英镑", "HK$": "港元", "NT$": "新台币", "A$": "澳元",
@@ -50,6 +51,14 @@ UNITS = {written: name for written, name in _BASE_UNITS.items() if written not i
 _ALTERNATIVES = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
 _PARTS = "|".join(map(re.escape, sorted({*_BASE_UNITS, *_COMPOUND_ONLY}, key=len, reverse=True)))
 UNIT = rf"(?P<unit>(?:{_PARTS})/(?:{_PARTS})(?![A-Za-z0-9²³/])|(?:{_ALTERNATIVES})(?![A-Za-z0-9²³]))"
+COMPOUND = rf"(?P<unit>m/s[²2](?![\w²³])|(?:{_PARTS})/(?:{_PARTS})(?![A-Za-z0-9²³/]))"
+LETTER_ZEROS = {"k": 3, "m": 6, "b": 9, "bn": 9, "t": 12}
+"""How many zeros a letter behind a sum stands for."""
+
+
+def scaled(number: str, zeros: int) -> str:
+    """Write `2.5` with the zeros of its letter: Chinese counts in ten thousands, not in thousands."""
+    return f"{Decimal(number.replace(',', '')).scaleb(zeros).normalize():f}"
 
 
 def unit_name(written: str) -> str:

@@ -12,6 +12,15 @@ from functools import lru_cache
 from re import Match
 from typing import Any
 
+from pipeline.text.english_numbers import roman_value
+from pipeline.text.other_counts import (
+    FRENCH_RULERS,
+    KOREAN_COUNTERS,
+    agree,
+    say_counted,
+    say_french_ruler,
+    say_korean_count,
+)
 from pipeline.text.other_words import LANGUAGES, Words
 
 _MAX_SPELLED_DIGITS = 15
@@ -76,6 +85,7 @@ def say_in_other_language(text: str, language: str) -> str:
     """
     words = LANGUAGES.get(language)
     if words is not None:
+        text = text.replace("℃", "°C")
         for pattern, reading in _rules(language):
             text = pattern.sub(reading, text)
     text = _SPACED_GROUPS.sub(lambda match: re.sub(r"\s", "", match[0]), text)
@@ -91,7 +101,13 @@ _Rule = tuple[re.Pattern[str], _Reading]
 def _rules(language: str) -> tuple[_Rule, ...]:
     """Return the rules of one language, in their order."""
     reader = _Reader(language, LANGUAGES[language])
-    rules = [*reader.date_rules(), *reader.time_rules(), *reader.amount_rules()]
+    rules = [
+        *reader.code_rules(),
+        *reader.date_rules(),
+        *reader.time_rules(),
+        *reader.count_rules(),
+        *reader.amount_rules(),
+    ]
     return tuple((re.compile(pattern), reading) for pattern, reading in rules)
 
 
@@ -105,6 +121,45 @@ class _Reader:
 
     def _say(self, number: str) -> str:
         return _spell(number, self._language)
+
+    def code_rules(self) -> Iterator[tuple[str, _Reading]]:
+        """Telephone numbers in digits, and Roman numerals that are numbers."""
+        if self._language in _DIGITS:
+            groups = (
+                r"0\d{1,3}-\d{2,4}-\d{3,4}|1[5-9]\d\d-\d{4}" if self._language == "ko" else r"0\d{1,3}-\d{2,4}-\d{3,4}"
+            )
+            yield rf"(?<![\d.,-])(?:{groups})(?![\d-])", self._say_telephone
+        if self._language == "fr":
+            yield (
+                rf"\b(?P<name>{FRENCH_RULERS})\s(?P<roman>[IVX]+)(?![\w’'-]|\.\s?[A-ZÉ]\.)",
+                lambda m: say_french_ruler(m, self._say),
+            )
+            yield rf"(?<=\b)(?P<name>{FRENCH_RULERS})\sI(?:er|ᵉʳ)\b", lambda m: f"{m['name']} premier"
+            yield r"(?<!\w)([IVX]+)(?:er?|ᵉ|ème)(?=\ssiècles?\b)", self._say_century
+
+    def _say_telephone(self, match: Match[str]) -> str:
+        said = [_say_digits(group, self._language) for group in match[0].split("-")]
+        return "、".join(said) if self._language == "ja" else ", ".join(said).replace("영", "공")
+
+    def _say_century(self, match: Match[str]) -> str:
+        value = roman_value(match[1])
+        if value is None:
+            return match[0]
+        return "premier" if value == 1 else _spell(str(value), "fr", "ordinal")
+
+    def count_rules(self) -> Iterator[tuple[str, _Reading]]:
+        """Numbers that change before what is counted."""
+        if self._language == "ko":
+            yield (
+                rf"(?<![\d.,:제-])(?:(?P<low>\d{{1,3}})[-~～])?(?P<number>\d{{1,3}}(?:,\d{{3}})*)\s?(?P<counter>{KOREAN_COUNTERS})",
+                lambda m: say_korean_count(m, self._say),
+            )
+        elif self._language in ("es", "pt", "it", "fr", "de"):
+            first = "[A-ZÄÖÜ]" if self._language == "de" else "[a-zà-ÿœ]"
+            yield (
+                rf"(?<![\w.,:/-])(?P<number>\d{{1,6}})(?P<space>\s)(?P<noun>{first}\w+)",
+                lambda m: say_counted(m, self._language, self._say),
+            )
 
     def date_rules(self) -> Iterator[tuple[str, _Reading]]:
         year, month, day = r"(?P<year>[12]\d{3})", r"(?P<month>[01]?\d)", r"(?P<day>[0-3]?\d)"
@@ -132,6 +187,8 @@ class _Reader:
             yield rf"(?<![\d:.,]){hour}\s?h(?:eures?)?\s?{minute}?(?!\w)", self._say_time
         if self._language == "de":
             yield rf"(?<![\d:.,]){hour}(?P<minute>)\sUhr\b", self._say_time
+        if self._language in ("es", "it", "pt"):
+            yield rf"(?<![\d:.,]){hour}\s?h\s?{minute}(?!\w)", self._say_time
         yield rf"(?<![\d:.,]){hour}\.{minute}\s?{mark}\b", self._say_time
         yield rf"(?<![\d:.,]){hour}:{minute}(?::[0-5]\d)?(?:\s?{mark}\b)?(?![\d:])", self._say_time
 
@@ -141,7 +198,8 @@ class _Reader:
         units = "|".join(map(re.escape, sorted(words.units, key=len, reverse=True)))
         yield rf"(?P<symbol>{symbols})\s?(?P<amount>{_NUMBER})", self._say_money
         yield rf"(?<![\d.,])(?P<amount>{_NUMBER})\s?(?P<symbol>{symbols})(?!\w)", self._say_money
-        yield rf"(?<![\d.,\w])(?P<number>[-−]?{_NUMBER})\s?(?P<unit>{units})(?![A-Za-z²³])", self._say_unit
+        before = "A-Za-z" if self._language in _DIGITS else r"\w"  # no space parts words there
+        yield rf"(?<![\d.,{before}])(?P<number>[-−]?{_NUMBER})\s?(?P<unit>{units})(?![A-Za-z²³])", self._say_unit
         if words.ordinal_mark:
             yield rf"(?<![\d.,])(\d{{1,3}}){words.ordinal_mark}", self._say_ordinal
         yield (
@@ -183,7 +241,11 @@ class _Reader:
             said = _KOREAN_HOURS[hour]
         else:
             said = _ONE_O_CLOCK.get(self._language, "") if hour == 1 else ""
-            said = said or self._say(str(hour))
+            said = said or agree(
+                self._say(str(hour)), "horas" if self._language in ("es", "pt") else "", self._language
+            )
+        if self._language == "pt" and minute and "h" in match[0]:
+            form = "{hour} hora e {minute}" if hour == 1 else "{hour} horas e {minute}"
         if self._language == "fr" and hour == 1:
             form = form.replace("heures", "heure")
         return form.format(hour=said, minute=self._say(str(minute)))
@@ -194,14 +256,22 @@ class _Reader:
         parts = re.fullmatch(r"(.+?)[.,](\d\d)", amount)
         if parts and not _GROUPED.fullmatch(amount) and self._language not in _DIGITS:
             cents = "" if parts[2] == "00" else self._words.and_cents + self._say(str(int(parts[2])))
-            return f"{_counted(self._say(parts[1]), self._language)} {one if parts[1] == '1' else many}{cents}"
-        return f"{_counted(self._say(amount), self._language)}{self._space}{one if amount == '1' else many}"
+            return (
+                f"{self._counted(parts[1], one if parts[1] == '1' else many)} {one if parts[1] == '1' else many}{cents}"
+            )
+        return f"{self._counted(amount, one if amount == '1' else many)}{self._space}{one if amount == '1' else many}"
 
     def _say_unit(self, match: Match[str]) -> str:
         one, many = self._words.units[match["unit"]]
         number = match["number"]
-        words = _counted(self._say(number), self._language)
-        return f"{words}{self._space}{one if number.lstrip('-−') == '1' else many}"
+        name = one if number.lstrip("-−") == "1" else many
+        return f"{self._counted(number, name)}{self._space}{name}"
+
+    def _counted(self, number: str, noun: str) -> str:
+        """Return the form of a number before a noun: "ein Euro", "una libra"."""
+        words = self._say(number)
+        formed = agree(words, noun if "sterling" in noun else noun.split(" ")[0], self._language)
+        return formed if formed != words else _counted(words, self._language)
 
     def _say_ordinal(self, match: Match[str]) -> str:
         return (

@@ -62,7 +62,7 @@ LANGUAGES = {
     "fr": Words(
         months=_names("janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
         first_of_month="premier", time="{hour} heures {minute}", whole_hour="{hour} heures", hour_mark=r"h(?:eures?)?",
-        currencies={"€": ("euro", "euros"), "$": ("dollar", "dollars"), "£": ("livre", "livres"),
+        currencies={"€": ("euro", "euros"), "$": ("dollar", "dollars"), "£": ("livre sterling", "livres sterling"),
         "CHF": ("franc", "francs")},
         units=_units("kilomètre/kilomètres,mètre/mètres,centimètre/centimètres,millimètre/millimètres,kilogramme/kilogrammes,"
                      "gramme/grammes,milligramme/milligrammes,tonne/tonnes,litre/litres,millilitre/millilitres,"
