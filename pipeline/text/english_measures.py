@@ -31,7 +31,22 @@ _COUNTED = (
     "people|homes|households|users|jobs|viewers|visitors|voters|passengers|copies|tonnes|tons|barrels|acres|hectares"
     "|customers|residents|children|women|men|workers|shares|cars|vehicles|subscribers|views|followers|years|pounds|dollars"
     "|euros|doses|tests|cases|members|pupils|students|patients|tourists|families|listeners|adults|refugees|migrants|votes"
-    "|trees|downloads|readers|records|sales|units|bottles|litres|liters"
+    "|trees|downloads|readers|records|sales|units|bottles|litres|liters|inhabitants|citizens|soldiers|speakers|fans"
+    "|spectators|immigrants|employees|believers|taxpayers|consumers|Americans|Europeans|Germans|Russians|Indians|Chinese"
+)
+_SORT = r"(?:registered|active|paying|new|monthly|daily|more|extra|other|young|poor|rural|urban|additional|adult)"
+_MANY_BEFORE = re.compile(
+    r"(?i)\b(?:populations?|crowds?|nations?|audiences?|revenues?|profits?|losses|turnover|budgets?|circulation|debts?"
+    r"|memberships?|electorates?|earnings|subscribers|readership|workforce|net income|sales|viewership|armies|deficit"
+    r"|surplus|takings|proceeds|inhabitants|city|country)"
+    r"(?: (?:of|was|were|is|are|has|have|had|been|will|be|now|then|grew|grows|rose|rises|fell|falls|reach(?:ed|es)|hit"
+    r"|stood|stands|jumped|dropped|climbed|swelled|shrank|doubled|totall?ed|to|by|from|at|about|over|nearly|almost"
+    r"|around|some|only|just|under|more|than|up|down|estimated|roughly|barely))* $"
+)
+_MANY_NEAR = re.compile(r"\d ?(?:bn|tn)\b|\b(?:million|billion)\b")
+_LONG_NEXT = re.compile(
+    r" (?:wide|long|high|deep|tall|thick|away|apart|above|below|across|from the|behind|ahead|north"
+    r"|south|east|west|pool|race|of (?:rope|cable|water|wire|cloth|line))\b"
 )
 # "3 1/2 in the box" has no inches.
 _INCH = (
@@ -60,6 +75,21 @@ def _say_unit(match: Match[str]) -> str:
     )
     per = f" per {PER[match['per']]}" if match["per"] else ""
     return f"{words}{match['hyphen'] or ' '}{unit if singular else plural(unit)}{per}"
+
+
+def _say_millions(match: Match[str]) -> str:
+    """Read `a population of 1.2m` and `60m people` as millions; other `30m` are meters, left here."""
+    following = after(match)
+    is_counted = re.match(rf" (?:{_SORT} )?(?:{_COUNTED})\b|-strong\b", following) and "m" == match[0].lstrip(
+        "0.123456789"
+    )
+    is_many = _MANY_BEFORE.search(before(match, 80)) or (
+        re.search(r"\b(?:to|from|by|and) $", before(match, 5))
+        and _MANY_NEAR.search(before(match, 60) + "|" + following)
+    )
+    if not is_counted and (not is_many or _LONG_NEXT.match(following)):
+        return match[0]
+    return f"{cardinal(match[1])} million"
 
 
 def _say_power_of_unit(match: Match[str]) -> str:
@@ -195,7 +225,7 @@ MEASURE_RULES = (
      r"\s?(?P<unit>[CF])(?![\w'’#+-]|\.[A-Z])(?!\s(?:and|&) [A-Z]\b)", _say_warmth),
     PART_INCH_RULE,
     (r"(?<![\w.,])(\d+(?:\.\d+)?)[x×]\s?[-–—]\s?(?=\d+(?:\.\d+)?[x×](?!\w))", lambda m: f"{cardinal(m[1])} to "),
-    (rf"(?<![\w.,])(\d+(?:\.\d+)?)m(?= (?:{_COUNTED})\b)", lambda m: f"{cardinal(m[1])} million"),
+    (r"(?<![\w.,$£€¥/-])(\d+(?:\.\d+)?) ?m(?![\w²³'’/])(?! ?[x×])", _say_millions),
     (rf"(?<=[A-Za-zΩ])[ ·⋅]({PER_PATTERN})⁻(?:¹|(?<=s⁻)(²))(?![⁰¹²³⁴-⁹])", lambda m: f"/{m[1]}{m[2] or ''}"),
     (rf"(?<=[⁰¹²³⁴-⁹\d])\s?({PER_PATTERN})⁻¹(?![⁰¹²³⁴-⁹])", lambda m: f" per {PER[m[1]]}"),
     (r"(?<![\w.,])(\d{1,2}) ?[x×] ?(?=(\d[\d.,]*) ?(g|kg|mg|ml|mL|l|L|cl|oz) ([a-z]{3,}))",

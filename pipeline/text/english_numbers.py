@@ -87,9 +87,9 @@ def decade(number: str) -> str:
 
 
 def full_year(two_digits: str) -> int:
-    """Return the year that two digits mean: 70..99 are of the 20th century."""
+    """Return the year that two digits mean: one that is more than ten years ahead is of the 20th century."""
     value = int(two_digits)
-    return value + (1900 if value >= 70 else 2000)
+    return value + (1900 if value > 36 else 2000)
 
 
 def fraction(numerator: str, denominator: str) -> str:
