@@ -140,7 +140,8 @@ _BARE_WORDS = {"eg": "for example", "ie": "that is", "etc": "et cetera", "vs": "
                "WWI": "World War One", "WW2": "World War Two", "WW1": "World War One"}  # fmt: skip
 _BARE_HINTS = (" eg", "(eg", " ie", "(ie", "etc", "vs", "Ltd", "WW", "approx", "Inc", "Jr")
 _BARE_PATTERN = re.compile(
-    r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(etc|vs|Ltd)(?![\w.'’/-])|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
+    r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(?<!slash )(etc|vs|Ltd)(?![\w.'’/-])"
+    r"|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
     r"|(?<=[a-z] )(Inc|Jr)(?![\w./-])|(?<=[a-z], )(Inc|Jr)(?![\w./-]))"
 )
 # Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.

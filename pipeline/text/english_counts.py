@@ -139,6 +139,9 @@ def _say_molecule(match: Match[str]) -> str:
 
 
 LIST_RULES = (
+    (r"(?:(?<=₹)|(?<=₹ )|(?<=\bRs)|(?<=\bRs )|(?<=\bRs\.)|(?<=\bRs\. )|(?<=\bINR ))"
+     r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d|,\d)"
+     r"|(?<![\d.,])\d{1,2}(?:,\d\d)+,000(?!\d|,\d)", lambda m: f"{int(m[0].replace(',', '')):,}"),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d\d)(?![\d,])", lambda m: f"{m[1].replace('.', ',')}.{m[2]}"),
     (r"(?<![\w.,'’])\d{1,3}(?:['’]\d{3})+(?![\d'’])", lambda m: re.sub("['’]", ",", m[0])),
     (r"(?<![\d.,])(0),(\d{1,3})(?![\d,])|(?<![\d.,])(?!0)(\d{1,3}),(\d{4,})(?![\d,])",
@@ -167,6 +170,12 @@ NUMBER_RULES = (
     (r"(?<=\s):(?=[0-5]\d(?![\d:]))", lambda m: ""),
     (r"(?<![\w.,])(\d{1,3})[kK](?=\s(?:runs?|races?|walks?|fun|course|trail|charity|resolution|TVs?|videos?|screens?)\b)",
      lambda m: f"{cardinal(m[1])} K"),
+    (r"(?<![\w$€£.,-])3M(?=['’]s\b| (?:shares?|stock|rose|fell|gained|tape|[Cc]ompany|Co\b|said|says|is|was|has|makes"
+     r"|made|sells|products?|masks?|respirators?|Corp\w*)\b)", lambda m: "three M"),
+    (r"(?<=\b[Tt]he )(\d{1,2}|100)[kK](?= (?:is|was) (?:on|at|in|this|next|tomorrow|today|over|held)\b)"
+     r"|(?:(?<=\ba )|(?<=\bthe )|(?<=\bmy )|(?<=\bhis )|(?<=\bher )|(?<=\bfirst ))(\d{1,2}|100)[kK](?= in \d{1,3}:\d\d)"
+     r"|(?<=\b[Rr]an a )(\d{1,2})[kK]\b|(?<=\brun a )(\d{1,2})[kK]\b|(?<=\bunning a )(\d{1,2})[kK]\b",
+     lambda m: f"{cardinal(next(filter(None, m.groups())))} K"),
     (r"(?<=Porsche )(9\d\d)\b|(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
      lambda m: " " * bool(m[4]) + house_number(m[0])),
     (r"(?i)\b(chapter|part|book|volume|act|scene|episode|track|lesson|unit|section|day|season|week|step|level|page"

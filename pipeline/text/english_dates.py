@@ -11,6 +11,7 @@ from pipeline.text.english_numbers import (
     clock,
     date,
     decade,
+    fraction,
     full_year,
     house_number,
     is_day,
@@ -155,6 +156,11 @@ def _say_hour(match: Match[str]) -> str:
     return f"{since}{cardinal(match['hour'])} {match['half'].upper()}M"
 
 
+def _say_short_halves(match: Match[str]) -> str:
+    start = clock(int(match[1]), int(match[2] or 0), None, match[3].upper() + "M")
+    return f"{start} to {clock(int(match[4]), int(match[5] or 0), None, match[6].upper() + 'M')}"
+
+
 def _say_point_time(match: Match[str]) -> str:
     hour, minute = int(match["hour"]), int(match["minute"])
     if hour > 24:
@@ -278,6 +284,7 @@ SPAN_RULES = (
 _RATED = r"scales?|ratios?|proportions?|odds|dilut\w+|concentration|mix|mixed|mixture|scaled|gradient|slope"
 r"|leverage|gear(?:ing)?"
 TIME_RULES = (
+    (r"(?<![\w.,:/$£€-])(1?\d)(?::([0-5]\d))?([ap])\s?[-–—]\s?(1?\d)(?::([0-5]\d))?([ap])(?!\w)", _say_short_halves),
     (rf"(?i)(\b(?:{_RATED})(?: (?:of|is|was|at|to|between|about|from|used|it|them|down|in|with|the|a))*[ (])"
      r"(\d{1,4}):(\d{1,4})(?![:\d]|,\d)", lambda m: f"{m[1]}{cardinal(m[2])} to {cardinal(m[3])}"),
     (r"(?<![\d:.,])(\d{1,4}):(\d{1,4})(?=\s?=)|(?<== )(\d{1,4}):(\d{1,4})(?![\d:]|\.\d)",
@@ -346,12 +353,31 @@ def _say_with_s(match: Match[str]) -> str:
         is_time = bool(_FOR_OR_REST.search(near) and _NO_NOUN_NEXT.match(match.string, match.end()))
         if not is_time and not re.search(r"(?i)\bsizes? $", near):
             return match[0]
-    if not is_time and _SEVERAL.search(near):
+    if not is_time and (_SEVERAL.search(near) or _is_kind(match, numbers)):
         return re.sub(r"(\d+)s", lambda m: plural_of(house_number(m[1])), match[0])
     return re.sub(r"(\d+)s", lambda m: f"{cardinal(m[1])} second{'' if m[1] == '1' else 's'}", match[0])
 
 
+_RECORDS = re.compile(r"(?i)\b(?:rpm|R P M|records?|discs?|gramophone|vinyl|LPs?|shellac)\b")
+_BONDS = re.compile(r"(?i)\b(?:bonds?|consols|coupons?|treasur\w+|annuit\w+|gilts?|debentures?)\b")
+
+
+def _is_kind(match: Match[str], numbers: list[str]) -> bool:
+    """Tell records, `78s`, and bonds, `the 5s of 1920`, from seconds."""
+    near = before(match, 80) + "|" + after(match)
+    is_record = set(numbers) <= {"33", "45", "78"} and _RECORDS.search(near)
+    return bool(is_record or _BONDS.search(near))
+
+
+def _say_mixed_kind(match: Match[str]) -> str:
+    if not _BONDS.search(before(match, 80) + "|" + after(match)):
+        return match[0]
+    part = fraction(match[2], match[3])
+    return f"{cardinal(match[1])} and {re.sub(r'^one ', 'a ', part)}s"
+
+
 YEAR_RULES = (
+    (r"(?<![\w.,])(\d{1,2}) (\d)/([248])s(?!\w)", _say_mixed_kind),
     (r"(?<=\bFY)(?=\d)", lambda m: " "),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
     (r"(?<![\w.,])(\d{1,2})[x×](\d{1,2})s(?!\w)", lambda m: f"{cardinal(m[1])} by {plural_of(cardinal(m[2]))}"),
