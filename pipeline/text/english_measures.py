@@ -54,8 +54,8 @@ _INCH = (
     r"\s(?:by|wide|long|deep|tall|thick|high|in|of|and|or|nails?|screws?|drills?|bits?|sockets?|holes?|gaps?|bolts?|pipes?|boards?)\b)"
 )
 _PART = "|".join((
-    "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "mi", "km", "kg", "hrs?", "mins?", _INCH, "ft", "yds?", "gal", "qt",
-    "cm", "mm", "ml",
+    "tsps?", "tbsps?", "Tbsps?", "lbs?", "oz", "pts?", "mi", "km", "kg", "hrs?", "mins?", _INCH, "ft", "yds?", "gal",
+    "qt", "cm", "mm", "ml",
     "g", "m", "l", "L", "h",
 ))  # fmt: skip
 
@@ -160,6 +160,8 @@ def _say_division(match: Match[str]) -> str:
 def _unit_or_none(written: str) -> str | None:
     if written in ("in", "in."):
         return "inch"
+    if written.rstrip(".") in ("pt", "pts"):
+        return "pint"
     try:
         return unit_name(written.rstrip("."))
     except KeyError:
@@ -195,9 +197,11 @@ def _say_warmth(match: Match[str]) -> str:
 def say_vulgar(match: Match[str]) -> str:
     """Write `2½` as "2 1/2" and `½` as "1/2", for the rule of fractions."""
     last = match.string[match.start() - 1 : match.start()] if match.start() else ""
+    # "½bh" and "½pt": no unit is known by a glued fraction but those of kitchens.
+    glued = " " if re.match(r"[A-Za-z]", after(match, 1)) else ""
     if match[1]:
-        return f"{match[1]} {_VULGAR[match[2]]}"
-    return (" " if last.isalnum() or (last in ",;.:" and last) else "") + _VULGAR[match[2]]
+        return f"{match[1]} {_VULGAR[match[2]]}{glued}"
+    return (" " if last.isalnum() or (last in ",;.:" and last) else "") + _VULGAR[match[2]] + glued
 
 
 VULGAR_PATTERN = re.compile(r"(?:(\d)[ \u2009-]?)?([" + "".join(_VULGAR) + "])")
@@ -278,7 +282,7 @@ MEASURE_RULES = (
     (r"(?<=[\d)])\s?\+\s?(?=[\d(])", lambda m: " plus "),
     (r"(?<=\d)\s?[*·⋅]\s?(?=\d)", lambda m: " times "),
     (r"(?<=\d)(?:\s?[x×]\s?)(?=\d[\d.]*\s?(?:=|equals))", lambda m: " times "),
-    (r"(?<=\d)\s?[x×]\s?(?=[.\d])|(?<=\d['’′\"″])\s?[x×]\s?(?=\d)", lambda m: " by "),
+    (r"(?<=\d)\s?[x×]\s?(?=\.?\d)|(?<=\d['’′\"″])\s?[x×]\s?(?=\d)", lambda m: " by "),
     (r"(?<=\d)[x×](?=\s(?![\d+=*/−-])|[.,;!?)]|$)", lambda m: " times"),
     (rf"(?<![\d.,/])(?:(?P<whole>\d{{1,3}})[ -])?(?P<top>\d{{1,4}})\s?[/⁄]\s?(?P<bottom>\d{{1,4}})(?P<suffix>(?i:rds"
      rf"|ths|nds|st|nd|rd|th))?"

@@ -127,6 +127,7 @@ SYMBOL_RULES = tuple(
         (r"©\s?", lambda m: "copyright "),
         (r"(?<=\w)[$](?=\w)|[$](?=[A-Za-z])", lambda m: ""),
         ("[" + "".join(LONE_SYMBOLS) + "]", lambda m: f" {LONE_SYMBOLS[m[0]]} "),
+        (r"(?<=\w) ?√", lambda m: " square root of "),
         (r"(?<![\u0370-\u03ff])[" + "".join(_GREEK_OR_NAMED) + r"](?![\u0370-\u03ff])",
          lambda m: _parted(m, f"{_GREEK_OR_NAMED[m[0]]} ")),
         (r"\s?[°º]\s?", lambda m: " degrees "),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from re import Match
 
 from pipeline.text.english_abbreviations import expand_abbreviations
+from pipeline.text.english_algebra import say_algebra
 from pipeline.text.english_catalogs import expand_catalog
 from pipeline.text.english_codes import PHONE_RULES
 from pipeline.text.english_counts import LIST_RULES, NUMBER_RULES
@@ -56,6 +57,7 @@ def say_in_english(text: str) -> str:
     if "--" in text:
         text = _DOUBLE_HYPHEN.sub(r"\1—\2", text)
     text = say_addresses(text)
+    text = say_algebra(text)
     text = expand_abbreviations(expand_places(expand_catalog(expand_verses(text))))
     text = expand_roman_numerals(text)
     if not text.isascii():
