@@ -37,6 +37,10 @@ _BEFORE_DURATION = re.compile(
     r"(?i)\b(?:in|of|for|about|ran|runs|took|takes|lasts|lasted|lasting|duration|length|time|record|clocked|after|within)"
     r"(?::| (?:is|was|of|in|a|just))?\s?$"
 )
+_BEFORE_RACE = re.compile(
+    r"(?i)\b(?:in|ran|runs|run|clocked|took|takes|lasts|lasted|finish(?:ed)?|swam|rowed|record of|time of|best of)"
+    r"(?: (?:just|under|about|a|it in))? $"
+)
 _QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
 
@@ -101,10 +105,16 @@ def _say_short_date(match: Match[str]) -> str:
 def _say_days(match: Match[str]) -> str:
     """Read `5/1-9/30` and the second of `May first or 5/17` as days, if a part of a whole is not likelier."""
     parts = [tuple(map(int, part.split("/"))) for part in re.findall(r"\d+/\d+", match[0])]
-    if not all(is_day(*part) for part in parts) or all(day in _USUAL_PARTS for _, day in parts):
+    is_other = (match["before"] or "").endswith("not ")
+    if not all(is_day(*part) for part in parts) or (not is_other and all(day in _USUAL_PARTS for _, day in parts)):
         return match[0]
     days = " to ".join(f"{MONTHS[month - 1]} {ordinal(day)}" for month, day in parts)
     return (match["before"] or "") + days
+
+
+def _say_day_at(match: Match[str]) -> str:
+    month, day = map(int, match[0].split("/"))
+    return f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) else match[0]
 
 
 def _say_bracketed_day(match: Match[str]) -> str:
@@ -126,6 +136,8 @@ def _say_month_year(match: Match[str]) -> str:
 def _say_time(match: Match[str]) -> str:
     hour, minute = int(match["hour"]), int(match["minute"] or 0)
     second = int(match["second"]) if match["second"] else None
+    if 24 < hour and minute < 60 and second is None and hour + minute != 100 and _BEFORE_RACE.search(before(match, 24)):
+        return f"{cardinal(str(hour))} minutes and {cardinal(str(minute))} second{'' if minute == 1 else 's'}"
     if hour > 24 or minute > 59 or (second or 0) > 59:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
@@ -148,7 +160,7 @@ def _is_duration(match: Match[str]) -> bool:
     is_zero = not any(int(match[name] or 0) for name in ("hour", "minute", "second"))
     if is_zero or re.match(r"\s?(?:hours|hrs)\b", after(match)):
         return False
-    return is_alone or bool(_BEFORE_DURATION.search(before(match, 24)))
+    return is_alone or bool(re.match(r" long\b", after(match)) or _BEFORE_DURATION.search(before(match, 24)))
 
 
 def _say_hour(match: Match[str]) -> str:
@@ -167,6 +179,37 @@ def _say_point_time(match: Match[str]) -> str:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
     return clock(hour, minute, None, half)
+
+
+_DAILY = re.compile(
+    r"(?i)\b(?:rose|sat|sits|dinner|lunch(?:eon)?|breakfast|tea|supper|trains?|bus|left|leaves?|arriv\w+|start(?:s|ed)?"
+    r"|begins?|began|opens?|opened|closes?|closed|meets?|met|came|comes|went|woke|up|again|ends?|ended|concert|service"
+    r"|doors|meeting|school|called|home|bed|prayers|mass|ready|due|departs?|departed|curtain|back|there|here|served)"
+    r" at (?:about |exactly |around |half past )?$"
+)
+_PRICED = re.compile(
+    r"(?i)\b(?:shares?|stocks?|rates?|prices?|priced|dollars?|pounds?|euros?|yields?|percent|per cent|traded?|points?"
+    r"|index|average|mean|ratio|magnitude|earthquake|GPA|pH|score[sd]?|odds|grew|fell|increased|metres?|meters|inches)\b"
+    r"|[%$£€]"
+)
+_ENDS = re.compile(
+    r"['’\"”)]*(?:[.,;:!?)]|$)| (?:and|on|in|for|every|with|we|he|she|they|I|the|to|till|until|sharp|precisely|by|but"
+    r"|when|or)\b"
+)
+
+
+def _say_dotted(match: Match[str]) -> str:
+    """Read `Dinner at 7.45` and `from 7.30 to 9` as times, where the text has no rates and prices."""
+    near, following, hour = before(match, 80), after(match, 40), int(match[1])
+    is_hour = 1 <= hour <= 23 and int(match[2]) % 5 == 0
+    is_span = re.search(r"\bfrom $", near) and re.match(
+        r" (?:to|till|until) 1?\d(?:\.[0-5][05])?(?=[.,;!?)]|$)", following
+    )
+    is_until = re.search(r"\bfrom [a-z' -]{3,40} to $", near)
+    is_daily = _DAILY.search(near) and _ENDS.match(following)
+    if not is_hour or not (is_span or is_until or is_daily) or _PRICED.search(near + "|" + following):
+        return match[0]
+    return clock(hour, int(match[2]), None, None)
 
 
 def _say_military(match: Match[str]) -> str:
@@ -253,14 +296,15 @@ DATE_RULES = (
 """Dates."""
 
 SHORT_DATE_RULES = (
+    (r"(?<![\w./])\d\d?/\d\d?(?= at (?:noon|midnight|\d))", _say_day_at),
     (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
-     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for) |(?P<unsure>\b(?i:by|from|before|after|between"
-     r"|ending|starting|beginning|ends|starts|begins) ))"
+     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for|thru|rsvp by) |(?P<unsure>\b(?i:by|from|before|after"
+     r"|between|ending|starting|beginning|ends|starts|begins) ))"
      r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
      r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
      r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
     (r"(?<=\()\d\d?/\d\d?(?=\))", _say_bracketed_day),
-    (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
+    (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or|,? not) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
      r"|(?<![\d/.])\d\d?/\d\d?\s?[-–]\s?\d\d?/\d\d?(?![\d/%\w]|\.\d)", _say_days),
 )  # fmt: skip
 """Days and months with a stroke between them and no year; behind `DATE_RULES`."""
@@ -296,10 +340,17 @@ TIME_RULES = (
      _say_time),
     (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
     (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"
-     rf"|(?<=\bthe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bthe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
+     rf"|(?<=\bthe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bThe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
+     rf"|(?<=\bThe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bthe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
      rf"|(?=\s(?:{_PART_OF_DAY}|afternoon|evening))|(?=\s?(?:train|bus|flight|ferry|boat|express|news)\b)))",
       _say_point_time),
     (r"(?<![\d:.,\w])(\d{4})\s?[-–]\s?(\d{4})\s?(?:hours|hrs|h)\b", _say_military),
+    (r"(?<=\b[Aa]t )((?:[01]\d|2[0-3])[0-5]\d) ?(?:hours|hrs|h)\b"
+     r"|(?<![\d:.,\w$£€-])((?:1[0-9]|2[0-3])(?:[1-5]\d|0[1-9])) ?hrs\b(?! of\b)", _say_military),
+    (r"(?:(?<=\b[Aa]t )|(?<=\bby )|(?<=\buntil )|(?<=\btill )|(?<=\bbefore )|(?<=\bafter )|(?<=\bfrom ))"
+     r"0\d[0-5]\d(?![\w:/-]"
+     r"|[.,]\d)", lambda m: _military(m[0])),
+    (r"(?<![\w:.,$£€])(1?\d)\.([0-5]\d)(?!\w|[.,:]\d|\s?[%$£€°x×]|-)", _say_dotted),
     (r"(?<![\d:.,\w])(0\d{3}|(?:(?<=at )|(?<=by )|(?<=til )|(?<=rom )|(?<=ore )|(?<=ter )|(?<=und )|(?<=to ))\d{4})"
      r"(?:\s|-)?(?:hours|hrs|h)\b", _say_military),
     (r"(?<![\d:.,\w])(\d{1,3})h\s?(\d{1,2})m(?:in)?(?:\s?(\d{1,2})s(?:ec)?)?\b", _say_duration),

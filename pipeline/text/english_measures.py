@@ -220,6 +220,30 @@ _RISES = (
 )
 
 
+_METRIC = r"°C|km/h|km|cm|mm|kg|ml|g|m|l|L|lit(?:er|re)s?|met(?:er|re)s?"
+_IMPERIAL = r"°F|mph|mi|miles?|ft|feet|yds?|yards?|in|inch(?:es)?|lbs?|oz|fl oz|pts?|pints?|gal|qt|cups?|st"
+_AMOUNT = r"(?:\d[\d,.]*|\d* ?\d/\d{1,2})"
+_SEEN = re.compile(r"(?i)\b(?:eyes?|vision|sight|acuity|eyesight|chart|optometrist|glasses)\b")
+_PLAYED = re.compile(
+    r"(?i)\b(?:jig|waltz|songs?|tunes?|plays?|played|music\w*|beats?|march|reel|rhythms?|dance|hymn|piece|bars?|notated"
+    r"|written|movement|melody|drum\w*|composed)\b"
+)
+
+
+def _say_vision(match: Match[str]) -> str:
+    """Read the `20/40` of an eye as "twenty forty"."""
+    if not _SEEN.search(before(match, 60) + "|" + after(match)):
+        return match[0]
+    return f"{cardinal(match[1])} {cardinal(match[2])}"
+
+
+def _say_meter(match: Match[str]) -> str:
+    """Read the `6/8` of a jig as "six eight"."""
+    if match["told"] is None and not _PLAYED.search(before(match, 60)):
+        return match[0]
+    return f"{cardinal(match[1])} {cardinal(match[2])}"
+
+
 def _say_basis_points(match: Match[str]) -> str:
     """Tell `cut rates by 25 bps` from a modem's speed."""
     near = re.split(r"[.;] ", before(match, 60))[-1] + "|" + re.split("[.;] ", after(match, 60))[0]
@@ -233,6 +257,12 @@ MEASURE_RULES = (
      r"(\d{1,3})([A-Z])(?![\w'’])", lambda m: f"{m[1]}{cardinal(m[2])} {m[3].upper()}"),
     (r"(?<![\w.,])\d+(?:\.\d+)?[\"”]? ?[HWDL](?: ?[x×] ?\d+(?:\.\d+)?[\"”]? ?[HWDL]){1,2}(?!\w)",
      lambda m: " by ".join(f"{cardinal(n)} {side}" for n, side in re.findall(r"([\d.]+)[\"”]? ?([HWDL])", m[0]))),
+    (rf"(?<=\d)( ?(?:{_METRIC}))/(?={_AMOUNT} ?-?(?:{_IMPERIAL})(?!\w))"
+     rf"|(?<=\d)( ?(?:{_IMPERIAL}))/(?={_AMOUNT} ?-?(?:{_METRIC})(?!\w))", lambda m: f"{m[1] or m[2]} or "),
+    (r"(?<![\d./])(6|10|15|20)/(\d{2,3})(?![\d/]|\.\d)", _say_vision),
+    (r"(?<![\d./])(?<!\b[Oo]n )([2-79]|12)/(2|4|8|16)"
+     r"(?:(?P<told>(?= (?:time|metre|meter|shuffle|rhythm|groove|waltz|signature|swing"
+     r"|beat|bar)\b))|(?<=\bin \d/\d)(?=[.,;:!?)]|$| and ))", _say_meter),
     (r"(?<![\w.,])(\d{1,4}(?:\.\d+)?) ?bps(?!\w)", _say_basis_points),
     (rf"(?<![\w.,/])(\d{{1,4}})[- ]?pc\.?(?= (?!(?:{_RISES})\b)[a-z])", lambda m: f"{cardinal(m[1])} piece"),
     (r"(?<![\w.])([NSEW]) (?=\d{1,3}(?:\.\d+)?°)", lambda m: f"{_COMPASS[m[1]]} "),
@@ -275,6 +305,10 @@ MEASURE_RULES = (
     (r"(?i)\b((?:scor(?:ed|es|ing)|rat(?:ed|es|ing)|gave|gives?|got|earned|deserves?)(?: (?:it|him|her|them|this|an?"
      r"|only|just))? )(\d{1,3}(?:\.\d)?)/(5|10|20|100)(?![\d/])",
      lambda m: f"{m[1]}{cardinal(m[2])} out of {cardinal(m[3])}"),
+    (r"(?<![\d./])(\d{1,2}(?:\.\d)?)/(5|10)(?= stars?\b)"
+     r"|(?i:(?<=\bpain )|(?<=\bpain: )|(?<=\bpain is )|(?<=\bpain was )"
+     r"|(?<=\bpain of ))(\d{1,2})/(10)(?![\d/])",
+     lambda m: f"{cardinal(m[1] or m[3])} out of {cardinal(m[2] or m[4])}"),
     (r"(?<![\d.])(\d+(?:\.\d+)?)[\"″”]\s?[x×]\s?(\d+(?:\.\d+)?)[\"″”]",
      lambda m: f"{cardinal(m[1])} by {cardinal(m[2])} inches"),
     (r"(?<!\d)(45|90|105|120)\+(\d{1,2})['′’](?!\w)", lambda m: f"{cardinal(m[1])} plus {cardinal(m[2])}"),
