@@ -63,11 +63,12 @@ _BEFORE_NUMBER = {
     "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
     "pg": "page", "Pg": "Page", "pgs": "pages", "Pgs": "Pages", "sc": "scene", "Sc": "Scene", "chs": "chapters",
     "Chs": "Chapters", "chaps": "chapters", "Chaps": "Chapters", "bks": "books", "vv": "verses", "App": "Appendix",
+    "Mk": "Mark", "Pts": "Parts",
     "para": "paragraph", "paras": "paragraphs", "fn": "footnote",
     "fol": "folio", "fols": "folios", "Ser": "Series", "ser": "series",
 }  # fmt: skip
 _BEFORE_SMALL_ROMAN = "Sec|sec|Sect|sect|Vols?|vols?|pp?|Pp?|pgs?|Ch|ch|Chaps?|chaps?|Bk|bk|Act|Sc|sc|Pt|pt|fols?|cap"
-_BEFORE_ROMAN = "Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
+_BEFORE_ROMAN = "Pts|Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
 DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Weds": "Wednesday",
         "Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday",
         "Sun": "Sunday"}  # fmt: skip
@@ -122,8 +123,9 @@ _DAY_RANGE_PATTERN = re.compile(
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
-    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|\(\d|(?<!P\.)(?<!P\. )(?!I\b)[IVXLC]+\b)"
-    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg"
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|\(\d|(?<!P\.)(?<!P\. )(?!I\b)"
+    rf"[IVXLC]+[a-f]?\b)"
+    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$|I (?:&|and|to) [IVX]+\b)|(Apt|Ste|Rm|Bldg"
     r"|(?<=[a-z] )No)\s(?=\d))"
 )
 _SMALL_ROMAN_PATTERN = re.compile(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from re import Match
 
 from pipeline.text.english_numbers import PLAIN_SCRIPTS, cardinal
+from pipeline.text.english_patterns import before
 
 _ELEMENTS = {
     "H": "hydrogen", "He": "helium", "Li": "lithium", "Be": "beryllium", "B": "boron", "C": "carbon", "N": "nitrogen",
@@ -51,6 +52,16 @@ def _say_isotope(match: Match[str]) -> str:
     return f"{name} {number}" if name else match[0]
 
 
+_GRADED = re.compile(
+    r"(?i)\b(?:grade[sd]?|blood|donors?|rh|type|got|gets?|earned|marks?|averag\w+|negative|student|essay|exam)\b"
+)
+
+
+def _say_grade(match: Match[str]) -> str:
+    """Tell the `B-` of an exam and the `O-` of blood from what a speaker breaks off."""
+    return f"{match[1]} minus" if _GRADED.search(before(match, 60)) else match[0]
+
+
 def _say_primes(match: Match[str]) -> str:
     count = sum(2 if mark in '″"' else 1 for mark in match[2])
     words = {1: "prime", 2: "double prime"}.get(count, "triple prime")
@@ -69,6 +80,9 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
         (rf"(?<![\w.,/-]){_RESULT}(?![\w.,]*\d)", _say_result),
         (rf"(?<![\w.,/-])({_SUM}) ?= ?(\?|_{{2,}})",
          lambda m: f"{_say_sum(m[1])} equals {'what?' if m[2] == '?' else 'blank'}"),
+        (r"\b(I|[Ww]e|[Yy]ou|[Tt]hey) <3 (?=[A-Za-z])", lambda m: f"{m[1]} love "),
+        (r"\b(Cl|Br|OH|HCO3|NO3|CN)-(?=[\s.,;:)]|$)(?! (?:and|or) \w+-)", lambda m: f"{m[1]} minus"),
+        (r"\b(AB|[A-F]|O)-(?=[.,;:!?)]|\s|$)(?! (?:and|or|to) \w+-\w)", _say_grade),
         (r"(?<![\w_])_{2,}(?![\w_])", lambda m: "blank"),
         (r"(?<![\w.)\]-])[-−]([a-z]) ?/ ?(\d?[a-z])(?![\w/-])", lambda m: f"minus {m[1]} over {m[2]}"),
         (r"\b(GMT|UTC) ?([-−–+]) ?(?=\d)", lambda m: f"{m[1]} {'plus' if m[2] == '+' else 'minus'} "),
@@ -91,8 +105,8 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
     )
 )  # fmt: skip
 _HINT = re.compile(
-    r"\d ?[-−–+×x÷*] ?\d|_\{|__|[-−][a-z] ?/|\bGMT|\bUTC|−|10\^|\d[eE]\+?\d|\||\*\*|[⁰¹²³⁴-⁹][A-Z]|[′″]"
-    r"|(?<![A-Za-z])[A-Za-z](?:['’]{1,3}|\")(?:\(|\s?[+=])|[a-z] ?/ ?[a-z]"
+    r"\d ?[-−–+×x÷*] ?\d|_\{|__|[-−][a-z] ?/|\bGMT|\bUTC|−|10\^|\d[eE]\+?\d|\||\*\*|[⁰¹²³⁴-⁹][A-Z]|[′″]|<3"
+    r"|[A-Za-z3]-(?!\w)|(?<![A-Za-z])[A-Za-z](?:['’]{1,3}|\")(?:\(|\s?[+=])|[a-z] ?/ ?[a-z]"
 )
 _TWO_X = re.compile(r"(?<=\d)x(?![\w^²³⁰-⁹₀-₉]|\s?[-−+*×/]?\s?\d)")
 

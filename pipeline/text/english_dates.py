@@ -269,6 +269,8 @@ def _tens(number: str) -> str:
 
 
 DATE_RULES = (
+    (rf"(?<![\w.,/-])(\d?[23])d(?= (?:of|inst|ult|day|{_MONTH_NAMES})\b)|(?:(?<=[a-z] )|(?<=[a-z]\. ))(\d?[23])d"
+     r"(?=, \d{4}\b)", lambda m: f"{m[1] or m[2]}{'nd' if (m[1] or m[2])[-1] == '2' else 'rd'}"),
     (r"(?<![\w.,-])(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?P<time>(?!))?(?![\w%]"
      r"|[.,-]\d)", _say_iso_date),
     (r"(?<=\b[Ii]n )((?:1[89]|20)\d\d) (?=\d{1,3}(?:,\d{3}| [a-z]))", lambda m: f"{year(m[1])}, "),

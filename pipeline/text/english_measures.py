@@ -22,6 +22,10 @@ _MEASURED = frozenset(
     " screen nail nails pipe bolt hose fence race radius turn turns angle angles grid line lines monitor socket"
     " outlet".split()
 )
+_SPANNED = frozenset(
+    "depth range radius diameter drive walk hike ride flight wait window period shift course interval delay layer band"
+    " height altitude distance length width wavelength journey trip".split()
+)
 _A_BEFORE = re.compile(r"\b[Aa]n? (?:[\w.-]+ by ){0,2}$")
 _MEASURES = (
     "cup|teaspoon|tablespoon|pound|mile|inch|hour|pint|quart|gallon|ounce|kilogram|kilometer|meter|centimeter|liter"
@@ -100,8 +104,12 @@ def _say_power_of_unit(match: Match[str]) -> str:
 def _is_attribute(match: Match[str]) -> bool:
     """Tell whether a measure belongs to the noun behind it: "a 2 TB disk", "a 60 W bulb"."""
     noun = re.match(r" ([a-z]\w*)", after(match))
-    if match["low"] or not noun or match["per"] or match["unit"] in ("%", "％"):
+    if not noun or match["per"] or match["unit"] in ("%", "％"):
         return False
+    if match["low"]:
+        return noun[1] in _SPANNED or bool(
+            re.search(r"\b[Aa]n? $", before(match, 3)) and noun[1] not in NO_NOUN and not noun[1].endswith("s")
+        )
     return noun[1] in _MEASURED or bool(_A_BEFORE.search(before(match, 24)) and noun[1] not in NO_NOUN)
 
 
@@ -179,6 +187,7 @@ def _say_arc(match: Match[str]) -> str:
 
 
 _COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
+_LINES = {"lat": " latitude", "lon": " longitude", "long": " longitude"}
 _WARM = re.compile(
     r"(?i)temperature|degree|heat|\bhot|\bcold|\bcool|\bwarm|weather|\bfreez|\bfrost|\bbak(?:e|ed|ing)\b|\boven|\bboil"
     r"|\bmelt|\bcook|\bstore[ds]?\b|\b(?:high|low)s? (?:of|near|around)|fever|\d ?F for \d|\d[CF] ?[(/]-?\d+ ?[CF]\b"
@@ -198,7 +207,7 @@ def say_vulgar(match: Match[str]) -> str:
     """Write `2½` as "2 1/2" and `½` as "1/2", for the rule of fractions."""
     last = match.string[match.start() - 1 : match.start()] if match.start() else ""
     # "½bh" and "½pt": no unit is known by a glued fraction but those of kitchens.
-    glued = " " if re.match(r"[A-Za-z]", after(match, 1)) else ""
+    glued = " " if re.match(r"(?![ds](?![A-Za-z]))[A-Za-z]", after(match, 2)) else ""
     if match[1]:
         return f"{match[1]} {_VULGAR[match[2]]}{glued}"
     return (" " if last.isalnum() or (last in ",;.:" and last) else "") + _VULGAR[match[2]] + glued
@@ -268,8 +277,9 @@ MEASURE_RULES = (
     (r"(?<![\w.])([NSEW]) (?=\d{1,3}(?:\.\d+)?°)", lambda m: f"{_COMPASS[m[1]]} "),
     (r"(?<![\d.,])(?<!\d )([1-9]\d{0,2}) 000(?![\d,]| \d{3})", lambda m: f"{m[1]}000"),
     *LENGTH_RULES,
-    (r"(\d°(?:\s?\d{1,2}[′'’](?:\s?\d{1,2}(?:\.\d+)?[″\"”])?)?)\s?([NSEW])(?![\w'’])",
-     lambda m: f"{m[1]} {_COMPASS[m[2]]}"),
+    (r"(\d°(?:\s?\d{1,2}[′'’](?:\s?\d{1,2}(?:\.\d+)?[″\"”])?)?)\s?([NSEW])(?![\w'’])"
+     r"(?:\.?,? (?P<line>lat|lon|long)\b(?:\.(?=[,;:)]| [a-z\d]))?|(?:\.(?= [a-z\d]|[,;:)]))?)",
+     lambda m: f"{m[1]} {_COMPASS[m[2]]}{_LINES.get(m['line'] or '', '')}"),
     (r"(?i)(\b(?:weigh(?:s|ed|ing|t)?|lost|gained|shed|tipped|scales?)\b[^.;\d]{0,24})(\d{1,2}) st\b(?:\.(?= [a-z\d]"
      r"|,))?(?! (?-i:[A-Z]))",
      lambda m: f"{m[1]}{cardinal(m[2])} stone"),

@@ -89,6 +89,12 @@ SYMBOL_RULES = tuple(
         (r"§\s?", lambda m: "section "),
         (r"¶¶\s?", lambda m: "paragraphs "),
         (r"¶\s?", lambda m: "paragraph "),
+        (r"\b((?i:press|dial|hit|push|enter|the|or) )([*#])(?=[.,;:]|$| (?:to|for|key|button|sign|now|then|and)\b)",
+         lambda m: m[1] + {"*": "star", "#": "hash"}[m[2]]),
+        (r"\b((?:[Mm]ade|[Ss]cored|hit|[Uu]nbeaten|[Ii]nnings of|[Cc]entury of|reached|finished on)(?: an unbeaten)?"
+         r" [a-z -]{3,40})\*(?!\w)", lambda m: f"{m[1]} not out"),
+        (r"\b([KQRBN][a-h1-8]?x?[a-h] (?:one|two|three|four|five|six|seven|eight))#", lambda m: f"{m[1]} mate"),
+        (r"△\s?(?=[A-Z]{3}\b)", lambda m: "triangle "),
         (r"(?<=\S)[*†‡]+(?=\s|$|[.,;:!?)\"”])", lambda m: ""),
         (r"\s?&\s?", lambda m: " and "),
         (r"\s?±\s?|\s?\+/-\s?", lambda m: " plus or minus "),
