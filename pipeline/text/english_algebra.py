@@ -59,7 +59,7 @@ _GRADED = re.compile(
 
 def _say_grade(match: Match[str]) -> str:
     """Tell the `B-` of an exam and the `O-` of blood from what a speaker breaks off."""
-    return f"{match[1]} minus" if _GRADED.search(before(match, 60)) else match[0]
+    return f"{match[1]} minus" if _GRADED.search(before(match, 60)) or before(match, 2) in ("a ", "A ") else match[0]
 
 
 def _say_primes(match: Match[str]) -> str:

@@ -36,6 +36,12 @@ def _say_circa(match: Match[str]) -> str:
     return _like(match[1], "circa ")
 
 
+def _say_docket(match: Match[str]) -> str:
+    """Tell the case `No. 23-411` from the span `No. 99-123`."""
+    is_case = int(match[2]) - int(match[1]) > 100
+    return f"Number {cardinal(match[1])} {house_number(match[2])}" if is_case else match[0]
+
+
 def _say_spoon(match: Match[str]) -> str:
     unit = _SPOONS[match[2]]
     is_one = match[1] in ("1", "½", "¼", "¾", "⅓", "⅔") or ("/" in match[1] and " " not in match[1])
@@ -59,7 +65,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
         (r"(?:(?<=\d(?:st|nd|rd|th) )|(?<=\bFed\. )|(?<=\bD\.C\. ))Cir\.(?=(\s*$)|[ ,;:)])",
          lambda m: "Circuit" + "." * (m[1] is not None)),
         (r"(?<=Act \()c\. ?(?=\d{1,3}\))", lambda m: "chapter "),
-        (r"\bNo\. (\d{2})-(\d{3,5})(?![\w-])", lambda m: f"Number {cardinal(m[1])} {house_number(m[2])}"),
+        (r"\bNo\. (\d{2})-(\d{3,5})(?![\w-])", _say_docket),
         (r"(?<![\w.])(?:P\. ?L\.|Pub\. ?L\.)(?: No\.)? (\d{2,3})-(\d{1,3})(?![\w-])",
          lambda m: f"Public Law {cardinal(m[1])}, {cardinal(m[2])}"),
         (r"(?<![\w.])([hHwWdDlL]|[dD]iam)\. (?=[\d.½¼¾][\d.,/ ½¼¾-]{0,8}\s?(?:in|ins|inch(?:es)?|cm|mm|ft|m)\b)",

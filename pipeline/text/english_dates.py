@@ -112,9 +112,15 @@ def _say_days(match: Match[str]) -> str:
     return (match["before"] or "") + days
 
 
+_MET = re.compile(
+    r"(?i)\b(?:meet|met|meeting|see (?:you|him|her|them)|party|game|held|scheduled|opens|starts)(?: (?:is|was))? $"
+)
+
+
 def _say_day_at(match: Match[str]) -> str:
     month, day = map(int, match[0].split("/"))
-    return f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) else match[0]
+    is_part = month < day and day in _USUAL_PARTS and not _MET.search(before(match, 20))
+    return f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) and not is_part else match[0]
 
 
 def _say_bracketed_day(match: Match[str]) -> str:
@@ -188,7 +194,7 @@ _DAILY = re.compile(
     r" at (?:about |exactly |around |half past )?$"
 )
 _PRICED = re.compile(
-    r"(?i)\b(?:shares?|stocks?|rates?|prices?|priced|dollars?|pounds?|euros?|yields?|percent|per cent|traded?|points?"
+    r"(?i)\b(?:shares?|stocks?|markets?|rates?|prices?|dollars?|pounds?|euros?|yields?|percent|per cent|traded?|points?"
     r"|index|average|mean|ratio|magnitude|earthquake|GPA|pH|score[sd]?|odds|grew|fell|increased|metres?|meters|inches)\b"
     r"|[%$£€]"
 )
@@ -200,12 +206,13 @@ _ENDS = re.compile(
 
 def _say_dotted(match: Match[str]) -> str:
     """Read `Dinner at 7.45` and `from 7.30 to 9` as times, where the text has no rates and prices."""
-    near, following, hour = before(match, 80), after(match, 40), int(match[1])
+    near = re.split(r"[.!?] (?=[A-Z])", before(match, 80))[-1]
+    following, hour = re.split(r"(?<=[.!?]) (?=[A-Z])", after(match, 40))[0], int(match[1])
     is_hour = 1 <= hour <= 23 and int(match[2]) % 5 == 0
     is_span = re.search(r"\bfrom $", near) and re.match(
         r" (?:to|till|until) 1?\d(?:\.[0-5][05])?(?=[.,;!?)]|$)", following
     )
-    is_until = re.search(r"\bfrom [a-z' -]{3,40} to $", near)
+    is_until = re.search(r"\bfrom 1?\d\.[0-5][05] to $", near) and _ENDS.match(following)
     is_daily = _DAILY.search(near) and _ENDS.match(following)
     if not is_hour or not (is_span or is_until or is_daily) or _PRICED.search(near + "|" + following):
         return match[0]

@@ -47,7 +47,7 @@ _MANY_BEFORE = re.compile(
     r"|stood|stands|jumped|dropped|climbed|swelled|shrank|doubled|totall?ed|to|by|from|at|about|over|nearly|almost"
     r"|around|some|only|just|under|more|than|up|down|estimated|roughly|barely))* $"
 )
-_MANY_NEAR = re.compile(r"\d ?(?:bn|tn)\b|\b(?:million|billion)\b")
+_MANY_NEAR = re.compile(rf"\d ?(?:bn|tn)\b|\dm (?:{_COUNTED})\b|\b(?:million|billion)\b")
 _LONG_NEXT = re.compile(
     r" (?:wide|long|high|deep|tall|thick|away|apart|above|below|across|from the|behind|ahead|north"
     r"|south|east|west|pool|race|of (?:rope|cable|water|wire|cloth|line))\b"
@@ -262,8 +262,9 @@ def _say_basis_points(match: Match[str]) -> str:
 
 
 MEASURE_RULES = (
-    (r"(?i)\b((?:exits?|route|highway|rt\.?|rte\.?|hwy|gate|seat|platform|pier|runway|stand|bay|apartment|flat) )"
-     r"(\d{1,3})([A-Z])(?![\w'’])", lambda m: f"{m[1]}{cardinal(m[2])} {m[3].upper()}"),
+    (r"(?i)\b((?:exits?|route|highway|rt\.?|rte\.?|hwy|gate|seat|platform|pier|runway|stand|bay|room|apartment|flat) )"
+     r"(\d{1,3})([A-Z])(?![\w'’]| (?:fuse|plug|current|supply|circuit|motor|bulb)\b)",
+     lambda m: f"{m[1]}{cardinal(m[2])} {m[3].upper()}"),
     (r"(?<![\w.,])\d+(?:\.\d+)?[\"”]? ?[HWDL](?: ?[x×] ?\d+(?:\.\d+)?[\"”]? ?[HWDL]){1,2}(?!\w)",
      lambda m: " by ".join(f"{cardinal(n)} {side}" for n, side in re.findall(r"([\d.]+)[\"”]? ?([HWDL])", m[0]))),
     (rf"(?<=\d)( ?(?:{_METRIC}))/(?={_AMOUNT} ?-?(?:{_IMPERIAL})(?!\w))"

@@ -220,7 +220,7 @@ _RENTS = {"pcm": "per calendar month", "pw": "per week", "pppw": "per person per
           "pa": "per year", "p.a.": "per year", "p.w.": "per week", "pp": "per person"}  # fmt: skip
 _CODES = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|CNY|HKD|SEK|NOK|INR"
 _POUNDS_BEFORE = re.compile(
-    r"(?i)\b(?:lost|paid|pays?|worth|incomes?|fortunes?|cost|owed?|debts?|salary|sum|lent|won|price|pensions?|legacy|left"
+    r"(?i)\b(?:lost|paid|pays?|worth|incomes?|fortunes?|costs?|owed?|debts?|salary|sum|lent|won|price|pensions?|legacy|left"
     r"|give|gave|bequeathed|rents?|dowry|notes?|annuity|bet|borrowed|spent|sold|bought|fined|allowance)\b[^.;]{0,20}$"
 )
 _LIQUID = re.compile(

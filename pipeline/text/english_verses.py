@@ -26,7 +26,9 @@ _NUMBERED = {
 }  # fmt: skip
 _GOSPELS = {"Mt": "Matthew", "Mk": "Mark", "Lk": "Luke", "Jn": "John", "Is": "Isaiah"}
 # "Is 4:30 too late?" asks for a time.
-_ONLY_WITH_VERSE = r"Mt|Mk|Lk|Is(?= (?:[1-6]?[1-9]:\d(?!\d)|(?:1[3-9]|[2-6]\d):\d)(?! ?[apAP]\.?[mM]))"
+_ONLY_WITH_VERSE = (
+    r"Mt|Mk|Lk|Is(?= (?:[1-6]?[1-9]:\d(?!\d)|(?:1[3-9]|[2-6]\d):\d)(?! ?[apAP]\.?[mM])(?![^.?!]{0,200}\?))"
+)
 _FULL_NUMBERED = "Samuel|Kings|Chronicles|Corinthians|Thessalonians|Timothy|Peter|John|Maccabees"
 _FULL = (
     "Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Ezra|Nehemiah|Esther|Job|Psalms?|Proverbs"
