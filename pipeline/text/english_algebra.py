@@ -24,8 +24,8 @@ _ASKED = (
     r"\b(?i:what(?:['’]s| is)|solve|calculate|compute|evaluate|work out|find|how much is|add|subtract|simplify)"
     r":? (?=\d)"
 )
-_NUMBER = r"\d+(?:\.\d+)?"
-_SUM = rf"{_NUMBER}(?: ?[-−–+×x÷*] ?{_NUMBER})+"
+_NUMBER = r"\d++(?:\.\d++)?"
+_SUM = rf"{_NUMBER}(?: ?[-−–+×x÷*] ?{_NUMBER}){{1,12}}"
 _SIGNS = {"-": "minus", "−": "minus", "–": "minus", "+": "plus", "×": "times", "x": "times", "*": "times",
           "÷": "divided by"}  # fmt: skip
 _RAISED = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")

@@ -271,7 +271,7 @@ MEASURE_RULES = (
      rf"|(?<=\d)( ?(?:{_IMPERIAL}))/(?={_AMOUNT} ?-?(?:{_METRIC})(?!\w))", lambda m: f"{m[1] or m[2]} or "),
     (r"(?<![\d./])(6|10|15|20)/(\d{2,3})(?![\d/]|\.\d)", _say_vision),
     (r"(?<![\d./])(?<!\b[Oo]n )([2-79]|12)/(2|4|8|16)"
-     r"(?:(?P<told>(?= (?:time|metre|meter|shuffle|rhythm|groove|waltz|signature|swing"
+     r"(?:(?P<told>(?= (?:time|met(?:er|re)|shuffle|rhythm|groove|waltz|signature|swing"
      r"|beat|bar)\b))|(?<=\bin \d/\d)(?=[.,;:!?)]|$| and ))", _say_meter),
     (r"(?<![\w.,])(\d{1,4}(?:\.\d+)?) ?bps(?!\w)", _say_basis_points),
     (rf"(?<![\w.,/])(\d{{1,4}})[- ]?pc\.?(?= (?!(?:{_RISES})\b)[a-z])", lambda m: f"{cardinal(m[1])} piece"),

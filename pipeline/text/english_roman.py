@@ -108,7 +108,7 @@ _SUFFIXED_PATTERN = re.compile(
     r"\b([VX][IVX]*(?=th|st|nd|rd)|I[VX](?=th)|II(?=nd)|III(?=rd)|(?<=\b[Tt]he )I(?=st))(?:th|st|nd|rd)\b"
 )
 _LETTERED_PATTERN = re.compile(
-    r"\b((?:[Ff]igure|[Tt]able|[Pp]late|[Ss]ection|[Tt]ype|[Cc]lass|[Ss]tage|[Pp]hase|[Gg]rade|[Ll]evel) )"
+    r"\b((?:(?i:figure|table|plate|section|type|class|stage|phase|grade|level)) )"
     r"([IVX]{1,4})([a-f])\b"
 )
 _SCENE_PATTERN = re.compile(r"(?<![\w.])([IVX]{1,3})\.([ivx]{1,5})\.(?=\d)")
