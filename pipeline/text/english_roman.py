@@ -174,6 +174,11 @@ def _say_century(match: Match[str]) -> str:
     return match[0] if value is None else ordinal(value)
 
 
+def _say_lettered(match: Match[str]) -> str:
+    value = roman_value(match[2])
+    return match[0] if value is None else f"{match[1]}{cardinal(str(value))} {match[3]}"
+
+
 def _say_scene(match: Match[str]) -> str:
     act, scene = roman_value(match[1]), roman_value(match[2].upper())
     return f"{cardinal(str(act))}, {cardinal(str(scene))}, " if act and scene else match[0]
@@ -237,7 +242,7 @@ def expand_roman_numerals(text: str) -> str:
     text = _ITEM_PATTERN.sub(_say_item, text)
     text = _CENTURY_PATTERN.sub(_say_century, text)
     text = _SUFFIXED_PATTERN.sub(_say_century, text)
-    text = _LETTERED_PATTERN.sub(lambda m: f"{m[1]}{cardinal(str(roman_value(m[2]) or 0))} {m[3]}", text)
+    text = _LETTERED_PATTERN.sub(_say_lettered, text)
     text = _SCENE_PATTERN.sub(_say_scene, text)
     text = _PLAY_PATTERN.sub(_say_play, text)
     text = _SPAN_PATTERN.sub(_say_span, text)
