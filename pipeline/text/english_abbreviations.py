@@ -63,11 +63,12 @@ _BEFORE_NUMBER = {
     "sect": "section", "Sect": "Section", "Hwy": "Highway", "Rte": "Route", "Rt": "Route", "P": "Page",
     "pg": "page", "Pg": "Page", "pgs": "pages", "Pgs": "Pages", "sc": "scene", "Sc": "Scene", "chs": "chapters",
     "Chs": "Chapters", "chaps": "chapters", "Chaps": "Chapters", "bks": "books", "vv": "verses", "App": "Appendix",
+    "Mk": "Mark", "Pts": "Parts",
     "para": "paragraph", "paras": "paragraphs", "fn": "footnote",
     "fol": "folio", "fols": "folios", "Ser": "Series", "ser": "series",
 }  # fmt: skip
 _BEFORE_SMALL_ROMAN = "Sec|sec|Sect|sect|Vols?|vols?|pp?|Pp?|pgs?|Ch|ch|Chaps?|chaps?|Bk|bk|Act|Sc|sc|Pt|pt|fols?|cap"
-_BEFORE_ROMAN = "Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
+_BEFORE_ROMAN = "Pts|Vol|vol|Vols|vols|Ch|ch|Chap|chap|Fig|fig|Sec|Sect|Pt|pt|Bk|bk|Op|Art|cap|Eq|Ep"
 DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Weds": "Wednesday",
         "Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday",
         "Sun": "Sunday"}  # fmt: skip
@@ -122,8 +123,9 @@ _DAY_RANGE_PATTERN = re.compile(
 )
 _WORD_PATTERN = re.compile(rf"(?<![\w.])({alternatives(_WORDS)})(?!\w)({ENDS})?")
 _NUMBERED_PATTERN = re.compile(
-    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|\(\d|(?<!P\.)(?<!P\. )(?!I\b)[IVXLC]+\b)"
-    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$)|(Apt|Ste|Rm|Bldg"
+    rf"(?<![\w.])(?<!\d )(?:({alternatives(_BEFORE_NUMBER)})\.\s?(?=\d|#\d|\(\d|(?<!P\.)(?<!P\. )(?!I\b)"
+    rf"[IVXLC]+[a-f]?\b)"
+    rf"|({_BEFORE_ROMAN})\.\s?(?=I[.,;:)]|I$|I (?:&|and|to) [IVX]+\b)|(Apt|Ste|Rm|Bldg"
     r"|(?<=[a-z] )No)\s(?=\d))"
 )
 _SMALL_ROMAN_PATTERN = re.compile(
@@ -140,7 +142,8 @@ _BARE_WORDS = {"eg": "for example", "ie": "that is", "etc": "et cetera", "vs": "
                "WWI": "World War One", "WW2": "World War Two", "WW1": "World War One"}  # fmt: skip
 _BARE_HINTS = (" eg", "(eg", " ie", "(ie", "etc", "vs", "Ltd", "WW", "approx", "Inc", "Jr")
 _BARE_PATTERN = re.compile(
-    r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(etc|vs|Ltd)(?![\w.'’/-])|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
+    r"(?<![\w.'’&/-])(?:(eg|ie)(?=[,:]? [a-z\d(])|(?<!slash )(etc|vs|Ltd)(?![\w.'’/-])"
+    r"|(WW(?:II|I|1|2))(?![\w/-])|(approx)(?= \d)"
     r"|(?<=[a-z] )(Inc|Jr)(?![\w./-])|(?<=[a-z], )(Inc|Jr)(?![\w./-]))"
 )
 # Whether "Sun" or "Mon" is a day is known only from a date or a word like "on" beside it.

@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable
 from re import Match
 
+from pipeline.text.english_numbers import cardinal, house_number
+
+_PROCEDURES = {"Civ": "Civil", "Crim": "Criminal", "App": "Appellate"}
 _YEAR = r"(?:1\d|20)\d\d\b"
 _ERA = r"(?:A\.?\s?D\.?|B\.?\s?C\.?(?:\s?E\.?)?|C\.?\s?E\.?)"
 _ABOUT = r"(?:c\. ?|ca\. ?|circa |about |abt\. )?"
@@ -33,6 +36,12 @@ def _say_circa(match: Match[str]) -> str:
     return _like(match[1], "circa ")
 
 
+def _say_docket(match: Match[str]) -> str:
+    """Tell the case `No. 23-411` from the span `No. 99-123`."""
+    is_case = int(match[2]) - int(match[1]) > 100
+    return f"Number {cardinal(match[1])} {house_number(match[2])}" if is_case else match[0]
+
+
 def _say_spoon(match: Match[str]) -> str:
     unit = _SPOONS[match[2]]
     is_one = match[1] in ("1", "½", "¼", "¾", "⅓", "⅔") or ("/" in match[1] and " " not in match[1])
@@ -48,6 +57,17 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
         (rf"(?<=[\w,;(.] )(b|d|fl|bapt?)\.\s?(?={_ABOUT}{_YEAR}|(?:in |at )?[A-Z]\w+,? {_ABOUT}{_YEAR}"
          rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH})|(?<=\()(b|d|fl|bapt?)\.\s?(?=[\dA-Zca])",
          lambda m: _LIVES[m[1] or m[2]] + " "),
+        (r"(?<=[\d½¼¾⅛⅜⅝⅞]) ?p\. ?c\.(?!\w)", lambda m: " per cent"),
+        (r"\bDec\.? ?(?=[-−+]\d{1,2}(?:\.\d+)?°)", lambda m: "declination "),
+        (r"(?<![\w.])C(?:o|ty)\. Rd\.?(?= \d)", lambda m: "County Road"),
+        (r"\bFed\. R\. (Civ|Crim|App)\. P\.(?= \d)", lambda m: f"Federal Rule of {_PROCEDURES[m[1]]} Procedure"),
+        (r"\bFed\. R\. Evid\.(?= \d)", lambda m: "Federal Rule of Evidence"),
+        (r"(?:(?<=\d(?:st|nd|rd|th) )|(?<=\bFed\. )|(?<=\bD\.C\. ))Cir\.(?=(\s*$)|[ ,;:)])",
+         lambda m: "Circuit" + "." * (m[1] is not None)),
+        (r"(?<=Act \()c\. ?(?=\d{1,3}\))", lambda m: "chapter "),
+        (r"\bNo\. (\d{2})-(\d{3,5})(?![\w-])", _say_docket),
+        (r"(?<![\w.])(?:P\. ?L\.|Pub\. ?L\.)(?: No\.)? (\d{2,3})-(\d{1,3})(?![\w-])",
+         lambda m: f"Public Law {cardinal(m[1])}, {cardinal(m[2])}"),
         (r"(?<![\w.])([hHwWdDlL]|[dD]iam)\. (?=[\d.½¼¾][\d.,/ ½¼¾-]{0,8}\s?(?:in|ins|inch(?:es)?|cm|mm|ft|m)\b)",
          lambda m: _like(m[1], _SIZES[m[1].lower()]) + " "),
         (r"(?<=\d(?:st|nd|rd|th) )c(?:ent)?\.(?=(\s*$)|[ ,;:)])", lambda m: "century" + "." * (m[1] is not None)),
@@ -77,7 +97,8 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[Match[str]], str]], ...] = tuple(
 )  # fmt: skip
 _DIGIT = re.compile(r"[0-9]")
 _HINT = re.compile(
-    r"(?<![\w.])(?:[bdhlwcDHLWCTt]|fl|bapt?|ca|Ca|[dD]iam|cent|inst|ult|prox|[Rr]ev|enl|[Ee]dn?|eds|[Tt]rans|tr|[Ii]llus"
+    r"[\d½¼¾⅛⅜⅝⅞] ?p\. ?c\.|\bDec\.? ?[-−+]\d|C(?:o|ty)\. Rd\b|\bFed\.|\bCir\.|\bNo\. \d\d-|\bL\."
+    r"|(?<![\w.])(?:[bdhlwcDHLWCTt]|fl|bapt?|ca|Ca|[dD]iam|cent|inst|ult|prox|[Rr]ev|enl|[Ee]dn?|eds|[Tt]rans|tr|[Ii]llus"
     r"|[Cc]omps?|[Pp]ubl?|[Rr]epr|vols?|ff|pkgs?|pts?|qts?)\.|\dff\.|\d[vmt]o\b"
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from re import Match
 
-from pipeline.text.english_numbers import cardinal, code, digits
-from pipeline.text.english_patterns import before
+from pipeline.text.english_numbers import cardinal, code, digits, house_number
+from pipeline.text.english_patterns import after, before
 
 _CODED = (
     r"(?:\b(?:[Cc]ards?|[Aa]ccounts?|[Cc]odes?|PINs?|pin|OTP|otp|ID|[Pp]assword|[Pp]asscode|[Ss]erial|[Tt]racking"
@@ -41,8 +41,9 @@ def _say_glued_code(match: Match[str]) -> str:
 
 
 def _say_plan(match: Match[str]) -> str:
-    number = f"{cardinal(match[1][0])} oh {cardinal(match[1][2])}"
-    return f"{number} {match[2]}" + (f" {cardinal(match[3])}" if match[3] else "")
+    plan = match[1] or match[4]
+    number = f"{cardinal(plan[0])} oh {cardinal(plan[2])}"
+    return f"{number} {match[2] or match[5]}" + (f" {cardinal(match[3])}" if match[3] else "")
 
 
 _EMERGENCY = r"(?:911|999|112|988|000|111|110|119|120|101|311)"
@@ -77,6 +78,10 @@ def _say_row(match: Match[str]) -> str:
 
 
 PHONE_RULES = (
+    (r"\bISSN:? (\d{4})-(\d{3})([\dX])(?!\w)",
+     lambda m: f"ISSN {digits(m[1])}, {digits(m[2])} {m[3] if m[3] == 'X' else digits(m[3])}"),
+    (r"(?<![\w.,-])(?<!\bpages )(?<!\bpp )(7[0-8]7)-([1-9]00|8|9|10)(?=s\b|[^\w-]|(?:ER|LR|F)\b|$)",
+     lambda m: f"{house_number(m[1])} {house_number(m[2])}" + " " * after(m, 1).isupper()),
     (rf"(?<![\w.,:/$£€-]){_EMERGENCY}(?:{_JOINT}{_EMERGENCY})+{_NOT_COUNTED}", _say_row),
     (r"(?<![\w.,-])(\d{5})-(\d{4})(?![\w-])", lambda m: f"{digits(m[1])}, {digits(m[2])}"),
     (r"(?<![\w:])(?=[\d:]*[A-Fa-f])(?:[0-9A-Fa-f]{2}:){3,}[0-9A-Fa-f]{2}(?![\w:])|(?<![\w.])0[xX][0-9A-Fa-f]+(?!\w)",
@@ -106,7 +111,7 @@ PHONE_RULES = (
     (r"(?<!\w)([A-Z]{1,2})(\d)([A-Z]) (\d)([A-Z]{2})(?!\w)",
      lambda m: f"{m[1]} {digits(m[2])} {m[3]} {digits(m[4])} {m[5]}"),
     (r"(?<!\w)([a-z]{2,})(\d{4,})(?![\w.,]\d)", _say_glued_code),
-    (r"(?<![\w.,])(\d0\d)\(([a-z])\)(?:\((\d)\))?", _say_plan),
+    (r"(?<![\w.,])(\d0\d)\(([a-z])\)(?:\((\d)\))?|(?<![\w.,$£€])(401)(k)(?!\w)", _say_plan),
 )  # fmt: skip
 
 """Telephone and card numbers, and codes that are said digit by digit."""

@@ -126,6 +126,19 @@ def _say_version(match: Match[str]) -> str:
     return ("version " if match[1] else "") + " point ".join(cardinal(number) for number in numbers)
 
 
+_RACED = re.compile(
+    r"\b(?i:ran|runs?|running|rac(?:es?|ed|ing)|finish(?:ed|es)?|train(?:ed|ing)? for|jog(?:s|ged|ging)?|enter(?:s|ed)?"
+    r"|completed?) (?:an?|the|my|his|her|their|our)(?: (?:first|local|charity|annual))? $"
+)
+_HELD = re.compile(r" (?:is|was) (?:on|at|in|this|next|tomorrow|today|over|held)\b| in \d{1,3}:\d\d")
+
+
+def _say_race(match: Match[str]) -> str:
+    """Read the `10K` that is run as a name."""
+    is_held = re.search(r"(?i)\b(?:an?|the|her|his|my) $", before(match, 5)) and _HELD.match(after(match))
+    return f"{cardinal(match[1])} K" if is_held or _RACED.search(before(match, 40)) else match[0]
+
+
 def _say_charge(match: Match[str]) -> str:
     count = f" {cardinal(match[1].translate(PLAIN_SCRIPTS))}" if match[1] else ""
     return f"{count} {'plus' if match[2] == '⁺' else 'minus'}"
@@ -139,6 +152,9 @@ def _say_molecule(match: Match[str]) -> str:
 
 
 LIST_RULES = (
+    (r"(?:(?<=₹)|(?<=₹ )|(?<=\bRs)|(?<=\bRs )|(?<=\bRs\.)|(?<=\bRs\. )|(?<=\bINR ))"
+     r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d|,\d)"
+     r"|(?<![\d.,])\d{1,2}(?:,\d\d)+,000(?!\d|,\d)", lambda m: f"{int(m[0].replace(',', '')):,}"),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d\d)(?![\d,])", lambda m: f"{m[1].replace('.', ',')}.{m[2]}"),
     (r"(?<![\w.,'’])\d{1,3}(?:['’]\d{3})+(?![\d'’])", lambda m: re.sub("['’]", ",", m[0])),
     (r"(?<![\d.,])(0),(\d{1,3})(?![\d,])|(?<![\d.,])(?!0)(\d{1,3}),(\d{4,})(?![\d,])",
@@ -167,6 +183,10 @@ NUMBER_RULES = (
     (r"(?<=\s):(?=[0-5]\d(?![\d:]))", lambda m: ""),
     (r"(?<![\w.,])(\d{1,3})[kK](?=\s(?:runs?|races?|walks?|fun|course|trail|charity|resolution|TVs?|videos?|screens?)\b)",
      lambda m: f"{cardinal(m[1])} K"),
+    (r"(?<![\w$€£.,-])3M(?=['’]s\b| (?:shares?|stock|rose|fell|gained|tape|[Cc]ompany|Co\b|said|says|is|was|has|makes"
+     r"|made|sells|products?|masks?|respirators?|Corp\w*)\b)", lambda m: "three M"),
+    (r"(?<=\w )(\d{1,2}|100)[kK](?=[.,;!?)]|\s*$| (?:is|was|in|on|at|last|this|next|today|tomorrow|and|for)\b)",
+     _say_race),
     (r"(?<=Porsche )(9\d\d)\b|(?<=Boeing )(\d{3})\b|(?<=[Ff]orm )(\d{4})\b|(?<=\b[A-Z])(\d{3})(?=[a-z]?\b)",
      lambda m: " " * bool(m[4]) + house_number(m[0])),
     (r"(?i)\b(chapter|part|book|volume|act|scene|episode|track|lesson|unit|section|day|season|week|step|level|page"

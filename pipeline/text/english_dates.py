@@ -11,6 +11,7 @@ from pipeline.text.english_numbers import (
     clock,
     date,
     decade,
+    fraction,
     full_year,
     house_number,
     is_day,
@@ -35,6 +36,10 @@ _USUAL_PARTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 32, 64, 100))
 _BEFORE_DURATION = re.compile(
     r"(?i)\b(?:in|of|for|about|ran|runs|took|takes|lasts|lasted|lasting|duration|length|time|record|clocked|after|within)"
     r"(?::| (?:is|was|of|in|a|just))?\s?$"
+)
+_BEFORE_RACE = re.compile(
+    r"(?i)\b(?:in|ran|runs|run|clocked|took|takes|lasts|lasted|finish(?:ed)?|swam|rowed|record of|time of|best of)"
+    r"(?: (?:just|under|about|a|it in))? $"
 )
 _QUARTERS = {"1": "first", "2": "second", "3": "third", "4": "fourth"}
 
@@ -100,10 +105,22 @@ def _say_short_date(match: Match[str]) -> str:
 def _say_days(match: Match[str]) -> str:
     """Read `5/1-9/30` and the second of `May first or 5/17` as days, if a part of a whole is not likelier."""
     parts = [tuple(map(int, part.split("/"))) for part in re.findall(r"\d+/\d+", match[0])]
-    if not all(is_day(*part) for part in parts) or all(day in _USUAL_PARTS for _, day in parts):
+    is_other = (match["before"] or "").endswith("not ")
+    if not all(is_day(*part) for part in parts) or (not is_other and all(day in _USUAL_PARTS for _, day in parts)):
         return match[0]
     days = " to ".join(f"{MONTHS[month - 1]} {ordinal(day)}" for month, day in parts)
     return (match["before"] or "") + days
+
+
+_MET = re.compile(
+    r"(?i)\b(?:meet|met|meeting|see (?:you|him|her|them)|party|game|held|scheduled|opens|starts)(?: (?:is|was))? $"
+)
+
+
+def _say_day_at(match: Match[str]) -> str:
+    month, day = map(int, match[0].split("/"))
+    is_part = month < day and day in _USUAL_PARTS and not _MET.search(before(match, 20))
+    return f"{MONTHS[month - 1]} {ordinal(day)}" if is_day(month, day) and not is_part else match[0]
 
 
 def _say_bracketed_day(match: Match[str]) -> str:
@@ -125,6 +142,8 @@ def _say_month_year(match: Match[str]) -> str:
 def _say_time(match: Match[str]) -> str:
     hour, minute = int(match["hour"]), int(match["minute"] or 0)
     second = int(match["second"]) if match["second"] else None
+    if 24 < hour and minute < 60 and second is None and hour + minute != 100 and _BEFORE_RACE.search(before(match, 24)):
+        return f"{cardinal(str(hour))} minutes and {cardinal(str(minute))} second{'' if minute == 1 else 's'}"
     if hour > 24 or minute > 59 or (second or 0) > 59:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
@@ -147,12 +166,17 @@ def _is_duration(match: Match[str]) -> bool:
     is_zero = not any(int(match[name] or 0) for name in ("hour", "minute", "second"))
     if is_zero or re.match(r"\s?(?:hours|hrs)\b", after(match)):
         return False
-    return is_alone or bool(_BEFORE_DURATION.search(before(match, 24)))
+    return is_alone or bool(re.match(r" long\b", after(match)) or _BEFORE_DURATION.search(before(match, 24)))
 
 
 def _say_hour(match: Match[str]) -> str:
     since = f"{cardinal(match['since'])} to " if match["since"] else ""
     return f"{since}{cardinal(match['hour'])} {match['half'].upper()}M"
+
+
+def _say_short_halves(match: Match[str]) -> str:
+    start = clock(int(match[1]), int(match[2] or 0), None, match[3].upper() + "M")
+    return f"{start} to {clock(int(match[4]), int(match[5] or 0), None, match[6].upper() + 'M')}"
 
 
 def _say_point_time(match: Match[str]) -> str:
@@ -161,6 +185,38 @@ def _say_point_time(match: Match[str]) -> str:
         return match[0]
     half = match["half"].upper() + "M" if match["half"] else None
     return clock(hour, minute, None, half)
+
+
+_DAILY = re.compile(
+    r"(?i)\b(?:rose|sat|sits|dinner|lunch(?:eon)?|breakfast|tea|supper|trains?|bus|left|leaves?|arriv\w+|start(?:s|ed)?"
+    r"|begins?|began|opens?|opened|closes?|closed|meets?|met|came|comes|went|woke|up|again|ends?|ended|concert|service"
+    r"|doors|meeting|school|called|home|bed|prayers|mass|ready|due|departs?|departed|curtain|back|there|here|served)"
+    r" at (?:about |exactly |around |half past )?$"
+)
+_PRICED = re.compile(
+    r"(?i)\b(?:shares?|stocks?|markets?|rates?|prices?|dollars?|pounds?|euros?|yields?|percent|per cent|traded?|points?"
+    r"|index|average|mean|ratio|magnitude|earthquake|GPA|pH|score[sd]?|odds|grew|fell|increased|metres?|meters|inches)\b"
+    r"|[%$£€]"
+)
+_ENDS = re.compile(
+    r"['’\"”)]*(?:[.,;:!?)]|$)| (?:and|on|in|for|every|with|we|he|she|they|I|the|to|till|until|sharp|precisely|by|but"
+    r"|when|or)\b"
+)
+
+
+def _say_dotted(match: Match[str]) -> str:
+    """Read `Dinner at 7.45` and `from 7.30 to 9` as times, where the text has no rates and prices."""
+    near = re.split(r"[.!?] (?=[A-Z])", before(match, 80))[-1]
+    following, hour = re.split(r"(?<=[.!?]) (?=[A-Z])", after(match, 40))[0], int(match[1])
+    is_hour = 1 <= hour <= 23 and int(match[2]) % 5 == 0
+    is_span = re.search(r"\bfrom $", near) and re.match(
+        r" (?:to|till|until) 1?\d(?:\.[0-5][05])?(?=[.,;!?)]|$)", following
+    )
+    is_until = re.search(r"\bfrom 1?\d\.[0-5][05] to $", near) and _ENDS.match(following)
+    is_daily = _DAILY.search(near) and _ENDS.match(following)
+    if not is_hour or not (is_span or is_until or is_daily) or _PRICED.search(near + "|" + following):
+        return match[0]
+    return clock(hour, int(match[2]), None, None)
 
 
 def _say_military(match: Match[str]) -> str:
@@ -220,6 +276,8 @@ def _tens(number: str) -> str:
 
 
 DATE_RULES = (
+    (rf"(?<![\w.,/-])(\d?[23])d(?= (?:of|inst|ult|day|{_MONTH_NAMES})\b)|(?:(?<=[a-z] )|(?<=[a-z]\. ))(\d?[23])d"
+     r"(?=, \d{4}\b)", lambda m: f"{m[1] or m[2]}{'nd' if (m[1] or m[2])[-1] == '2' else 'rd'}"),
     (r"(?<![\w.,-])(?P<year>(?:19|20)\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?P<time>(?!))?(?![\w%]"
      r"|[.,-]\d)", _say_iso_date),
     (r"(?<=\b[Ii]n )((?:1[89]|20)\d\d) (?=\d{1,3}(?:,\d{3}| [a-z]))", lambda m: f"{year(m[1])}, "),
@@ -247,14 +305,15 @@ DATE_RULES = (
 """Dates."""
 
 SHORT_DATE_RULES = (
+    (r"(?<![\w./])\d\d?/\d\d?(?= at (?:noon|midnight|\d))", _say_day_at),
     (rf"(?P<told>(?P<weekday>\b{_WEEKDAYS},? \(?)|\b(?i:on|since|until|till|dated|due(?: on| by)?|effective"
-     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for) |(?P<unsure>\b(?i:by|from|before|after|between"
-     r"|ending|starting|beginning|ends|starts|begins) ))"
+     r"|deadline(?: is| was|:)|expire[sd]|postmarked|scheduled for|thru|rsvp by) |(?P<unsure>\b(?i:by|from|before|after"
+     r"|between|ending|starting|beginning|ends|starts|begins) ))"
      r"(?P<first>[0-3]?\d/[0-3]?\d)(?:(?P<until> to | and | through | until | ?[-–] ?)(?P<last>[0-3]?\d/[0-3]?\d))?"
      r"(?![\d/%\w'’-]|\.\d| (?:of|an?|my|his|her|its|our|their|full|speed|power|scale|price|pay|rations|share)\b"
      r"| (?:inch|cup|mile|pound|acre|hour|teaspoon|tablespoon)s?\b)", _say_short_date),
     (r"(?<=\()\d\d?/\d\d?(?=\))", _say_bracketed_day),
-    (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
+    (rf"(?P<before>\b(?:{'|'.join(MONTHS)}) [a-z-]+(?:,| or| and|, and|, or|,? not) )\d\d?/\d\d?(?![\d/%\w]|\.\d)"
      r"|(?<![\d/.])\d\d?/\d\d?\s?[-–]\s?\d\d?/\d\d?(?![\d/%\w]|\.\d)", _say_days),
 )  # fmt: skip
 """Days and months with a stroke between them and no year; behind `DATE_RULES`."""
@@ -278,6 +337,7 @@ SPAN_RULES = (
 _RATED = r"scales?|ratios?|proportions?|odds|dilut\w+|concentration|mix|mixed|mixture|scaled|gradient|slope"
 r"|leverage|gear(?:ing)?"
 TIME_RULES = (
+    (r"(?<![\w.,:/$£€-])(1?\d)(?::([0-5]\d))?([ap])\s?[-–—]\s?(1?\d)(?::([0-5]\d))?([ap])(?!\w)", _say_short_halves),
     (rf"(?i)(\b(?:{_RATED})(?: (?:of|is|was|at|to|between|about|from|used|it|them|down|in|with|the|a))*[ (])"
      r"(\d{1,4}):(\d{1,4})(?![:\d]|,\d)", lambda m: f"{m[1]}{cardinal(m[2])} to {cardinal(m[3])}"),
     (r"(?<![\d:.,])(\d{1,4}):(\d{1,4})(?=\s?=)|(?<== )(\d{1,4}):(\d{1,4})(?![\d:]|\.\d)",
@@ -289,10 +349,17 @@ TIME_RULES = (
      _say_time),
     (rf"(?<![\d:.])(?<!\d,)(?:(?P<since>\d{{1,2}}){_DASH})?(?P<hour>1?\d)\s?{_HALF}", _say_hour),
     (rf"(?<![\d:.,$€£])(?P<hour>[01]?\d|2[0-4])\.(?P<minute>[0-5]\d)(?!\d)(?:\s?{_HALF}"
-     rf"|(?<=\bthe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bthe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
+     rf"|(?<=\bthe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bThe \d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
+     rf"|(?<=\bThe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])|(?<=\bthe \d\d\.\d\d)(?=\s(?:at|from|to) [A-Z])"
      rf"|(?=\s(?:{_PART_OF_DAY}|afternoon|evening))|(?=\s?(?:train|bus|flight|ferry|boat|express|news)\b)))",
       _say_point_time),
     (r"(?<![\d:.,\w])(\d{4})\s?[-–]\s?(\d{4})\s?(?:hours|hrs|h)\b", _say_military),
+    (r"(?<=\b[Aa]t )((?:[01]\d|2[0-3])[0-5]\d) ?(?:hours|hrs|h)\b"
+     r"|(?<![\d:.,\w$£€-])((?:1[0-9]|2[0-3])(?:[1-5]\d|0[1-9])) ?hrs\b(?! of\b)", _say_military),
+    (r"(?:(?<=\b[Aa]t )|(?<=\bby )|(?<=\buntil )|(?<=\btill )|(?<=\bbefore )|(?<=\bafter )|(?<=\bfrom ))"
+     r"0\d[0-5]\d(?![\w:/-]"
+     r"|[.,]\d)", lambda m: _military(m[0])),
+    (r"(?<![\w:.,$£€])(1?\d)\.([0-5]\d)(?!\w|[.,:]\d|\s?[%$£€°x×]|-)", _say_dotted),
     (r"(?<![\d:.,\w])(0\d{3}|(?:(?<=at )|(?<=by )|(?<=til )|(?<=rom )|(?<=ore )|(?<=ter )|(?<=und )|(?<=to ))\d{4})"
      r"(?:\s|-)?(?:hours|hrs|h)\b", _say_military),
     (r"(?<![\d:.,\w])(\d{1,3})h\s?(\d{1,2})m(?:in)?(?:\s?(\d{1,2})s(?:ec)?)?\b", _say_duration),
@@ -346,12 +413,31 @@ def _say_with_s(match: Match[str]) -> str:
         is_time = bool(_FOR_OR_REST.search(near) and _NO_NOUN_NEXT.match(match.string, match.end()))
         if not is_time and not re.search(r"(?i)\bsizes? $", near):
             return match[0]
-    if not is_time and _SEVERAL.search(near):
+    if not is_time and (_SEVERAL.search(near) or _is_kind(match, numbers)):
         return re.sub(r"(\d+)s", lambda m: plural_of(house_number(m[1])), match[0])
     return re.sub(r"(\d+)s", lambda m: f"{cardinal(m[1])} second{'' if m[1] == '1' else 's'}", match[0])
 
 
+_RECORDS = re.compile(r"(?i)\b(?:rpm|R P M|records?|discs?|gramophone|vinyl|LPs?|shellac)\b")
+_BONDS = re.compile(r"(?i)\b(?:bonds?|consols|coupons?|treasur\w+|annuit\w+|gilts?|debentures?)\b")
+
+
+def _is_kind(match: Match[str], numbers: list[str]) -> bool:
+    """Tell records, `78s`, and bonds, `the 5s of 1920`, from seconds."""
+    near = before(match, 80) + "|" + after(match)
+    is_record = set(numbers) <= {"33", "45", "78"} and _RECORDS.search(near)
+    return bool(is_record or _BONDS.search(near))
+
+
+def _say_mixed_kind(match: Match[str]) -> str:
+    if not _BONDS.search(before(match, 80) + "|" + after(match)):
+        return match[0]
+    part = fraction(match[2], match[3])
+    return f"{cardinal(match[1])} and {re.sub(r'^one ', 'a ', part)}s"
+
+
 YEAR_RULES = (
+    (r"(?<![\w.,])(\d{1,2}) (\d)/([248])s(?!\w)", _say_mixed_kind),
     (r"(?<=\bFY)(?=\d)", lambda m: " "),
     (r"(?<![\w.,])(10{2,6})s(?= of\b)", lambda m: cardinal(m[1]).removeprefix("one ") + "s"),
     (r"(?<![\w.,])(\d{1,2})[x×](\d{1,2})s(?!\w)", lambda m: f"{cardinal(m[1])} by {plural_of(cardinal(m[2]))}"),

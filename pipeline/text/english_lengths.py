@@ -84,6 +84,9 @@ LENGTH_RULES = (
      lambda m: f"{cardinal(m[1])} prime "),
     (r"(?<![\w.,'’/-])(\d{1,3})['′’]-(?=(?:long|wide|tall|high|deep|thick)\b)", lambda m: f"{cardinal(m[1])} foot "),
     (r"(?<!\d)(\d{1,2}['′’][ -]?\d{1,2}(?: \d/\d{1,2})?)(?:''|’’|′′)(?!\w)", lambda m: f'{m[1]}"'),
+    (r"(?<![\w.,'’])([35])['′’](?: ?([-–→]) ?| to )(?!\1)([35])['′’](?= (?:exo|endo|direction|strand|end|orientation"
+     r"|polymer|DNA|RNA|UTR|link|bond|phospho|synthesis))",
+     lambda m: f"{cardinal(m[1])} prime to {cardinal(m[3])} prime"),
     (r"(?<![\d'’])(\d{1,2})['′’]\s?[-–]\s?(\d{1,2})['′’](?![\w\"″”'’])",
      lambda m: f"{cardinal(m[1])} to {cardinal(m[2])} feet"),
     (rf"(?<![\w.'’]){_SIDE}(?:\s?(?:[x×]|by)\s?{_SIDE})+(?![\w\"″”'’]|\s?\d)", _say_area),

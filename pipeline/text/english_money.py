@@ -6,7 +6,7 @@ import re
 from math import gcd
 from re import Match
 
-from pipeline.text.english_numbers import SCALES, cardinal, fraction
+from pipeline.text.english_numbers import SCALES, cardinal, fraction, plural_of
 from pipeline.text.english_patterns import DASH, NO_NOUN, NUMBER, START, after, before
 
 _CURRENCIES = {
@@ -36,7 +36,7 @@ _CURRENCIES = {
 _SMALL_COINS = {"penny": "pence", "sen": "sen", "fen": "fen", "jeon": "jeon", "paisa": "paise", "ore": "ore"}
 _SYMBOL = "(?P<symbol>" + "|".join(map(re.escape, sorted(_CURRENCIES, key=len, reverse=True))) + ")"
 _SCALE = (
-    r"(?:(?:[\s-]?(?P<scale>thousand|million|billion|trillion|bn|mn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z])"
+    r"(?:(?:[\s-]?(?P<scale>thousand|million|billion|trillion|lakhs?|crores?|bn|mn|tn|mil)|(?P<letter>[kKmMbBtT]))(?![A-Za-z])"
     r"|\s(?P<apart>[mb](?:\.(?=\s[a-z]))?|[MB](?=[.,;)]|$|\s(?:in|of|for|from|on|to|and|a|by|per|was|were|is)\b))(?![\w'’-]))?"
 )
 _AMOUNT = rf"\d{{1,3}}(?:\.\d{{3}})+,\d\d(?!\d)|{NUMBER}"
@@ -219,7 +219,38 @@ _COINS_NEAR = (
 _RENTS = {"pcm": "per calendar month", "pw": "per week", "pppw": "per person per week", "pppn": "per person per night",
           "pa": "per year", "p.a.": "per year", "p.w.": "per week", "pp": "per person"}  # fmt: skip
 _CODES = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|CNY|HKD|SEK|NOK|INR"
+_POUNDS_BEFORE = re.compile(
+    r"(?i)\b(?:lost|paid|pays?|worth|incomes?|fortunes?|costs?|owed?|debts?|salary|sum|lent|won|price|pensions?|legacy|left"
+    r"|give|gave|bequeathed|rents?|dowry|notes?|annuity|bet|borrowed|spent|sold|bought|fined|allowance)\b[^.;]{0,20}$"
+)
+_LIQUID = re.compile(
+    r"(?i)\b(?:lit(?:er|re)s?|water|milk|tank|fuel|petrol|diesel|oil|beer|engine|ml|bottles?|volume)\b"
+)
+_DOSED = re.compile(r"(?i)\b(?:[btq]\.?i\.?d\b|q\.?d\b|p\.o\.|mg|mcg|tabs?\b|caps?\.|p\.?r\.?n\b)")
+
+
+def _say_old_pounds(match: Match[str]) -> str:
+    """Write the `20l.` of old novels with its sign, for the rules behind; liters are left."""
+    near, following = before(match, 80), after(match, 40)
+    is_told = re.match(r" (?:an?|per) (?:year|annum|week|month|quarter)\b| \d{1,2}s\.", following)
+    if _LIQUID.search(near + "|" + following) or not (is_told or _POUNDS_BEFORE.search(near)):
+        return match[0]
+    return f"£{match[1]}" + ("." if re.match(r"\s*$|\s+[A-Z“\"]", following) else "")
+
+
+def _say_lone_pence(match: Match[str]) -> str:
+    """Tell `for 10d.` of a prescription, which are days."""
+    if not _DOSED.search(before(match, 80)):
+        return _say_shillings(match)
+    days = f"{cardinal(match['pence'])} day{'' if match['pence'] == '1' else 's'}"
+    return days + ("." if re.match(r"\s*$|\s+[A-Z“\"]", after(match)) else "")
+
+
 MONEY_RULES = (
+    (r"(?<![\w.,$£€])(\d{1,3}(?:,\d{3})+|\d{1,6})l\.", _say_old_pounds),
+    (r"(?<!\w)\$100s\b", lambda m: "hundreds"),
+    (r"(?<!\w)\$(\d{1,3})s\b", lambda m: plural_of(cardinal(m[1]))),
+    (r"(?<![\w/.])(\d{1,2})/(?=[$£€]\d)", lambda m: f"{cardinal(m[1])} for "),
     (rf"\b({_CODES})/({_CODES})((?: (?:at|to|of|is|was|hit|near))? )(\d+(?:\.\d+)?)",
      lambda m: f"{m[1]} {m[2]}{m[3]}{cardinal(m[4])}"),
     (r"(?<=[$€£\d])(\d[\d.,]*)/(?=\d+ ?(?:g|kg|ml|l|cl|km|m)\b)", lambda m: f"{m[1]} per "),
@@ -229,10 +260,11 @@ MONEY_RULES = (
     (rf"(?<![\w.,£$€-])(?P<us>US)?(?:(?P<low>\d{{1,3}}(?:\.\d+)?)[pc]?{DASH})?(?P<amount>\d{{1,3}}(?:\.\d+)?)"
      rf"(?P<coin>p(?=[-\s,;.!?)/]|$)|(?:(?<=\.\d)|(?<=\.\d\d)|(?<=US\d)|(?<=US\d\d))c(?!\w)|(?<=\d)c(?!\w){_COINS_NEAR})",
      _say_pence),
-    (r"(?<![\w.,])(\d{1,2}) (\d)/(\d)d\b", lambda m: f"{cardinal(m[1])} and {fraction(m[2], m[3])} pence"),
+    (r"(?<![\w.,])(\d{1,2}) (\d)/(\d)d\b(?:\.(?= [a-z]|[,;:]))?",
+     lambda m: f"{cardinal(m[1])} and {fraction(m[2], m[3])} pence"),
     (r"(?:£(?P<pounds>\d[\d,]*)\.?,?\s)?\b(?P<shillings>\d{1,2})s\.?,?\s?(?P<pence>\d{1,2})d(?:\.|\b)", _say_shillings),
     (r"£(?P<pounds>\d[\d,]*)\.?,?\s(?P<shillings>\d{1,2})s(?:\.|\b)", _say_shillings),
-    (r"(?<![\w.,/⁄])(?P<pence>\d{1,2})d\.", _say_shillings),
+    (r"(?<![\w.,/⁄])(?P<pence>\d{1,2})d\.", _say_lone_pence),
     (r"(?<![\w.,])(?P<shillings>\d{1,2})s\.", _say_lone_shillings),
     (rf"(?P<sign>(?<!\w)[-−])?(?:(?<![A-Za-z]){_SYMBOL}\s?)(?P<inner>[-−](?=\d))?"
      rf"(?:(?P<low>{NUMBER})(?P<low_scale>[kKmMbB](?![A-Za-z]))?{DASH}(?:(?P=symbol))?)?"

@@ -14,7 +14,15 @@ MONTHS = (
 )  # fmt: skip
 MAX_SPELLED_DIGITS = 15
 DIGIT_WORDS = "zero one two three four five six seven eight nine".split()
-SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+SCALES = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "b": "billion",
+    "bn": "billion",
+    "t": "trillion",
+    "tn": "trillion",
+}
 _ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 PLAIN_SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺₀₁₂₃₄₅₆₇₈₉", "0123456789-+0123456789")
@@ -87,9 +95,9 @@ def decade(number: str) -> str:
 
 
 def full_year(two_digits: str) -> int:
-    """Return the year that two digits mean: 70..99 are of the 20th century."""
+    """Return the year that two digits mean: one that is more than ten years ahead is of the 20th century."""
     value = int(two_digits)
-    return value + (1900 if value >= 70 else 2000)
+    return value + (1900 if value > 36 else 2000)
 
 
 def fraction(numerator: str, denominator: str) -> str:

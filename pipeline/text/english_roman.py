@@ -56,7 +56,7 @@ _FIRSTS_ACTS = re.compile(
 _SPOKEN_TO = re.compile(
     r"(?i)(?:\b(?:the|this|that|my|dear|poor|said|says|and then|yes|no|oh|ah|well|hello|hi|hey|please|thanks|sorry"
     r"|told|tell|tells|ask|asks|asked|know|knew|think|thought|whom|thing|way|time|day|book|letter|story|man|woman"
-    r"|one|person),? |[“\"‘']\s?)$"
+    r"|one|person|with|for|about|like|without|beside|the first|the second),? |[“\"‘']\s?)$"
 )
 _ROYAL = "King|Queen|Pope|Emperor|Empress|Tsar|Czar|Kaiser|Sultan|Prince|Pharaoh|Saint"
 # Where "I" after a capitalized heading or a name is the numeral: before a mark, the end, or what goes on about it.
@@ -82,13 +82,14 @@ _FIRST_PATTERN = re.compile(
 )
 _MONARCH_PATTERN = re.compile(
     rf"\b((?:{_ROYAL}) (?:[A-Z][a-z]+ ){{0,2}}[A-Z][a-z]+) (I{_AFTER_NUMERAL}|[VX](?!\.\s?[A-Z])"
-    rf"|[IVXL]{{2,}})\b(?!['’](?!s))"
+    rf"|[IVXL]{{2,}})\b(?!['’](?!s))(?:\.(?= [a-z]|['’]s|[,;:)]))?"
 )
 _REGNAL_PATTERN = re.compile(
     rf"\b({_MONARCHS}) (I(?=[,;:)?!]|\.(?!\s[A-Z])|\.{ENDS}|['’]s|\s(?:of [A-Z]|and [A-Zhrtl]|or [A-Z]|\(|reigned"
     rf"|ruled|died|ascended"
     r"|(?:in|to|at|by|on|from|as|until|between|after|against|during) (?:[A-Z\d]|the|his|her|a)|the [A-Z]))"
-    rf"|I$|V(?!\.)|[IVXL]{{2,}})\b(?!['’](?!s))(?:(?<=[IVX])\.(?=[,;:)]| [a-z]))?|\b({_FIFTHS}) (V)(?:\.(?= [a-z])"
+    rf"|I$|V(?!\.)|[IVXL]{{2,}})\b(?!['’](?!s))(?:(?<=[IVX])\.(?=[,;:)]| [a-z]|['’]s))?"
+    rf"|\b({_FIFTHS}) (V)(?:\.(?= [a-z])"
     rf"|(?=\.{ENDS}))|\b({_TENTHS}) (X)(?:\.(?= [a-z])|(?=\.{ENDS}|[,;:)]|['’]s| [a-z(]))"
 )
 _UNDER_FIRST_PATTERN = re.compile(
@@ -102,6 +103,16 @@ _SPAN_PATTERN = re.compile(
     r"|psalms)\.? )([IVXLC]+|[ivxlc]+)(\s?[-–—]\s?| to | and | & )((?!I\b)[IVXLC]+|(?<= to )I\b|(?<=[-–])I\b"
     r"|[ivxlc]+)(?![\w'’])"
 )
+# "Ith" is "is" with a lisp.
+_SUFFIXED_PATTERN = re.compile(
+    r"\b([VX][IVX]*(?=th|st|nd|rd)|I[VX](?=th)|II(?=nd)|III(?=rd)|(?<=\b[Tt]he )I(?=st))(?:th|st|nd|rd)\b"
+)
+_LETTERED_PATTERN = re.compile(
+    r"\b((?:(?i:figure|table|plate|section|type|class|stage|phase|grade|level)) )"
+    r"([IVX]{1,4})([a-f])\b"
+)
+_SCENE_PATTERN = re.compile(r"(?<![\w.])([IVX]{1,3})\.([ivx]{1,5})\.(?=\d)")
+_PLAY_PATTERN = re.compile(r"(?<![\w.])(I{1,3}|[123]) (Henry|Tamburlaine) (IV|VI)\b")
 _CENTURY_PATTERN = re.compile(r"\b([IVX]+)(?:th|TH)?(?= (?:century|Century|centuries|dynasty|Dynasty|Corps|Legion)\b)")
 _YEAR_PATTERN = re.compile(r"(?<![\w.])M[MDCLXVI]{3,}(?![\w])")
 _LIST_PATTERN = re.compile(r"\bI{1,3}(?:, (?:and |or )?[IVX]+| (?:and|or|to) [IVX]{2,}|[-–][IVX]+)+\b(?!\.[A-Z])")
@@ -109,7 +120,7 @@ _ALONE_PATTERN = re.compile(r"(?<![\w.'’-])(?:[IVX]{3,}|[XL][IVXL]{3,}|II|VI|X
 _ITEM_PATTERN = re.compile(r"(?m)^(?:([IVXL]{2,})(?=\.\s|\.?$)|([IVX])(?=\.\s+(?:[A-Z][\w'’]*\s?){2}|\.?$))")
 _TITLE_CASE = re.compile(r"[^\n]{1,80}[^.?!\n]?(?=\n|$)")
 _NOT_NUMERALS = frozenset({"XXX", "XX", "XXL", "XL", "XXXL"})
-_ROMAN = re.compile(r"\b(?:[IVXLCDM]+(?:th|TH)?|[ivx]{2,})\b")
+_ROMAN = re.compile(r"\b(?:[IVXLCDM]+(?:th|TH|st|nd|rd|[a-f])?|[ivx]{2,})\b")
 _BEFORE_FIRST = frozenset(f"{_HEADINGS}|{_MONARCHS}|War".lower().split("|")) | {
     "ch",
     "vol",
@@ -161,6 +172,21 @@ def _say_first_ruler(match: Match[str]) -> str:
 def _say_century(match: Match[str]) -> str:
     value = roman_value(match[1])
     return match[0] if value is None else ordinal(value)
+
+
+def _say_lettered(match: Match[str]) -> str:
+    value = roman_value(match[2])
+    return match[0] if value is None else f"{match[1]}{cardinal(str(value))} {match[3]}"
+
+
+def _say_scene(match: Match[str]) -> str:
+    act, scene = roman_value(match[1]), roman_value(match[2].upper())
+    return f"{cardinal(str(act))}, {cardinal(str(scene))}, " if act and scene else match[0]
+
+
+def _say_play(match: Match[str]) -> str:
+    part = match[1] if match[1].isdecimal() else str(roman_value(match[1]))
+    return f"{cardinal(part)} {match[2]} the {ordinal(roman_value(match[3]) or 0)}"
 
 
 def _say_year(match: Match[str]) -> str:
@@ -215,6 +241,10 @@ def expand_roman_numerals(text: str) -> str:
         return text
     text = _ITEM_PATTERN.sub(_say_item, text)
     text = _CENTURY_PATTERN.sub(_say_century, text)
+    text = _SUFFIXED_PATTERN.sub(_say_century, text)
+    text = _LETTERED_PATTERN.sub(_say_lettered, text)
+    text = _SCENE_PATTERN.sub(_say_scene, text)
+    text = _PLAY_PATTERN.sub(_say_play, text)
     text = _SPAN_PATTERN.sub(_say_span, text)
     text = _FIRST_PATTERN.sub(_say_heading, text)
     text = _HEADING_PATTERN.sub(_say_heading, text)

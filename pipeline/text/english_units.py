@@ -61,7 +61,7 @@ UNIT = (
     + "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
     + "|(?i:"
     + "|".join(map(re.escape, sorted(_ANY_CASE, key=len, reverse=True)))
-    + r")(?<!HRs))(?![A-Za-z0-9²³])(?:(?<=[a-z])\.(?=\s[a-z\d@]|[,)]|\s[NSEW]{1,2}\b))?"
+    + r")(?<!HRs))(?![A-Za-z0-9²³])(?:(?<=[a-z])\.(?=\s[a-z\d@]|[,);:-]|\s[NSEW]{1,3}\b))?"
 )
 UNCOUNTED = frozenset(
     "hertz|kilohertz|megahertz|gigahertz|terahertz|percent|per mille|P S I|R P M|D P I|C C|lux|horsepower|dozen".split(

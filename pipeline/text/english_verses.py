@@ -24,6 +24,11 @@ _NUMBERED = {
     "Sam": "Samuel", "Kgs": "Kings", "Chron": "Chronicles", "Chr": "Chronicles", "Cor": "Corinthians",
     "Thess": "Thessalonians", "Tim": "Timothy", "Pet": "Peter", "Macc": "Maccabees", "Jn": "John",
 }  # fmt: skip
+_GOSPELS = {"Mt": "Matthew", "Mk": "Mark", "Lk": "Luke", "Jn": "John", "Is": "Isaiah"}
+# "Is 4:30 too late?" asks for a time.
+_ONLY_WITH_VERSE = (
+    r"Mt|Mk|Lk|Is(?= (?:[1-6]?[1-9]:\d(?!\d)|(?:1[3-9]|[2-6]\d):\d)(?! ?[apAP]\.?[mM])(?![^.?!]{0,200}\?))"
+)
 _FULL_NUMBERED = "Samuel|Kings|Chronicles|Corinthians|Thessalonians|Timothy|Peter|John|Maccabees"
 _FULL = (
     "Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Ezra|Nehemiah|Esther|Job|Psalms?|Proverbs"
@@ -36,12 +41,14 @@ _ORDINALS = {"1": "First ", "2": "Second ", "3": "Third ", "I": "First ", "II": 
 _WHICH = (
     r"(?:(?<![\w.,:-])(?P<which>[123]|I{1,3})(?:st|nd|rd)? (?=(?:" + "|".join((*_NUMBERED, _FULL_NUMBERED)) + r")\b))?"
 )
-_BOOK = rf"{_WHICH}\b(?P<book>{'|'.join((*_BOOKS, *_NUMBERED, _FULL_NUMBERED, _FULL))})\b\.?,? "
+_BOOK = rf"{_WHICH}\b(?P<book>{'|'.join((*_BOOKS, *_NUMBERED, _FULL_NUMBERED, _FULL, _ONLY_WITH_VERSE))})\b\.?,? "
 _UNTIL = r"(?:\s?[-–—]\s?(?P<until>\d{1,3}(?::\d{1,3})?)(?![:\d]))?"
 _REST = r"(?P<rest>(?:,\s?\d{1,3}(?:[-–]\d{1,3})?(?![:\d]|\.\d| [A-Z]))*)"
 _VERSE = re.compile(
     rf"{_BOOK}(?:(?P<chapter>\d{{1,3}}):"
     rf"|(?P<roman>(?![cl]\b)[ivxlc]{{1,8}})[.:] ?)(?P<verse>\d{{1,3}})(?![:\d])(?P<part>[a-c](?!\w))?{_UNTIL}{_REST}"
+    r"(?P<more>(?:[,;] \d{1,3}:\d{1,3}(?:[-–]\d{1,3})?(?![:\d]| ?[apAP]\.?[mM]\b))*)"
+    r"(?:ff?(?!\w)(?:\.(?=[,;:)]| [a-z]))?(?P<on>))?"
 )
 _UNSURE = ("Ex", "Num", "Col", "Rev", "Dan", "Mic", "Mal", "Hag", "Hab")
 _CLEAR = "|".join(book for book in _BOOKS if book not in _UNSURE)
@@ -58,6 +65,10 @@ _CHAPTER = re.compile(
     rf"|\b(?P<psalm>Pss?)(?=\s\d)) (?P<chapter>\d{{1,3}})(?![\d:%]|[.,]\d)"
     r"(?:\s?[-–—]\s?(?P<until>\d{1,3})(?![:\d]))?(?!\s(?:years|people|Queens|Aces|dollars))"
 )
+_ROMAN_CHAPTER = re.compile(
+    rf"(?:\b(?P<clear>{_CLEAR})\.|(?<![\w.,:-])(?P<which>[123]|I{{1,3}}) (?P<book>{'|'.join(_NUMBERED)})\b\.?)"
+    r" (?P<roman>[xvi][ivxlc]{0,7}|l[ivx]{1,7}|c[ivxl]{1,7})(?![\w'’:]|[.:] ?\d)"
+)
 _UNSURE_CHAPTER = re.compile(
     rf"\b(?P<clear>{'|'.join(_UNSURE)})\. (?P<chapter>\d{{1,3}})(?![\d:%]|[.,]\d)(?:[-–](?P<until>\d{{1,3}})(?![:\d]))?"
 )
@@ -71,6 +82,7 @@ _DIGIT = re.compile(r"\d")
 
 def expand_verses(text: str) -> str:
     """Write `1 Cor. 13:4-7` as "First Corinthians thirteen, four to seven", `Ps. 23` as "Psalm twenty-three"."""
+    text = _ROMAN_CHAPTER.sub(_say_roman_chapter, text)
     if not _DIGIT.search(text):
         return text
     spoken = _CHAPTER.sub(_say_chapter, _VERSE.sub(_say_verse, text))
@@ -80,7 +92,7 @@ def expand_verses(text: str) -> str:
 
 
 def _name(which: str | None, book: str) -> str:
-    return _ORDINALS.get(which or "", "") + (_BOOKS.get(book) or _NUMBERED.get(book, book))
+    return _ORDINALS.get(which or "", "") + (_BOOKS.get(book) or _GOSPELS.get(book) or _NUMBERED.get(book, book))
 
 
 def _say_verse(match: Match[str]) -> str:
@@ -96,8 +108,16 @@ def _say_verse(match: Match[str]) -> str:
         words += f" {match['part']}"
     if match["until"]:
         words += f" to {' '.join(cardinal(part) for part in match['until'].split(':'))}"
+    for number, low, high in re.findall(r"(\d+):(\d+)(?:[-–](\d+))?", match["more"]):
+        words += f"; {cardinal(number)}, {cardinal(low)}" + (f" to {cardinal(high)}" if high else "")
     rest = re.sub(r",\s?", ", ", re.sub(r"[-–]", " to ", match["rest"] or ""))
-    return words + re.sub(r"\d+", lambda number: cardinal(number[0]), rest)
+    words += re.sub(r"\d+", lambda number: cardinal(number[0]), rest)
+    return words + " and following" * (match["on"] is not None)
+
+
+def _say_roman_chapter(match: Match[str]) -> str:
+    number = roman_value(match["roman"].upper())
+    return f"{_name(match['which'], match['clear'] or match['book'])} {cardinal(str(number))}" if number else match[0]
 
 
 def _say_chapter(match: Match[str]) -> str:

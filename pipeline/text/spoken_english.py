@@ -12,6 +12,7 @@ from collections.abc import Callable
 from re import Match
 
 from pipeline.text.english_abbreviations import expand_abbreviations
+from pipeline.text.english_algebra import say_algebra
 from pipeline.text.english_catalogs import expand_catalog
 from pipeline.text.english_codes import PHONE_RULES
 from pipeline.text.english_counts import LIST_RULES, NUMBER_RULES
@@ -36,7 +37,7 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = tuple(
         (r"[-–—~]", SPAN_RULES),
         (r"\d:\d|\d\s?[aApPhm]|\d\.\d\d|\d{4}", TIME_RULES),
         (r"\d{3}|[A-Z]\d[A-Z] \d|[*#]\d|:[0-9A-Fa-f]{2}:|\b0[xX]", PHONE_RULES),
-        (r"[$€£¥₹₩₽₿₺₫฿₴₪₱₦₸]|[A-Z]{3}|\d[sdpc]\b|Rs|Dollar|Pound|Euro", MONEY_RULES),
+        (r"[$€£¥₹₩₽₿₺₫฿₴₪₱₦₸]|[A-Z]{3}|\d[sdpcl]\b|Rs|Dollar|Pound|Euro", MONEY_RULES),
         (r"\d[ '’]?s\b|\d\d\d\d?\s?[-–—/]\s?\d|\d (?:[ABC]\.?\s?[DCE])", YEAR_RULES),
         (r"", MEASURE_RULES),
         (r"", NUMBER_RULES),
@@ -56,7 +57,8 @@ def say_in_english(text: str) -> str:
     if "--" in text:
         text = _DOUBLE_HYPHEN.sub(r"\1—\2", text)
     text = say_addresses(text)
-    text = expand_abbreviations(expand_catalog(expand_places(expand_verses(text))))
+    text = say_algebra(text)
+    text = expand_abbreviations(expand_places(expand_catalog(expand_verses(text))))
     text = expand_roman_numerals(text)
     if not text.isascii():
         text = _ENCLOSED.sub(_say_enclosed, text)
