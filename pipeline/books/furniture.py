@@ -6,13 +6,13 @@ import re
 from typing import Any
 
 from pipeline.books.document import words_in
+from pipeline.books.linked_notes import HEADINGS
 
 ROLE = "page-furniture"
 """Of an element that is none of the text."""
 _MAY_BE = ("footer", "aside", "header")
 _TEXTS = ("main", "article")
 _PARTS = ("section", "blockquote", "figure", *_TEXTS)
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _RIGHTS = re.compile(r"©|\bcopyright\b|\ball rights reserved|\bprivacy\b|\bcookies?\b|\bterms of (?:use|service)", re.I)
 _MAX_WORDS, _LINKED_SHARE = 80, 0.6
 
@@ -23,10 +23,13 @@ def mark_furniture(root: Any) -> None:
     It stands beside the `main` or `article` that has the text, says whose the rights are, or is made of links. An aside
     or a footer within a text, as of a letter, is read.
     """
+    candidates = list(root.iter(*_MAY_BE))
+    if not candidates:
+        return  # Most pages of books: their words are not counted for it.
     num_words = _count(root)
     has_text = any(2 * _count(element) > num_words for element in root.iter(*_TEXTS))
-    for element in list(root.iter(*_MAY_BE)):
-        if any(True for _ in element.iter(*_HEADINGS)) or _count(element) > _MAX_WORDS:
+    for element in candidates:
+        if any(True for _ in element.iter(*HEADINGS)) or _count(element) > _MAX_WORDS:
             continue
         is_within = any(parent.tag in _PARTS for parent in element.iterancestors())
         if _is_linked(element) or (not is_within and (has_text or _says_rights(element))):

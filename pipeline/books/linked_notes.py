@@ -22,8 +22,8 @@ BLOCKS = frozenset(
     "html li main nav ol p pre section table tbody tfoot thead tr ul h1 h2 h3 h4 h5 h6 hr".split()
 )
 _STANDING = BLOCKS | {"td", "th"}
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_HOLD_NO_NOTE = frozenset(("body", "html", "main", "article", "nav", "ol", "ul", "dl", "table", "tbody", *_HEADINGS))
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_HOLD_NO_NOTE = frozenset(("body", "html", "main", "article", "nav", "ol", "ul", "dl", "table", "tbody", *HEADINGS))
 _OPEN, _CLOSE = r"[\[({<（〔【［]", r"[\])}>）〕】］]"
 _MARK = re.compile(
     rf"^{_OPEN}?\s*(?:(?:foot|end)?note|anm\.?|fn\.?|[注註])?\s*(?:\d{{1,4}}|[a-z]|[ivxlc]{{1,7}}|[*†‡§¶#※]{{1,4}})\s*"
@@ -182,7 +182,7 @@ def _as_note(holder: Any, inner: Any, label: str, mark: Any, sizes: dict[Any, in
     if holder is None or holder.tag in _HOLD_NO_NOTE:
         return None
     if holder not in sizes:
-        is_text = next(holder.iter(*_HEADINGS), None) is None
+        is_text = next(holder.iter(*HEADINGS), None) is None
         sizes[holder] = sum(map(words_in, holder.itertext())) if is_text else _MAX_NOTE_WORDS + 1
     has_text = sizes[holder] > words_in(label) or holder.tag == "dt"
     is_apart = holder not in mark.iterancestors()

@@ -17,7 +17,7 @@ from pipeline.books.headings import is_bare_label
 from pipeline.books.limits import check_limit, refuse_crowded_tags
 from pipeline.books.line_breaks import are_paragraphs, is_prose, is_wrapped
 from pipeline.books.linked_contents import Link, follow_links
-from pipeline.books.linked_notes import BLOCKS, is_above, mark_notes
+from pipeline.books.linked_notes import BLOCKS, HEADINGS, is_above, mark_notes
 from pipeline.books.plain_text import read_plain_text
 from pipeline.books.raised import NOTE_MARK, read_above, read_below
 from pipeline.books.styled_titles import mark_styled_titles
@@ -68,7 +68,7 @@ _BREAK = "\ue002"
 _MAX_MARK_CHARS = 8
 _MAX_PIECES, _MAX_BEFORE_CHARS = 12, 80
 _MIN_CELL_CHARS = 200
-_ONE_LINE = ("h1", "h2", "h3", "h4", "h5", "h6", "dt", "tr", "pre", "figcaption", "hgroup")
+_ONE_LINE = (*HEADINGS, "dt", "tr", "pre", "figcaption", "hgroup")
 _MAX_CAPTION_WORDS = 60
 _EMPTIED = re.compile(r"[\[(]\s*[\])]")  # What stood around the link of a mark.
 

@@ -39,8 +39,8 @@ def read_pdf(data: bytes, place: str) -> Document:
         if bookmark.page is not None:
             begins[bookmark.page].append(bookmark.title)
     edges = cut_edges(pages.lines, body_size, titles, begins)
-    for gone, number in zip(edges.gone, range(len(pages.aslant)), strict=True):
-        if text := " ".join(pages.aslant[number].split()):
+    for number, (gone, aslant) in enumerate(zip(edges.gone, pages.aslant, strict=True)):
+        if text := " ".join(aslant.split()):
             gone.append(("text aslant", Line(number, text, 0.0, 0.0, 0.0, 0.0, body_size)))
     paragraphs = make_paragraphs(edges.kept, body_size)
     document = Document(pages.title, pages.author, "", [], 0)

@@ -12,13 +12,13 @@ from statistics import median
 from pipeline.books.headings import is_heading_line
 from pipeline.books.pdf_pages import Line, to_superscript
 from pipeline.books.printed_contents import fold_line
+from pipeline.text.english_numbers import roman_value
 
 LARGE, SMALL = 1.15, 0.92
 """Letters so much larger than those of the text are a heading's, and so much smaller ones a note's."""
 _NUMBER = re.compile(r"(?<!\w)(?:\d{1,4}|[ivxlc]+)(?!\w)")
 _NUMBER_AT_END = re.compile(r"^\d{1,4}\s+|\s+\d{1,4}$")
 _PAGE_NUMBER = re.compile(r"\W*(?:page\s+|p\.\s*|seite\s+)?#(?:\s*(?:of|/|von)\s*#)?\W*", re.I)
-_ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 _RAISED = re.compile(r"\[[*†‡§¶]+\]|[¹²³⁰-⁹]+|[*†‡§¶]")
 _SIGN = re.compile(r"^\[?[*†‡§¶]+\]?")
 _NOTE = re.compile(r"^\W?(?:[\d¹²³⁰-⁹]{1,3}|\[?[*†‡§¶])")
@@ -187,16 +187,18 @@ def _text_of(row: Sequence[Line]) -> str:
 
 def _edge(rows: list[list[Line]], step: int) -> list[_Row]:
     """Return the outermost rows of a page, the outer one first; none where nothing would be left."""
-    found = []
-    ordered = rows[::step]
-    for row, following in pairwise(ordered[: _MAX_DEPTH + 1]):
-        text = _text_of(row)
-        distance = abs(row[0].bottom - following[0].bottom)
-        found.append(_Row(tuple(row), text, _NUMBER.sub("#", text), row[0].bottom, distance))
-    if len(rows) == 1:  # A number alone on its page.
-        text = _text_of(rows[0])
-        found.append(_Row(tuple(rows[0]), text, _NUMBER.sub("#", text), rows[0][0].bottom, 0.0))
-    return found
+    ordered = rows[::step][: _MAX_DEPTH + 1]
+    pairs = pairwise(ordered if len(rows) > 1 else ordered * 2)  # One row may be a number alone on its page.
+    return [
+        _Row(
+            tuple(row),
+            (text := _text_of(row)),
+            _NUMBER.sub("#", text),
+            row[0].bottom,
+            abs(row[0].bottom - after[0].bottom),
+        )
+        for row, after in pairs
+    ]
 
 
 def _title_of(text: str) -> str:
@@ -210,14 +212,9 @@ def _offsets(page: int, edges: Sequence[Sequence[_Row]]) -> set[int]:
 
 
 def _offsets_of(page: int, row: _Row) -> list[int]:
-    return [_value(number) - page for number in _NUMBER.findall(row.text)]
-
-
-def _value(number: str) -> int:
-    if number.isdecimal():
-        return int(number)
-    values = [_ROMAN[letter] for letter in number]
-    return sum(-value if value < max(values[at:]) else value for at, value in enumerate(values))
+    numbers = _NUMBER.findall(row.text)
+    values = (int(number) if number.isdecimal() else roman_value(number.upper()) for number in numbers)
+    return [value - page for value in values if value is not None]
 
 
 def _footnotes(lines: Sequence[Line], body_size: float) -> tuple[list[Line], re.Pattern[str] | None]:

@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 from pipeline.books.headings import is_bare_number, is_numbered_title, looks_like_title, may_be_title, rank_of
-from pipeline.books.linked_notes import BLOCKS
+from pipeline.books.linked_notes import BLOCKS, HEADINGS
 
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_LINES = ("p", "div", "center", *_HEADINGS)
+_LINES = ("p", "div", "center", *HEADINGS)
 _BOLD = ("b", "strong")
 _LARGE = re.compile(
     r"font-size:\s*(?:x+-large|larger|large|(?:1[6-9]|[2-9]\d)(?:\.\d+)?pt|(?:2\d|[3-9]\d)(?:\.\d+)?px|"
@@ -36,7 +35,7 @@ def mark_styled_titles(*roots: Any) -> None:
     for root in roots:
         found, length = _find_lines(root, length)
         lines += found
-    if sum(element.tag in _HEADINGS for element, _ in lines) > 1:
+    if sum(element.tag in HEADINGS for element, _ in lines) > 1:
         return
     titles = [(element, start) for element, start in lines if _looks_like_title(element)]
     if len(titles) < _MIN_TITLES or any(rank_of(text) is not None or is_bare_number(text) or is_numbered_title(text)
@@ -81,7 +80,7 @@ def _text_of(element: Any) -> str:
 
 def _looks_like_title(element: Any) -> bool:
     text = _text_of(element)
-    if element.tag in _HEADINGS or not text or len(text) > _MAX_TITLE_CHARS:
+    if element.tag in HEADINGS or not text or len(text) > _MAX_TITLE_CHARS:
         return False
     is_named = looks_like_title(text)
     if not is_named and not may_be_title(text):

@@ -165,7 +165,6 @@ _ABBREVIATIONS = frozenset(
     for table in (TITLES, FIRST_NAMES, _WORDS, ("Ave", "Blvd", "Rd", "Ln", "Pkwy", "Sq", "Ct", "Pl"), DAYS, MONTH_NAMES)
     for word in table
 ) - {"sun", "sat", "mar", "co", "art", "ca", "mon", "wed", "amb", "bro", "det", "fr", "dist", "tel", "pl"}
-_BEFORE_NUMBERS = frozenset(word.lower() for word in _BEFORE_NUMBER) - {"c", "l", "ed", "min", "max", "p"}
 _BEFORE_DOT = re.compile(r"(?<![A-Za-z])([A-Za-z]{1,12})\.")
 _WITHOUT_DOT = re.compile(
     r"\bNo \d|"

@@ -11,9 +11,6 @@ from pipeline.text.english_units import LONE_SYMBOLS, PER, PER_PATTERN
 
 _URL_SYMBOLS = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark",
                 "=": "equals", "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde"}  # fmt: skip
-_TOP_DOMAINS = (
-    "com|org|net|edu|gov|mil|int|io|ai|co|uk|cn|de|fr|jp|eu|us|ca|au|tv|me|dev|app|info|biz|xyz|ly|ch|nl|es|it|in"
-)
 _FILES = (
     "js|py|txt|pdf|html|htm|jpg|jpeg|png|gif|csv|json|xml|yaml|yml|docx?|xlsx?|pptx?|zip|exe|mp3|mp4|wav|cpp|css|php|sh"
     "|log|md|ts|rs|go|java|tar|gz|epub|ini|cfg|svg|sql"

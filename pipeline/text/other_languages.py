@@ -40,8 +40,6 @@ _KOREAN_HOURS = (
 ).split()
 _ONE_O_CLOCK = {"de": "ein", "fr": "une", "es": "una", "it": "una", "pt": "uma"}
 _DIGITS = {"ja": "零一二三四五六七八九", "ko": "영일이삼사오육칠팔구"}
-COVERED_LANGUAGES = frozenset(LANGUAGES)
-"""Other languages whose dates, times, sums and measures are said, too."""
 
 
 @lru_cache(maxsize=16_384)
